@@ -1,0 +1,62 @@
+"""The one family of exceptions: a message says what and where, a hint the next thing to type."""
+
+
+class AscMrkdError(Exception):
+    """Base of every error that a user can meet.
+
+    Args:
+        message: what went wrong and where (file, line, key).
+        hint: the next thing to type or to look at; may be empty.
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class ConfigError(AscMrkdError):
+    """An experiment file, a specification or an override does not fit the schema."""
+
+
+class DataError(AscMrkdError):
+    """A data set folder, a list or a label is not as the layout says."""
+
+
+class AudioError(DataError):
+    """One recording cannot be used; `reason` is its code (see asc_mrkd.features.audio.REASONS)."""
+
+    def __init__(self, message: str, reason: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.reason = reason
+
+
+class StoreError(AscMrkdError):
+    """A feature store is missing, incomplete, locked or made with another specification."""
+
+
+class RunError(AscMrkdError):
+    """A run folder is missing, incomplete, or belongs to another experiment."""
+
+
+class DamagedFileError(AscMrkdError):
+    """A checkpoint or model file is not whole; nothing of it is used."""
+
+
+class ModelError(AscMrkdError):
+    """A network name or an option of it is unknown, or its input does not fit."""
+
+
+class SubmissionError(AscMrkdError):
+    """A submission cannot be made from what is there."""
+
+
+class NonFiniteError(AscMrkdError):
+    """A loss became NaN or infinite; the weights were left as they were before that step."""
+
+
+class InterruptedRun(AscMrkdError):
+    """Training was interrupted after its state had been saved."""
+
+    exit_code = 3

@@ -1,0 +1,85 @@
+"""The table of networks: a name stands for a builder and the options that make the published configuration."""
+
+import difflib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+from torch import nn
+
+from asc_mrkd.errors import ModelError
+from asc_mrkd.models.cp_resnet import CPResNet
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One row of the table of networks."""
+
+    builder: Callable[..., nn.Module]
+    summary: str
+    preset: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Every option but the number of classes, with its default."""
+        parameters = inspect.signature(self.builder).parameters.values()
+        return {p.name: p.default for p in parameters if p.name != "num_classes"} | self.preset
+
+
+MODELS: dict[str, ModelEntry] = {
+    "cp_resnet": ModelEntry(CPResNet, "receptive-field-regularised ResNet of DCASE 2018-2020, stereo, 3.57 M"),
+    "cp_resnet_damped": ModelEntry(
+        CPResNet,
+        "the low-complexity network of DCASE 2020 task 1B: frequency damping, 0.25 M",
+        {"rho": 4, "width": 48, "blocks": (4, 3, 1), "damping": 0.1},
+    ),
+}
+
+
+def build_model(name: str, num_classes: int, **options: Any) -> nn.Module:
+    """Build a network by name; `options` replace the defaults of its row in `MODELS`.
+
+    Raises:
+        ModelError: unknown name or option, with a suggestion.
+
+    >>> sum(p.numel() for p in build_model("cp_resnet_damped", num_classes=3).parameters())
+    245958
+    """
+    if name not in MODELS:
+        raise ModelError(f"there is no network '{name}'", _suggest(name, MODELS))
+    entry = MODELS[name]
+    for option in options:
+        if option not in entry.defaults:
+            raise ModelError(f"{name} has no option '{option}'", _suggest(option, entry.defaults))
+    try:
+        return entry.builder(num_classes=num_classes, **(entry.preset | options))
+    except TypeError as error:
+        raise ModelError(f"{name}: {error}", "asc-mrkd models shows the options and their defaults") from None
+
+
+def parse_model_spec(spec: str) -> tuple[str, dict[str, Any]]:
+    """Split `name:option=value,...` into the name and its options; a value may be a list such as 4,3,1.
+
+    >>> parse_model_spec("cp_resnet:num_classes=3,blocks=4,3,1,damping=0.1")
+    ('cp_resnet', {'num_classes': 3, 'blocks': [4, 3, 1], 'damping': 0.1})
+    """
+    name, _, text = spec.partition(":")
+    options: dict[str, Any] = {}
+    for part in filter(None, text.split(",")):
+        key, equals, value = part.partition("=")
+        if equals:
+            options[key.strip()] = yaml.safe_load(value)
+        elif options:
+            last = next(reversed(options))
+            previous = options[last] if isinstance(options[last], list) else [options[last]]
+            options[last] = [*previous, yaml.safe_load(part)]
+        else:
+            raise ModelError(f"'{part}' in '{spec}' has no value", "write name:option=value,option=value")
+    return name, options
+
+
+def _suggest(word: str, known: Any) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"

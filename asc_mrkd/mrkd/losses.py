@@ -1,0 +1,50 @@
+"""The two terms of Eq. 4 and 8; softmax and sums are taken in float32 or wider."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from asc_mrkd.mrkd.labels import Labels, MixedLabels
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What one batch gives: `total` to back-propagate, its detached parts for the log, and the student's logits."""
+
+    total: Tensor
+    logits: Tensor
+    parts: dict[str, Tensor] = field(default_factory=dict)
+
+
+def cross_entropy(logits: Tensor, labels: Labels) -> Tensor:
+    """Mean cross-entropy (Eq. 2); of a mixed batch, the two labels' losses weighted sample by sample."""
+    logits = at_least_float32(logits)
+    if isinstance(labels, MixedLabels):
+        first = F.cross_entropy(logits, labels.first, reduction="none")
+        second = F.cross_entropy(logits, labels.second, reduction="none")
+        weight = labels.weight.to(first.dtype)
+        return (weight * first + (1 - weight) * second).mean()
+    return F.cross_entropy(logits, labels)
+
+
+def kl_divergence(log_target: Tensor, logits: Tensor, temperature: float) -> Tensor:
+    """KL(target || softmax(logits / temperature)) of Eq. 3: summed over classes, averaged over the batch.
+
+    Args:
+        log_target: log-probabilities (batch, class); gradients reach them as well.
+        logits: student logits (batch, class).
+        temperature: tau; the factor tau^2 of Eq. 4 is not included.
+
+    >>> logits = torch.tensor([[2.0, 1.0, 0.0]])
+    >>> float(kl_divergence((logits / 4).log_softmax(1), logits, 4.0))
+    0.0
+    """
+    log_student = F.log_softmax(at_least_float32(logits) / temperature, dim=1)
+    return F.kl_div(log_student, log_target, reduction="batchmean", log_target=True)
+
+
+def at_least_float32(logits: Tensor) -> Tensor:
+    """Widen half-precision logits; float32 and float64 stay as they are."""
+    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
