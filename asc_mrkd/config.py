@@ -234,7 +234,8 @@ def parse(schema: type[Section], values: Any, source: str) -> Section:
 
 
 def _explain(error: ValidationError, schema: type[Schema], source: str) -> ConfigError:
-    fault = error.errors()[0]
+    faults = error.errors()
+    fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])  # a typo also leaves a key missing
     tags = {"ce", "mrkd"}  # pydantic puts the tag of a union between the keys
     keys = [str(part) for part in fault["loc"] if str(part) not in tags]
     where = ".".join(keys)

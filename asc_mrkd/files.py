@@ -25,7 +25,10 @@ def atomic_writer(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
-        with os.fdopen(descriptor, mode, **({} if "b" in mode else {"newline": ""})) as stream:
+        text = "b" not in mode
+        with os.fdopen(
+            descriptor, mode, encoding="utf-8" if text else None, newline="" if text else None
+        ) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
