@@ -27,7 +27,7 @@ class DataError(AscMrkdError):
 class AudioError(DataError):
     """One recording cannot be used; `reason` is its code (see asc_mrkd.features.audio.REASONS)."""
 
-    def __init__(self, message: str, reason: str, hint: str = "") -> None:
+    def __init__(self, message: str, reason: str = "", hint: str = "") -> None:
         super().__init__(message, hint)
         self.reason = reason
 

@@ -1,0 +1,31 @@
+"""asc-mrkd evaluate: the tables of a run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asc_mrkd.cli.options import Json, print_json
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    as_json: Json = False,
+) -> None:
+    """Score all test clips of a run: overall, by class, city and device, and the confusion matrix.
+
+    Writes RUN/evaluation.json and RUN/confusion.png.
+
+    Example: asc-mrkd evaluate exp/ce
+    """
+    from rich.console import Console
+
+    from asc_mrkd.evaluation import summarise_run
+    from asc_mrkd.report import evaluation_records, print_evaluation, write_evaluation
+
+    summary = summarise_run(run)
+    write_evaluation(run, summary)
+    if as_json:
+        print_json(evaluation_records(summary))
+    else:
+        print_evaluation(summary, Console())

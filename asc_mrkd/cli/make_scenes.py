@@ -1,0 +1,28 @@
+"""asc-mrkd make-scenes: the built-in data set."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asc_mrkd.cli.options import Workers, default_workers
+from asc_mrkd.cli.progress import progress
+
+CLASSES = 10
+
+
+def make_scenes(
+    out: Annotated[Path, typer.Argument(help="Folder to write the data set into.")],
+    clips_per_class: Annotated[int, typer.Option(help="Ten-second clips of each of the ten scenes.", min=2)] = 12,
+    seed: Annotated[int, typer.Option(help="The clips are a function of it.", min=0)] = 0,
+    workers: Workers = default_workers(),
+) -> None:
+    """Make ten procedural city scenes in the layout of TUT Urban Acoustic Scenes 2018.
+
+    Example: asc-mrkd make-scenes exp/scenes --clips-per-class 12 --seed 0
+    """
+    from asc_mrkd.data import synthetic
+
+    with progress("scenes", CLASSES * clips_per_class, "clips") as advance:
+        folder = synthetic.make_scenes(out, clips_per_class, seed, workers, advance)
+    typer.echo(folder)

@@ -1,0 +1,33 @@
+"""asc-mrkd report: runs side by side, as a table and as one page."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asc_mrkd.cli.options import Json, print_json
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; a CE run among them is the baseline.")],
+    out: Annotated[Path, typer.Option(help="HTML page to write.")] = Path("report.html"),
+    as_json: Json = False,
+) -> None:
+    """Compare runs: a table, and a self-contained page with curves, confusion matrices and spectrograms.
+
+    Example: asc-mrkd report exp/ce exp/mrkd --out exp/report.html
+    """
+    from rich.console import Console
+
+    from asc_mrkd.engine.run_folder import read_run
+    from asc_mrkd.evaluation import summarise_run
+    from asc_mrkd.report import comparison_records, print_comparison, write_report
+
+    summaries = [summarise_run(run) for run in runs]
+    store = Path(read_run(runs[0]).data.store)
+    write_report(runs, out, store if store.exists() else None)
+    if as_json:
+        print_json(comparison_records(summaries))
+    else:
+        print_comparison(summaries, Console())
+        typer.echo(f"report: {out}")

@@ -1,0 +1,38 @@
+"""asc-mrkd train: an experiment into a run folder."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from asc_mrkd.cli.options import parse_seeds
+from asc_mrkd.cli.progress import progress
+
+
+def train(
+    conf: Annotated[Path, typer.Argument(help="Experiment file.")],
+    out: Annotated[Path, typer.Option(help="Run folder.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="Override a value.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="As in 0-3 or 0,2; default: those of the experiment.")] = None,
+) -> None:
+    """Train an experiment, one seed after the other; the same command again continues to the same bits.
+
+    Example: asc-mrkd train recipes/dcase18/conf/reduced.yaml method=ce train.epochs=2 --out exp/ce --seeds 0-1
+    """
+    from asc_mrkd.config import load_experiment
+
+    experiment = load_experiment(conf, overrides)
+    chosen = parse_seeds(seeds) if seeds else experiment.seeds
+    from asc_mrkd.engine.train import Listener
+    from asc_mrkd.engine.train import train as run
+
+    with ExitStack() as bars:
+        state: dict[str, Any] = {}
+
+        def on_seed(seed: int, done: int, total: int) -> None:
+            bars.close()
+            state["advance"] = bars.enter_context(progress(f"{out.name} seed {seed}", total, "steps", done))
+
+        run(experiment, out, chosen, Listener(on_seed=on_seed, on_step=lambda: state["advance"]()))
+    typer.echo(f"{out}: seeds {', '.join(map(str, chosen))} are trained; asc-mrkd evaluate {out}")

@@ -1,0 +1,5 @@
+"""Trained networks at work."""
+
+from asc_mrkd.deploy.predictor import Predictor
+
+__all__ = ["Predictor"]

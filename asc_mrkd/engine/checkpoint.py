@@ -1,0 +1,33 @@
+"""Checkpoints: written whole or not at all, and never half-loaded."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from asc_mrkd.engine.digest import digest
+from asc_mrkd.errors import DamagedFileError
+from asc_mrkd.files import atomic_writer
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write `state` with its checksum; a kill or a full disk leaves the file that was there."""
+    with atomic_writer(path) as stream:
+        torch.save({"state": state, "sha256": digest(state)}, stream)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint; nothing in it can execute.
+
+    Raises:
+        DamagedFileError: it is not whole; nothing of it is used.
+    """
+    hint = f"remove it to start this seed again: rm '{path}'"
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        state = saved["state"]
+    except Exception as error:  # the reader raises whatever the damage leads it to
+        raise DamagedFileError(f"checkpoint {path} is damaged: {str(error).splitlines()[0]}", hint) from None
+    if digest(state) != saved.get("sha256"):
+        raise DamagedFileError(f"checkpoint {path} is damaged: its content does not have its checksum", hint)
+    return state

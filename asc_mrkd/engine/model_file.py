@@ -1,0 +1,106 @@
+"""The model file: weights, and everything needed to use them, in one .safetensors."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from asc_mrkd.config import parse
+from asc_mrkd.engine.digest import digest
+from asc_mrkd.errors import DamagedFileError, RunError
+from asc_mrkd.features.spec import FrontendSpec
+from asc_mrkd.files import atomic_writer
+from asc_mrkd.models import build_model
+
+MODEL_FILE = "model.safetensors"
+KEY = "asc_mrkd"
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A trained network and what it needs.
+
+    Attributes:
+        model: the network, in evaluation mode, on the CPU.
+        architecture: `name`, `num_classes` and `options` of `build_model`.
+        classes: class names in the order of the logits.
+        frontend: what its input is made with.
+        mean: subtracted from the features, a value a mel bin (mel,), float32.
+        std: then divided by (mel,).
+    """
+
+    model: nn.Module
+    architecture: dict[str, Any]
+    classes: list[str]
+    frontend: FrontendSpec
+    mean: np.ndarray
+    std: np.ndarray
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Shape of one input: (channel, mel, frame)."""
+        return self.frontend.shape
+
+
+def save_model(path: Path, file: ModelFile) -> None:
+    """Write a model file, whole or not at all."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in file.model.state_dict().items()}
+    description = {
+        "format": 1,
+        "architecture": file.architecture,
+        "classes": file.classes,
+        "frontend": file.frontend.model_dump(),
+        "mean": file.mean.tolist(),
+        "std": file.std.tolist(),
+    }
+    text = json.dumps({**description, "sha256": _checksum(tensors, description)})
+    with atomic_writer(path) as stream:
+        stream.write(safetensors.torch.save(tensors, metadata={KEY: text}))
+
+
+def load_model(path: str | Path) -> ModelFile:
+    """Read a model file, or that of a seed or run folder (its lowest seed).
+
+    Raises:
+        RunError: there is no model.
+        DamagedFileError: it is not whole, or not one of ours.
+    """
+    path = find_model(Path(path))
+    try:
+        with safe_open(path, framework="pt") as file:
+            description = json.loads((file.metadata() or {})[KEY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        expected = description.pop("sha256")
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise DamagedFileError(
+            f"{path} is not a model file or is damaged: {type(error).__name__}: {error}",
+            "asc-mrkd train writes RUN/seed0/model.safetensors",
+        ) from None
+    if _checksum(tensors, description) != expected:
+        raise DamagedFileError(f"{path} is damaged: its content does not have its checksum", "train or copy it again")
+    architecture = description["architecture"]
+    model = build_model(architecture["name"], architecture["num_classes"], **architecture["options"])
+    model.load_state_dict(tensors)
+    mean, std = (np.array(description[key], dtype=np.float32) for key in ("mean", "std"))
+    frontend = parse(FrontendSpec, description["frontend"], str(path))
+    return ModelFile(model.eval(), architecture, description["classes"], frontend, mean, std)
+
+
+def find_model(path: Path) -> Path:
+    """Return the model file that a file, a seed folder or a run folder stands for."""
+    if path.is_file():
+        return path
+    seeds = sorted(path.glob("seed*/"), key=lambda p: (len(p.name), p.name))
+    for folder in (path, *seeds):
+        if (folder / MODEL_FILE).is_file():
+            return folder / MODEL_FILE
+    raise RunError(f"there is no trained model in {path}", "train one: asc-mrkd train CONF.yaml --out RUNDIR")
+
+
+def _checksum(tensors: dict[str, Any], description: dict[str, Any]) -> str:
+    return digest([dict(sorted(tensors.items())), json.dumps(description, sort_keys=True)])

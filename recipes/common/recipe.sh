@@ -1,0 +1,70 @@
+# Shell functions of every recipe: options, stages, the environment. Sourced by run.sh.
+# shellcheck shell=bash disable=SC2034  # the variables are used by run.sh
+set -euo pipefail
+
+fail() {
+    echo "error: $1" >&2
+    echo "hint: ${2:-bash $0 --help}" >&2
+    exit 2
+}
+
+# Read the options into data, evaluation, conf, method, seeds, out, label and the array overrides.
+parse_options() {
+    data="" evaluation="" conf="" method="" seeds="" out="" label="" first=1 last=99 dry_run=false list=false overrides=()
+    local -A variable=([--data]=data [--evaluation]=evaluation [--conf]=conf [--method]=method [--seeds]=seeds
+        [--out]=out [--label]=label [--stage]=first [--stop-stage]=last)
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --*=*)
+                set -- "${1%%=*}" "${1#*=}" "${@:2}"
+                continue
+                ;;
+            -h | --help)
+                sed -n '/^# /s/^# //p; /^$/q' "$0"
+                exit 0
+                ;;
+            --list) list=true ;;
+            --dry-run) dry_run=true ;;
+            --*)
+                [ -n "${variable[$1]:-}" ] || fail "unknown option $1"
+                [ $# -ge 2 ] || fail "option $1 needs a value"
+                printf -v "${variable[$1]}" %s "$2"
+                shift
+                ;;
+            *=*) overrides+=("$1") ;;
+            *) fail "what is '$1'?" "options start with --, overrides read key=value" ;;
+        esac
+        shift
+    done
+    case $first$last in *[!0-9]*) fail "--stage and --stop-stage take a number" "bash $0 --list" ;; esac
+}
+
+# stage NUMBER TITLE: is it to run? With --list it only prints itself.
+stage() {
+    if $list; then
+        printf '%2d  %s\n' "$1" "$2"
+        return 1
+    fi
+    [ "$1" -ge "$first" ] && [ "$1" -le "$last" ] || return 1
+    echo "== stage $1: $2"
+}
+
+# run COMMAND...: print the command, then run it unless this is a dry run.
+run() {
+    echo "+ $*"
+    $dry_run || "$@"
+}
+
+# Put the environment's commands on the PATH: of the source tree, or the one that is active.
+use_environment() {
+    local root commands
+    root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+    if $list || $dry_run; then
+        return 0
+    elif [ -f "$root/tools/setup.sh" ]; then
+        commands=$(bash "$root/tools/setup.sh")
+        export PATH="$commands:$PATH"
+    elif ! command -v asc-mrkd >/dev/null; then
+        fail "asc-mrkd is not installed" "pip install asc-mrkd"
+    fi
+}
