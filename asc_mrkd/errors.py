@@ -60,3 +60,12 @@ class InterruptedRun(AscMrkdError):
     """Training was interrupted after its state had been saved."""
 
     exit_code = 3
+
+
+def first_line(error: BaseException) -> str:
+    """Return the type and the first line of an error of another library, for a message of ours.
+
+    >>> first_line(OSError("no such symbol\\nlong story"))
+    'OSError: no such symbol'
+    """
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"

@@ -12,7 +12,7 @@ from torch import nn
 
 from asc_mrkd.config import parse
 from asc_mrkd.engine.digest import digest
-from asc_mrkd.errors import DamagedFileError, RunError
+from asc_mrkd.errors import DamagedFileError, RunError, first_line
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import atomic_writer
 from asc_mrkd.models import build_model
@@ -78,7 +78,7 @@ def load_model(path: str | Path) -> ModelFile:
         expected = description.pop("sha256")
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise DamagedFileError(
-            f"{path} is not a model file or is damaged: {type(error).__name__}: {error}",
+            f"{path} is not a model file or is damaged: {first_line(error)}",
             "asc-mrkd train writes RUN/seed0/model.safetensors",
         ) from None
     if _checksum(tensors, description) != expected:

@@ -16,7 +16,7 @@ from asc_mrkd.engine.inference import accuracy_and_log_loss, predict, write_pred
 from asc_mrkd.engine.model_file import MODEL_FILE, ModelFile, save_model
 from asc_mrkd.engine.run_folder import CHECKPOINT, PREDICTIONS, MetricsLog, open_run, seed_folder
 from asc_mrkd.engine.trainer import Trainer
-from asc_mrkd.errors import ConfigError, InterruptedRun
+from asc_mrkd.errors import ConfigError, InterruptedRun, first_line
 from asc_mrkd.features.store import FeatureStore, open_store
 
 
@@ -102,7 +102,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"train.device={name}: {str(error).splitlines()[0]}", "asc-mrkd doctor") from None
+        raise ConfigError(f"train.device={name}: {first_line(error)}", "asc-mrkd doctor") from None
     return device
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from asc_mrkd.errors import first_line
 from asc_mrkd.features.spec import FrontendSpec
 
 
@@ -18,7 +19,7 @@ def torchaudio_problem() -> str | None:
     try:
         importlib.import_module("torchaudio.functional")
     except (ImportError, OSError, RuntimeError) as error:
-        return f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        return first_line(error)
     return None
 
 

@@ -1,0 +1,19 @@
+"""Model-size budgets: the rules of the challenges, the count of a network, and the verdict."""
+
+from asc_mrkd.complexity.budget import Budget, check_budget, format_bytes
+from asc_mrkd.complexity.count import LayerCount, count_layers
+from asc_mrkd.complexity.rules import PRECISIONS, RULES, Rule
+from asc_mrkd.complexity.table import budget_record, budget_table
+
+__all__ = [
+    "PRECISIONS",
+    "RULES",
+    "Budget",
+    "LayerCount",
+    "Rule",
+    "budget_record",
+    "budget_table",
+    "check_budget",
+    "count_layers",
+    "format_bytes",
+]

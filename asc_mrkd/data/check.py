@@ -1,0 +1,146 @@
+"""The data doctor: reads every clip of a data set and lists what is wrong with the clips and their lists."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from asc_mrkd.data.dcase import Dataset, sound_files
+from asc_mrkd.errors import AudioError
+from asc_mrkd.features.audio import SECONDS_TOLERANCE, read_audio
+
+Severity = Literal["error", "warning"]
+
+_CLIPS_PER_TASK = 16
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes:
+        code: what: a reason of asc_mrkd.features.audio.REASONS, or wrong_rate, wrong_channels, extra_file,
+            duplicate_rows, location_in_both_folds, class_not_in_train, class_not_in_test.
+        subject: the clip, list, location or class.
+        detail: the figures behind it.
+        severity: "error" for a clip that cannot be used, "warning" for everything else.
+    """
+
+    code: str
+    subject: str
+    detail: str
+    severity: Severity
+
+
+@dataclass(frozen=True)
+class _Shape:
+    sample_rate: int
+    channels: int
+    seconds: float
+
+
+_SHAPE_CHECKS: list[tuple[str, str, str, Severity]] = [
+    ("sample_rate", "wrong_rate", "Hz", "warning"),
+    ("channels", "wrong_channels", "channels", "warning"),
+    ("seconds", "wrong_length", "s", "error"),
+]
+"""Field, code, unit, severity: rate and channels are converted on reading, clips of two lengths fit no batch."""
+
+
+def check_dataset(
+    dataset: Dataset,
+    *,
+    sample_rate: int | None = None,
+    channels: int | None = None,
+    seconds: float | None = None,
+    workers: int = 1,
+    on_clip: Callable[[str], None] | None = None,
+) -> list[Finding]:
+    """Read every clip once and compare the lists with the folder and with each other.
+
+    Args:
+        dataset: from asc_mrkd.data.dcase.read_dataset.
+        sample_rate: expected rate (Hz); like the next two, by default what most clips have.
+        channels: expected number of channels.
+        seconds: expected length (s).
+        workers: processes that read; each holds one clip at a time.
+        on_clip: called with the name of each clip when it has been read, for progress.
+
+    Returns:
+        Findings about clips first, then about the lists.
+    """
+    findings: list[Finding] = []
+    shapes: dict[str, dict] = {}
+    names = dataset.clips["filename"].tolist()
+    for name, result in zip(names, _examine_all(dataset.root, names, workers), strict=True):
+        if isinstance(result, Finding):
+            findings.append(result)
+        else:
+            shapes[name] = asdict(result)
+        if on_clip:
+            on_clip(name)
+    if shapes:
+        expected = {"sample_rate": sample_rate, "channels": channels, "seconds": seconds}
+        findings += _compare_shapes(pd.DataFrame.from_dict(shapes, orient="index"), expected)
+    return findings + _check_lists(dataset)
+
+
+def bad_clips(findings: list[Finding]) -> list[str]:
+    """Name the clips that cannot be used, each once."""
+    return sorted({finding.subject for finding in findings if finding.severity == "error"})
+
+
+def _examine_all(root: Path, names: list[str], workers: int) -> Iterator[_Shape | Finding]:
+    examine = partial(_examine, root)
+    if workers == 1:
+        yield from map(examine, names)
+    else:
+        with ProcessPoolExecutor(workers) as pool:
+            yield from pool.map(examine, names, chunksize=_CLIPS_PER_TASK)
+
+
+def _examine(root: Path, name: str) -> _Shape | Finding:
+    try:
+        audio = read_audio(root / name)
+    except AudioError as error:
+        return Finding(error.reason, name, str(error).removeprefix(f"{root / name}: "), "error")
+    channels, samples = audio.samples.shape
+    return _Shape(audio.sample_rate, channels, samples / audio.sample_rate)
+
+
+def _compare_shapes(shapes: pd.DataFrame, expected: dict[str, int | float | None]) -> list[Finding]:
+    """Find the clips whose rate, channels or length is not the expected one or else that of most clips."""
+    findings = []
+    for field, code, unit, severity in _SHAPE_CHECKS:
+        usual = expected[field] or shapes[field].mode()[0]
+        deviating = shapes.loc[(shapes[field] - usual).abs() > SECONDS_TOLERANCE, field]
+        findings += [
+            Finding(code, str(name), f"{value:g} {unit} instead of {usual:g}", severity)
+            for name, value in deviating.items()
+        ]
+    return findings
+
+
+def _check_lists(dataset: Dataset) -> list[Finding]:
+    """Compare the lists with the folder and the two folds with each other."""
+    extra = sorted(set(sound_files(dataset.root)) - set(dataset.clips["filename"]))
+    findings = [Finding("extra_file", name, "no list names it", "warning") for name in extra]
+    if dataset.duplicates:
+        findings.append(Finding("duplicate_rows", "lists", f"{dataset.duplicates} rows are repeated", "warning"))
+    locations = _count_by_fold(dataset.clips, "identifier").drop(index="", errors="ignore")
+    for row in locations[(locations > 0).all(axis=1)].itertuples():
+        detail = f"{row.train} clips in train, {row.test} in test"
+        findings.append(Finding("location_in_both_folds", str(row.Index), detail, "warning"))
+    labels = _count_by_fold(dataset.clips, "label").reindex(dataset.classes)
+    for fold in labels:
+        for label in labels.index[labels[fold] == 0]:
+            findings.append(Finding(f"class_not_in_{fold}", label, f"no clip in {fold} has this label", "warning"))
+    return findings
+
+
+def _count_by_fold(clips: pd.DataFrame, column: str) -> pd.DataFrame:
+    return pd.crosstab(clips[column], clips["split"]).reindex(columns=["train", "test"], fill_value=0)

@@ -1,0 +1,20 @@
+"""Scores for people: tables on a terminal, records for scripts, pictures, and one self-contained HTML page."""
+
+from asc_mrkd.report.html import write_report
+from asc_mrkd.report.records import comparison_records, evaluation_records
+from asc_mrkd.report.tables import TextTable, breakdown_table, comparison_table, confusion_table
+from asc_mrkd.report.terminal import print_comparison, print_evaluation
+from asc_mrkd.report.write import write_evaluation
+
+__all__ = [
+    "TextTable",
+    "breakdown_table",
+    "comparison_records",
+    "comparison_table",
+    "confusion_table",
+    "evaluation_records",
+    "print_comparison",
+    "print_evaluation",
+    "write_evaluation",
+    "write_report",
+]

@@ -1,0 +1,102 @@
+"""One HTML page about one or more runs that needs nothing beside it: no network, no script, no other file."""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+import asc_mrkd
+from asc_mrkd.errors import RunError
+from asc_mrkd.evaluation import RunSummary, compare, conclusions, summarise_run
+from asc_mrkd.features.store import open_store
+from asc_mrkd.files import write_text
+from asc_mrkd.report.plots import confusion_matrix_png, learning_curves_png, spectrograms_png
+from asc_mrkd.report.records import shown_groups
+from asc_mrkd.report.tables import TextTable, breakdown_table, comparison_table, confused_pairs_table, seed_table
+
+
+@dataclass(frozen=True)
+class RunSection:
+    """What the page shows about one run; `confusion` is a picture as a data: address."""
+
+    summary: RunSummary
+    seeds: TextTable
+    confusion: str
+    confused_pairs: TextTable
+    breakdowns: list[TextTable]
+    environment: TextTable | None
+
+
+def write_report(runs: Sequence[Path], out: Path, store: Path | None = None) -> None:
+    """Write the page about `runs` to `out`; `store` adds a spectrogram of every class.
+
+    Raises:
+        RunError: a run folder is missing, unfinished or damaged.
+        StoreError: `store` is not a finished feature store.
+    """
+    summaries = [summarise_run(run) for run in runs]
+    template = resources.files("asc_mrkd.report").joinpath("report.html.j2").read_text(encoding="utf-8")
+    jinja = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    page = jinja.from_string(template).render(
+        version=asc_mrkd.__version__,
+        title=", ".join(dict.fromkeys(summary.method for summary in summaries)),
+        comparison=comparison_table(summaries),
+        conclusions=conclusions(compare(summaries)),
+        curves=_data_address(learning_curves_png(summaries)),
+        settings=settings_tables(summaries),
+        sections=[_section(summary) for summary in summaries],
+        spectrograms=_data_address(spectrograms_png(open_store(store))) if store else None,
+    )
+    write_text(out, page)
+
+
+def settings_tables(summaries: Sequence[RunSummary]) -> list[TextTable]:
+    """Tabulate the settings: those that differ with a column per run, then those that all runs share."""
+    settings = [_flat(summary.experiment.model_dump()) for summary in summaries]
+    rows = [[key, *(one.get(key, "") for one in settings)] for key in dict.fromkeys(chain(*settings))]
+    runs = [f"{summary.method} (run {number})" for number, summary in enumerate(summaries, start=1)]
+    different = [row for row in rows if len(set(row[1:])) > 1]
+    shared = [row[:2] for row in rows if len(set(row[1:])) == 1]
+    tables = [
+        TextTable("Settings that differ", ("Setting", *runs), different, text_columns=frozenset(range(len(runs) + 1))),
+        TextTable("Settings in common", ("Setting", "Value"), shared, text_columns=frozenset({0, 1})),
+    ]
+    return [table for table in tables if table.rows]
+
+
+def _section(summary: RunSummary) -> RunSection:
+    return RunSection(
+        summary=summary,
+        seeds=seed_table(summary),
+        confusion=_data_address(confusion_matrix_png(summary)),
+        confused_pairs=confused_pairs_table(summary),
+        breakdowns=[breakdown_table(summary, column) for column in shown_groups(summary)],
+        environment=_environment_table(summary.folder / "environment.json"),
+    )
+
+
+def _environment_table(path: Path) -> TextTable | None:
+    if not path.exists():
+        return None
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"{path} is not JSON: {error}", "delete it: the report does without it") from None
+    return TextTable("Environment", ("What", "Value"), list(_flat(values).items()), text_columns=frozenset({0, 1}))
+
+
+def _flat(values: dict[str, Any]) -> dict[str, str]:
+    """Write a nested mapping as dotted keys with text values."""
+    (flat,) = pd.json_normalize(values).to_dict("records")
+    return {str(key): str(value) for key, value in flat.items()}
+
+
+def _data_address(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"

@@ -1,0 +1,126 @@
+"""Pictures of runs and features as PNG bytes. Figures are objects of their own: no pyplot, no shared state."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from asc_mrkd.evaluation import RunSummary
+from asc_mrkd.features.spec import FrontendSpec
+from asc_mrkd.features.store import OK, FeatureStore
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Colours that people with any colour vision tell apart (M. Okabe and K. Ito, 2008)."""
+
+CURVES = {
+    "loss": "Training loss (total)",
+    "ce": "Training cross entropy",
+    "train_accuracy": "Training accuracy (%)",
+    "test_accuracy": "Test accuracy (%)",
+}
+
+MAX_CLASSES_WITH_COUNTS = 20
+"""Above this number of classes the confusion matrix is colour only."""
+
+DPI = 144
+
+verbatim = rc_context({"text.parse_math": False})
+"""Decorator: a `$` in a class or folder name is a dollar, not the start of a formula."""
+
+
+@verbatim
+def learning_curves_png(summaries: Sequence[RunSummary]) -> bytes:
+    """Draw loss and accuracy over the epochs: mean over the seeds, band of one standard deviation."""
+    figure = Figure(figsize=(9.5, 6.2), layout="constrained")
+    for axes, (column, title) in zip(figure.subplots(2, 2).flat, CURVES.items(), strict=True):
+        for index, summary in enumerate(summaries):
+            _draw_curve(axes, summary, column, PALETTE[index % len(PALETTE)], f"{summary.method} ({summary.name})")
+        axes.set_title(title, loc="left", fontsize=11)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    return _png(figure)
+
+
+def _draw_curve(axes: Axes, summary: RunSummary, column: str, colour: str, label: str) -> None:
+    by_epoch = summary.history.dropna(subset=column).groupby("epoch")[column]
+    scale = 100 if column.endswith("accuracy") else 1
+    mean, std = scale * by_epoch.mean(), scale * by_epoch.std(ddof=1).fillna(0.0)
+    marker = "o" if len(mean) == 1 else None
+    axes.plot(mean.index, mean, color=colour, linewidth=1.8, marker=marker, label=label)
+    axes.fill_between(mean.index, mean - std, mean + std, color=colour, alpha=0.18, linewidth=0)
+
+
+@verbatim
+def confusion_matrix_png(summary: RunSummary) -> bytes:
+    """Draw the confusion matrix: colour is the share of the true class, numbers are clips summed over the seeds."""
+    counts = summary.confusion
+    share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    named = len(counts) <= MAX_CLASSES_WITH_COUNTS
+    names = 0.07 * max(map(len, summary.classes)) if named else 0.0  # inches
+    size = 1.2 + names + 0.42 * min(len(counts), MAX_CLASSES_WITH_COUNTS)
+    figure = Figure(figsize=(size + 0.8, size), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
+    figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class (%)")
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    axes.set_title(f"{summary.method} ({summary.name})", loc="left", fontsize=11)
+    if named:
+        axes.set_xticks(range(len(counts)), summary.classes, rotation=40, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(counts)), summary.classes)
+        for (row, column), clips in np.ndenumerate(counts):
+            if clips:
+                colour = "white" if share[row, column] > 55 else "black"
+                axes.text(column, row, str(clips), ha="center", va="center", color=colour, fontsize=8)
+    return _png(figure)
+
+
+@verbatim
+def spectrograms_png(store: FeatureStore) -> bytes:
+    """Draw one clip of every class, channel 0: seconds by centre frequency of the mel bin, level in dB as stored."""
+    examples = store.clips[store.clips["status"] == OK].drop_duplicates("label").sort_values("label")
+    pictures = {
+        label: store.features[row, 0, :, :frames].astype(np.float32)
+        for label, row, frames in examples[["label", "row", "frames"]].itertuples(index=False)
+    }
+    columns = min(len(pictures), 3)
+    rows = -(-len(pictures) // columns)
+    figure = Figure(figsize=(9.5, 0.6 + 2.1 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    # One colour scale for all, without the 0.5 % outliers at either end, so that classes can be compared.
+    low, high = np.percentile(np.stack(list(pictures.values())), [0.5, 99.5])
+    for axes, (label, picture) in zip(grid.flat, pictures.items(), strict=False):
+        extent = (0, picture.shape[1] * store.spec.hop_length / store.spec.sample_rate, -0.5, len(picture) - 0.5)
+        image = axes.imshow(picture, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=low, vmax=high)
+        axes.set_yticks(*_mel_ticks(store.spec))
+        axes.set_title(label, loc="left", fontsize=10)
+    for axes in grid.flat[len(pictures) :]:
+        axes.set_visible(False)
+    for axes in grid.flat[max(len(pictures) - columns, 0) : len(pictures)]:
+        axes.tick_params(labelbottom=True)
+    figure.supxlabel("time (s)", fontsize=10)
+    figure.supylabel("frequency (Hz, mel scale)", fontsize=10)
+    figure.colorbar(image, ax=grid, shrink=0.9, aspect=40, label="level (dB)")
+    return _png(figure)
+
+
+def _mel_ticks(spec: FrontendSpec) -> tuple[list[int], list[str]]:
+    """Label five mel bins from the lowest to the highest with their centre frequencies."""
+    from librosa import mel_frequencies  # here, because a report about images needs no audio library
+
+    centres = mel_frequencies(n_mels=spec.n_mels + 2, fmin=spec.fmin, fmax=spec.fmax)[1:-1]
+    bins = np.linspace(0, spec.n_mels - 1, 5).round().astype(int).tolist()
+    return bins, [f"{centres[index]:.0f}" for index in bins]
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, facecolor="white")
+    return buffer.getvalue()

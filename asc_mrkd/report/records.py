@@ -1,0 +1,64 @@
+"""Scores as plain lists and dictionaries, for `--json` and evaluation.json; a figure that does not exist is None."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from asc_mrkd.evaluation import RunSummary, compare, most_confused
+
+GROUPS = {"label": "class", "city": "city", "device": "device", "device_group": "device group"}
+"""The columns by which the test clips are broken down, and what they are called."""
+
+METRICS = ("accuracy", "macro_accuracy", "log_loss")
+
+
+def comparison_records(summaries: Sequence[RunSummary]) -> list[dict[str, Any]]:
+    """One record per run: its figures, and its difference in accuracy to its baseline."""
+    return [
+        {
+            "number": row.number,
+            **_headline(row.summary),
+            "baseline": row.baseline,
+            "difference": row.test and row.test.difference,
+            "p_value": row.test and row.test.p_value,
+            "confidence": row.test and row.test.confidence,
+            "warning": row.test.warning if row.test else "",
+        }
+        for row in compare(summaries)
+    ]
+
+
+def evaluation_records(summary: RunSummary) -> dict[str, Any]:
+    """Everything known about one run."""
+    return {
+        **_headline(summary),
+        "unfinished_seeds": summary.unfinished_seeds,
+        "per_seed": summary.per_seed.rename_axis("seed").reset_index().to_dict("records"),
+        **{f"by_{column}": group_records(summary, column) for column in shown_groups(summary)},
+        "classes": list(summary.classes),
+        "confusion": summary.confusion.tolist(),
+        "most_confused": [asdict(pair) for pair in most_confused(summary.confusion, summary.classes)],
+    }
+
+
+def group_records(summary: RunSummary, column: str) -> list[dict[str, Any]]:
+    """One record per group of `column`: its name, clips, accuracy and log loss."""
+    return [
+        {column: name, "clips": clips, "accuracy": accuracy, "log_loss": log_loss}
+        for name, clips, accuracy, log_loss in summary.by(column).itertuples()
+    ]
+
+
+def shown_groups(summary: RunSummary) -> list[str]:
+    """List the columns worth a table: the classes, and everything else that has more than one group."""
+    return [column for column in GROUPS if column == "label" or len(summary.by(column)) > 1]
+
+
+def _headline(summary: RunSummary) -> dict[str, Any]:
+    return {
+        "run": str(summary.folder),
+        "method": summary.method,
+        "seeds": summary.seeds,
+        "test_clips": summary.test_clips,
+        **{metric: asdict(summary.spread(metric)) for metric in METRICS},
+    }

@@ -1,0 +1,40 @@
+"""Print the scores of runs on a terminal."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from asc_mrkd.evaluation import RunSummary, compare, conclusions
+from asc_mrkd.report.records import shown_groups
+from asc_mrkd.report.tables import (
+    breakdown_table,
+    comparison_table,
+    confused_pairs_table,
+    confusion_table,
+    seed_table,
+    where,
+)
+
+MAX_CONFUSION_CLASSES = 12
+"""A confusion table of more classes does not fit in 80 columns; confusion.png shows it."""
+
+
+def print_evaluation(summary: RunSummary, console: Console) -> None:
+    """Print every table of one run, each at most 80 columns wide."""
+    console.print(Text(f"{summary.method}: {summary.test_clips} test clips, after the last epoch", "bold"))
+    console.print(Text(where(summary), overflow="fold"))
+    tables = [seed_table(summary), *(breakdown_table(summary, column) for column in shown_groups(summary))]
+    if len(summary.classes) <= MAX_CONFUSION_CLASSES:
+        tables.append(confusion_table(summary))
+    for table in [*tables, confused_pairs_table(summary)]:
+        console.print()
+        console.print(table)
+
+
+def print_comparison(summaries: Sequence[RunSummary], console: Console) -> None:
+    """Print the comparison table and what it supports."""
+    console.print(comparison_table(summaries))
+    for sentence in conclusions(compare(summaries)):
+        console.print()
+        console.print(Text(sentence))

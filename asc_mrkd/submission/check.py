@@ -1,0 +1,98 @@
+"""Checking a submission package before it is sent."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from asc_mrkd.errors import SubmissionError
+from asc_mrkd.submission.check_meta import check_meta
+from asc_mrkd.submission.check_output import check_output
+from asc_mrkd.submission.package import META, OUTPUT, read_package
+from asc_mrkd.submission.problem import Problem
+from asc_mrkd.submission.tasks import Task, find_task
+
+
+def check_submission(
+    path: str | os.PathLike[str], task: str, files: str | os.PathLike[str] | None = None
+) -> list[Problem]:
+    """Return everything that is wrong with a submission; without an error among it the package can be sent.
+
+    All that the organisers' validator refuses is refused, and what it lets pass: NaN and impossible probabilities, a
+    scene that is not the most probable one, a size over the limit, a missing file.
+
+    Args:
+        path: the zip, or a folder that holds the folders of one or more submissions.
+        task: a key of `asc_mrkd.submission.TASKS`.
+        files: a list of the clips, one file name a line, in place of the official evaluation set (for rehearsals).
+
+    Raises:
+        ConfigError: unknown task.
+        SubmissionError: nothing at `path`, or an unreadable list.
+    """
+    rules = find_task(task)
+    clips = rules.official_files if files is None else read_clip_list(files)
+    contents, problems = read_package(Path(path))
+    labels = sorted({PurePosixPath(name).parent for name in contents if name.endswith((OUTPUT, META))})
+    if not labels and not problems:
+        message = f"there is no <label>{OUTPUT} or <label>{META} in it"
+        problems.append(Problem(Path(path).name, None, "no-submission", message))
+    for folder in labels:
+        if Path(path).is_file():
+            problems += _layout_problems(folder, rules)
+        own = {name: content for name, content in contents.items() if PurePosixPath(name).parent == folder}
+        problems += _check_folder(folder.name, own, rules, clips)
+    return problems
+
+
+def read_clip_list(path: str | os.PathLike[str]) -> list[str]:
+    """Read the names (without folder) of the clips out of a list such as evaluation_setup/fold1_test.csv.
+
+    Raises:
+        SubmissionError: the list cannot be read or names no .wav file.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SubmissionError(f"{path}: cannot be read ({error})", "give the list of the test clips") from None
+    names = [PurePosixPath(line.split("\t")[0].strip()).name for line in lines if line.strip()]
+    clips = [name for name in names if name != "filename"]
+    if not clips or not all(name.endswith(".wav") for name in clips):
+        raise SubmissionError(f"{path} is not a list of .wav files, one a line", "see evaluation_setup/fold1_test.csv")
+    return clips
+
+
+def _layout_problems(folder: PurePosixPath, task: Task) -> Iterator[Problem]:
+    if len(folder.parts) != 3 or folder.parts[1] != task.folder:
+        message = f"a package is laid out as <package>/{task.folder}/<label>/<label>{OUTPUT}"
+        yield Problem(str(folder), None, "layout", message)
+
+
+def _check_folder(label: str, contents: dict[str, bytes], task: Task, clips: list[str]) -> Iterator[Problem]:
+    if not task.is_label(label):
+        message = f"a label of {task.title} reads Lastname_INSTITUTE_{task.tag}_N with N from 1 to 4"
+        yield Problem(label, None, "label-pattern", message)
+    for suffix, code in ((OUTPUT, "missing-output"), (META, "missing-meta")):
+        if not any(name.endswith(suffix) for name in contents):
+            yield Problem(label, None, code, f"{label}{suffix} is missing")
+    for name, content in contents.items():
+        if name.endswith((OUTPUT, META)):
+            yield from _check_file(name, content, label, task, clips)
+        elif not name.endswith(".pdf"):
+            yield Problem(name, None, "unexpected-file", "does not belong in a submission", "warning")
+
+
+def _check_file(name: str, content: bytes, label: str, task: Task, clips: list[str]) -> Iterator[Problem]:
+    if PurePosixPath(name).name not in (label + OUTPUT, label + META):
+        yield Problem(name, None, "label-mismatch", f"does not carry the label of its folder, {label}")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        yield Problem(name, line, "encoding", "is not UTF-8 text")
+        return
+    if text.startswith("\ufeff"):
+        yield Problem(name, 1, "encoding", "starts with a byte order mark; save it as UTF-8 without one")
+    elif name.endswith(OUTPUT):
+        yield from check_output(name, text, task, clips)
+    else:
+        yield from check_meta(name, text, task, label)

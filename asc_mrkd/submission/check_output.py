@@ -1,0 +1,92 @@
+"""Checking the output file of a system: one row per clip, with the scene and its probabilities."""
+
+import csv
+import io
+import math
+from collections.abc import Collection, Iterator
+from pathlib import PurePosixPath
+
+from asc_mrkd.evaluation.predictions import SUM_TOLERANCE
+from asc_mrkd.submission.problem import Problem
+from asc_mrkd.submission.tasks import Task
+
+Fault = tuple[int | None, str, str]
+"""Line, code and message of a problem."""
+
+
+def check_output(file: str, text: str, task: Task, clips: Collection[str]) -> list[Problem]:
+    """Check an output file against the columns of `task` and the names (without folder) of the clips it must list."""
+    return [Problem(file, *fault) for fault in _faults(text, task, dict.fromkeys(clips))]
+
+
+def _faults(text: str, task: Task, clips: Collection[str]) -> Iterator[Fault]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True)
+    try:
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        yield reader.line_num, "not-a-table", f"cannot be read as tab-separated text: {error}"
+        return
+    columns = list(task.columns)
+    if task.probabilities or (rows and "filename" in rows[0][1]):
+        header_faults = list(_header_faults(rows[0][1] if rows else [], task))
+        yield from header_faults
+        if header_faults:
+            return
+        columns, rows = rows[0][1], rows[1:]
+    first_line: dict[str, int] = {}
+    for line, row in rows:
+        if len(row) != len(columns):
+            found = f"{len(row)} columns instead of {len(columns)}" if row else "the line is empty"
+            yield line, "column-count", found + ("; columns are separated by tabs" if len(row) == 1 else "")
+            continue
+        cells = dict(zip(columns, row, strict=True))
+        yield from ((line, *fault) for fault in _name_faults(cells["filename"], clips))
+        yield from ((line, *fault) for fault in _scene_faults(cells, task))
+        clip = PurePosixPath(cells["filename"]).name
+        if clip in first_line:
+            yield line, "duplicate-file", f"{clip} is already in line {first_line[clip]}"
+        first_line.setdefault(clip, line)
+    missing = [clip for clip in clips if clip not in first_line]
+    if missing:
+        examples = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        yield None, "missing-files", f"{len(missing)} of {len(clips)} clips have no row: {examples}"
+
+
+def _header_faults(header: list[str], task: Task) -> Iterator[Fault]:
+    wanted = f"line 1 must hold, separated by tabs: {' '.join(task.columns)}"
+    if "filename" not in header:
+        yield 1, "no-header", wanted
+    elif sorted(header) != sorted(task.columns):
+        yield 1, "header-fields", f"{wanted}; it holds: {' '.join(header)}"
+
+
+def _name_faults(filename: str, clips: Collection[str]) -> Iterator[tuple[str, str]]:
+    path = PurePosixPath(filename)
+    if path.suffix != ".wav":
+        yield "file-extension", f"'{filename}' does not end in .wav"
+    elif path.name not in clips:
+        yield "unknown-file", f"'{filename}' is not a clip of the evaluation set"
+    if str(path.parent) not in (".", "audio"):
+        yield "file-folder", f"'{filename}' must be written as {path.name} or audio/{path.name}"
+
+
+def _scene_faults(cells: dict[str, str], task: Task) -> Iterator[tuple[str, str]]:
+    scene = cells["scene_label"]
+    if scene not in task.classes:
+        yield "scene-label", f"'{scene}' is not one of {', '.join(task.classes)}"
+    if not task.probabilities:
+        return
+    try:
+        probabilities = {name: float(cells[name]) for name in task.classes}
+    except ValueError as error:
+        yield "not-a-number", str(error)
+        return
+    if not all(0.0 <= p <= 1.0 for p in probabilities.values()):  # NaN fails too
+        yield "probability-range", f"{cells['filename']} has a probability outside 0..1"
+        return
+    total = math.fsum(probabilities.values())
+    if abs(total - 1.0) > SUM_TOLERANCE:
+        yield "probability-sum", f"the probabilities of {cells['filename']} add up to {total:.4f}"
+    best = max(probabilities, key=probabilities.__getitem__)
+    if probabilities.get(scene, 1.0) < probabilities[best]:
+        yield "argmax", f"the scene is {scene} but {best} has the highest probability"

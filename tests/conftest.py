@@ -1,0 +1,63 @@
+"""A small feature store and experiment that training tests share; no audio is involved."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from asc_mrkd.features.spec import FrontendSpec
+from asc_mrkd.features.store import FeatureStore, create_or_continue, write_statistics, write_table
+
+SPEC = FrontendSpec(
+    name="tiny", sample_rate=8000, channels=2, clip_seconds=0.5, n_fft=256, hop_length=128, n_mels=24, fmax=4000.0
+)
+CLASSES = ["bus", "park", "tram"]
+
+
+def make_store(folder: Path, clips_per_class: int = 8) -> FeatureStore:
+    """Write a store of three classes that differ in a band and in a modulation."""
+    rng = np.random.default_rng(0)
+    rows = [
+        [f"audio/{label}-{city}-{i}-{i}-a.wav", label, f"{city}-{i}", "a", "train" if i < clips_per_class * 0.7 else "test"]
+        for label in CLASSES
+        for i in range(clips_per_class)
+        for city in ["paris" if i % 2 else "vienna"]
+    ]
+    clips = pd.DataFrame(rows, columns=["filename", "label", "identifier", "source_label", "split"])
+    store = create_or_continue(folder, clips, SPEC)
+    features = np.load(folder / "features.npy", mmap_mode="r+")
+    for row, label in enumerate(clips["label"]):
+        x = rng.standard_normal(SPEC.shape)
+        band = CLASSES.index(label)
+        x[:, 8 * band : 8 * band + 8] += 1.5 + np.sin(np.arange(SPEC.frames) * (band + 1))
+        features[row] = x
+    features.flush()
+    table = store.clips.assign(status="ok", frames=SPEC.frames)
+    write_statistics(FeatureStore(folder, SPEC, table, features))
+    write_table(folder, table)
+    return store
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory) -> Path:
+    """Folder of a small finished feature store."""
+    folder = tmp_path_factory.mktemp("data") / "store"
+    make_store(folder)
+    return folder
+
+
+@pytest.fixture
+def conf(store, tmp_path) -> Path:
+    """An experiment file for that store: a tiny CP-ResNet, MrKD with early backups."""
+    values = {
+        "data": {"store": str(store)},
+        "model": {"name": "cp_resnet", "options": {"width": 4, "rho": 3, "blocks": [2, 1, 0]}},
+        "method": {"name": "mrkd", "interval": 5},
+        "augment": {"roll_frames": 4, "crop_frames": 24, "mixup": 0.3},
+        "train": {"epochs": 6, "batch_size": 5, "optimizer": {"lr": 0.05}, "evaluate_every": 2},
+    }
+    path = tmp_path / "conf.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path

@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+import torch
+
+from asc_mrkd.config import AugmentConfig
+from asc_mrkd.data.batches import BatchKey, epoch_batches, mixup, time_window, training_batch
+from asc_mrkd.data.samples import samples_of_store
+from asc_mrkd.features.store import open_store
+
+
+@pytest.mark.parametrize(("count", "batch", "steps"), [(50_000, 128, 391), (90_000, 128, 704), (6122, 10, 613)])
+def test_steps_per_epoch(count, batch, steps):
+    keys = epoch_batches(count, batch, seed=0, epoch=0)
+    assert len(keys) == steps
+    assert sorted(np.concatenate([k.positions for k in keys])) == list(range(count))
+
+
+def test_order_depends_on_seed_and_epoch_alone():
+    first = [k.positions for k in epoch_batches(100, 10, 1, 2)]
+    again = [k.positions for k in epoch_batches(100, 10, 1, 2)]
+    assert all((a == b).all() for a, b in zip(first, again, strict=True))
+    for other in (epoch_batches(100, 10, 1, 3), epoch_batches(100, 10, 2, 2)):
+        assert any((a != b.positions).any() for a, b in zip(first, other, strict=True))
+
+
+def test_time_window_is_a_roll_and_a_cut():
+    x = torch.arange(2 * 3 * 4 * 20.0).view(2, 3, 4, 20)
+    augment = AugmentConfig(roll_frames=5, crop_frames=8)
+    key = BatchKey(0, 0, 10, np.array([7, 2]))
+    y = time_window(x, augment, key)
+    assert y.shape == (2, 3, 4, 8)
+    roll, start = key.integers("roll", -5, 6), key.integers("crop", 0, 13)
+    for i in range(2):
+        expected = torch.roll(x[i], int(roll[i]), dims=-1)[..., start[i] : start[i] + 8]
+        assert torch.equal(y[i], expected)
+
+
+def test_draws_of_a_sample_do_not_depend_on_its_batch():
+    x = torch.randn(10, 1, 2, 30)
+    augment = AugmentConfig(roll_frames=9)
+    whole = time_window(x, augment, BatchKey(0, 4, 10, np.arange(10)))
+    part = time_window(x[[6, 3]], augment, BatchKey(0, 4, 10, np.array([6, 3])))
+    assert torch.equal(part, whole[[6, 3]])
+
+
+def test_mixup_mixes_inputs_and_labels_alike():
+    x = torch.nn.functional.one_hot(torch.arange(64), 64).float().view(64, 1, 1, 64)
+    key = BatchKey(0, 0, 64, np.arange(64))
+    mixed, labels = mixup(x, torch.arange(64), AugmentConfig(mixup=0.3), key)
+    assert torch.equal(labels.first, torch.arange(64))
+    assert sorted(labels.second.tolist()) == list(range(64))
+    assert (labels.weight >= 0.5).all()
+    assert len(labels.weight.unique()) > 32
+    for i in range(64):
+        expected = labels.weight[i] * x[labels.first[i]] + (1 - labels.weight[i]) * x[labels.second[i]]
+        torch.testing.assert_close(mixed[i], expected)
+
+
+def test_unfolded_weights_are_symmetric():
+    key = BatchKey(0, 0, 4000, np.arange(4000))
+    _, labels = mixup(torch.zeros(4000, 1), torch.zeros(4000, dtype=torch.long), AugmentConfig(mixup=0.3, mixup_fold=False),
+                      key)  # fmt: skip
+    weight = labels.weight.numpy()
+    assert weight.mean() == pytest.approx(0.5, abs=0.03)
+    assert weight.var() == pytest.approx(0.25 / (2 * 0.3 + 1), abs=0.01)
+
+
+def test_samples_are_normalised_by_the_training_rows(store):
+    opened = open_store(store)
+    train = samples_of_store(opened, "train", torch.device("cpu"))
+    x = train.normalised(np.arange(len(train)))
+    torch.testing.assert_close(x.mean(dim=(0, 1, 3)), torch.zeros(24), atol=1e-4, rtol=0)
+    torch.testing.assert_close(x.transpose(0, 2).flatten(1).std(1), torch.ones(24), atol=1e-3, rtol=0)
+    y, labels = training_batch(train, BatchKey(0, 0, len(train), np.array([1, 0])), AugmentConfig())
+    assert torch.equal(y, x[[1, 0]])
+    assert [train.classes[i] for i in labels] == train.table["label"].iloc[[1, 0]].tolist()
+
+
+def test_memory_map_gives_the_same_samples(store, monkeypatch):
+    resident = samples_of_store(open_store(store), "test", torch.device("cpu"))
+    monkeypatch.setattr("asc_mrkd.data.samples._free_bytes", lambda device: 0)
+    mapped = samples_of_store(open_store(store), "test", torch.device("cpu"))
+    positions = np.array([3, 0, 5])
+    assert torch.equal(resident.normalised(positions), mapped.normalised(positions))

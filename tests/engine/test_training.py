@@ -1,0 +1,225 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import safetensors.torch
+import torch
+
+from asc_mrkd.config import load_experiment
+from asc_mrkd.engine import trainer as trainer_module
+from asc_mrkd.engine.model_file import load_model
+from asc_mrkd.engine.train import Listener, train
+from asc_mrkd.errors import ConfigError, DamagedFileError, InterruptedRun, NonFiniteError, RunError
+
+
+def run(conf: Path, out: Path, *overrides: str, seeds=(0,), stop_after: int | None = None) -> Path:
+    """Train; with `stop_after` a SIGTERM comes after that many steps."""
+    count = 0
+
+    def on_step() -> None:
+        nonlocal count
+        count += 1
+        if count == stop_after:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    train(load_experiment(conf, list(overrides)), out, list(seeds), Listener(on_step=on_step))
+    return out
+
+
+def weights(out: Path, seed: int = 0) -> dict[str, torch.Tensor]:
+    return safetensors.torch.load_file(out / f"seed{seed}" / "model.safetensors")
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def lines(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def without_clock(records: list[dict]) -> list[dict]:
+    return [{k: v for k, v in r.items() if k not in ("seconds", "clips_per_second")} for r in records]
+
+
+def test_run_folder_is_complete(conf, tmp_path):
+    out = run(conf, tmp_path / "run", seeds=(0, 1))
+    assert {p.name for p in out.iterdir()} == {"config.yaml", "environment.json", "metrics.jsonl", "seed0", "seed1"}
+    assert {p.name for p in (out / "seed1").iterdir()} == {"checkpoint.pt", "model.safetensors", "predictions.csv"}
+    records = lines(out)
+    assert [(r["seed"], r["epoch"]) for r in records] == [(s, e) for s in (0, 1) for e in range(1, 7)]
+    assert [r["epoch"] for r in records if r["seed"] == 0 and "test_accuracy" in r] == [2, 4, 6]
+    assert records[5]["step"] == 6 * 4
+    assert not same(weights(out, 0), weights(out, 1))
+    table = pd.read_csv(out / "seed0" / "predictions.csv")
+    assert len(table) == 6
+    np.testing.assert_allclose(table[["bus", "park", "tram"]].sum(axis=1), 1, atol=1e-9)
+    assert (table["label"] == table["prediction"]).mean() == pytest.approx(records[5]["test_accuracy"])
+
+
+def test_it_learns(conf, tmp_path):
+    out = run(conf, tmp_path / "run", "method=ce", "train.epochs=25", "augment.mixup=0")
+    assert lines(out)[-1]["test_accuracy"] >= 0.8
+    assert lines(out)[-1]["loss"] < lines(out)[0]["loss"]
+
+
+@pytest.mark.parametrize("stop_after", [1, 4, 7, 13])
+@pytest.mark.parametrize("method", ["ce", "{name: mrkd, preset: paper, interval: 5}", "{name: mrkd, interval: 5}"])
+def test_interrupted_run_continues_to_the_same_bits(conf, tmp_path, method, stop_after):
+    whole = run(conf, tmp_path / "whole", f"method={method}")
+    with pytest.raises(InterruptedRun):
+        run(conf, tmp_path / "cut", f"method={method}", stop_after=stop_after)
+    cut = run(conf, tmp_path / "cut", f"method={method}")
+    assert same(weights(whole), weights(cut))
+    assert without_clock(lines(whole)) == without_clock(lines(cut))
+    assert (whole / "seed0/predictions.csv").read_bytes() == (cut / "seed0/predictions.csv").read_bytes()
+
+
+@pytest.mark.slow
+def test_killed_run_continues_to_the_same_bits(conf, tmp_path):
+    whole = run(conf, tmp_path / "whole")
+    command = [sys.executable, "-m", "asc_mrkd", "train", str(conf), "--out", str(tmp_path / "cut")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not (tmp_path / "cut" / "seed0" / "checkpoint.pt").exists():
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    subprocess.run(command, check=True, capture_output=True)
+    assert same(weights(whole), weights(tmp_path / "cut"))
+    assert without_clock(lines(whole)) == without_clock(lines(tmp_path / "cut"))
+
+
+def test_how_often_is_saved_or_looked_at_never_changes_a_number(conf, tmp_path):
+    a = run(conf, tmp_path / "a")
+    b = run(conf, tmp_path / "b", "train.checkpoint_every=4", "train.evaluate_every=0")
+    assert same(weights(a), weights(b))
+
+
+def test_alpha_zero_equals_cross_entropy(conf, tmp_path):
+    ce = run(conf, tmp_path / "ce", "method=ce")
+    mrkd = run(conf, tmp_path / "mrkd", "method.alpha=0")
+    assert same(weights(ce), weights(mrkd))
+
+
+def test_mrkd_is_not_cross_entropy(conf, tmp_path):
+    ce = run(conf, tmp_path / "ce", "method=ce")
+    mrkd = run(conf, tmp_path / "mrkd")
+    assert not same(weights(ce), weights(mrkd))
+    assert "kd" in lines(mrkd)[-1]
+
+
+def test_finished_run_is_left_alone(conf, tmp_path):
+    out = run(conf, tmp_path / "run")
+    before = {p: p.stat().st_mtime_ns for p in out.glob("seed0/*")}
+    run(conf, out)
+    assert before == {p: p.stat().st_mtime_ns for p in out.glob("seed0/*")}
+    run(conf, out, seeds=(0, 1))
+    assert (out / "seed1" / "model.safetensors").exists()
+
+
+def test_another_experiment_is_refused_by_name(conf, tmp_path):
+    run(conf, tmp_path / "run")
+    with pytest.raises(RunError, match=r"train.optimizer.lr is 0.05 in it and 0.01 there"):
+        run(conf, tmp_path / "run", "train.optimizer.lr=0.01")
+
+
+def test_model_file_needs_nothing_beside_it(conf, tmp_path):
+    out = run(conf, tmp_path / "run")
+    file = load_model(out)
+    assert file.classes == ["bus", "park", "tram"]
+    assert file.frontend.name == "tiny"
+    assert file.architecture["options"]["width"] == 4
+    assert not any("ensemble" in name or "backups" in name for name in weights(out))
+    assert same(file.model.state_dict(), weights(out))
+
+
+def test_nan_stops_before_the_step_and_names_the_place(conf, tmp_path, monkeypatch):
+    original = trainer_module.training_batch
+
+    def poisoned(samples, key, augment):
+        x, labels = original(samples, key, augment)
+        if key.epoch == 2:
+            x[0, 0, 0, 0] = float("nan")
+        return x, labels
+
+    monkeypatch.setattr(trainer_module, "training_batch", poisoned)
+    with pytest.raises(NonFiniteError, match=r"seed 0, epoch 3, step 9: .*inputs"):
+        run(conf, tmp_path / "run")
+    monkeypatch.undo()
+    again = run(conf, tmp_path / "run")
+    assert same(weights(again), weights(run(conf, tmp_path / "clean")))
+
+
+def test_damaged_checkpoint_is_named(conf, tmp_path):
+    with pytest.raises(InterruptedRun):
+        run(conf, tmp_path / "run", stop_after=6)
+    path = tmp_path / "run" / "seed0" / "checkpoint.pt"
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    outcomes = set()
+    for position in rng.integers(0, len(whole), 60):
+        damaged = bytearray(whole)
+        damaged[position] ^= 0x10
+        path.write_bytes(damaged)
+        try:
+            run(conf, tmp_path / "run", "train.epochs=6", stop_after=1)
+        except DamagedFileError as error:
+            outcomes.add("named")
+            assert str(path) in str(error)
+        except InterruptedRun:  # a bit of the padding of the archive: the content still has its checksum
+            outcomes.add("harmless")
+    assert "named" in outcomes
+    for length in (0, 10, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DamagedFileError, match="damaged"):
+            run(conf, tmp_path / "run")
+
+
+def test_damaged_model_file_is_named(conf, tmp_path):
+    path = run(conf, tmp_path / "run") / "seed0" / "model.safetensors"
+    whole = path.read_bytes()
+    for position in np.random.default_rng(0).integers(0, len(whole), 100):
+        damaged = bytearray(whole)
+        damaged[position] ^= 0x10
+        path.write_bytes(damaged)
+        with pytest.raises(DamagedFileError, match=r"model\.safetensors"):
+            load_model(path)
+    for content in (b"", whole[:100], whole[:-1], b"this is no model"):
+        path.write_bytes(content)
+        with pytest.raises(DamagedFileError):
+            load_model(path)
+
+
+def test_disk_full_leaves_the_old_checkpoint(conf, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    with pytest.raises(InterruptedRun):
+        run(conf, out, stop_after=6)
+    before = (out / "seed0" / "checkpoint.pt").read_bytes()
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        run(conf, out)
+    assert (out / "seed0" / "checkpoint.pt").read_bytes() == before
+    assert not list(out.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_precision_and_memory_format_train(conf, tmp_path, precision):
+    out = run(conf, tmp_path / "run", f"train.precision={precision}", "train.channels_last=true", "train.epochs=3")
+    assert all(np.isfinite(r["loss"]) for r in lines(out))
+    assert all(t.dtype in (torch.float32, torch.int64) for t in weights(out).values())
+
+
+def test_unknown_device_is_named(conf, tmp_path):
+    with pytest.raises(ConfigError, match="train.device=cuda:99"):
+        run(conf, tmp_path / "run", "train.device=cuda:99")

@@ -1,0 +1,104 @@
+import base64
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from asc_mrkd.errors import RunError, StoreError
+from asc_mrkd.report import write_report
+
+
+class Page(HTMLParser):
+    """The tags of a page, its addresses, and whether every opened tag is closed."""
+
+    VOID = frozenset({"meta", "img", "br", "link"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.sources: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.sources += [value for name, value in attributes if name in ("src", "href", "srcset", "action", "data")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def page(runs, store, tmp_path_factory):
+    out = tmp_path_factory.mktemp("report") / "report.html"
+    write_report(runs, out, store)
+    return out.read_text(encoding="utf-8")
+
+
+def test_the_page_needs_nothing_beside_it(page):
+    parsed = Page(page)
+    assert parsed.open == []
+    assert not {"script", "link", "iframe", "object"} & set(parsed.tags)
+    assert not re.search(r"https?://|@import|url\(", page)
+    assert parsed.sources
+    assert all(source.startswith("data:image/png;base64,") for source in parsed.sources)
+    pictures = [base64.b64decode(source.partition(",")[2], validate=True) for source in parsed.sources]
+    assert len(pictures) == 1 + 2 + 1  # curves, a confusion matrix per run, spectrograms
+    assert all(picture.startswith(b"\x89PNG\r\n\x1a\n") for picture in pictures)
+    assert parsed.tags.count("img") == len(re.findall(r'<img [^>]*alt="[^"]+"', page))
+
+
+def test_the_comparison_comes_first_and_says_what_it_rests_on(page):
+    assert page.index("Accuracy after the last epoch") < page.index("Learning curves")
+    assert re.search(r"MrKD \(run 2\) is [\d.]+ percentage points (above|below) CE \(run 1\)", page)
+    assert "4 against 4 seeds, 120 test clips" in page
+    assert re.search(r"p (=|&lt;) 0\.\d{3}", page)
+
+
+def test_settings_and_environment_are_on_the_page(page):
+    differing = page[page.index("Settings that differ") : page.index("Settings in common")]
+    assert "method.temperature" in differing
+    assert "train.batch_size" not in differing
+    assert "train.batch_size" in page
+    assert "packages.torch" in page
+
+
+def test_few_seeds_lead_to_no_conclusion(make_run, tmp_path):
+    pair = [make_run(tmp_path / "ce", seeds=2, epochs=2), make_run(tmp_path / "mrkd", "mrkd", seeds=2, epochs=2)]
+    write_report(pair, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "Fewer than four seeds: no conclusion." in page
+    assert "significant" not in page
+
+
+def test_hostile_names_are_escaped(make_run, tmp_path):
+    evil = "<script>alert(1)<:script>"
+    run = make_run(tmp_path / '"><img src=x onerror=alert(2)>', classes=("<b>bus</b>", evil), seeds=1, epochs=1)
+    (run / "environment.json").write_text('{"<svg onload=alert(3)>": "</td><iframe>"}')
+    write_report([run], tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    parsed = Page(page)
+    assert not {"script", "b", "svg", "iframe"} & set(parsed.tags)
+    assert parsed.tags.count("img") == 2
+    assert "&lt;script&gt;alert(1)" in page
+    assert "onerror=alert(2)&gt;" in page
+
+
+def test_an_existing_page_survives_an_error(runs, tmp_path):
+    out = tmp_path / "report.html"
+    out.write_text("before")
+    with pytest.raises(RunError):
+        write_report([*runs, tmp_path / "nothing"], out)
+    with pytest.raises(StoreError):
+        write_report(runs[:1], out, tmp_path / "nothing")
+    assert out.read_text() == "before"
+
+
+def test_a_damaged_environment_file_is_named(make_run, tmp_path):
+    run = make_run(tmp_path / "run", seeds=1, epochs=1)
+    (run / "environment.json").write_text('{"python": ')
+    with pytest.raises(RunError, match=r"environment\.json"):
+        write_report([run], tmp_path / "report.html")

@@ -1,0 +1,266 @@
+import csv
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn.metrics
+import torch
+import yaml
+
+import asc_mrkd.deploy
+from asc_mrkd.config import Experiment, parse, save_experiment
+from asc_mrkd.engine.model_file import ModelFile, save_model
+from asc_mrkd.errors import ConfigError, DataError, RunError, SubmissionError
+from asc_mrkd.evaluation import read_predictions
+from asc_mrkd.features.spec import load_spec
+from asc_mrkd.models import build_model
+from asc_mrkd.submission import TASKS, check_submission, make_submission
+
+TASK, LABEL = "dcase2020-task1b", "Kim_KETI_task1b_1"
+AUTHORS = """
+submission:
+  name: Our system
+  authors:
+    - {lastname: Kim, firstname: A, email: a@b.c, corresponding: true, affiliation: {institute: KETI}}
+    - {lastname: Lee, firstname: B, email: b@b.c, affiliation: {institute: KETI}}
+system: {source_code: somewhere}
+"""
+
+
+def write_predictions(path, classes, probabilities, labels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["filename", "label", "identifier", "source_label", "prediction", *classes])
+        for index, (row, label) in enumerate(zip(probabilities, labels, strict=True)):
+            name = f"audio/{label}-lyon-{index}-{index}-a.wav"
+            writer.writerow([name, label, f"lyon-{index}", "a", classes[int(np.argmax(row))], *row])
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """Return a function that writes a run folder: a damped CP-ResNet per seed, and random predictions."""
+
+    def write(task="dcase2020-task1b", clips=6, zeros=0, **seeds):
+        run, classes = tmp_path / "run", list(TASKS[task].classes)
+        settings = {
+            "data": {"store": "store"},
+            "model": {"name": "cp_resnet_damped"},
+            "method": {"name": "mrkd"},
+            "augment": {"mixup": 0.3},
+            "train": {"epochs": 1, "batch_size": 2},
+        }
+        run.mkdir()
+        save_experiment(parse(Experiment, settings, "test"), run / "config.yaml")
+        network = build_model("cp_resnet_damped", num_classes=len(classes))
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.fill_(0.01)
+            next(network.parameters()).view(-1)[:zeros] = 0.0
+        architecture = {"name": "cp_resnet_damped", "num_classes": len(classes), "options": {}}
+        file = ModelFile(network, architecture, classes, load_spec("pmel256"), np.zeros(256), np.ones(256))
+        labels = [classes[index % len(classes)] for index in range(clips)]
+        for seed, number in (seeds or {"seed0": 0}).items():
+            probabilities = np.random.default_rng(number).dirichlet(np.ones(len(classes)), size=clips)
+            write_predictions(run / seed / "predictions.csv", classes, probabilities, labels)
+            save_model(run / seed / "model.safetensors", file)
+        return run
+
+    return write
+
+
+def errors(problems):
+    return [str(problem) for problem in problems if problem.severity == "error"]
+
+
+def read_output(out, label=LABEL):
+    return pd.read_csv(out / "task1" / label / f"{label}.output.csv", sep="\t")
+
+
+def read_meta(out, label=LABEL):
+    return yaml.safe_load((out / "task1" / label / f"{label}.meta.yaml").read_text())
+
+
+def write_list(run, path):
+    names = pd.read_csv(run / "seed0" / "predictions.csv")["filename"]
+    path.write_text("filename\n" + "\n".join(names) + "\n")
+    return path
+
+
+def test_rehearsal_is_valid_and_names_what_is_left_to_fill_in(make_run, tmp_path):
+    run = make_run()
+    archive = make_submission(run, TASK, LABEL, tmp_path / "out", precision="float16")
+    problems = check_submission(archive, TASK, files=write_list(run, tmp_path / "list.csv"))
+    assert errors(problems) == []
+    assert {problem.code for problem in problems} == {"placeholder"}
+    assert any("firstname" in problem.message for problem in problems)
+
+
+def test_zip_has_the_official_layout(make_run, tmp_path):
+    archive = make_submission(make_run(), TASK, LABEL, tmp_path / "out", precision="float16")
+    assert archive == tmp_path / "out" / "Kim_KETI_task1b.zip"
+    assert sorted(zipfile.ZipFile(archive).namelist()) == [
+        f"Kim_KETI_task1b/task1/{LABEL}/{LABEL}.meta.yaml",
+        f"Kim_KETI_task1b/task1/{LABEL}/{LABEL}.output.csv",
+    ]
+
+
+def test_systems_of_one_author_share_a_package(make_run, tmp_path):
+    run = make_run()
+    make_submission(run, TASK, LABEL, tmp_path / "out", precision="float16")
+    archive = make_submission(run, TASK, "Kim_KETI_task1b_2", tmp_path / "out", precision="float16")
+    assert len(zipfile.ZipFile(archive).namelist()) == 4
+    assert errors(check_submission(archive, TASK, files=write_list(run, tmp_path / "list.csv"))) == []
+
+
+def test_output_repeats_the_predictions_of_the_first_seed(make_run, tmp_path):
+    run = make_run(seed0=1, seed1=2)
+    make_submission(run, TASK, LABEL, tmp_path / "out", precision="float16")
+    output, predictions = read_output(tmp_path / "out"), pd.read_csv(run / "seed0" / "predictions.csv")
+    assert list(output.columns) == ["filename", "scene_label", "indoor", "outdoor", "transportation"]
+    merged = output.merge(predictions, on="filename", suffixes=("", "_run"))
+    assert len(merged) == 6
+    assert (merged["scene_label"] == merged["prediction"]).all()
+    np.testing.assert_allclose(merged["indoor"], merged["indoor_run"], atol=1e-6)
+
+
+def test_a_seed_folder_submits_that_seed(make_run, tmp_path):
+    run = make_run(seed0=1, seed1=2)
+    make_submission(run / "seed1", TASK, LABEL, tmp_path / "out", precision="float16")
+    predictions = pd.read_csv(run / "seed1" / "predictions.csv").set_index("filename")
+    output = read_output(tmp_path / "out").set_index("filename")
+    np.testing.assert_allclose(output["indoor"], predictions["indoor"].loc[output.index], atol=1e-6)
+
+
+def test_ensemble_averages_and_counts_every_network(make_run, tmp_path):
+    run = make_run("dcase2018-task1a", clips=20, seed0=1, seed2=2, seed10=3)
+    label = "Kim_KETI_task1a_1"
+    make_submission(run, "dcase2018-task1a", label, tmp_path / "out", ensemble=True)
+    classes = list(TASKS["dcase2018-task1a"].classes)
+    tables = [pd.read_csv(run / s / "predictions.csv").set_index("filename") for s in ("seed0", "seed2", "seed10")]
+    expected = sum(table[classes] for table in tables).idxmax(axis=1)
+    lines = (tmp_path / "out" / "task1" / label / f"{label}.output.csv").read_text().splitlines()
+    assert dict(line.split("\t") for line in lines) == expected.to_dict()
+    meta = read_meta(tmp_path / "out", label)
+    assert meta["system"]["description"]["ensemble_method_subsystem_count"] == 3
+    assert meta["system"]["complexity"] == {"total_parameters": 3 * 247_316}
+
+
+def test_ensemble_over_the_limit_is_refused(make_run, tmp_path):
+    run, arguments = make_run(seed0=1, seed1=2), (TASK, LABEL, tmp_path / "out")
+    with pytest.raises(SubmissionError, match=r"970,368 bytes.*512,000") as caught:
+        make_submission(run, *arguments, ensemble=True, precision="float16")
+    assert caught.value.hint == "submit one seed instead of all"
+    with pytest.raises(SubmissionError, match=r"970,368 bytes.*512,000") as caught:
+        make_submission(run, *arguments)
+    assert "--precision" in caught.value.hint
+    assert not (tmp_path / "out").exists()
+    make_submission(run, *arguments, ensemble=True, precision="int8")
+    assert read_meta(tmp_path / "out")["system"]["complexity"]["model_size"] == 2 * 242_592 / 1024
+
+
+def test_meta_tells_the_run(make_run, tmp_path):
+    make_submission(make_run(zeros=400), TASK, LABEL, tmp_path / "out", precision="float16")
+    meta = read_meta(tmp_path / "out")
+    assert meta["system"]["complexity"] == {
+        "total_parameters": 245_958,
+        "total_parameters_non_zero": 245_558,
+        "model_size": (242_592 - 400) * 2 / 1024,
+    }
+    description = meta["system"]["description"]
+    assert description["input_sampling_rate"] == "22.05kHz"
+    assert "256" in description["acoustic_features"]
+    assert description["data_augmentation"] == "mixup"
+    assert "CP-ResNet" in description["machine_learning_method"]
+    assert "Memory-replay Knowledge Distillation" in description["machine_learning_method"]
+    assert description["complexity_management"] == "weights stored as float16, pruning"
+
+
+def test_meta_has_the_scores_scikit_learn_computes(make_run, tmp_path):
+    run = make_run(clips=30)
+    make_submission(run, TASK, LABEL, tmp_path / "out", precision="float16")
+    results = read_meta(tmp_path / "out")["results"]["development_dataset"]
+    truth = read_predictions(run / "seed0" / "predictions.csv")
+    table = truth.table
+    recall = sklearn.metrics.recall_score(table["label"], table["prediction"], average=None, labels=truth.classes)
+    assert results["overall"]["accuracy"] == pytest.approx(100 * recall.mean(), abs=0.005)
+    log_loss = sklearn.metrics.log_loss(table["label"], truth.probabilities, labels=list(truth.classes))
+    assert results["overall"]["logloss"] == pytest.approx(log_loss, abs=5e-5)
+    by_class = [results["class_wise"][name]["accuracy"] for name in truth.classes]
+    np.testing.assert_allclose(by_class, 100 * recall, atol=0.005)
+
+
+def test_authors_file_replaces_the_placeholders(make_run, tmp_path):
+    run = make_run()
+    (tmp_path / "authors.yaml").write_text(AUTHORS)
+    archive = make_submission(run, TASK, LABEL, tmp_path / "out", precision="float16", meta=tmp_path / "authors.yaml")
+    assert check_submission(archive, TASK, files=write_list(run, tmp_path / "list.csv")) == []
+    meta = read_meta(tmp_path / "out")
+    assert (meta["submission"]["name"], meta["submission"]["label"]) == ("Our system", LABEL)
+    assert meta["system"]["source_code"] == "somewhere"
+    assert meta["system"]["complexity"]["total_parameters"] == 245_958
+
+
+def test_unknown_block_of_the_authors_file(make_run, tmp_path):
+    (tmp_path / "authors.yaml").write_text("submision: {name: x}\n")
+    with pytest.raises(ConfigError) as caught:
+        make_submission(make_run(), TASK, LABEL, tmp_path / "out", precision="float16", meta=tmp_path / "authors.yaml")
+    assert caught.value.hint == "did you mean 'submission'?"
+
+
+class CountingPredictor:
+    """Stands for asc_mrkd.deploy.Predictor: clip n.wav is outdoor with probability 0.5 + n / 100."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def predict_file(self, path):
+        p = 0.5 + int(path.stem) / 100
+        return np.array([1 - p, p, 0.0])
+
+
+def test_official_recordings_are_predicted_in_their_order(make_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(asc_mrkd.deploy, "Predictor", CountingPredictor, raising=False)
+    (tmp_path / "set" / "audio").mkdir(parents=True)
+    for index in range(12):
+        (tmp_path / "set" / "audio" / f"{index}.wav").touch()
+    run = make_run()
+    for audio in (tmp_path / "set", tmp_path / "set" / "audio"):
+        archive = make_submission(run, TASK, LABEL, tmp_path / "out", precision="float16", audio=audio)
+        output = read_output(tmp_path / "out")
+        assert list(output["filename"]) == [f"audio/{index}.wav" for index in range(12)]
+        np.testing.assert_allclose(output["outdoor"], 0.5 + np.arange(12) / 100)
+    (problem,) = [p for p in check_submission(archive, TASK) if p.severity == "error"]
+    assert problem.code == "missing-files"
+    assert "8628 of 8640" in problem.message
+
+
+def test_empty_audio_folder(make_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(asc_mrkd.deploy, "Predictor", CountingPredictor, raising=False)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"no \.wav file"):
+        make_submission(make_run(), TASK, LABEL, tmp_path / "out", precision="float16", audio=tmp_path / "empty")
+
+
+@pytest.mark.parametrize("label", ["Kim_KETI_task1a_1", "Kim_KETI_task1b_5", "Kim_task1b_1", "K.m_KETI_task1b_1", ""])
+def test_bad_labels_are_refused(make_run, tmp_path, label):
+    with pytest.raises(SubmissionError, match="not a label") as caught:
+        make_submission(make_run(), TASK, label, tmp_path / "out")
+    assert "Lastname_INSTITUTE_task1b_N" in caught.value.hint
+
+
+def test_classes_of_another_task(make_run, tmp_path):
+    with pytest.raises(SubmissionError, match="wants airport"):
+        make_submission(make_run(), "dcase2018-task1a", "Kim_KETI_task1a_1", tmp_path / "out")
+
+
+def test_unknown_task(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        make_submission(tmp_path, "dcase2020-task1", LABEL, tmp_path)
+    assert caught.value.hint == "did you mean 'dcase2020-task1b'?"
+
+
+def test_run_without_a_finished_seed(tmp_path):
+    with pytest.raises(RunError, match="no seed is finished"):
+        make_submission(tmp_path, TASK, LABEL, tmp_path / "out", precision="float16")
