@@ -140,8 +140,8 @@ class TrainConfig(Schema):
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     device: str = "auto"
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the networks; losses and weights stay float32."""
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    """Arithmetic of the networks; losses and weights stay float32. `auto` is bfloat16 where the device gains by it."""
     channels_last: bool = False
     compile: bool = False
     evaluate_every: Annotated[int, Field(ge=0)] = 1

@@ -19,12 +19,11 @@ CLASSES = ["bus", "park", "tram"]
 def make_store(folder: Path, clips_per_class: int = 8) -> FeatureStore:
     """Write a store of three classes that differ in a band and in a modulation."""
     rng = np.random.default_rng(0)
-    rows = [
-        [f"audio/{label}-{city}-{i}-{i}-a.wav", label, f"{city}-{i}", "a", "train" if i < clips_per_class * 0.7 else "test"]
-        for label in CLASSES
-        for i in range(clips_per_class)
-        for city in ["paris" if i % 2 else "vienna"]
-    ]
+    rows = []
+    for label in CLASSES:
+        for i in range(clips_per_class):
+            city, split = "paris" if i % 2 else "vienna", "train" if i < clips_per_class * 0.7 else "test"
+            rows.append([f"audio/{label}-{city}-{i}-{i}-a.wav", label, f"{city}-{i}", "a", split])
     clips = pd.DataFrame(rows, columns=["filename", "label", "identifier", "source_label", "split"])
     store = create_or_continue(folder, clips, SPEC)
     features = np.load(folder / "features.npy", mmap_mode="r+")

@@ -1,6 +1,7 @@
 """The verbs put together, and errors turned into `error:`, `hint:` and an exit code."""
 
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 import typer
@@ -35,7 +36,7 @@ def build_app() -> typer.Typer:
         help=HELP, add_completion=False, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]}
     )
     app.callback()(_version)
-    verbs = [
+    verbs: list[Callable[..., None]] = [
         doctor.doctor,
         make_scenes.make_scenes,
         check_data.check_data,

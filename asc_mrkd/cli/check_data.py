@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from asc_mrkd.cli.options import Json, MaxBad, Workers, default_workers, print_json
+from asc_mrkd.cli.options import CORES, Json, MaxBad, Workers, print_json
 from asc_mrkd.cli.progress import progress
 
 SHOWN = 10
@@ -16,7 +16,7 @@ SHOWN = 10
 def check_data(
     folder: Annotated[Path, typer.Argument(help="Data set folder as unpacked from its archives.")],
     max_bad: MaxBad = 0.01,
-    workers: Workers = default_workers(),
+    workers: Workers = CORES,
     as_json: Json = False,
 ) -> None:
     """Read every clip of a data set and name everything that is wrong, with a reason code.

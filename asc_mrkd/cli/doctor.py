@@ -27,8 +27,7 @@ def examine() -> dict[str, Any]:
     import shutil
     from importlib.metadata import PackageNotFoundError, requires, version
 
-    import torch
-
+    from asc_mrkd.engine.device import choose_device, has_fast_bfloat16
     from asc_mrkd.engine.run_folder import environment
     from asc_mrkd.features.filterbank import torchaudio_problem
 
@@ -36,7 +35,7 @@ def examine() -> dict[str, Any]:
     report["gpu"] = report["gpu"] or "none: training runs on the processor"
     problem = torchaudio_problem()
     report["torchaudio"] = f"{problem}; librosa's filterbank takes over" if problem else "works"
-    report["bfloat16"] = "fast" if torch.backends.cpu.get_cpu_capability() == "AVX512" else "slow on this processor"
+    report["bfloat16"] = "in hardware" if has_fast_bfloat16(choose_device("auto")) else "emulated: `auto` takes float32"
     report["free disk"] = f"{shutil.disk_usage('.').free / 2**30:.1f} GiB"
     for requirement in requires("asc-mrkd") or []:
         name = requirement.split(";")[0].split(">")[0].strip()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from asc_mrkd.cli.options import MaxBad, Workers, default_workers
+from asc_mrkd.cli.options import CORES, MaxBad, Workers
 from asc_mrkd.cli.progress import progress
 
 
@@ -13,7 +13,7 @@ def extract_features(
     data: Annotated[Path, typer.Option(help="Data set folder as unpacked from its archives.")],
     out: Annotated[Path, typer.Option(help="Feature store to write.")],
     spec: Annotated[str, typer.Option(help="Front end: a name out of features/ or a YAML file.")] = "pmel256",
-    workers: Workers = default_workers(),
+    workers: Workers = CORES,
     max_bad: MaxBad = 0.01,
 ) -> None:
     """Turn the recordings of a data set into a feature store; the same command continues and never works twice.

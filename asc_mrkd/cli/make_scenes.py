@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from asc_mrkd.cli.options import Workers, default_workers
+from asc_mrkd.cli.options import CORES, Workers
 from asc_mrkd.cli.progress import progress
 
 CLASSES = 10
@@ -15,7 +15,7 @@ def make_scenes(
     out: Annotated[Path, typer.Argument(help="Folder to write the data set into.")],
     clips_per_class: Annotated[int, typer.Option(help="Ten-second clips of each of the ten scenes.", min=2)] = 12,
     seed: Annotated[int, typer.Option(help="The clips are a function of it.", min=0)] = 0,
-    workers: Workers = default_workers(),
+    workers: Workers = CORES,
 ) -> None:
     """Make ten procedural city scenes in the layout of TUT Urban Acoustic Scenes 2018.
 

@@ -1,5 +1,7 @@
 """asc-mrkd models: the networks and their options."""
 
+from typing import Any
+
 from asc_mrkd.cli.options import Json, print_json
 
 
@@ -12,7 +14,7 @@ def models(as_json: Json = False) -> None:
 
     from asc_mrkd.models import MODELS, build_model
 
-    records = []
+    records: list[dict[str, Any]] = []
     for name, entry in MODELS.items():
         with torch.device("meta"):
             model = build_model(name, num_classes=10)

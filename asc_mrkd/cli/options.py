@@ -8,14 +8,12 @@ import typer
 
 from asc_mrkd.errors import ConfigError
 
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+"""Cores that this process may use."""
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Workers = Annotated[int, typer.Option(help="Processes.", min=1)]
 MaxBad = Annotated[float, typer.Option(help="Share of unusable clips above which the answer is no.", min=0, max=1)]
-
-
-def default_workers() -> int:
-    """Return the number of cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def print_json(value: Any) -> None:

@@ -18,9 +18,9 @@ def predict(
 
     Example: asc-mrkd predict exp/ce recording.wav --top 3
     """
+    from asc_mrkd.data.dcase import sound_files
     from asc_mrkd.deploy import Predictor
     from asc_mrkd.errors import AudioError, DataError
-    from asc_mrkd.data.dcase import sound_files
 
     files = sound_files(source) if source.is_dir() else [source]
     if not files:

@@ -53,7 +53,7 @@ def epoch_batches(count: int, batch_size: int, seed: int, epoch: int) -> list[Ba
 
 def training_batch(samples: Samples, key: BatchKey, augment: AugmentConfig) -> tuple[Tensor, Labels]:
     """Return the augmented inputs (batch, channel, mel, frame) and their labels."""
-    x = time_window(samples.normalised(key.positions), augment, key)
+    x = samples.normalise(time_window(samples.read(key.positions), augment, key))
     labels = samples.labels[torch.from_numpy(key.positions).to(samples.labels.device)]
     return mixup(x, labels, augment, key) if augment.mixup else (x, labels)
 

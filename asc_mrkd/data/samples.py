@@ -39,9 +39,9 @@ class Samples:
     def __len__(self) -> int:
         return len(self.table)
 
-    def normalised(self, positions: np.ndarray) -> Tensor:
-        """Return the inputs at these positions, normalised, float32."""
-        return (self.read(positions).float() - self.mean) / self.std
+    def normalise(self, x: Tensor) -> Tensor:
+        """Return stored inputs (batch, channel, mel, frame) with zero mean and unit deviation, float32."""
+        return (x.float() - self.mean) / self.std
 
 
 def samples_of_store(store: FeatureStore, split: str, device: torch.device) -> Samples:

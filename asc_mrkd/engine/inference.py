@@ -17,7 +17,7 @@ def predict(model: nn.Module, samples: Samples, batch_size: int = 32) -> np.ndar
     model.eval()
     positions = np.arange(len(samples))
     logits = [
-        model(samples.normalised(positions[start : start + batch_size])).double().cpu()
+        model(samples.normalise(samples.read(positions[start : start + batch_size]))).double().cpu()
         for start in range(0, len(samples), batch_size)
     ]
     model.train(was_training)

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from asc_mrkd.config import Experiment
 from asc_mrkd.data.samples import Samples, samples_of_store
 from asc_mrkd.engine.checkpoint import load_checkpoint, save_checkpoint
+from asc_mrkd.engine.device import choose_device
 from asc_mrkd.engine.inference import accuracy_and_log_loss, predict, write_predictions
 from asc_mrkd.engine.model_file import MODEL_FILE, ModelFile, save_model
 from asc_mrkd.engine.run_folder import CHECKPOINT, PREDICTIONS, MetricsLog, open_run, seed_folder
 from asc_mrkd.engine.trainer import Trainer
-from asc_mrkd.errors import ConfigError, InterruptedRun, first_line
+from asc_mrkd.errors import InterruptedRun
 from asc_mrkd.features.store import FeatureStore, open_store
 
 
@@ -88,22 +87,6 @@ def _finish_seed(trainer: Trainer, test: Samples, store: FeatureStore, here: Pat
     file = ModelFile(trainer.student, trainer.architecture, store.classes, store.spec, mean, std)
     write_predictions(here / PREDICTIONS, predict(trainer.student, test), test)
     save_model(here / MODEL_FILE, file)
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device of that name; `auto` is a GPU when there is one.
-
-    Raises:
-        ConfigError: there is no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"train.device={name}: {first_line(error)}", "asc-mrkd doctor") from None
-    return device
 
 
 @contextmanager

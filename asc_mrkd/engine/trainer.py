@@ -10,6 +10,7 @@ from asc_mrkd.config import Experiment, OptimizerConfig
 from asc_mrkd.data.batches import BatchKey, epoch_batches, training_batch
 from asc_mrkd.data.samples import Samples
 from asc_mrkd.draws import generator
+from asc_mrkd.engine.device import has_fast_bfloat16
 from asc_mrkd.engine.guard import require_finite
 from asc_mrkd.engine.schedule import lr_factor
 from asc_mrkd.methods import Run, build_method
@@ -44,6 +45,8 @@ class Trainer:
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.config.compile:
             model = torch.compile(model)  # type: ignore[assignment]
+        precision = self.config.precision
+        self.bfloat16 = has_fast_bfloat16(self.device) if precision == "auto" else precision == "bfloat16"
         self.steps_per_epoch = -(-len(train) // self.config.batch_size)
         run = Run(len(train.classes), self.config.epochs * self.steps_per_epoch, self.steps_per_epoch, seed)
         self.method = build_method(experiment.method, model, run)
@@ -90,7 +93,7 @@ class Trainer:
         x, labels = training_batch(self.samples, key, self.augment)
         if self.config.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             losses = self.method(x, labels)
         if self.device.type == "cpu" or step % GUARD_EVERY == 0 or self.batch + 1 == self.steps_per_epoch:
             require_finite(losses, x, self.student, f"seed {self.seed}, epoch {self.epoch + 1}, step {step + 1}")

@@ -58,8 +58,8 @@ def test_mixup_mixes_inputs_and_labels_alike():
 
 def test_unfolded_weights_are_symmetric():
     key = BatchKey(0, 0, 4000, np.arange(4000))
-    _, labels = mixup(torch.zeros(4000, 1), torch.zeros(4000, dtype=torch.long), AugmentConfig(mixup=0.3, mixup_fold=False),
-                      key)  # fmt: skip
+    augment = AugmentConfig(mixup=0.3, mixup_fold=False)
+    _, labels = mixup(torch.zeros(4000, 1), torch.zeros(4000, dtype=torch.long), augment, key)
     weight = labels.weight.numpy()
     assert weight.mean() == pytest.approx(0.5, abs=0.03)
     assert weight.var() == pytest.approx(0.25 / (2 * 0.3 + 1), abs=0.01)
@@ -68,7 +68,7 @@ def test_unfolded_weights_are_symmetric():
 def test_samples_are_normalised_by_the_training_rows(store):
     opened = open_store(store)
     train = samples_of_store(opened, "train", torch.device("cpu"))
-    x = train.normalised(np.arange(len(train)))
+    x = train.normalise(train.read(np.arange(len(train))))
     torch.testing.assert_close(x.mean(dim=(0, 1, 3)), torch.zeros(24), atol=1e-4, rtol=0)
     torch.testing.assert_close(x.transpose(0, 2).flatten(1).std(1), torch.ones(24), atol=1e-3, rtol=0)
     y, labels = training_batch(train, BatchKey(0, 0, len(train), np.array([1, 0])), AugmentConfig())
@@ -81,4 +81,4 @@ def test_memory_map_gives_the_same_samples(store, monkeypatch):
     monkeypatch.setattr("asc_mrkd.data.samples._free_bytes", lambda device: 0)
     mapped = samples_of_store(open_store(store), "test", torch.device("cpu"))
     positions = np.array([3, 0, 5])
-    assert torch.equal(resident.normalised(positions), mapped.normalised(positions))
+    assert torch.equal(resident.read(positions), mapped.read(positions))

@@ -169,13 +169,11 @@ def test_damaged_checkpoint_is_named(conf, tmp_path):
         damaged[position] ^= 0x10
         path.write_bytes(damaged)
         try:
-            run(conf, tmp_path / "run", "train.epochs=6", stop_after=1)
-        except DamagedFileError as error:
-            outcomes.add("named")
-            assert str(path) in str(error)
-        except InterruptedRun:  # a bit of the padding of the archive: the content still has its checksum
-            outcomes.add("harmless")
-    assert "named" in outcomes
+            run(conf, tmp_path / "run", stop_after=1)
+        except (DamagedFileError, InterruptedRun) as error:  # a bit between the parts of the archive is harmless
+            outcomes.add((type(error), str(path) in str(error)))
+    assert (DamagedFileError, True) in outcomes
+    assert (DamagedFileError, False) not in outcomes
     for length in (0, 10, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(DamagedFileError, match="damaged"):
@@ -221,5 +219,5 @@ def test_precision_and_memory_format_train(conf, tmp_path, precision):
 
 
 def test_unknown_device_is_named(conf, tmp_path):
-    with pytest.raises(ConfigError, match="train.device=cuda:99"):
+    with pytest.raises(ConfigError, match=r"train\.device=cuda:99"):
         run(conf, tmp_path / "run", "train.device=cuda:99")

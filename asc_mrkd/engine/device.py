@@ -1,0 +1,28 @@
+"""The device of a run and what it is good at."""
+
+import torch
+
+from asc_mrkd.errors import ConfigError, first_line
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of that name; `auto` is a GPU when there is one.
+
+    Raises:
+        ConfigError: there is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"train.device={name}: {first_line(error)}", "asc-mrkd doctor") from None
+    return device
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Return whether the device computes bfloat16 in hardware (tensor cores, or AVX-512 BF16 and AMX)."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
