@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from asc_mrkd.config import Experiment
 from asc_mrkd.data.samples import Samples, samples_of_store
 from asc_mrkd.engine.checkpoint import load_checkpoint, save_checkpoint
@@ -48,8 +50,9 @@ def train(experiment: Experiment, folder: Path, seeds: list[int], listener: List
                 continue
             splits = splits or {split: samples_of_store(store, split, device) for split in ("train", "test")}
             trainer = Trainer(experiment, seed, splits["train"])
-            _train_seed(trainer, splits["test"], folder, experiment, listener or Listener(), should_stop)
-            _finish_seed(trainer, splits["test"], store, here)
+            test = splits["test"]
+            probabilities = _train_seed(trainer, test, folder, experiment, listener or Listener(), should_stop)
+            _finish_seed(trainer, probabilities, test, store, here)
 
 
 def _train_seed(
@@ -59,33 +62,37 @@ def _train_seed(
     experiment: Experiment,
     listener: Listener,
     should_stop: Callable[[], bool],
-) -> None:
+) -> np.ndarray:
+    """Train to the last epoch and return the probabilities of the test samples (sample, class)."""
     config, path = experiment.train, seed_folder(folder, trainer.seed) / CHECKPOINT
     if path.exists():
         trainer.load_state_dict(load_checkpoint(path))
     log = MetricsLog(folder, trainer.seed, trainer.epoch)
     done = trainer.epoch * trainer.steps_per_epoch + trainer.batch
     listener.on_seed(trainer.seed, done, config.epochs * trainer.steps_per_epoch)
+    probabilities = None
     while trainer.epoch < config.epochs:
         metrics = trainer.train_epoch(listener.on_step, should_stop)
+        last = trainer.epoch == config.epochs
         if metrics is not None:
-            last = trainer.epoch == config.epochs
             if last or (config.evaluate_every and trainer.epoch % config.evaluate_every == 0):
-                accuracy, log_loss = accuracy_and_log_loss(predict(trainer.student, test), test)
+                probabilities = predict(trainer.student, test)
+                accuracy, log_loss = accuracy_and_log_loss(probabilities, test)
                 metrics |= {"test_accuracy": accuracy, "test_log_loss": log_loss}
             log.write(metrics)
             listener.on_epoch(metrics)
-        if should_stop() or trainer.epoch % config.checkpoint_every == 0 or trainer.epoch == config.epochs:
+        if should_stop() or last or trainer.epoch % config.checkpoint_every == 0:
             save_checkpoint(path, trainer.state_dict())
-        if should_stop() and trainer.epoch < config.epochs:
+        if should_stop() and not last:
             raise InterruptedRun(f"stopped in epoch {trainer.epoch + 1}; {path} holds the state",
                                  "the same command continues")  # fmt: skip
+    return predict(trainer.student, test) if probabilities is None else probabilities
 
 
-def _finish_seed(trainer: Trainer, test: Samples, store: FeatureStore, here: Path) -> None:
+def _finish_seed(trainer: Trainer, probabilities: np.ndarray, test: Samples, store: FeatureStore, here: Path) -> None:
     mean, std = store.statistics()
     file = ModelFile(trainer.student, trainer.architecture, store.classes, store.spec, mean, std)
-    write_predictions(here / PREDICTIONS, predict(trainer.student, test), test)
+    write_predictions(here / PREDICTIONS, probabilities, test)
     save_model(here / MODEL_FILE, file)
 
 

@@ -134,7 +134,7 @@ class Trainer:
 def build_optimizer(config: OptimizerConfig, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
     """Build SGD or Adam over all parameters in one group."""
     if config.name == "adam":
-        return torch.optim.Adam(parameters, config.lr, weight_decay=config.weight_decay)
+        return torch.optim.Adam(parameters, config.lr, weight_decay=config.weight_decay, fused=True)
     return torch.optim.SGD(
-        parameters, config.lr, config.momentum, nesterov=config.nesterov, weight_decay=config.weight_decay
+        parameters, config.lr, config.momentum, nesterov=config.nesterov, weight_decay=config.weight_decay, fused=True
     )
