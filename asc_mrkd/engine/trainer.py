@@ -136,5 +136,5 @@ def build_optimizer(config: OptimizerConfig, parameters: list[torch.nn.Parameter
     if config.name == "adam":
         return torch.optim.Adam(parameters, config.lr, weight_decay=config.weight_decay, fused=True)
     return torch.optim.SGD(
-        parameters, config.lr, config.momentum, nesterov=config.nesterov, weight_decay=config.weight_decay, fused=True
+        parameters, config.lr, config.momentum, nesterov=config.nesterov, weight_decay=config.weight_decay
     )

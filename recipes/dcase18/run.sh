@@ -6,7 +6,7 @@
 #
 # --data DIR        TUT-urban-acoustic-scenes-2018-development as unpacked; without it, built-in scenes
 # --conf NAME       reduced, paper or cpjku (conf/NAME.yaml); default: paper where there is a GPU and --data, else reduced
-# --method NAME     one of ce, ce_mixup, mrkd, mrkd_mixup; default: all four
+# --method NAMES    some of ce,ce_mixup,mrkd,mrkd_mixup; default: all, with the reduced settings ce,mrkd
 # --evaluation DIR  recordings of the evaluation set for the submission; without it, a rehearsal on the test clips
 # --label LABEL     of the submission: Lastname_INSTITUTE_task1a_N
 
@@ -29,11 +29,11 @@ conf=${conf:-reduced}
 $list || echo "settings: conf/$conf.yaml, results: $out/$conf"
 
 declare -A changes=([ce]="method=ce augment.mixup=0" [ce_mixup]="method=ce" [mrkd]="augment.mixup=0" [mrkd_mixup]="")
-methods=(ce ce_mixup mrkd mrkd_mixup)
-if [ -n "$method" ]; then
-    [ -n "${changes[$method]+known}" ] || fail "there is no method '$method'" "known: ${methods[*]}"
-    methods=("$method")
-fi
+[ "$conf" = reduced ] && method=${method:-ce,mrkd} # so short a run only loses by Mixup
+IFS=, read -ra methods <<<"${method:-ce,ce_mixup,mrkd,mrkd_mixup}"
+for name in "${methods[@]}"; do
+    [ -n "${changes[$name]+known}" ] || fail "there is no method '$name'" "known: ce, ce_mixup, mrkd, mrkd_mixup"
+done
 runs=("${methods[@]/#/$out/$conf/}")
 entry=${runs[-1]}
 label=${label:-Yourname_INST_task1a_1}
