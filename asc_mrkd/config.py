@@ -1,6 +1,5 @@
 """The typed schema of an experiment: YAML, `key=value` overrides, and unknown keys answered with a suggestion."""
 
-import difflib
 import os
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -8,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from asc_mrkd.errors import ConfigError
+from asc_mrkd.errors import ConfigError, suggest
 from asc_mrkd.files import write_text
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -240,11 +239,7 @@ def _explain(error: ValidationError, schema: type[Schema], source: str) -> Confi
     keys = [str(part) for part in fault["loc"] if str(part) not in tags]
     where = ".".join(keys)
     if fault["type"] == "extra_forbidden":
-        known = _keys_of(schema)
-        close = difflib.get_close_matches(where, known, n=1) or difflib.get_close_matches(
-            keys[-1], [k.rpartition(".")[2] for k in known], n=1
-        )
-        return ConfigError(f"{source}: unknown key '{where}'", f"did you mean '{close[0]}'?" if close else "")
+        return ConfigError(f"{source}: unknown key '{where}'", suggest(where, _keys_of(schema)))
     if fault["type"] == "missing":
         return ConfigError(f"{source}: key '{where}' is missing")
     return ConfigError(f"{source}: {where}: {fault['msg']}, got {fault['input']!r}")

@@ -1,5 +1,11 @@
 """The one family of exceptions: a message says what and where, a hint the next thing to type."""
 
+import difflib
+from collections.abc import Iterable
+
+SHOWN = 12
+"""Names that a hint lists."""
+
 
 class AscMrkdError(Exception):
     """Base of every error that a user can meet.
@@ -69,3 +75,16 @@ def first_line(error: BaseException) -> str:
     'OSError: no such symbol'
     """
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return the hint for a name that is not known: the one that was probably meant, or all there are.
+
+    >>> suggest("pmel265", ["pmel256"]), suggest("x", ["a", "b"])
+    ("did you mean 'pmel256'?", 'known: a, b')
+    """
+    names = list(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"known: {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}"

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from asc_mrkd.errors import ConfigError
+from asc_mrkd.errors import ConfigError, suggest
 from asc_mrkd.shipped import shipped
 
 app = typer.Typer(help="List the recipes that come along, or copy one to change it.", no_args_is_help=True)
@@ -36,7 +36,7 @@ def cp(
 
     known = {recipe.name: recipe for recipe in _recipes()}
     if name not in known:
-        raise ConfigError(f"there is no recipe '{name}'", f"known: {', '.join(known)}")
+        raise ConfigError(f"there is no recipe '{name}'", suggest(name, known))
     if (out / name).exists():
         raise ConfigError(f"{out / name} exists already", "choose another folder; nothing was overwritten")
     shutil.copytree(known[name], out / name)

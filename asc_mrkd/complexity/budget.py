@@ -1,6 +1,5 @@
 """The verdict: does a network fit the size limit of a challenge?"""
 
-import difflib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from torch import nn
 from asc_mrkd.complexity.count import LayerCount, count_layers
 from asc_mrkd.complexity.resolve import resolve_model
 from asc_mrkd.complexity.rules import PRECISIONS, RULES, Rule
-from asc_mrkd.errors import ConfigError
+from asc_mrkd.errors import ConfigError, suggest
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,4 @@ def short_bytes(size: int) -> str:
 def _known(name: str, table: Iterable[str], what: str) -> str:
     if name in table:
         return name
-    close = difflib.get_close_matches(name, list(table), n=1)
-    raise ConfigError(
-        f"there is no {what} '{name}'", f"did you mean '{close[0]}'?" if close else f"known: {', '.join(table)}"
-    )
+    raise ConfigError(f"there is no {what} '{name}'", suggest(name, table))

@@ -1,13 +1,12 @@
 """The definition of a front end, one YAML file each in features/."""
 
-import difflib
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from asc_mrkd.config import Count, Positive, Schema, parse, read_yaml
-from asc_mrkd.errors import ConfigError
+from asc_mrkd.errors import ConfigError, suggest
 from asc_mrkd.shipped import shipped
 
 
@@ -62,7 +61,5 @@ def load_spec(name_or_yaml: str | Path) -> FrontendSpec:
         path = shipped("features") / f"{name_or_yaml}.yaml"
         if not path.exists():
             known = sorted(p.stem for p in path.parent.glob("*.yaml"))
-            close = difflib.get_close_matches(str(name_or_yaml), known, n=1)
-            hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}, or the path of a .yaml file"
-            raise ConfigError(f"there is no front end '{name_or_yaml}'", hint)
+            raise ConfigError(f"there is no front end '{name_or_yaml}'", suggest(str(name_or_yaml), known))
     return parse(FrontendSpec, read_yaml(path), str(path))

@@ -1,6 +1,5 @@
 """The table of networks: a name stands for a builder and the options that make the published configuration."""
 
-import difflib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +8,7 @@ from typing import Any
 import yaml
 from torch import nn
 
-from asc_mrkd.errors import ModelError
+from asc_mrkd.errors import ModelError, suggest
 from asc_mrkd.models.cp_resnet import CPResNet
 
 
@@ -48,11 +47,11 @@ def build_model(name: str, num_classes: int, **options: Any) -> nn.Module:
     245958
     """
     if name not in MODELS:
-        raise ModelError(f"there is no network '{name}'", _suggest(name, MODELS))
+        raise ModelError(f"there is no network '{name}'", suggest(name, MODELS))
     entry = MODELS[name]
     for option in options:
         if option not in entry.defaults:
-            raise ModelError(f"{name} has no option '{option}'", _suggest(option, entry.defaults))
+            raise ModelError(f"{name} has no option '{option}'", suggest(option, entry.defaults))
     try:
         return entry.builder(num_classes=num_classes, **(entry.preset | options))
     except TypeError as error:
@@ -79,7 +78,3 @@ def parse_model_spec(spec: str) -> tuple[str, dict[str, Any]]:
             raise ModelError(f"'{part}' in '{spec}' has no value", "write name:option=value,option=value")
     return name, options
 
-
-def _suggest(word: str, known: Any) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"

@@ -1,6 +1,5 @@
 """Making a submission package out of a run."""
 
-import difflib
 import os
 import zipfile
 from pathlib import Path
@@ -11,7 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from asc_mrkd.config import read_yaml
-from asc_mrkd.errors import ConfigError, DataError, SubmissionError
+from asc_mrkd.errors import ConfigError, DataError, SubmissionError, suggest
 from asc_mrkd.files import atomic_writer, write_text
 from asc_mrkd.submission.meta import build_meta, merge
 from asc_mrkd.submission.package import META, OUTPUT
@@ -75,9 +74,7 @@ def _read_changes(path: str | os.PathLike[str]) -> dict:
     blocks = ("submission", "system", "results")
     for key in changes:
         if key not in blocks:
-            close = difflib.get_close_matches(str(key), blocks, n=1)
-            hint = f"did you mean '{close[0]}'?" if close else f"the blocks are {', '.join(blocks)}"
-            raise ConfigError(f"{path}: unknown key '{key}'", hint)
+            raise ConfigError(f"{path}: unknown key '{key}'", suggest(str(key), blocks))
     return changes
 
 

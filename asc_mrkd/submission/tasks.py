@@ -1,10 +1,9 @@
 """What each challenge task wants in a submission, as data."""
 
-import difflib
 import re
 from dataclasses import dataclass
 
-from asc_mrkd.errors import ConfigError
+from asc_mrkd.errors import ConfigError, suggest
 
 SCENES = (
     "airport",
@@ -109,7 +108,4 @@ def find_task(name: str) -> Task:
     """
     if name in TASKS:
         return TASKS[name]
-    close = difflib.get_close_matches(name, TASKS, n=1)
-    raise ConfigError(
-        f"there is no task '{name}'", f"did you mean '{close[0]}'?" if close else f"known: {', '.join(TASKS)}"
-    )
+    raise ConfigError(f"there is no task '{name}'", suggest(name, TASKS))
