@@ -9,7 +9,7 @@ from typing import Literal
 
 import pandas as pd
 
-from asc_mrkd.data.dcase import Dataset, sound_files
+from asc_mrkd.data.dcase import Dataset, audio_names
 from asc_mrkd.errors import AudioError
 from asc_mrkd.features.audio import SECONDS_TOLERANCE, read_audio
 
@@ -127,7 +127,7 @@ def _compare_shapes(shapes: pd.DataFrame, expected: dict[str, int | float | None
 
 def _check_lists(dataset: Dataset) -> list[Finding]:
     """Compare the lists with the folder and the two folds with each other."""
-    extra = sorted(set(sound_files(dataset.root)) - set(dataset.clips["filename"]))
+    extra = sorted(set(audio_names(dataset.root)) - set(dataset.clips["filename"]))
     findings = [Finding("extra_file", name, "no list names it", "warning") for name in extra]
     if dataset.duplicates:
         findings.append(Finding("duplicate_rows", "lists", f"{dataset.duplicates} rows are repeated", "warning"))

@@ -17,6 +17,13 @@ FOLD_LISTS = {"fold1_train": "train", "fold1_test": "test", "fold1_evaluate": "t
 LAYOUTS = {".txt": "TUT 2018", ".csv": "TAU 2019"}
 """Extension of the lists and the data set that introduced it; .csv lists have a header line, .txt lists none."""
 
+SCENES = {
+    **dict.fromkeys(("airport", "metro_station", "shopping_mall"), "indoor"),
+    **dict.fromkeys(("park", "public_square", "street_pedestrian", "street_traffic"), "outdoor"),
+    **dict.fromkeys(("bus", "metro", "tram"), "transportation"),
+}
+"""The ten scenes, which official file names start with, and the coarse class that the 3-class set gives each."""
+
 SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 
 _UNPACK_HINT = "unpack all archives of the data set into one folder and name that folder"
@@ -73,11 +80,15 @@ def read_dataset(root: str | os.PathLike[str]) -> Dataset:
     return Dataset(folder, LAYOUTS[train.suffix], clips, sorted(clips["label"].unique()), duplicates)
 
 
-def sound_files(folder: Path) -> list[str]:
-    """List the sound files under `folder`/audio as meta.csv would name them; hidden files are none."""
-    paths = (folder / "audio").rglob("*")
-    named = [path for path in paths if path.suffix.lower() in SOUND_SUFFIXES and not path.name.startswith(".")]
-    return sorted(path.relative_to(folder).as_posix() for path in named)
+def sound_files(folder: Path) -> list[Path]:
+    """List the sound files below a folder, sorted; hidden files are none."""
+    paths = folder.rglob("*")
+    return sorted(path for path in paths if path.suffix.lower() in SOUND_SUFFIXES and not path.name.startswith("."))
+
+
+def audio_names(root: Path) -> list[str]:
+    """List the sound files under `root`/audio as meta.csv would name them."""
+    return sorted(path.relative_to(root).as_posix() for path in sound_files(root / "audio"))
 
 
 def _find_folder(root: Path) -> Path:
@@ -108,7 +119,7 @@ def _read_evaluation_set(folder: Path) -> Dataset:
         table, duplicates = _read_table(path)
         names = sorted(set(table["filename"]))
     else:
-        names, duplicates = sound_files(folder), 0
+        names, duplicates = audio_names(folder), 0
     if not names:
         raise DataError(f"{folder} has neither a list of clips nor a sound file under audio/", _UNPACK_HINT)
     clips = pd.DataFrame({"filename": names}).assign(label="", identifier="", source_label="", city="", split="test")
@@ -126,6 +137,9 @@ def _read_meta(path: Path) -> tuple[pd.DataFrame, int]:
         )
     _refuse(path, table[table["scene_label"] == ""], "has no label")
     _refuse(path, table[table.duplicated("filename")], "was listed above with other entries")
+    scene = table["filename"].str.rpartition("/")[2].str.partition("-")[0]
+    unknown = scene.isin(SCENES) & (table["scene_label"] != scene) & (table["scene_label"] != scene.map(SCENES))
+    _refuse(path, table[unknown], "has the unknown label '{scene_label}'")
     return table[META_COLUMNS].set_index("filename"), duplicates
 
 
