@@ -1,12 +1,21 @@
-"""A small feature store and experiment that training tests share; no audio is involved."""
+"""What several parts share: a small feature store without audio, an experiment, a trained run, the command line."""
 
+import contextlib
+import io
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
+from asc_mrkd.cli import main
+from asc_mrkd.config import load_experiment
+from asc_mrkd.engine.train import train
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.features.store import FeatureStore, create_or_continue, write_statistics, write_table
 
@@ -47,9 +56,8 @@ def store(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture
-def conf(store, tmp_path) -> Path:
-    """An experiment file for that store: a tiny CP-ResNet, MrKD with early backups."""
+def write_conf(path: Path, store: Path) -> Path:
+    """Write an experiment for that store: a tiny CP-ResNet, MrKD with early backups."""
     values = {
         "data": {"store": str(store)},
         "model": {"name": "cp_resnet", "options": {"width": 4, "rho": 3, "blocks": [2, 1, 0]}},
@@ -57,6 +65,45 @@ def conf(store, tmp_path) -> Path:
         "augment": {"roll_frames": 4, "crop_frames": 24, "mixup": 0.3},
         "train": {"epochs": 6, "batch_size": 5, "optimizer": {"lr": 0.05}, "evaluate_every": 2},
     }
-    path = tmp_path / "conf.yaml"
     path.write_text(yaml.safe_dump(values))
     return path
+
+
+@pytest.fixture
+def conf(store, tmp_path) -> Path:
+    """An experiment file for the small store."""
+    return write_conf(tmp_path / "conf.yaml", store)
+
+
+@pytest.fixture(scope="session")
+def trained(store, tmp_path_factory) -> Path:
+    """A run folder of that experiment with one finished seed; not to be changed."""
+    folder = tmp_path_factory.mktemp("trained")
+    train(load_experiment(write_conf(folder / "conf.yaml", store)), folder / "run", [0])
+    return folder / "run"
+
+
+class Outcome(NamedTuple):
+    """What a command gave: its exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def cli() -> Callable[..., Outcome]:
+    """Return a function that runs `asc-mrkd` with the arguments, within this process."""
+
+    def run(*arguments: object) -> Outcome:
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            mock.patch.object(sys, "argv", ["asc-mrkd", *map(str, arguments)]),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            pytest.raises(SystemExit) as end,
+        ):
+            main()
+        return Outcome(end.value.code, out.getvalue(), err.getvalue())
+
+    return run

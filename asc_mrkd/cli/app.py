@@ -33,9 +33,9 @@ Exit codes: 0 done, 1 the answer is no, 2 wrong usage or input, 3 interrupted af
 def build_app() -> typer.Typer:
     """Return the command line application with every verb."""
     app = typer.Typer(
-        help=HELP, add_completion=False, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]}
+        add_completion=False, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]}
     )
-    app.callback()(_version)
+    app.callback(help=HELP)(_options)
     verbs: list[Callable[..., None]] = [
         doctor.doctor,
         make_scenes.make_scenes,
@@ -55,10 +55,18 @@ def build_app() -> typer.Typer:
     return app
 
 
-def _version(version: bool = typer.Option(False, "--version", is_eager=True, help="Show the version.")) -> None:
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(__version__)
         raise typer.Exit
+
+
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+    ),
+) -> None:
+    """Options of the command itself, before any verb."""
 
 
 def main() -> NoReturn:
@@ -72,8 +80,7 @@ def main() -> NoReturn:
         message, hint, code = _explained(error)
         if message:
             print(f"error: {message}", file=sys.stderr)
-        if hint:
-            print(f"hint: {hint}", file=sys.stderr)
+            print(f"hint: {hint or 'the same command with --debug shows where it was found'}", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -85,5 +92,6 @@ def _explained(error: BaseException) -> tuple[str, str, int]:
         context = getattr(error, "ctx", None)
         return error.format_message(), f"{context.command_path if context else 'asc-mrkd'} -h", 2
     if isinstance(error, OSError):
-        return f"{error.filename or 'the system'}: {error.strerror or error}", "", 2
-    return "interrupted", "", 130
+        message = f"{error.filename or 'the system'}: {error.strerror or error}"
+        return message, "look at the path, its permissions and the free space (df -h)", 2
+    return "interrupted", "the same command continues", 130

@@ -10,12 +10,12 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from asc_mrkd.config import parse
 from asc_mrkd.engine.digest import digest
 from asc_mrkd.errors import DamagedFileError, RunError, first_line
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import atomic_writer
 from asc_mrkd.models import build_model
+from asc_mrkd.schema import parse
 
 MODEL_FILE = "model.safetensors"
 KEY = "asc_mrkd"

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from asc_mrkd import __version__
-from asc_mrkd.config import Experiment, differing_key, load_experiment, save_experiment
+from asc_mrkd.config import Experiment, load_experiment, save_experiment
 from asc_mrkd.errors import RunError
 from asc_mrkd.files import write_text
+from asc_mrkd.schema import differing_key
 
 CONFIG, METRICS, ENVIRONMENT = "config.yaml", "metrics.jsonl", "environment.json"
 CHECKPOINT, PREDICTIONS = "checkpoint.pt", "predictions.csv"

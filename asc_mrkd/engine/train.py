@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from asc_mrkd.config import Experiment
 from asc_mrkd.data.samples import Samples, samples_of_store
@@ -19,6 +20,7 @@ from asc_mrkd.engine.run_folder import CHECKPOINT, PREDICTIONS, MetricsLog, open
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import InterruptedRun
 from asc_mrkd.features.store import FeatureStore, open_store
+from asc_mrkd.models import build_model
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,16 @@ def train(experiment: Experiment, folder: Path, seeds: list[int], listener: List
     """Train every seed of an experiment; finished seeds are left as they are, an unfinished one goes on.
 
     Raises:
+        StoreError, ModelError, ConfigError: the store, the network or the device cannot be used; nothing was written.
         RunError: the folder belongs to another experiment.
         InterruptedRun: SIGINT or SIGTERM came; the state is saved.
         NonFiniteError: the loss is NaN or infinite.
     """
     store = open_store(experiment.data.store)
-    open_run(folder, experiment)
     device = choose_device(experiment.train.device)
+    with torch.device("meta"):  # a wrong network is refused before the folder is claimed for it
+        build_model(experiment.model.name, len(store.classes), **experiment.model.options)
+    open_run(folder, experiment)
     splits: dict[str, Samples] = {}
     with _politely_interruptible() as should_stop:
         for seed in seeds:

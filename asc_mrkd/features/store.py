@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from asc_mrkd.config import differing_key, parse, read_yaml
 from asc_mrkd.errors import StoreError
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import atomic_writer, write_text
+from asc_mrkd.schema import differing_key, parse, read_yaml
 
 FEATURES, CLIPS, SPEC, STATS = "features.npy", "clips.csv", "spec.yaml", "stats.npz"
 COLUMNS = ["row", "filename", "label", "identifier", "source_label", "split", "frames", "status", "reason"]

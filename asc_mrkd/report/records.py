@@ -52,7 +52,8 @@ def group_records(summary: RunSummary, column: str) -> list[dict[str, Any]]:
 def shown_groups(summary: RunSummary) -> list[str]:
     """List the columns worth a table: what the clips have, and the device groups where there are several."""
     groups = {column: list(summary.by(column).index) for column in GROUPS}
-    return [column for column, names in groups.items() if len(names) > 1 or (column != "device_group" and names != [""])]
+    always = [column for column in GROUPS if column != "device_group"]
+    return [column for column, names in groups.items() if len(names) > 1 or (column in always and names != [""])]
 
 
 def _headline(summary: RunSummary) -> dict[str, Any]:

@@ -9,9 +9,9 @@ import yaml
 from rich.console import Console
 from rich.progress import track
 
-from asc_mrkd.config import read_yaml
 from asc_mrkd.errors import ConfigError, DataError, SubmissionError, suggest
 from asc_mrkd.files import atomic_writer, write_text
+from asc_mrkd.schema import read_yaml
 from asc_mrkd.submission.meta import build_meta, merge
 from asc_mrkd.submission.package import META, OUTPUT
 from asc_mrkd.submission.system import System, load_system

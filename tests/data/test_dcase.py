@@ -189,11 +189,14 @@ def test_real_lists_of_tau_2020_3class():
 
 
 def test_label_that_an_official_file_name_contradicts_is_unknown(tmp_path):
-    rows = ["filename\tscene_label\tidentifier\tsource_label",
-            "audio/park-oslo-1-1-a.wav\tpark\toslo-1\ta", "audio/airport-oslo-2-2-a.wav\tairprot\toslo-2\ta"]  # fmt: skip
+    rows = [
+        "filename\tscene_label\tidentifier\tsource_label",
+        "audio/park-oslo-1-1-a.wav\tpark\toslo-1\ta",
+        "audio/airport-oslo-2-2-a.wav\tairprot\toslo-2\ta",
+    ]
     (tmp_path / "evaluation_setup").mkdir()
     (tmp_path / "meta.csv").write_text("\n".join(rows) + "\n")
     (tmp_path / "evaluation_setup" / "fold1_train.txt").write_text("audio/park-oslo-1-1-a.wav\tpark\n")
     (tmp_path / "evaluation_setup" / "fold1_test.txt").write_text("audio/airport-oslo-2-2-a.wav\n")
-    with pytest.raises(DataError, match="line 3: audio/airport-oslo-2-2-a.wav has the unknown label 'airprot'"):
+    with pytest.raises(DataError, match=r"line 3: audio/airport-oslo-2-2-a\.wav has the unknown label 'airprot'"):
         read_dataset(tmp_path)

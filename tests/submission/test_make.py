@@ -9,12 +9,13 @@ import torch
 import yaml
 
 import asc_mrkd.deploy
-from asc_mrkd.config import Experiment, parse, save_experiment
+from asc_mrkd.config import Experiment, save_experiment
 from asc_mrkd.engine.model_file import ModelFile, save_model
 from asc_mrkd.errors import ConfigError, DataError, RunError, SubmissionError
 from asc_mrkd.evaluation import read_predictions
 from asc_mrkd.features.spec import load_spec
 from asc_mrkd.models import build_model
+from asc_mrkd.schema import parse
 from asc_mrkd.submission import TASKS, check_submission, make_submission
 
 TASK, LABEL = "dcase2020-task1b", "Kim_KETI_task1b_1"

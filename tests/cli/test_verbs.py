@@ -1,0 +1,210 @@
+"""Every verb on the built-in scenes, end to end, within this process."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+import asc_mrkd
+
+SPEC = """
+{name: small, sample_rate: 8000, channels: 2, clip_seconds: 10, n_fft: 512, hop_length: 512, n_mels: 32, fmax: 4000}
+"""
+CONF = """
+data: {store: not-this-one}
+model: {name: cp_resnet, options: {width: 4, rho: 3, blocks: [2, 1, 0]}}
+method: {name: mrkd, interval: 4}
+train: {epochs: 9, batch_size: 5, optimizer: {name: adam, lr: 0.003}}
+"""
+LABEL = "Doe_INST_task1a_1"
+
+
+@pytest.fixture(scope="module")
+def place(cli, tmp_path_factory) -> Path:
+    """A folder with scenes, a store of them and two runs, all made by the verbs."""
+    place = tmp_path_factory.mktemp("place")
+    (place / "small.yaml").write_text(SPEC)
+    (place / "conf.yaml").write_text(CONF)
+    scenes, store, conf = place / "scenes", place / "store", place / "conf.yaml"
+    for command in (
+        ["make-scenes", scenes, "--clips-per-class", 2, "--workers", 1],
+        ["extract-features", "--data", scenes, "--spec", place / "small.yaml", "--out", store, "--workers", 1],
+        ["train", conf, f"data.store={store}", "train.epochs=2", "--out", place / "mrkd", "--seeds", "0-1"],
+        ["train", conf, f"data.store={store}", "train.epochs=2", "method=ce", "--out", place / "ce", "--seeds", "1,3"],
+    ):
+        code, _, err = cli(*command)
+        assert code == 0, err
+    return place
+
+
+@pytest.fixture
+def as_json(cli):
+    """Return a function that runs a command with --json and returns its exit code and the parsed value."""
+
+    def run(*arguments):
+        code, out, _ = cli(*arguments, "--json")
+        return code, json.loads(out)
+
+    return run
+
+
+def test_chain_leaves_the_documented_files(place):
+    names = {str(path.relative_to(place)) for path in place.rglob("*") if path.is_file() and path.suffix != ".wav"}
+    store = {"features.npy", "clips.csv", "spec.yaml", "stats.npz"}
+    assert {name for name in names if name.startswith("store")} == {f"store/{name}" for name in store}
+    run = {"config.yaml", "environment.json", "metrics.jsonl"}
+    run |= {f"seed{k}/{name}" for k in (0, 1) for name in ("checkpoint.pt", "model.safetensors", "predictions.csv")}
+    assert {name for name in names if name.startswith("mrkd")} == {f"mrkd/{name}" for name in run}
+    assert sorted(path.name for path in place.glob("ce/seed*")) == ["seed1", "seed3"]
+    assert np.load(place / "store/features.npy").shape == (20, 2, 32, 157)
+
+
+def test_the_same_command_does_nothing_twice(cli, place):
+    files = [*place.glob("store/*"), *place.glob("mrkd/seed*/*")]
+    before = [path.stat().st_mtime_ns for path in files]
+    arguments = "--data", place / "scenes", "--spec", place / "small.yaml", "--out", place / "store"
+    assert cli("extract-features", *arguments).code == 0
+    overrides = f"data.store={place / 'store'}", "train.epochs=2"
+    assert cli("train", place / "conf.yaml", *overrides, "--out", place / "mrkd", "--seeds", "0,1").code == 0
+    assert [path.stat().st_mtime_ns for path in files] == before
+
+
+def test_check_data(cli, as_json, place):
+    code, out, _ = cli("check-data", place / "scenes", "--workers", 1)
+    assert code == 0
+    assert "TUT 2018: 20 clips (10 train, 10 test), 10 classes" in out
+    assert "0 of 20 clips cannot be used" in out
+    code, found = as_json("check-data", place / "scenes", "--workers", 1)
+    assert (code, found["clips"], found["splits"], found["bad"]) == (0, 20, {"train": 10, "test": 10}, [])
+
+
+def test_check_data_answers_no_to_damaged_clips(as_json, place, tmp_path):
+    source = place / "scenes/TUT-urban-acoustic-scenes-2018-development"
+    for path in source.rglob("*"):
+        copy = tmp_path / path.relative_to(source)
+        copy.mkdir(parents=True) if path.is_dir() else copy.symlink_to(path)
+    damaged = next((tmp_path / "audio").glob("bus-*"))
+    damaged.unlink()
+    damaged.write_text("no sound")
+    code, found = as_json("check-data", tmp_path, "--workers", 1)
+    assert (code, found["bad"]) == (1, [f"audio/{damaged.name}"])
+    assert "not_audio" in {finding["code"] for finding in found["findings"]}
+    assert as_json("check-data", tmp_path, "--workers", 1, "--max-bad", 0.05)[0] == 0
+
+
+def test_evaluate(cli, as_json, place):
+    code, out, _ = cli("evaluate", place / "mrkd")
+    assert code == 0
+    assert "accuracy" in out.lower()
+    assert "shopping_mall" in out
+    code, record = as_json("evaluate", place / "mrkd")
+    assert code == 0
+    assert json.loads((place / "mrkd/evaluation.json").read_text()) == record
+    assert (place / "mrkd/confusion.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_report(cli, as_json, place, tmp_path):
+    page = tmp_path / "new" / "report.html"
+    code, out, _ = cli("report", place / "ce", place / "mrkd", "--out", page)
+    assert code == 0
+    assert "MrKD" in out
+    assert str(page) in out.replace("\n", "")
+    assert "</html>" in page.read_text()
+    assert as_json("report", place / "ce", place / "mrkd", "--out", page)[0] == 0
+
+
+@pytest.mark.parametrize(("precision", "code", "size"), [("float16", 0, 485_184), ("float32", 1, 970_368)])
+def test_check_budget_of_a_name(cli, as_json, precision, code, size):
+    arguments = "check-budget", "cp_resnet_damped:num_classes=3", "--precision", precision
+    assert cli(*arguments).code == code
+    assert f"{size:,} bytes ({size / 1024:.1f} KB)" in cli(*arguments).out
+    answer, record = as_json(*arguments)
+    assert (answer, record["bytes"], record["within"], record["limit"]) == (code, size, code == 0, 512_000)
+
+
+def test_check_budget_of_a_run(as_json, place):
+    run, file = (as_json("check-budget", path) for path in (place / "ce", place / "ce/seed3/model.safetensors"))
+    assert run[0] == 0
+    assert run[1]["parameters"] == file[1]["parameters"] > 0
+
+
+@pytest.fixture(scope="module")
+def recordings(place) -> Path:
+    """A folder with recordings of other rates, channel counts and lengths, one of them damaged."""
+    folder = place / "recordings" / "monday"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    sf.write(folder / "short.wav", 0.1 * rng.standard_normal((4000, 1)), 16_000)
+    sf.write(folder / "wide.flac", 0.1 * rng.standard_normal((44_100 * 12, 2)), 44_100)
+    (folder / "notes.wav").write_text("no sound")
+    return folder.parent
+
+
+def test_predict_a_file(cli, as_json, place, recordings):
+    code, out, _ = cli("predict", place / "mrkd", recordings / "monday/short.wav", "--top", 2)
+    assert code == 0
+    name, *scenes = out.split()
+    assert name.endswith("short.wav")
+    assert len(scenes) == 4
+    code, [record] = as_json("predict", place / "mrkd", recordings / "monday/wide.flac", "--top", 99)
+    probabilities = [scene["probability"] for scene in record["scenes"]]
+    assert code == 0
+    assert len(probabilities) == 10
+    assert sum(probabilities) == pytest.approx(1)
+    assert probabilities == sorted(probabilities, reverse=True)
+
+
+def test_predict_a_folder_leaves_out_what_cannot_be_used(cli, place, recordings):
+    code, out, err = cli("predict", place / "mrkd/seed1", recordings, "--json")
+    assert code == 1
+    assert [Path(record["file"]).name for record in json.loads(out)] == ["short.wav", "wide.flac"]
+    assert "notes.wav: this is not a sound file" in err
+
+
+def test_submit(cli, as_json, place, tmp_path):
+    make = "submit", "make", place / "mrkd", "--task", "dcase2018-task1a", "--label", LABEL, "--out", tmp_path
+    code, out, _ = cli(*make)
+    assert code == 0
+    package = Path(out.strip())
+    assert package == tmp_path / "Doe_INST_task1a.zip"
+    clips = place / "scenes/TUT-urban-acoustic-scenes-2018-development/evaluation_setup/fold1_test.txt"
+    check = "--task", "dcase2018-task1a", "--files", clips
+    for path in (package, tmp_path):
+        code, out, _ = cli("submit", "check", path, *check)
+        assert (code, "accepted" in out) == (0, True)
+    output = tmp_path / "task1" / LABEL / f"{LABEL}.output.csv"
+    output.write_text(output.read_text().replace("\tbus\n", "\tbuss\n").replace("\ttram\n", "\ttrain\n")[:-20])
+    code, out, _ = cli("submit", "check", tmp_path, *check)
+    assert (code, "refused" in out) == (1, True)
+    code, problems = as_json("submit", "check", tmp_path, *check)
+    assert code == 1
+    assert "error" in {problem["severity"] for problem in problems}
+    assert as_json("submit", "check", package, "--task", "dcase2018-task1a")[0] == 1, "3600 clips are wanted"
+
+
+def test_models_and_doctor(cli, as_json):
+    assert "cp_resnet_damped" in cli("models").out
+    sizes = {model["name"]: model["parameters"] for model in as_json("models")[1]}
+    assert sizes["cp_resnet"] == 3_566_612
+    assert "torch" in cli("doctor").out
+    code, found = as_json("doctor")
+    assert (code, found["asc_mrkd"]) == (0, asc_mrkd.__version__)
+
+
+def test_recipes(cli, tmp_path):
+    assert "dcase18: bash " in cli("recipes", "ls").out
+    code, out, _ = cli("recipes", "cp", "dcase18", tmp_path / "mine")
+    assert (code, out) == (0, f"bash {tmp_path / 'mine/dcase18/run.sh'}\n")
+    assert (tmp_path / "mine/common/recipe.sh").is_file()
+    assert (tmp_path / "mine/dcase18/conf/paper.yaml").is_file()
+    assert cli("recipes", "cp", "dcase18", tmp_path / "mine").code == 2, "nothing is overwritten"
+
+
+def test_version_and_help(cli):
+    assert cli("--version") == (0, f"{asc_mrkd.__version__}\n", "")
+    for arguments in (["--help"], ["-h"], ["train", "-h"], ["submit", "make", "-h"]):
+        code, out, _ = cli(*arguments)
+        assert code == 0
+        assert "Usage" in out

@@ -1,0 +1,142 @@
+"""The rules of the house: imports only go down, heavy libraries come late, nothing that executes data is called."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import asc_mrkd
+
+PACKAGE = Path(asc_mrkd.__file__).parent
+RECIPES = PACKAGE.parent / "recipes"
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if "_shipped" not in path.parts)
+
+FLOORS = (
+    {"errors", "lazy"},
+    {"asc_mrkd", "files", "draws", "schema", "shipped"},
+    {"config"},
+    {"features", "models", "mrkd", "evaluation"},
+    {"data", "methods"},
+    {"engine"},
+    {"complexity", "deploy", "report"},
+    {"submission"},
+    {"cli"},
+    {"__main__"},
+)
+"""Parts of the package from the ground up; a part imports itself and lower floors only."""
+
+FLOOR = {part: number for number, floor in enumerate(FLOORS) for part in floor}
+
+FORBIDDEN = {
+    r"yaml\.(load|unsafe_load|full_load)\(": "yaml.safe_load",
+    r"^\s*(import|from) (pickle|dill|joblib|shelve|marshal)": "safetensors, JSON or torch.load(weights_only=True)",
+    r"(?<![\w.])(eval|exec)\(": "no data is ever executed",
+    r"weights_only=False": "weights_only=True",
+    r"torch\.load\((?!.*weights_only=True)": "weights_only=True",
+    r"extractall\(": "reading members one by one",
+    r"allow_pickle=True": "allow_pickle=False",
+    r"shell=True": "a list of arguments",
+}
+"""What must not stand in the package, and what to use."""
+
+
+TOUCHES_FILES = r"open|print|Path|.*\.(open|read|write|load|save)(_text|_bytes)?"
+
+
+def part_of(path: Path) -> str:
+    """Return the part that a file belongs to: a top-level folder or module, or the package itself."""
+    first = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    return "asc_mrkd" if first == "__init__" else first
+
+
+def imported_parts(path: Path) -> Iterator[str]:
+    """Yield the parts that a file imports, anywhere in it."""
+    modules: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            modules += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            modules += [f"{node.module}.{alias.name}" for alias in node.names]
+    for module in modules:
+        package, _, rest = module.partition(".")
+        if package == "asc_mrkd":
+            part = rest.partition(".")[0]
+            yield part if part in FLOOR else "asc_mrkd"
+
+
+def test_every_part_has_a_floor():
+    assert {part_of(path) for path in FILES} == set(FLOOR)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_down(path):
+    own = part_of(path)
+    for part in imported_parts(path):
+        assert part == own or FLOOR[part] < FLOOR[own], f"{own} imports {part}"
+
+
+@pytest.mark.parametrize("pattern", FORBIDDEN)
+def test_nothing_that_executes_data(pattern):
+    found = [
+        f"{path.relative_to(PACKAGE)}:{number}"
+        for path in FILES
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if re.search(pattern, line)
+    ]
+    assert not found, f"use {FORBIDDEN[pattern]}"
+
+
+def test_the_method_opens_no_file_and_prints_nothing():
+    for path in (PACKAGE / "mrkd").glob("*.py"):
+        nodes = ast.walk(ast.parse(path.read_text()))
+        calls = {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
+        assert not {call for call in calls if re.fullmatch(TOUCHES_FILES, call)}
+
+
+@pytest.mark.parametrize(
+    ("files", "lines"), [(FILES, 300), (sorted(RECIPES.glob("*/run.sh")), 80)], ids=["package", "run.sh"]
+)
+def test_files_are_short(files, lines):
+    assert files
+    assert not [path.name for path in files if len(path.read_text().splitlines()) > lines]
+
+
+def modules_after(code: str) -> set[str]:
+    """Return the top-level modules that a fresh interpreter has imported after `code`."""
+    code += "\nimport sys; print('MODULES', *{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.rpartition("MODULES")[2].split())
+
+
+def test_training_on_a_store_imports_no_audio_library(conf, tmp_path):
+    code = f"""
+from pathlib import Path
+from asc_mrkd.config import load_experiment
+from asc_mrkd.engine.train import train
+train(load_experiment({str(conf)!r}, ["train.epochs=1"]), Path({str(tmp_path / "run")!r}), [0])
+"""
+    modules = modules_after(code)
+    assert "torch" in modules
+    assert not modules & {"librosa", "soundfile", "soxr", "torchaudio"}
+
+
+def test_help_imports_nothing_heavy():
+    code = """
+import sys
+from asc_mrkd.cli import main
+sys.argv = ["asc-mrkd", "--help"]
+try:
+    main()
+except SystemExit as end:
+    assert end.code == 0
+"""
+    assert not modules_after(code) & {"torch", "numpy", "pandas", "scipy", "sklearn", "librosa", "matplotlib"}
+
+
+def test_import_of_the_package_is_free():
+    assert not modules_after("import asc_mrkd") & {"torch", "numpy", "pandas", "typer"}
