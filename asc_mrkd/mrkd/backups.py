@@ -6,17 +6,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.parallel import DistributedDataParallel
 
 State = dict[str, Tensor]
 
 
 def unwrap(model: nn.Module) -> nn.Module:
     """Return the network inside torch.compile and (distributed) data-parallel wrappers."""
-    for name in ("_orig_mod", "module"):
-        inner = getattr(model, name, None)
-        if isinstance(inner, nn.Module):
-            return unwrap(inner)
-    return model
+    if isinstance(model, nn.DataParallel | DistributedDataParallel):
+        return unwrap(model.module)
+    compiled = getattr(model, "_orig_mod", None)  # as torch.compile names it
+    return model if compiled is None else unwrap(compiled)
 
 
 def state_of(model: nn.Module) -> State:

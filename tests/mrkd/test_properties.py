@@ -336,6 +336,19 @@ def test_compiled_and_wrapped_students_share_the_backups_of_the_bare_one():
         torch.testing.assert_close(Backups(wrapped, 2)(x), expected)
 
 
+def test_a_model_that_calls_its_network_module_is_not_unwrapped():
+    class Outer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.module, self.head = nn.Linear(4, 5), nn.Linear(5, 3)
+
+        def forward(self, x):
+            return self.head(self.module(x))
+
+    model, x = Outer(), torch.randn(2, 4)
+    torch.testing.assert_close(Backups(model, 1)(x)[0], model(x))
+
+
 def test_tied_weights_are_taught_too():
     class Tied(nn.Module):
         def __init__(self):
