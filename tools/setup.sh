@@ -32,7 +32,7 @@ if ! [ "$done_mark" -nt pyproject.toml ] || ! [ "$done_mark" -nt tools/constrain
         grep -v '^torch' tools/constraints.txt >"$constraints"
     fi
     echo "making .venv (once; torch is large, this takes a minute or two)" >&2
-    [ -x .venv/bin/python ] || python3 -m venv "${flags[@]}" .venv
+    [ -x .venv/bin/python ] || python3 -m venv ${flags[@]+"${flags[@]}"} .venv
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \
         --constraint "$constraints" --editable ".${extra:+[$extra]}" >&2
     touch "$done_mark"

@@ -8,11 +8,11 @@ fail() {
     exit 2
 }
 
-# Read the options into data, evaluation, conf, method, seeds, out, label and the array overrides.
+# Read the options into variables of their names (--stop-stage into stop_stage) and the array overrides.
 parse_options() {
-    data="" evaluation="" conf="" method="" seeds="" out="" label="" first=1 last=99 dry_run=false list=false overrides=()
-    local -A variable=([--data]=data [--evaluation]=evaluation [--conf]=conf [--method]=method [--seeds]=seeds
-        [--out]=out [--label]=label [--stage]=first [--stop-stage]=last)
+    data="" evaluation="" conf="" method="" seeds="" out="" label="" stage=1 stop_stage=99
+    dry_run=false list=false overrides=()
+    local name
     while [ $# -gt 0 ]; do
         case $1 in
             --*=*)
@@ -25,18 +25,19 @@ parse_options() {
                 ;;
             --list) list=true ;;
             --dry-run) dry_run=true ;;
-            --*)
-                [ -n "${variable[$1]:-}" ] || fail "unknown option $1"
+            --data | --evaluation | --conf | --method | --seeds | --out | --label | --stage | --stop-stage)
                 [ $# -ge 2 ] || fail "option $1 needs a value"
-                printf -v "${variable[$1]}" %s "$2"
+                name=${1#--}
+                printf -v "${name//-/_}" %s "$2"
                 shift
                 ;;
+            --*) fail "unknown option $1" ;;
             *=*) overrides+=("$1") ;;
             *) fail "what is '$1'?" "options start with --, overrides read key=value" ;;
         esac
         shift
     done
-    case $first$last in *[!0-9]*) fail "--stage and --stop-stage take a number" "bash $0 --list" ;; esac
+    case $stage$stop_stage in *[!0-9]*) fail "--stage and --stop-stage take a number" "bash $0 --list" ;; esac
 }
 
 # stage NUMBER TITLE: is it to run? With --list it only prints itself.
@@ -45,7 +46,7 @@ stage() {
         printf '%2d  %s\n' "$1" "$2"
         return 1
     fi
-    [ "$1" -ge "$first" ] && [ "$1" -le "$last" ] || return 1
+    [ "$1" -ge "$stage" ] && [ "$1" -le "$stop_stage" ] || return 1
     echo "== stage $1: $2"
 }
 

@@ -28,14 +28,23 @@ conf=${conf:-reduced}
 [ -f "$here/conf/$conf.yaml" ] || fail "there is no conf/$conf.yaml" "known: $(cd "$here/conf" && echo *.yaml)"
 $list || echo "settings: conf/$conf.yaml, results: $out/$conf"
 
-declare -A changes=([ce]="method=ce augment.mixup=0" [ce_mixup]="method=ce" [mrkd]="augment.mixup=0" [mrkd_mixup]="")
+changes() { # what a method changes in the experiment, which is MrKD with Mixup
+    case $1 in
+        ce) echo method=ce augment.mixup=0 ;;
+        ce_mixup) echo method=ce ;;
+        mrkd) echo augment.mixup=0 ;;
+        mrkd_mixup) ;;
+        *) fail "there is no method '$1'" "known: ce, ce_mixup, mrkd, mrkd_mixup" ;;
+    esac
+}
 [ "$conf" = reduced ] && method=${method:-ce,mrkd} # so short a run only loses by Mixup
 IFS=, read -ra methods <<<"${method:-ce,ce_mixup,mrkd,mrkd_mixup}"
+runs=()
 for name in "${methods[@]}"; do
-    [ -n "${changes[$name]+known}" ] || fail "there is no method '$name'" "known: ce, ce_mixup, mrkd, mrkd_mixup"
+    changes "$name" >/dev/null
+    entry=$out/$conf/$name
+    runs+=("$entry")
 done
-runs=("${methods[@]/#/$out/$conf/}")
-entry=${runs[-1]}
 label=${label:-Yourname_INST_task1a_1}
 rehearsal=()
 [ -n "$evaluation" ] || rehearsal=(--files "$data/evaluation_setup/fold1_test.txt")
@@ -47,9 +56,9 @@ use_environment
 ! stage 3 "extract the features" || run asc-mrkd extract-features --data "$data" --spec pmel256 --out "$out/store"
 if stage 4 "train"; then
     for name in "${methods[@]}"; do
-        # shellcheck disable=SC2086  # the changes of a method are words
-        run asc-mrkd train "$here/conf/$conf.yaml" "data.store=$out/store" ${changes[$name]} \
-            "${overrides[@]}" --out "$out/$conf/$name" ${seeds:+--seeds "$seeds"}
+        # shellcheck disable=SC2046  # the changes of a method are words
+        run asc-mrkd train "$here/conf/$conf.yaml" "data.store=$out/store" $(changes "$name") \
+            ${overrides[@]+"${overrides[@]}"} --out "$out/$conf/$name" ${seeds:+--seeds "$seeds"}
     done
 fi
 if stage 5 "score the test clips"; then
@@ -61,5 +70,5 @@ fi
     run asc-mrkd submit make "$entry" --task dcase2018-task1a --label "$label" --out "$out/submission" \
         ${evaluation:+--audio "$evaluation"}
 ! stage 8 "check the submission" ||
-    run asc-mrkd submit check "$out/submission" --task dcase2018-task1a "${rehearsal[@]}"
+    run asc-mrkd submit check "$out/submission" --task dcase2018-task1a ${rehearsal[@]+"${rehearsal[@]}"}
 ! stage 9 "report" || run asc-mrkd report "${runs[@]}" --out "$out/report.html"
