@@ -74,6 +74,9 @@ def _explain(error: ValidationError, schema: type[Schema], source: str) -> Confi
     where = ".".join([*(name for name in sections if name in names), last])  # without the tags of unions
     if fault["type"] == "extra_forbidden":
         return ConfigError(f"{source}: unknown key '{where}'", suggest(where, known))
+    if fault["type"] == "union_tag_invalid":
+        tag, tags = fault["ctx"]["tag"], fault["ctx"]["expected_tags"].replace("'", "").split(", ")
+        return ConfigError(f"{source}: there is no {where} '{tag}'", suggest(tag, tags))
     if fault["type"] == "missing":
         return ConfigError(f"{source}: key '{where}' is missing")
     return ConfigError(f"{source}: {where}: {fault['msg']}, got {fault['input']!r}")

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from asc_mrkd.engine.digest import digest
-from asc_mrkd.errors import DamagedFileError, first_line
+from asc_mrkd.errors import DamagedFileError
 from asc_mrkd.files import atomic_writer
 
 
@@ -27,7 +27,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         state = saved["state"]
     except Exception as error:  # the reader raises whatever the damage leads it to
-        raise DamagedFileError(f"checkpoint {path} is damaged: {first_line(error)}", hint) from None
+        raise DamagedFileError(f"checkpoint {path} is damaged: unreadable, {type(error).__name__}", hint) from None
     if digest(state) != saved.get("sha256"):
         raise DamagedFileError(f"checkpoint {path} is damaged: its content does not have its checksum", hint)
     return state
