@@ -20,12 +20,10 @@ def report(
     from rich.console import Console
 
     from asc_mrkd.engine.run_folder import read_run
-    from asc_mrkd.evaluation import summarise_run
     from asc_mrkd.report import comparison_records, print_comparison, write_report
 
-    summaries = [summarise_run(run) for run in runs]
     store = Path(read_run(runs[0]).data.store)
-    write_report(runs, out, store if store.exists() else None)
+    summaries = write_report(runs, out, store if store.exists() else None)
     if as_json:
         print_json(comparison_records(summaries))
     else:

@@ -30,7 +30,6 @@ class Listener:
     on_seed: Callable[[int, int, int], None] = lambda seed, done, total: None
     """A seed starts: the seed, steps done before, steps in all."""
     on_step: Callable[[], None] = lambda: None
-    on_epoch: Callable[[dict[str, Any]], None] = lambda metrics: None
 
 
 def train(experiment: Experiment, folder: Path, seeds: list[int], listener: Listener | None = None) -> None:
@@ -85,7 +84,6 @@ def _train_seed(
                 accuracy, log_loss = accuracy_and_log_loss(probabilities, test)
                 metrics |= {"test_accuracy": accuracy, "test_log_loss": log_loss}
             log.write(metrics)
-            listener.on_epoch(metrics)
         if should_stop() or last or trainer.epoch % config.checkpoint_every == 0:
             save_checkpoint(path, trainer.state_dict())
         if should_stop() and not last:

@@ -34,8 +34,8 @@ class RunSection:
     environment: TextTable | None
 
 
-def write_report(runs: Sequence[Path], out: Path, store: Path | None = None) -> None:
-    """Write the page about `runs` to `out`; `store` adds a spectrogram of every class.
+def write_report(runs: Sequence[Path], out: Path, store: Path | None = None) -> list[RunSummary]:
+    """Write the page about `runs` to `out` and return their summaries; `store` adds a spectrogram of every class.
 
     Raises:
         RunError: a run folder is missing, unfinished or damaged.
@@ -55,6 +55,7 @@ def write_report(runs: Sequence[Path], out: Path, store: Path | None = None) -> 
         spectrograms=_data_address(spectrograms_png(open_store(store))) if store else None,
     )
     write_text(out, page)
+    return summaries
 
 
 def settings_tables(summaries: Sequence[RunSummary]) -> list[TextTable]:

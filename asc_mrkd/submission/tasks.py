@@ -3,20 +3,9 @@
 import re
 from dataclasses import dataclass
 
+from asc_mrkd.data.dcase import SCENES
 from asc_mrkd.errors import ConfigError, suggest
 
-SCENES = (
-    "airport",
-    "bus",
-    "metro",
-    "metro_station",
-    "park",
-    "public_square",
-    "shopping_mall",
-    "street_pedestrian",
-    "street_traffic",
-    "tram",
-)
 DESCRIPTION = (
     "input_sampling_rate",
     "acoustic_features",
@@ -77,7 +66,7 @@ TASKS: dict[str, Task] = {
             title="DCASE 2018 task 1A",
             tag="task1a",
             folder="task1",
-            classes=SCENES,
+            classes=tuple(sorted(SCENES)),
             probabilities=False,
             clips=3600,
             description=DESCRIPTION,
@@ -89,7 +78,7 @@ TASKS: dict[str, Task] = {
             title="DCASE 2020 task 1B",
             tag="task1b",
             folder="task1",
-            classes=("indoor", "outdoor", "transportation"),
+            classes=tuple(sorted(set(SCENES.values()))),
             probabilities=True,
             clips=8640,
             description=(*DESCRIPTION, "complexity_management"),
