@@ -2,12 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from asc_mrkd.errors import ConfigError, suggest
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
 
 
 class Schema(BaseModel):
@@ -68,6 +72,8 @@ def parse(schema: type[Section], values: Any, source: str) -> Section:
 def _explain(error: ValidationError, schema: type[Schema], source: str) -> ConfigError:
     faults = error.errors()
     fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])  # a typo also leaves a key missing
+    if not fault["loc"]:  # a rule about the whole, written as a sentence
+        return ConfigError(f"{source}: {fault['msg'].removeprefix('Value error, ')}")
     known = _keys_of(schema)
     names = {name for key in known for name in key.split(".")}
     *sections, last = map(str, fault["loc"])
@@ -87,6 +93,7 @@ def _keys_of(schema: type[Schema], prefix: str = "") -> list[str]:
     for name, field in schema.model_fields.items():
         keys.append(prefix + name)
         for inner in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            inner = getattr(inner, "__origin__", inner)  # without Annotated
             if isinstance(inner, type) and issubclass(inner, Schema):
                 keys += _keys_of(inner, f"{prefix}{name}.")
     return keys

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from asc_mrkd.models import build_model, parse_model_spec
+from asc_mrkd.models import MODELS, build_model, parse_model_spec
 
 
 def resolve_model(source: str | os.PathLike[str]) -> tuple[nn.Module, tuple[int, ...]]:
@@ -35,4 +35,4 @@ def _untrained(spec: str) -> tuple[nn.Module, tuple[int, ...]]:
         for parameter in model.parameters():
             parameter.fill_(1.0)
     channels = next(model.parameters()).shape[1]
-    return model, (3, 32, 32) if channels == 3 else (channels, 256, 431)
+    return model, (channels, *MODELS[name].plane)

@@ -5,9 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from asc_mrkd.config import Count, Positive
 from asc_mrkd.errors import ConfigError, suggest
-from asc_mrkd.schema import Schema, parse, read_yaml
+from asc_mrkd.schema import Count, Positive, Schema, parse, read_yaml
 from asc_mrkd.shipped import shipped
 
 

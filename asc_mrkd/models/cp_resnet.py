@@ -6,7 +6,7 @@ Field Regularization and Frequency Damping" (DCASE 2020).
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +82,9 @@ class CPResNet(nn.Module):
     >>> sum(p.numel() for p in CPResNet(num_classes=10).parameters())
     3566612
     """
+
+    branch_points: ClassVar[tuple[str, ...]] = ("stages.0", "stages.1")
+    """Layers that an early classifier can hang on."""
 
     def __init__(
         self,

@@ -10,6 +10,12 @@ from torch import nn
 
 from asc_mrkd.errors import ModelError, suggest
 from asc_mrkd.models.cp_resnet import CPResNet
+from asc_mrkd.models.resnet import PreActivationResNet, ResNet
+from asc_mrkd.models.resnext import ResNeXt
+from asc_mrkd.models.wide_resnet import WideResNet
+
+SPECTROGRAM, IMAGE = (256, 431), (32, 32)
+"""Usual planes: 10 seconds in 256 Mel bins, and an image of the CIFAR sets."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +25,8 @@ class ModelEntry:
     builder: Callable[..., nn.Module]
     summary: str
     preset: dict[str, Any] = field(default_factory=dict)
+    plane: tuple[int, int] = SPECTROGRAM
+    """Size of its usual input: (mel, frame) or (height, width)."""
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -28,11 +36,23 @@ class ModelEntry:
 
 
 MODELS: dict[str, ModelEntry] = {
-    "cp_resnet": ModelEntry(CPResNet, "receptive-field-regularised ResNet of DCASE 2018-2020, stereo, 3.57 M"),
+    "cp_resnet": ModelEntry(CPResNet, "receptive-field-regularised ResNet of DCASE 2018-2020"),
     "cp_resnet_damped": ModelEntry(
         CPResNet,
-        "the low-complexity network of DCASE 2020 task 1B: frequency damping, 0.25 M",
+        "the low-complexity network of DCASE 2020 task 1B: frequency damping",
         {"rho": 4, "width": 48, "blocks": (4, 3, 1), "damping": 0.1},
+    ),
+    **{
+        f"resnet{depth}": ModelEntry(ResNet, "residual network of basic blocks", {"depth": depth}, IMAGE)
+        for depth in (20, 32, 44, 56, 110)
+    },
+    "resnet164": ModelEntry(
+        PreActivationResNet, "residual network of pre-activation bottlenecks", {"depth": 164}, IMAGE
+    ),
+    "wrn_16_8": ModelEntry(WideResNet, "wide residual network", {"depth": 16, "width": 8}, IMAGE),
+    "wrn_28_10": ModelEntry(WideResNet, "wide residual network", {"depth": 28, "width": 10}, IMAGE),
+    "resnext29_8x64d": ModelEntry(
+        ResNeXt, "residual network of grouped bottlenecks", {"depth": 29, "cardinality": 8, "width": 64}, IMAGE
     ),
 }
 
@@ -77,4 +97,3 @@ def parse_model_spec(spec: str) -> tuple[str, dict[str, Any]]:
         else:
             raise ModelError(f"'{part}' in '{spec}' has no value", "write name:option=value,option=value")
     return name, options
-

@@ -1,0 +1,178 @@
+"""The sections of an experiment and their reading."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import yaml
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from asc_mrkd.config.methods import CrossEntropyConfig, MethodConfig, PskdConfig
+from asc_mrkd.errors import ConfigError
+from asc_mrkd.files import write_text
+from asc_mrkd.schema import Count, Fraction, Positive, Schema, apply_override, parse, read_yaml
+
+
+class StoreConfig(Schema):
+    """Spectrograms."""
+
+    store: str = Field(description="feature store folder made by `asc-mrkd extract-features`")
+
+
+class ImagesConfig(Schema):
+    """Images: CIFAR-10, CIFAR-100 or CINIC-10 as unpacked, or a tree made by `asc-mrkd make-images`."""
+
+    images: str
+    train: Literal["train", "train+valid"] = "train"
+    """CINIC-10 has a third split, which the paper leaves out."""
+    subset: Count | None = None
+    """Train on that many images only, evenly over the classes; the same ones in every run."""
+    held_out: Annotated[int, Field(ge=0)] = 0
+    """For tuning: leave out that many training images, evenly over the classes, and score them instead of the test set."""
+
+
+def _kind(values: Any) -> str:
+    names = values if isinstance(values, dict) else vars(values)
+    return "image_data" if "images" in names else "store_data"
+
+
+DataConfig = Annotated[
+    Annotated[StoreConfig, Tag("store_data")] | Annotated[ImagesConfig, Tag("image_data")], Discriminator(_kind)
+]
+
+
+class AugmentConfig(Schema):
+    """What happens to a training batch; every draw is a function of (seed, epoch, sample)."""
+
+    roll_frames: Annotated[int, Field(ge=0)] = 0
+    """Circular shift in time by a uniform integer in [-roll_frames, roll_frames]."""
+    crop_frames: Count | None = None
+    """Train on a random stretch of this many frames; testing uses the whole clip."""
+    pad: Annotated[int, Field(ge=0)] = 0
+    """Zeros around an image, before it is normalised, out of which a random part of its own size is cut."""
+    flip: bool = False
+    """Mirror an image, left to right, with probability 1/2."""
+    mixup: Annotated[float, Field(ge=0.0)] = 0.0
+    """Parameter of the Beta distribution of Mixup; 0 switches it off."""
+    mixup_fold: bool = True
+    """Use max(lambda, 1 - lambda), so that the sample itself dominates."""
+
+
+class ModelConfig(Schema):
+    """The network and its options (`asc-mrkd models` lists them)."""
+
+    name: str = "cp_resnet"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class OptimizerConfig(Schema):
+    """SGD or Adam with the arguments of torch.optim."""
+
+    name: Literal["sgd", "adam"] = "sgd"
+    lr: Positive = 1e-4
+    momentum: Fraction = 0.9
+    nesterov: bool = False
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+
+
+class ScheduleConfig(Schema):
+    """The factor on the learning rate: 1 for `hold` epochs, linearly to 0 over `decay` epochs, then `floor`."""
+
+    hold: Annotated[float, Field(ge=0.0)] = 0.0
+    decay: Positive | None = None
+    """Epochs of linear decay; None means until the end of the run."""
+    floor: Fraction = 0.0
+    per: Literal["step", "epoch"] = "step"
+
+
+class TrainConfig(Schema):
+    """The loop."""
+
+    epochs: Count
+    batch_size: Count
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    device: str = "auto"
+    threads: Count | None = None
+    """Threads on a CPU; the last digits depend on them. None takes all cores."""
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    """Arithmetic of the networks; losses and weights stay float32. `auto` is bfloat16 where the device gains by it."""
+    channels_last: bool | Literal["auto"] = "auto"
+    """Memory format of networks and inputs; `auto` goes with bfloat16, which gains by it."""
+    compile: bool = False
+    evaluate_every: Annotated[int, Field(ge=0)] = 1
+    """Epochs between two looks at the test set, for the learning curve only; 0 looks at the end only."""
+    checkpoint_every: Count = 1
+    """Epochs between two checkpoints."""
+
+
+class Experiment(Schema):
+    """Everything that decides the numbers of a run."""
+
+    data: DataConfig
+    model: ModelConfig = ModelConfig()
+    method: MethodConfig = Field(default=CrossEntropyConfig(), discriminator="name")
+    augment: AugmentConfig = AugmentConfig()
+    train: TrainConfig
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(default_factory=lambda: [0], min_length=1)
+
+    not_numbers: ClassVar[tuple[str, ...]] = ("seeds", "train.device", "train.evaluate_every", "train.checkpoint_every")
+    """Keys that may differ when a run is continued, because no weight depends on them."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_only_method(cls, values: dict[str, Any]) -> dict[str, Any]:
+        method = values.get("method")
+        return {**values, "method": {"name": method}} if isinstance(method, str) else values
+
+    @model_validator(mode="after")
+    def _check_augmentation(self) -> "Experiment":
+        images, augment = isinstance(self.data, ImagesConfig), self.augment
+        if images and (augment.roll_frames or augment.crop_frames):
+            raise ValueError("augment.roll_frames and augment.crop_frames are for spectrograms, data.images has none")
+        if not images and (augment.pad or augment.flip):
+            raise ValueError("augment.pad and augment.flip are for images, data.store has none")
+        return self
+
+    @model_validator(mode="after")
+    def _check_method(self) -> "Experiment":
+        if isinstance(self.method, PskdConfig) and self.method.source == "predictions" and self.augment.mixup:
+            raise ValueError(
+                "pskd keeps predictions of last epoch's inputs, which augment.mixup mixes anew; "
+                "write method.source=model, or augment.mixup=0"
+            )
+        return self
+
+
+def load_experiment(path: str | os.PathLike[str], overrides: list[str] | None = None) -> Experiment:
+    """Read an experiment file and apply `section.key=value` overrides (values are YAML).
+
+    A file may start from another one, `base: ../common.yaml` (relative to itself): it then says only what differs.
+    A section `data` or `method` replaces that of the base, all others are merged key by key.
+
+    Raises:
+        ConfigError: unreadable file, unknown key (with a suggestion), value out of range.
+    """
+    values = _with_base(Path(path), ())
+    for override in overrides or []:
+        apply_override(values, override)
+    return parse(Experiment, values, str(path))
+
+
+def _with_base(path: Path, below: tuple[Path, ...]) -> dict[str, Any]:
+    if path in below:
+        raise ConfigError(f"{path} is its own base", "remove one of the `base:` lines")
+    values = read_yaml(path)
+    base = values.pop("base", None)
+    if base is None:
+        return values
+    merged = _with_base(Path(os.path.normpath(path.parent / str(base))), (*below, path))
+    for section, value in values.items():
+        both = isinstance(value, dict) and isinstance(merged.get(section), dict)
+        merged[section] = {**merged[section], **value} if both and section not in ("data", "method") else value
+    return merged
+
+
+def save_experiment(experiment: Experiment, path: str | os.PathLike[str]) -> None:
+    """Write the resolved experiment: every value, the defaults too."""
+    write_text(path, yaml.safe_dump(experiment.model_dump(), sort_keys=False))
