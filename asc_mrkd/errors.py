@@ -30,6 +30,10 @@ class DataError(AscMrkdError):
     """A data set folder, a list or a label is not as the layout says."""
 
 
+class DownloadError(AscMrkdError):
+    """A published file could not be downloaded whole."""
+
+
 class AudioError(DataError):
     """One recording cannot be used; `reason` is its code (see asc_mrkd.features.audio.REASONS)."""
 

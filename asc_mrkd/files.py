@@ -1,8 +1,8 @@
-"""Whole-or-nothing file writing: temporary file beside, flushed to disk, renamed."""
+"""Files: written whole or not at all (a temporary file beside, flushed to disk, renamed), and found by suffix."""
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -53,3 +53,9 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` to `path` whole or not at all."""
     with atomic_writer(path, "w") as stream:
         stream.write(text)
+
+
+def find_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """List the files below a folder that end in one of the (lower-case) suffixes, sorted; hidden files are none."""
+    paths = folder.rglob("*")
+    return sorted(path for path in paths if path.suffix.lower() in suffixes and not path.name.startswith("."))

@@ -17,7 +17,7 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if "_shipped" not in path.
 
 FLOORS = (
     {"errors", "lazy"},
-    {"asc_mrkd", "files", "draws", "schema", "shipped"},
+    {"asc_mrkd", "cores", "draws", "files", "schema", "shipped"},
     {"config"},
     {"features", "models", "mrkd", "evaluation"},
     {"data", "methods"},
@@ -43,6 +43,8 @@ FORBIDDEN = {
 }
 """What must not stand in the package, and what to use."""
 
+UNPICKLER = PACKAGE / "data/images/unpickle.py"
+"""The one file that may import pickle: CIFAR comes in no other form, and this reader makes no call of a pickle."""
 
 TOUCHES_FILES = r"open|print|Path|.*\.(open|read|write|load|save)(_text|_bytes)?"
 
@@ -86,7 +88,7 @@ def test_nothing_that_executes_data(pattern):
         f"{path.relative_to(PACKAGE)}:{number}"
         for path in FILES
         for number, line in enumerate(path.read_text().splitlines(), 1)
-        if re.search(pattern, line)
+        if re.search(pattern, line) and not (path == UNPICKLER and line in ("import pickle", "import pickletools"))
     ]
     assert not found, f"use {FORBIDDEN[pattern]}"
 

@@ -1,16 +1,43 @@
 """asc-mrkd check-data: what is wrong with a data set."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asc_mrkd.cli.options import CORES, Json, MaxBad, Workers, print_json
+from asc_mrkd.cli.options import Json, MaxBad, Workers, print_json
 from asc_mrkd.cli.progress import progress
+from asc_mrkd.cores import CORES
+
+if TYPE_CHECKING:
+    from asc_mrkd.data.findings import Finding
 
 SHOWN = 10
 """Findings of one code that are printed; --json prints all."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found, and what of it cannot be used: clips of a recorded set, splits and classes of an image set."""
+
+    layout: str
+    unit: str
+    splits: dict[str, int]
+    classes: list[str]
+    findings: "list[Finding]"
+
+    @property
+    def total(self) -> int:
+        """Number of clips or images."""
+        return sum(self.splits.values())
+
+    @property
+    def bad(self) -> list[str]:
+        """Subjects of the errors, each once."""
+        from asc_mrkd.data.findings import unusable
+
+        return unusable(self.findings)
 
 
 def check_data(
@@ -19,31 +46,55 @@ def check_data(
     workers: Workers = CORES,
     as_json: Json = False,
 ) -> None:
-    """Read every clip of a data set and name everything that is wrong, with a reason code.
+    """Read every clip or image of a data set and name everything that is wrong, with a reason code.
+
+    An image set is compared with the official one; --max-bad and --workers are for recordings.
 
     Example: asc-mrkd check-data data/TUT-urban-acoustic-scenes-2018-development
     """
-    from asc_mrkd.data.check import bad_clips, check_dataset
+    from asc_mrkd.data.images import is_image_set
+
+    images = is_image_set(folder)
+    found = _check_images(folder) if images else _check_clips(folder, workers)
+    if as_json:
+        print_json({"layout": found.layout, "clips": found.total, "splits": found.splits, "classes": found.classes,
+                    "bad": found.bad, "findings": [asdict(finding) for finding in found.findings]})  # fmt: skip
+    else:
+        _print(found)
+        if images:
+            typer.echo(f"not the official {found.layout}: {', '.join(found.bad)}" if found.bad else "all can be used")
+        else:
+            typer.echo(f"{len(found.bad)} of {found.total} clips cannot be used")
+    if len(found.bad) > (0 if images else max_bad * found.total):
+        raise typer.Exit(1)
+
+
+def _check_clips(folder: Path, workers: int) -> Diagnosis:
+    from asc_mrkd.data.check import check_dataset
     from asc_mrkd.data.dcase import read_dataset
 
     dataset = read_dataset(folder)
     with progress("reading", len(dataset.clips), "clips") as advance:
         findings = check_dataset(dataset, workers=workers, on_clip=lambda name: advance())
-    bad = bad_clips(findings)
-    splits = dataset.clips["split"].value_counts().to_dict()
-    if as_json:
-        print_json({"layout": dataset.layout, "clips": len(dataset.clips), "splits": splits,
-                    "classes": dataset.classes, "bad": bad, "findings": [asdict(f) for f in findings]})  # fmt: skip
-    else:
-        counts = ", ".join(f"{count} {split}" for split, count in splits.items())
-        typer.echo(f"{dataset.layout}: {len(dataset.clips)} clips ({counts}), {len(dataset.classes)} classes")
-        for code in dict.fromkeys(finding.code for finding in findings):
-            same = [finding for finding in findings if finding.code == code]
-            typer.echo(f"{same[0].severity} {code}: {len(same)}")
-            for finding in same[:SHOWN]:
-                typer.echo(f"    {finding.subject}: {finding.detail}")
-            if len(same) > SHOWN:
-                typer.echo(f"    ... and {len(same) - SHOWN} more (--json lists all)")
-        typer.echo(f"{len(bad)} of {len(dataset.clips)} clips cannot be used")
-    if len(bad) > max_bad * len(dataset.clips):
-        raise typer.Exit(1)
+    splits = {str(name): count for name, count in dataset.clips["split"].value_counts().items()}
+    return Diagnosis(dataset.layout, "clips", splits, dataset.classes, findings)
+
+
+def _check_images(folder: Path) -> Diagnosis:
+    from asc_mrkd.data.images import check_images, open_images
+
+    images = open_images(folder)
+    splits = {name: len(split.table) for name, split in images.splits.items()}
+    return Diagnosis(images.layout, "images", splits, images.classes, check_images(images))
+
+
+def _print(found: Diagnosis) -> None:
+    counts = ", ".join(f"{count} {split}" for split, count in found.splits.items())
+    typer.echo(f"{found.layout}: {found.total} {found.unit} ({counts}), {len(found.classes)} classes")
+    for code in dict.fromkeys(finding.code for finding in found.findings):
+        same = [finding for finding in found.findings if finding.code == code]
+        typer.echo(f"{same[0].severity} {code}: {len(same)}")
+        for finding in same[:SHOWN]:
+            typer.echo(f"    {finding.subject}: {finding.detail}")
+        if len(same) > SHOWN:
+            typer.echo(f"    ... and {len(same) - SHOWN} more (--json lists all)")

@@ -12,7 +12,7 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     as_json: Json = False,
 ) -> None:
-    """Score all test clips of a run: overall, by class, city and device, and the confusion matrix.
+    """Score all test clips or images of a run: overall, by class and group (city, superclass, ...), and confusions.
 
     Writes RUN/evaluation.json and RUN/confusion.png.
 

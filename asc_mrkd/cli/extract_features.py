@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from asc_mrkd.cli.options import CORES, MaxBad, Workers
+from asc_mrkd.cli.options import MaxBad, Workers
 from asc_mrkd.cli.progress import progress
+from asc_mrkd.cores import CORES
 
 
 def extract_features(

@@ -1,15 +1,11 @@
 """Options and output that several verbs share."""
 
 import json
-import os
 from typing import Annotated, Any
 
 import typer
 
 from asc_mrkd.errors import ConfigError
-
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-"""Cores that this process may use."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Workers = Annotated[int, typer.Option(help="Processes.", min=1)]

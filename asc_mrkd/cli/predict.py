@@ -1,4 +1,4 @@
-"""asc-mrkd predict: recordings to scenes."""
+"""asc-mrkd predict: recordings to scenes, pictures to classes."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,36 +10,38 @@ from asc_mrkd.cli.options import Json, print_json
 
 def predict(
     model: Annotated[Path, typer.Argument(help="Model file or run folder.")],
-    source: Annotated[Path, typer.Argument(metavar="FILE_OR_DIR", help="Recording, or a folder of them.")],
-    top: Annotated[int, typer.Option(help="Scenes to show.", min=1)] = 3,
+    source: Annotated[Path, typer.Argument(metavar="FILE_OR_DIR", help="Recording or picture, or a folder of them.")],
+    top: Annotated[int, typer.Option(help="Classes to show.", min=1)] = 3,
     as_json: Json = False,
 ) -> None:
-    """Tell the scene of a recording of any rate, channel count and length.
+    """Tell the scene of a recording of any rate, channel count and length, or the class of a picture.
 
     Example: asc-mrkd predict exp/ce recording.wav --top 3
     """
-    from asc_mrkd.data.dcase import sound_files
     from asc_mrkd.deploy import Predictor
-    from asc_mrkd.errors import AudioError, DataError
+    from asc_mrkd.errors import DataError
+    from asc_mrkd.files import find_files
 
-    files = sound_files(source) if source.is_dir() else [source]
-    if not files:
-        raise DataError(f"{source}: no recording in it", "asc-mrkd predict MODEL recording.wav")
     predictor, records, failed = Predictor(model), [], 0
+    files = find_files(source, predictor.suffixes) if source.is_dir() else [source]
+    if not files:
+        suffixes = ", ".join(predictor.suffixes)
+        raise DataError(f"{source}: no file that ends in {suffixes}", "asc-mrkd predict MODEL FILE")
+    one, many = ("scene", "scenes") if predictor.takes_recordings else ("class", "classes")
     for file in files:
         try:
             probabilities = predictor.predict_file(file)
-        except AudioError as error:
+        except DataError as error:
             if not source.is_dir():
                 raise
             failed += 1
             typer.echo(f"left out {error}", err=True)
             continue
         best = probabilities.argsort()[::-1][:top]
-        scenes = [{"scene": predictor.classes[i], "probability": float(probabilities[i])} for i in best]
-        records.append({"file": str(file), "scenes": scenes})
+        answers = [{one: predictor.classes[i], "probability": float(probabilities[i])} for i in best]
+        records.append({"file": str(file), many: answers})
         if not as_json:
-            text = "  ".join(f"{s['scene']} {s['probability']:.3f}" for s in scenes)
+            text = "  ".join(f"{answer[one]} {answer['probability']:.3f}" for answer in answers)
             typer.echo(f"{file}  {text}")
     if as_json:
         print_json(records)

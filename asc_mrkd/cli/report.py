@@ -13,17 +13,19 @@ def report(
     out: Annotated[Path, typer.Option(help="HTML page to write.")] = Path("report.html"),
     as_json: Json = False,
 ) -> None:
-    """Compare runs: a table, and a self-contained page with curves, confusion matrices and spectrograms.
+    """Compare runs: a table, and a self-contained page with curves, confusion matrices and example data.
 
     Example: asc-mrkd report exp/ce exp/mrkd --out exp/report.html
     """
     from rich.console import Console
 
+    from asc_mrkd.config import ImagesConfig
     from asc_mrkd.engine.run_folder import read_run
     from asc_mrkd.report import comparison_records, print_comparison, write_report
 
-    store = Path(read_run(runs[0]).data.store)
-    summaries = write_report(runs, out, store if store.exists() else None)
+    data = read_run(runs[0]).data
+    folder = Path(data.images if isinstance(data, ImagesConfig) else data.store)
+    summaries = write_report(runs, out, folder if folder.exists() else None)
     if as_json:
         print_json(comparison_records(summaries))
     else:

@@ -15,6 +15,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Run folder.")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="Override a value.")] = None,
     seeds: Annotated[str | None, typer.Option(help="As in 0-3 or 0,2; default: those of the experiment.")] = None,
+    together: Annotated[bool, typer.Option("--together", help="All seeds at once on the device.")] = False,
 ) -> None:
     """Train an experiment, one seed after the other; the same command again continues to the same bits.
 
@@ -30,9 +31,10 @@ def train(
     with ExitStack() as bars:
         state: dict[str, Any] = {}
 
-        def on_seed(seed: int, done: int, total: int) -> None:
+        def on_start(started: list[int], done: int, total: int) -> None:
             bars.close()
-            state["advance"] = bars.enter_context(progress(f"{out.name} seed {seed}", total, "steps", done))
+            title = f"{out.name} seed {', '.join(map(str, started))}"
+            state["advance"] = bars.enter_context(progress(title, total, "steps", done))
 
-        run(experiment, out, chosen, Listener(on_seed=on_seed, on_step=lambda: state["advance"]()))
+        run(experiment, out, chosen, Listener(on_start=on_start, on_step=lambda: state["advance"]()), together)
     typer.echo(f"{out}: seeds {', '.join(map(str, chosen))} are trained; asc-mrkd evaluate {out}")

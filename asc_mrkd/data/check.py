@@ -5,35 +5,15 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 
 from asc_mrkd.data.dcase import Dataset, audio_names
+from asc_mrkd.data.findings import Finding, Severity
 from asc_mrkd.errors import AudioError
 from asc_mrkd.features.audio import SECONDS_TOLERANCE, read_audio
 
-Severity = Literal["error", "warning"]
-
 _CLIPS_PER_TASK = 16
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong.
-
-    Attributes:
-        code: what: a reason of asc_mrkd.features.audio.REASONS, or wrong_rate, wrong_channels, extra_file,
-            duplicate_rows, location_in_both_folds, class_not_in_train, class_not_in_test.
-        subject: the clip, list, location or class.
-        detail: the figures behind it.
-        severity: "error" for a clip that cannot be used, "warning" for everything else.
-    """
-
-    code: str
-    subject: str
-    detail: str
-    severity: Severity
 
 
 @dataclass(frozen=True)
@@ -71,7 +51,9 @@ def check_dataset(
         on_clip: called with the name of each clip when it has been read, for progress.
 
     Returns:
-        Findings about clips first, then about the lists.
+        Findings about clips first, then about the lists. Codes: a reason of asc_mrkd.features.audio.REASONS, or
+        wrong_rate, wrong_channels, extra_file, duplicate_rows, location_in_both_folds, class_not_in_train,
+        class_not_in_test.
     """
     findings: list[Finding] = []
     shapes: dict[str, dict] = {}
@@ -87,11 +69,6 @@ def check_dataset(
         expected = {"sample_rate": sample_rate, "channels": channels, "seconds": seconds}
         findings += _compare_shapes(pd.DataFrame.from_dict(shapes, orient="index"), expected)
     return findings + _check_lists(dataset)
-
-
-def bad_clips(findings: list[Finding]) -> list[str]:
-    """Name the clips that cannot be used, each once."""
-    return sorted({finding.subject for finding in findings if finding.severity == "error"})
 
 
 def _examine_all(root: Path, names: list[str], workers: int) -> Iterator[_Shape | Finding]:

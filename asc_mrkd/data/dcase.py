@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from asc_mrkd.errors import DataError
+from asc_mrkd.files import find_files
 
 META_COLUMNS = ["filename", "scene_label", "identifier", "source_label"]
 """The columns of meta.csv; an identifier is city and location, as barcelona-0, a source label the recording device."""
@@ -80,15 +81,9 @@ def read_dataset(root: str | os.PathLike[str]) -> Dataset:
     return Dataset(folder, LAYOUTS[train.suffix], clips, sorted(clips["label"].unique()), duplicates)
 
 
-def sound_files(folder: Path) -> list[Path]:
-    """List the sound files below a folder, sorted; hidden files are none."""
-    paths = folder.rglob("*")
-    return sorted(path for path in paths if path.suffix.lower() in SOUND_SUFFIXES and not path.name.startswith("."))
-
-
 def audio_names(root: Path) -> list[str]:
     """List the sound files under `root`/audio as meta.csv would name them."""
-    return sorted(path.relative_to(root).as_posix() for path in sound_files(root / "audio"))
+    return sorted(path.relative_to(root).as_posix() for path in find_files(root / "audio", SOUND_SUFFIXES))
 
 
 def _find_folder(root: Path) -> Path:

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from asc_mrkd.data.check import bad_clips, check_dataset
+from asc_mrkd.data.check import check_dataset
 from asc_mrkd.data.dcase import read_dataset
+from asc_mrkd.data.findings import unusable
 
 RATE = 8000
 
@@ -64,7 +65,7 @@ def test_every_bad_clip_is_named_with_its_reason(root, workers):
         ("non_finite", "audio/tram-ulm-1-1-a.wav", "error"),
         ("wrong_length", "audio/tram-ulm-3-0-a.wav", "error"),
     ]
-    assert len(bad_clips(check_dataset(read_dataset(root)))) == 6
+    assert len(unusable(check_dataset(read_dataset(root)))) == 6
 
 
 def test_deviating_rate_and_channels_are_warnings(root):
@@ -76,7 +77,7 @@ def test_deviating_rate_and_channels_are_warnings(root):
         ("wrong_channels", name, "warning"),
     ]
     assert [f.detail for f in found] == ["16000 Hz instead of 8000", "1 channels instead of 2"]
-    assert bad_clips(found) == []
+    assert unusable(found) == []
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import io
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -12,9 +11,10 @@ from pathlib import Path
 import soundfile as sf
 
 from asc_mrkd import __version__
+from asc_mrkd.data.synthetic.folder import check_range, claim, make_missing
 from asc_mrkd.data.synthetic.scenes import FRAMES, SCENES, render_clip
 from asc_mrkd.data.synthetic.signals import RATE
-from asc_mrkd.errors import ConfigError, DataError
+from asc_mrkd.errors import DataError
 from asc_mrkd.files import atomic_writer, write_text
 
 FOLDER = "TUT-urban-acoustic-scenes-2018-development"
@@ -72,15 +72,16 @@ def make_scenes(
         ConfigError: fewer than 2 clips per class, a negative seed, or no worker.
         DataError: the folder holds something else, or cannot be written.
     """
-    for name, value, least in (("clips-per-class", clips_per_class, 2), ("seed", seed, 0), ("workers", workers, 1)):
-        if value is not None and value < least:
-            raise ConfigError(f"{name} is {value}, it must be at least {least}", f"--{name} {least}")
+    check_range("clips-per-class", clips_per_class, 2)
+    check_range("seed", seed, 0)
+    check_range("workers", workers, 1)
     folder = Path(out) / FOLDER
     clips = plan_clips(clips_per_class)
     try:
-        _claim(folder, README.format(version=__version__, seed=seed, clips_per_class=clips_per_class))
+        claim(folder, README.format(version=__version__, seed=seed, clips_per_class=clips_per_class))
         _write_lists(folder, clips)
-        _write_clips([folder / clip.filename for clip in clips], seed, workers, on_clip or (lambda: None))
+        paths = [folder / clip.filename for clip in clips]
+        make_missing(paths, partial(_write_clip, seed=seed), workers, on_clip or (lambda: None), _is_whole)
     except OSError as error:
         raise DataError(
             f"{folder}: {error.strerror}",
@@ -111,14 +112,6 @@ def plan_clips(clips_per_class: int) -> list[Clip]:
     return clips
 
 
-def _claim(folder: Path, readme: str) -> None:
-    """Mark the folder as this set, or refuse one that holds anything else."""
-    marker = folder / "README.md"
-    if folder.exists() and any(folder.iterdir()) and not (marker.is_file() and marker.read_bytes() == readme.encode()):
-        raise DataError(f"{folder} already holds another data set", "choose another folder, or remove this one first")
-    write_text(marker, readme)
-
-
 def _write_lists(folder: Path, clips: list[Clip]) -> None:
     header = ("filename", "scene_label", "identifier", "source_label")
     rows = sorted((clip.filename, clip.scene, clip.identifier, "a") for clip in clips)
@@ -132,14 +125,8 @@ def _write_table(path: Path, rows: Iterable[tuple[str, ...]]) -> None:
     write_text(path, "".join("\t".join(row) + "\n" for row in rows))
 
 
-def _write_clips(paths: list[Path], seed: int, workers: int | None, on_clip: Callable[[], None]) -> None:
-    """Render the clips that are not there yet, in `workers` processes."""
-    missing = [path for path in paths if not path.is_file() or path.stat().st_size != CLIP_BYTES]
-    for _ in range(len(paths) - len(missing)):
-        on_clip()
-    with ProcessPoolExecutor(min(workers or os.cpu_count() or 1, len(missing) or 1)) as pool:
-        for _ in pool.map(partial(_write_clip, seed=seed), missing):
-            on_clip()
+def _is_whole(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size == CLIP_BYTES
 
 
 def _write_clip(path: Path, seed: int) -> None:

@@ -1,0 +1,149 @@
+"""Downloading one published file: several addresses, continued where it was cut, whole and right or not there."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import IO
+
+import pooch
+
+from asc_mrkd.errors import DownloadError, first_line
+from asc_mrkd.files import sync_folder
+
+ROUNDS = 5
+"""How often all addresses are tried, as long as every round brings something."""
+
+CHUNK = 2**15
+"""Bytes that are written at a time, and the most that a cut connection loses."""
+
+Progress = Callable[[str, int, int], AbstractContextManager[Callable[[int], None]]]
+"""progress(title, bytes, bytes done) gives a function that is told the position in bytes."""
+
+
+@contextmanager
+def silent(title: str, size: int, done: int) -> Iterator[Callable[[int], None]]:
+    """Show nothing: the Progress of those who want none."""
+    yield lambda position: None
+
+
+def download(path: Path, size: int, md5: str, addresses: Sequence[str], progress: Progress = silent) -> None:
+    """Download a file of known size and md5 to `path`.
+
+    What arrives is kept in `<path>.part` and continued from there, by this call or the next one; it becomes `path` when
+    size and md5 are right.
+
+    Args:
+        path: the file to be.
+        size: bytes.
+        md5: hexadecimal.
+        addresses: where to get it (http, https), in the order of trying.
+        progress: told how far it is.
+
+    Raises:
+        DownloadError: no address gave the file.
+    """
+    part = path.with_name(f"{path.name}.part")
+    failures: list[str] = []
+    with progress(path.name, size, _size(part)) as on_position:
+        for _ in range(ROUNDS):
+            before, failures = _size(part), []
+            for address in addresses:
+                try:
+                    _complete(part, size, md5, address, on_position)
+                except DownloadError as error:
+                    failures.append(f"{address}: {error}")
+                else:
+                    os.replace(part, path)
+                    sync_folder(path.parent)
+                    return
+            if _size(part) <= before:
+                break
+    kept = f"; {_size(part):,} of {size:,} bytes are kept, the same command goes on from there" if _size(part) else ""
+    raise DownloadError(
+        f"{path.name} could not be downloaded; {'; '.join(failures)}",
+        f"download {addresses[0]} by hand, put it into {path.parent} and try again{kept}",
+    )
+
+
+def mismatch(path: Path, size: int, md5: str) -> str:
+    """Return how a file differs from the published one; nothing when it does not. Its size is looked at first."""
+    if _size(path) != size:
+        return f"{_size(path):,} bytes, not {size:,}"
+    found = file_md5(path)
+    return "" if found == md5 else f"md5 {found}, not {md5}"
+
+
+def file_md5(path: Path) -> str:
+    """Return the md5 of a file, hexadecimal."""
+    return str(pooch.file_hash(str(path), alg="md5"))
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _complete(part: Path, size: int, md5: str, address: str, on_position: Callable[[int], None]) -> None:
+    """Bring `part` to its full size from one address and compare it; a full one that is wrong is removed."""
+    try:
+        if _size(part) < size:
+            _receive(part, size, address, on_position)
+        if wrong := mismatch(part, size, md5):
+            raise DownloadError(f"it gave {wrong}")
+    except DownloadError:
+        if not 0 < _size(part) < size:
+            part.unlink(missing_ok=True)
+        raise
+
+
+def _receive(part: Path, size: int, address: str, on_position: Callable[[int], None]) -> None:
+    with open(part, "ab") as stream:
+        headers = {"Accept-Encoding": "identity"}
+        if stream.tell():
+            headers["Range"] = f"bytes={stream.tell()}-"
+        meter = _Meter(stream, size, on_position)
+        try:
+            pooch.HTTPDownloader(progressbar=meter, chunk_size=CHUNK, headers=headers)(address, stream, None)
+        except OSError as error:
+            if error.errno is not None:  # the disk's: those of the network carry no number
+                raise
+            raise DownloadError(_reason(error)) from None
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _reason(error: OSError) -> str:
+    """Return why a request failed: what is behind the retries, where there were some."""
+    cause = getattr(error.args[0], "reason", None) if error.args else None
+    return first_line(cause if isinstance(cause, Exception) else error)
+
+
+class _Meter:
+    """The progress bar that pooch calls: it refuses a wrong length before the first byte, and a body without an end."""
+
+    def __init__(self, stream: IO[bytes], size: int, on_position: Callable[[int], None]) -> None:
+        self.stream, self.size, self.on_position = stream, size, on_position
+
+    @property
+    def total(self) -> int:
+        """Bytes of the whole file; pooch sets it to the length of the answer, 0 where that is unknown."""
+        return self.size
+
+    @total.setter
+    def total(self, length: int) -> None:
+        if length == self.size:
+            self.stream.truncate(0)  # the whole file, whether or not a range was asked for
+        elif length not in (0, self.size - self.stream.tell()):
+            raise DownloadError(f"the answer has {length:,} bytes, {self.size:,} were expected")
+
+    def update(self, count: int) -> None:
+        """Note that bytes were written; `count` is what pooch assumes."""
+        self.on_position(self.stream.tell())
+        if self.stream.tell() > self.size:
+            raise DownloadError(f"the answer has more than {self.size:,} bytes")
+
+    def reset(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
