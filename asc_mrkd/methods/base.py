@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 
@@ -17,6 +17,8 @@ class Run:
     num_classes: int
     total_steps: int
     steps_per_epoch: int
+    train_samples: int
+    input_shape: tuple[int, ...]
     seed: int
 
 
@@ -26,11 +28,17 @@ class Method(Protocol):
     model: nn.Module
     """The student: the only part that is exported."""
 
-    def __call__(self, x: Tensor, labels: Labels) -> Losses:
+    needs: ClassVar[tuple[str, ...]]
+    """What it takes by name beside inputs and labels: `index`, the numbers of the samples in the training set."""
+
+    def __call__(self, x: Tensor, labels: Labels, **needed: Tensor) -> Losses:
         """Return the losses of a batch."""
 
     def step(self) -> None:
         """Be told that the optimiser has taken a step."""
+
+    def to(self, *args: Any, **kwargs: Any) -> Any:
+        """Move to a device and into a memory format, as `torch.nn.Module.to` does."""
 
     def train(self) -> Any:
         """Switch to training mode."""

@@ -1,5 +1,7 @@
 """Cross-entropy on the labels alone: the baseline of every comparison."""
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from asc_mrkd.mrkd.labels import Labels
@@ -8,6 +10,8 @@ from asc_mrkd.mrkd.losses import Losses, cross_entropy
 
 class CrossEntropy(nn.Module):
     """The student and Eq. 2."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 """Memory-replay Knowledge Distillation as one module around any classifier (Algorithms 1 and 2)."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,8 @@ class MemoryReplay(nn.Module):
     >>> loss.total.backward(); mrkd.step(); mrkd.backups.filled
     1
     """
+
+    needs: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,

@@ -8,8 +8,13 @@ from asc_mrkd.submission.system import System, development_results
 from asc_mrkd.submission.tasks import Task
 
 MODELS = {"cp_resnet": "CP-ResNet", "cp_resnet_damped": "CP-ResNet with frequency damping"}
-METHODS = {"ce": "cross entropy", "mrkd": "Memory-replay Knowledge Distillation"}
-ABBREVIATIONS = {"ce": "CE", "mrkd": "MrKD"}
+METHODS = {
+    "ce": "cross entropy",
+    "mrkd": "Memory-replay Knowledge Distillation",
+    "pskd": "progressive self-knowledge distillation",
+    "msd": "multi-branch self-distillation",
+}
+ABBREVIATIONS = {"ce": "CE", "mrkd": "MrKD", "pskd": "Self-KD", "msd": "MSD"}
 
 
 def build_meta(system: System, task: Task, label: str) -> dict[str, Any]:

@@ -48,11 +48,14 @@ def load_system(run: Path, task: Task, precision: str | None, ensemble: bool) ->
             f"{run} tells {', '.join(predictions.classes)} apart, {task.title} wants {', '.join(task.classes)}"
         )
     files = [load_model(folder) for folder in networks]
+    frontend = files[0].frontend
+    if frontend is None:
+        raise SubmissionError(f"{run} was not trained on recordings")
     budgets = [check_budget(file.model, rule=task.rule or "dcase2020-task1b", precision=precision) for file in files]
     system = System(
         networks=networks,
         experiment=load_experiment(networks[0].parent / "config.yaml"),
-        frontend=files[0].frontend,
+        frontend=frontend,
         predictions=predictions,
         precision=precision,
         parameters=sum(budget.parameters for budget in budgets),

@@ -1,0 +1,129 @@
+"""Early classifiers on the layers of a network that knows nothing of them."""
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from asc_mrkd.errors import SHOWN, ConfigError, suggest
+
+Size = tuple[int, ...]
+"""Of a feature map: (channel, height, width)."""
+
+
+@contextmanager
+def tapped(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """Collect what the named layers put out while the network runs; outside of the block nothing hangs on it.
+
+    >>> network = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+    >>> with tapped(network, ["0"]) as outputs:
+    ...     _ = network(torch.zeros(5, 2))
+    >>> outputs["0"].shape, len(network[0]._forward_hooks)
+    (torch.Size([5, 3]), 0)
+    """
+    outputs: dict[str, Tensor] = {}
+    hooks = [network.get_submodule(name).register_forward_hook(partial(_keep, outputs, name)) for name in layers]
+    try:
+        yield outputs
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _keep(outputs: dict[str, Tensor], name: str, layer: nn.Module, inputs: Any, output: Tensor) -> None:
+    outputs[name] = output
+
+
+def branch_points(network: nn.Module, names: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the layers that get an early classifier: the named ones, or those that the network itself names.
+
+    Raises:
+        ConfigError: nobody names any, or there is no layer of that name.
+    """
+    layers = [name for name, _ in network.named_modules() if name]
+    points = tuple(getattr(network, "branch_points", ()) if names is None else names)
+    if not points:
+        raise ConfigError(
+            f"no layers of {type(network).__name__} are named for early classifiers",
+            f"list some as method.branches=[...], out of {', '.join(layers[:SHOWN])}, ...",
+        )
+    for name in points:
+        if name not in layers:
+            raise ConfigError(f"method.branches: {type(network).__name__} has no layer '{name}'", suggest(name, layers))
+    return points
+
+
+def build_branches(
+    network: nn.Module, points: Sequence[str], input_shape: Size, num_classes: int, seed: int
+) -> nn.ModuleList:
+    """Build an early classifier for each point, from its feature map to logits (batch, class), on the network's device.
+
+    Args:
+        network: it is run on a copy without storage, so that none of its weights or statistics moves.
+        points: names of layers.
+        input_shape: of one input, without the batch.
+        num_classes: classes.
+        seed: of the initial weights, from a generator of its own: torch's global one is left untouched.
+
+    Raises:
+        ConfigError: a layer puts out no feature map before the last layer of the network.
+    """
+    maps = feature_maps(network, input_shape)
+    for name in points:
+        if name not in maps:
+            raise ConfigError(
+                f"method.branches: '{name}' has no output (batch, channel, height, width) before the last layer",
+                f"these layers have: {', '.join(list(maps)[:SHOWN])}",
+            )
+    last = list(maps.values())[-1]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        branches = nn.ModuleList(early_classifier(maps[name], last, num_classes) for name in points)
+    return branches.to(next(network.parameters()).device)
+
+
+def feature_maps(network: nn.Module, input_shape: Size) -> dict[str, Size]:
+    """Return the sizes of the feature maps that reach the last convolution or linear layer, by layer, in order.
+
+    >>> network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
+    >>> feature_maps(network, (1, 8, 8))
+    {'0': (4, 6, 6), '1': (4, 6, 6)}
+    """
+    structure = copy.deepcopy(network).to("meta").eval()
+    layers = {name: layer for name, layer in structure.named_modules() if name}
+    with torch.no_grad(), tapped(structure, list(layers)) as outputs:
+        structure(torch.zeros(1, *input_shape, device="meta"))
+    weighted = [order for order, name in enumerate(outputs) if isinstance(layers[name], nn.Conv2d | nn.Linear)]
+    before = list(outputs.items())[: max(weighted, default=0)]
+    return {name: tuple(x.shape[1:]) for name, x in before if isinstance(x, Tensor) and x.dim() == 4}
+
+
+def early_classifier(size: Size, last: Size, num_classes: int) -> nn.Sequential:
+    """Build 3x3 conv - BN - ReLU stages, global average pooling and a linear layer.
+
+    Every stage doubles the channels and halves the height and the width, as far as the last feature map of the network
+    is from it; there is at least one. The structure is that of Zhang et al., "Be Your Own Teacher" (ICCV 2019), with
+    plain convolutions in place of its bottlenecks.
+
+    Args:
+        size: of the feature map it hangs on.
+        last: of the last feature map of the network.
+        num_classes: classes.
+
+    >>> [stage.out_channels for stage in early_classifier((16, 32, 32), (64, 8, 8), 10) if isinstance(stage, nn.Conv2d)]
+    [32, 64]
+    """
+    layers: list[nn.Module] = []
+    channels, height, width = size
+    while not layers or channels != last[0] or height >= 2 * last[1] or width >= 2 * last[2]:
+        wider = min(2 * channels, last[0])
+        stride = (1 + (height >= 2 * last[1]), 1 + (width >= 2 * last[2]))
+        conv = nn.Conv2d(channels, wider, 3, stride, padding=1, bias=False)
+        nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+        layers += [conv, nn.BatchNorm2d(wider), nn.ReLU()]
+        channels, height, width = wider, -(-height // stride[0]), -(-width // stride[1])
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes))
