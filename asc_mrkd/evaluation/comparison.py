@@ -62,12 +62,11 @@ def _same_clips(ours: RunSummary, theirs: RunSummary) -> bool:
 def _conclusion(row: ComparisonRow, baseline: ComparisonRow) -> str:
     ours, theirs = f"{row.summary.method} (run {row.number})", f"{baseline.summary.method} (run {baseline.number})"
     if row.test is None:
-        return f"{ours} was scored on other test clips than {theirs}: the two cannot be compared."
-    points = 100 * row.test.difference
-    fact = (
-        f"{ours} is {abs(points):.2f} percentage points {'below' if points < 0 else 'above'} {theirs} in accuracy: "
-        f"{len(row.summary.seeds)} against {len(baseline.summary.seeds)} seeds, {row.summary.test_clips} test clips"
-    )
+        return f"{ours} was scored on other {row.summary.scored} than {theirs}: the two cannot be compared."
+    kind, points = row.summary.kind, 100 * row.test.difference
+    fact = (kind.worse if points < 0 else kind.better).format(ours=ours, theirs=theirs, points=abs(points))
+    seeds = f"{len(row.summary.seeds)} against {len(baseline.summary.seeds)} seeds"
+    fact += f": {seeds}, {row.summary.test_clips} {row.summary.scored}"
     if row.test.p_value is None:
         return f"{fact}. {row.test.warning.capitalize()}."
     fact += f", Welch's t-test p {p_text(row.test.p_value)}"

@@ -1,7 +1,8 @@
-"""Accuracy, log loss and confusions of scored clips, defined as in the DCASE challenge.
+"""Accuracy, log loss, calibration and confusions of scored clips or images; DCASE's definitions where it has them.
 
-Everything starts from one table with a row per clip (`clip_scores`). An overall figure is the mean of a column, a group
-figure is the mean over the rows of the group, so both use the same numbers.
+Most figures start from one table with a row per clip (`clip_scores`). An overall figure is the mean of a column, a
+group figure is the mean over the rows of the group, so both use the same numbers. The errors that need all
+probabilities of a clip, or all clips, are taken from the predictions of one seed.
 """
 
 from dataclasses import dataclass
@@ -10,17 +11,11 @@ import numpy as np
 import pandas as pd
 import sklearn.metrics
 
+from asc_mrkd.evaluation.kinds import SCENES, Kind
 from asc_mrkd.evaluation.predictions import Predictions
 
 EPS = float(np.finfo(np.float64).eps)
 """Probabilities are clipped to [EPS, 1 - EPS] before the logarithm: the worst clip costs 36.04 nats."""
-
-DEVICE_GROUPS = {
-    **dict.fromkeys(("a", "b", "c"), "real"),
-    **dict.fromkeys(("s1", "s2", "s3"), "seen"),
-    **dict.fromkeys(("s4", "s5", "s6"), "unseen"),
-}
-"""Devices of TAU Urban Acoustic Scenes Mobile: real ones, simulated and seen in training, simulated and unseen."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +41,15 @@ class ConfusedPair:
     """Fraction of the clips of the true class."""
 
 
-def clip_scores(predictions: Predictions) -> pd.DataFrame:
-    """Score every clip: columns filename, label, city, device, device_group, correct (0 or 1), log_loss (nats)."""
+def clip_scores(predictions: Predictions, kind: Kind = SCENES) -> pd.DataFrame:
+    """Score every clip: columns filename, label, the groups of its kind, correct (0 or 1) and log_loss (nats)."""
     table = predictions.table
     true_probability = predictions.probabilities[np.arange(len(table)), predictions.labels]
     return pd.DataFrame(
         {
             "filename": table["filename"],
             "label": table["label"],
-            "city": table["identifier"].str.rsplit("-", n=1).str[0],
-            "device": table["source_label"],
-            "device_group": table["source_label"].map(DEVICE_GROUPS).fillna("other"),
+            **{name: group(table) for name, group in kind.groups.items()},
             "correct": (table["prediction"] == table["label"]).astype(np.float64),
             # Not scikit-learn's log_loss: whether that one clips and renormalises depends on its version.
             "log_loss": -np.log(np.clip(true_probability, EPS, 1 - EPS)),
@@ -74,7 +67,7 @@ def overall_metrics(scores: pd.DataFrame) -> Metrics:
 
 
 def group_table(scores: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Clips, accuracy (0..1) and log loss (nats) of every value of `column`: label, city, device or device_group.
+    """Clips, accuracy (0..1) and log loss (nats) of every value of `column`, the label or a group of the kind.
 
     >>> scores = pd.DataFrame({"city": ["lyon", "lyon", "oslo"], "correct": [1.0, 0, 1], "log_loss": [0.1, 0.9, 0.2]})
     >>> group_table(scores, "city").reset_index()
@@ -85,6 +78,31 @@ def group_table(scores: pd.DataFrame, column: str) -> pd.DataFrame:
     return scores.groupby(column).agg(
         clips=("correct", "size"), accuracy=("correct", "mean"), log_loss=("log_loss", "mean")
     )
+
+
+def top_k_error(predictions: Predictions, k: int = 5) -> float:
+    """Share of the samples whose true class is not among the `k` highest probabilities, 0..1.
+
+    Of equal probabilities the one with the lower class index counts as the higher, as in a decision by argmax.
+    """
+    probabilities, labels = predictions.probabilities, predictions.labels[:, np.newaxis]
+    true_probability = np.take_along_axis(probabilities, labels, axis=1)
+    wins_tie = (probabilities == true_probability) & (np.arange(probabilities.shape[1]) < labels)
+    ahead = ((probabilities > true_probability) | wins_tie).sum(axis=1)
+    return float((ahead >= k).mean())
+
+
+def calibration_error(predictions: Predictions, bins: int = 15) -> float:
+    """Expected calibration error, 0..1 (C. Guo et al., On Calibration of Modern Neural Networks, ICML 2017, Eq. 3).
+
+    The samples are put into `bins` bins of equal width by their confidence, the highest probability; a bin holds its
+    upper edge. The error is the sum over the bins of n_bin / n * |accuracy - mean confidence|.
+    """
+    confidence = predictions.probabilities.max(axis=1)
+    correct = predictions.table["prediction"] == predictions.table["label"]
+    bin_of = np.digitize(confidence, np.linspace(0, 1, bins + 1)[1:-1], right=True)
+    gaps = np.bincount(bin_of, weights=correct - confidence)
+    return float(np.abs(gaps).sum() / len(confidence))
 
 
 def confusion_matrix(predictions: Predictions) -> np.ndarray:

@@ -1,19 +1,27 @@
 """Everything the tables and pages say about one run, gathered from its folder."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from asc_mrkd.config import Experiment, load_experiment
+from asc_mrkd.config import Experiment, ImagesConfig, load_experiment
 from asc_mrkd.errors import RunError
-from asc_mrkd.evaluation.metrics import clip_scores, confusion_matrix, group_table, overall_metrics
+from asc_mrkd.evaluation.kinds import Kind, kind_of
+from asc_mrkd.evaluation.metrics import (
+    calibration_error,
+    clip_scores,
+    confusion_matrix,
+    group_table,
+    overall_metrics,
+    top_k_error,
+)
 from asc_mrkd.evaluation.predictions import CLIP_COLUMNS, Predictions, read_predictions
 from asc_mrkd.evaluation.statistics import Spread, mean_std
 
-METHOD_LABELS = {"ce": "CE", "mrkd": "MrKD"}
+METHOD_LABELS = {"ce": "CE", "mrkd": "MrKD", "pskd": "Self-KD", "msd": "MSD"}
 """How papers write the name of a method; one that is not listed is shown under its own name."""
 
 HISTORY_COLUMNS = ["seed", "epoch", "loss", "ce", "train_accuracy", "test_accuracy", "test_log_loss"]
@@ -27,7 +35,8 @@ class RunSummary:
         folder: the run folder.
         experiment: its resolved settings.
         classes: the M class names in alphabetical order.
-        per_seed: index seed; columns accuracy, macro_accuracy (0..1) and log_loss (nats) of the last epoch.
+        per_seed: index seed; columns accuracy, macro_accuracy, top5_error, calibration_error (0..1) and log_loss (nats)
+            of the last epoch; top5_error is None where there are only five classes or fewer.
         scores: one row per test clip as `clip_scores` makes it, correct and log_loss averaged over the seeds.
         confusion: (M, M) clips summed over the seeds; rows are the true class.
         history: HISTORY_COLUMNS, one row per seed and epoch; NaN where an epoch was not evaluated.
@@ -53,6 +62,23 @@ class RunSummary:
         return METHOD_LABELS.get(name, name) + (" + Mixup" if self.experiment.augment.mixup else "")
 
     @property
+    def kind(self) -> Kind:
+        """What the samples are: scenes or images."""
+        return kind_of(self.experiment)
+
+    @property
+    def scored(self) -> str:
+        """What was scored: "test clips", "test images", or "held-out images" of a run that tunes."""
+        data = self.experiment.data
+        held_out = isinstance(data, ImagesConfig) and data.held_out
+        return f"{'held-out' if held_out else 'test'} {self.kind.samples}"
+
+    @property
+    def metrics(self) -> list[str]:
+        """The columns of `per_seed` that mean something for these classes."""
+        return self.per_seed.columns[self.per_seed.notna().all()].tolist()
+
+    @property
     def seeds(self) -> list[int]:
         """Seeds that have been trained and scored."""
         return self.per_seed.index.tolist()
@@ -68,11 +94,11 @@ class RunSummary:
         return len(self.scores)
 
     def spread(self, metric: str) -> Spread:
-        """Mean and standard deviation over the seeds of accuracy, macro_accuracy or log_loss."""
+        """Mean and standard deviation over the seeds of one of `metrics`."""
         return mean_std(self.per_seed[metric])
 
     def by(self, column: str) -> pd.DataFrame:
-        """Clips, accuracy and log loss by label, city, device or device_group, pooled over the seeds."""
+        """Clips, accuracy and log loss by label or by a group of the kind (city, superclass), pooled over the seeds."""
         return group_table(self.scores, column)
 
     def best_epoch(self, seed: int) -> tuple[int, float] | None:
@@ -94,19 +120,28 @@ def summarise_run(folder: str | Path) -> RunSummary:
     folder = Path(folder)
     if not (folder / "config.yaml").is_file():
         raise RunError(f"{folder} is not a run folder: no config.yaml in it", "asc-mrkd train CONF.yaml --out RUNDIR")
+    experiment = load_experiment(folder / "config.yaml")
     predictions = _read_seeds(folder)
-    scores = {seed: clip_scores(one) for seed, one in predictions.items()}
+    scores = {seed: clip_scores(one, kind_of(experiment)) for seed, one in predictions.items()}
     first = next(iter(scores.values()))
     pooled = {name: np.mean([one[name] for one in scores.values()], axis=0) for name in ("correct", "log_loss")}
     return RunSummary(
         folder=folder,
-        experiment=load_experiment(folder / "config.yaml"),
+        experiment=experiment,
         classes=next(iter(predictions.values())).classes,
-        per_seed=pd.DataFrame([overall_metrics(one) for one in scores.values()], index=list(scores)),
+        per_seed=pd.DataFrame([_figures(predictions[seed], scores[seed]) for seed in scores], index=list(scores)),
         scores=first.assign(**pooled),
         confusion=np.sum([confusion_matrix(one) for one in predictions.values()], axis=0),
         history=read_metrics(folder / "metrics.jsonl"),
     )
+
+
+def _figures(predictions: Predictions, scores: pd.DataFrame) -> dict[str, float | None]:
+    return {
+        **asdict(overall_metrics(scores)),
+        "top5_error": top_k_error(predictions, 5) if len(predictions.classes) > 5 else None,
+        "calibration_error": calibration_error(predictions),
+    }
 
 
 def _read_seeds(folder: Path) -> dict[int, Predictions]:

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from itertools import chain
@@ -13,13 +13,46 @@ import jinja2
 import pandas as pd
 
 import asc_mrkd
+from asc_mrkd.data.images import open_images
 from asc_mrkd.errors import RunError
 from asc_mrkd.evaluation import RunSummary, compare, conclusions, summarise_run
 from asc_mrkd.features.store import open_store
 from asc_mrkd.files import write_text
-from asc_mrkd.report.plots import confusion_matrix_png, learning_curves_png, spectrograms_png
+from asc_mrkd.report.layout import layout_of
+from asc_mrkd.report.plots import (
+    MAX_EXAMPLES,
+    confusion_matrix_png,
+    has_counts,
+    images_png,
+    learning_curves_png,
+    spectrograms_png,
+)
 from asc_mrkd.report.records import shown_groups
 from asc_mrkd.report.tables import TextTable, breakdown_table, comparison_table, confused_pairs_table, seed_table
+
+
+@dataclass(frozen=True)
+class Examples:
+    """A picture of the data that the runs were trained on."""
+
+    heading: str
+    caption: str
+    draw: Callable[[Path], bytes]
+
+
+EXAMPLES = {
+    "scenes": Examples(
+        heading="Features",
+        caption="One clip of every class, first channel, as the network sees it before normalisation.",
+        draw=lambda folder: spectrograms_png(open_store(folder)),
+    ),
+    "images": Examples(
+        heading="Images",
+        caption=f"The first test image of every class, or of {MAX_EXAMPLES} classes where there are more.",
+        draw=lambda folder: images_png(open_images(folder)),
+    ),
+}
+"""By the kind of the runs."""
 
 
 @dataclass(frozen=True)
@@ -29,19 +62,25 @@ class RunSection:
     summary: RunSummary
     seeds: TextTable
     confusion: str
+    has_counts: bool
     confused_pairs: TextTable
     breakdowns: list[TextTable]
+    complete: list[TextTable]
+    """Those breakdowns in full of which `breakdowns` has only the worst."""
     environment: TextTable | None
 
 
-def write_report(runs: Sequence[Path], out: Path, store: Path | None = None) -> list[RunSummary]:
-    """Write the page about `runs` to `out` and return their summaries; `store` adds a spectrogram of every class.
+def write_report(runs: Sequence[Path], out: Path, data: Path | None = None) -> list[RunSummary]:
+    """Write the page about `runs` to `out` and return their summaries.
+
+    With `data`, the feature store or the image set of the first run, the page shows an example of every class.
 
     Raises:
         RunError: a run folder is missing, unfinished or damaged.
-        StoreError: `store` is not a finished feature store.
+        StoreError, DataError: `data` is not a finished feature store, not an image set.
     """
     summaries = [summarise_run(run) for run in runs]
+    examples = EXAMPLES[summaries[0].kind.name]
     template = resources.files("asc_mrkd.report").joinpath("report.html.j2").read_text(encoding="utf-8")
     jinja = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     page = jinja.from_string(template).render(
@@ -49,10 +88,13 @@ def write_report(runs: Sequence[Path], out: Path, store: Path | None = None) -> 
         title=", ".join(dict.fromkeys(summary.method for summary in summaries)),
         comparison=comparison_table(summaries),
         conclusions=conclusions(compare(summaries)),
+        legend=layout_of(summaries[0]).legend,
+        scored=summaries[0].scored,
         curves=_data_address(learning_curves_png(summaries)),
         settings=settings_tables(summaries),
         sections=[_section(summary) for summary in summaries],
-        spectrograms=_data_address(spectrograms_png(open_store(store))) if store else None,
+        examples=examples,
+        example_picture=_data_address(examples.draw(data)) if data else None,
     )
     write_text(out, page)
     return summaries
@@ -73,12 +115,16 @@ def settings_tables(summaries: Sequence[RunSummary]) -> list[TextTable]:
 
 
 def _section(summary: RunSummary) -> RunSection:
+    short = [breakdown_table(summary, column, layout_of(summary).worst) for column in shown_groups(summary)]
+    full = [breakdown_table(summary, column) for column in shown_groups(summary)]
     return RunSection(
         summary=summary,
         seeds=seed_table(summary),
         confusion=_data_address(confusion_matrix_png(summary)),
+        has_counts=has_counts(summary),
         confused_pairs=confused_pairs_table(summary),
-        breakdowns=[breakdown_table(summary, column) for column in shown_groups(summary)],
+        breakdowns=short,
+        complete=[table for table in full if table not in short],
         environment=_environment_table(summary.folder / "environment.json"),
     )
 

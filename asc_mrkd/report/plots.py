@@ -6,25 +6,24 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from asc_mrkd.data.images import ImageSet
 from asc_mrkd.evaluation import RunSummary
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.features.store import OK, FeatureStore
+from asc_mrkd.report.layout import Curve, layout_of
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Colours that people with any colour vision tell apart (M. Okabe and K. Ito, 2008)."""
 
-CURVES = {
-    "loss": "Training loss (total)",
-    "ce": "Training cross entropy",
-    "train_accuracy": "Training accuracy (%)",
-    "test_accuracy": "Test accuracy (%)",
-}
-
 MAX_CLASSES_WITH_COUNTS = 20
 """Above this number of classes the confusion matrix is colour only."""
+
+MAX_EXAMPLES = 40
+"""Classes of which an example image is shown."""
 
 DPI = 144
 
@@ -34,12 +33,12 @@ verbatim = rc_context({"text.parse_math": False})
 
 @verbatim
 def learning_curves_png(summaries: Sequence[RunSummary]) -> bytes:
-    """Draw loss and accuracy over the epochs: mean over the seeds, band of one standard deviation."""
+    """Draw losses and accuracies or errors over the epochs: mean over the seeds, band of one standard deviation."""
     figure = Figure(figsize=(9.5, 6.2), layout="constrained")
-    for axes, (column, title) in zip(figure.subplots(2, 2).flat, CURVES.items(), strict=True):
+    for axes, curve in zip(figure.subplots(2, 2).flat, layout_of(summaries[0]).curves, strict=True):
         for index, summary in enumerate(summaries):
-            _draw_curve(axes, summary, column, PALETTE[index % len(PALETTE)], f"{summary.method} ({summary.name})")
-        axes.set_title(title, loc="left", fontsize=11)
+            _draw_curve(axes, summary, curve, PALETTE[index % len(PALETTE)], f"{summary.method} ({summary.name})")
+        axes.set_title(curve.title, loc="left", fontsize=11)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.25)
@@ -48,10 +47,10 @@ def learning_curves_png(summaries: Sequence[RunSummary]) -> bytes:
     return _png(figure)
 
 
-def _draw_curve(axes: Axes, summary: RunSummary, column: str, colour: str, label: str) -> None:
-    by_epoch = summary.history.dropna(subset=column).groupby("epoch")[column]
-    scale = 100 if column.endswith("accuracy") else 1
-    mean, std = scale * by_epoch.mean(), scale * by_epoch.std(ddof=1).fillna(0.0)
+def _draw_curve(axes: Axes, summary: RunSummary, curve: Curve, colour: str, label: str) -> None:
+    history = summary.history.dropna(subset=curve.column)
+    by_epoch = curve.value(history[curve.column]).groupby(history["epoch"])
+    mean, std = by_epoch.mean(), by_epoch.std(ddof=1).fillna(0.0)
     marker = "o" if len(mean) == 1 else None
     axes.plot(mean.index, mean, color=colour, linewidth=1.8, marker=marker, label=label)
     axes.fill_between(mean.index, mean - std, mean + std, color=colour, alpha=0.18, linewidth=0)
@@ -59,26 +58,51 @@ def _draw_curve(axes: Axes, summary: RunSummary, column: str, colour: str, label
 
 @verbatim
 def confusion_matrix_png(summary: RunSummary) -> bytes:
-    """Draw the confusion matrix: colour is the share of the true class, numbers are clips summed over the seeds."""
-    counts = summary.confusion
+    """Draw the confusion matrix: colour is the share of the true class, numbers are clips summed over the seeds.
+
+    Many classes have no room for numbers; the colours of small shares are spread apart then.
+    """
+    counts, few = summary.confusion, has_counts(summary)
     share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    named = len(counts) <= MAX_CLASSES_WITH_COUNTS
-    names = 0.07 * max(map(len, summary.classes)) if named else 0.0  # inches
-    size = 1.2 + names + 0.42 * min(len(counts), MAX_CLASSES_WITH_COUNTS)
+    pitch, font = (0.42, 10.0) if few else (0.095, 6.0)  # inches a class, points
+    size = 1.2 + 0.007 * font * max(map(len, summary.classes)) + pitch * len(counts)
     figure = Figure(figsize=(size + 0.8, size), layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
+    image = axes.imshow(share, cmap="Blues", norm=PowerNorm(1.0 if few else 0.5, vmin=0, vmax=100))
     figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class (%)")
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     axes.set_title(f"{summary.method} ({summary.name})", loc="left", fontsize=11)
-    if named:
-        axes.set_xticks(range(len(counts)), summary.classes, rotation=40, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(counts)), summary.classes)
-        for (row, column), clips in np.ndenumerate(counts):
-            if clips:
-                colour = "white" if share[row, column] > 55 else "black"
-                axes.text(column, row, str(clips), ha="center", va="center", color=colour, fontsize=8)
+    turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if few else {"rotation": 90}
+    axes.set_xticks(range(len(counts)), summary.classes, fontsize=font, **turned)
+    axes.set_yticks(range(len(counts)), summary.classes, fontsize=font)
+    for (row, column), clips in np.ndenumerate(counts):
+        if few and clips:
+            colour = "white" if share[row, column] > 55 else "black"
+            axes.text(column, row, str(clips), ha="center", va="center", color=colour, fontsize=8)
+    return _png(figure)
+
+
+def has_counts(summary: RunSummary) -> bool:
+    """Tell whether there is room for numbers in the confusion matrix."""
+    return len(summary.classes) <= MAX_CLASSES_WITH_COUNTS
+
+
+@verbatim
+def images_png(images: ImageSet) -> bytes:
+    """Draw the first test image of every class; of more than MAX_EXAMPLES classes so many, spread over the alphabet."""
+    split = images.splits["test"]
+    positions = split.table.reset_index().groupby("label")["index"].first()
+    shown = np.linspace(0, len(positions) - 1, min(len(positions), MAX_EXAMPLES)).round().astype(int)
+    columns = min(len(shown), 8)
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(9.5, 1.35 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes, (label, position) in zip(grid.flat, positions.iloc[shown].items(), strict=False):
+        axes.imshow(split.pixels[position].transpose(1, 2, 0))
+        axes.set_title(label, fontsize=9)
+    for axes in grid.flat:
+        axes.set_axis_off()
     return _png(figure)
 
 

@@ -1,15 +1,14 @@
-"""Scores as plain lists and dictionaries, for `--json` and evaluation.json; a figure that does not exist is None."""
+"""Scores as plain lists and dictionaries, for `--json` and evaluation.json; a figure that does not exist is None.
+
+The keys are those of scenes for every kind of run: test_clips counts images where there are images.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from asc_mrkd.evaluation import RunSummary, compare, most_confused
-
-GROUPS = {"label": "class", "city": "city", "device": "device", "device_group": "device group"}
-"""The columns by which the test clips are broken down, and what they are called."""
-
-METRICS = ("accuracy", "macro_accuracy", "log_loss")
+from asc_mrkd.report.layout import layout_of
 
 
 def comparison_records(summaries: Sequence[RunSummary]) -> list[dict[str, Any]]:
@@ -37,7 +36,9 @@ def evaluation_records(summary: RunSummary) -> dict[str, Any]:
         **{f"by_{column}": group_records(summary, column) for column in shown_groups(summary)},
         "classes": list(summary.classes),
         "confusion": summary.confusion.tolist(),
-        "most_confused": [asdict(pair) for pair in most_confused(summary.confusion, summary.classes)],
+        "most_confused": [
+            asdict(pair) for pair in most_confused(summary.confusion, summary.classes, layout_of(summary).pairs)
+        ],
     }
 
 
@@ -50,10 +51,11 @@ def group_records(summary: RunSummary, column: str) -> list[dict[str, Any]]:
 
 
 def shown_groups(summary: RunSummary) -> list[str]:
-    """List the columns worth a table: what the clips have, and the device groups where there are several."""
-    groups = {column: list(summary.by(column).index) for column in GROUPS}
-    always = [column for column in GROUPS if column != "device_group"]
-    return [column for column, names in groups.items() if len(names) > 1 or (column in always and names != [""])]
+    """List the columns worth a table: what the samples have, and the device groups where there are several."""
+    groups = {column: list(summary.by(column).index) for column in ("label", *summary.kind.groups)}
+    return [
+        column for column, names in groups.items() if len(names) > 1 or (column != "device_group" and names != [""])
+    ]
 
 
 def _headline(summary: RunSummary) -> dict[str, Any]:
@@ -62,5 +64,8 @@ def _headline(summary: RunSummary) -> dict[str, Any]:
         "method": summary.method,
         "seeds": summary.seeds,
         "test_clips": summary.test_clips,
-        **{metric: asdict(summary.spread(metric)) for metric in METRICS},
+        **{
+            name: asdict(summary.spread(name)) if name in summary.metrics else None
+            for name in summary.per_seed.columns.tolist()
+        },
     }

@@ -1,7 +1,7 @@
 """What the tables say, as text: written once, shown on a terminal of 80 columns and on the HTML page."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -9,8 +9,11 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from asc_mrkd.evaluation import ComparisonRow, RunSummary, Spread, compare, most_confused, overall_metrics, p_text
-from asc_mrkd.report.records import GROUPS
+from asc_mrkd.evaluation import ComparisonRow, RunSummary, compare, most_confused, overall_metrics, p_text
+from asc_mrkd.report.layout import Column, layout_of, percent
+
+LONG_TABLE = 20
+"""Groups that a table may have before it can be cut down to the worst."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,16 @@ class TextTable:
 
 
 def comparison_table(summaries: Sequence[RunSummary]) -> TextTable:
-    """Every run against its baseline (see `asc_mrkd.evaluation.compare`), last epoch, mean ± standard deviation."""
+    """Every run against its baseline (see `asc_mrkd.evaluation.compare`), last epoch, mean ± standard deviation.
+
+    The figures are those of the kind of the first run.
+    """
+    layout = layout_of(summaries[0])
+    columns = [column for column in layout.comparison if all(column.metric in one.metrics for one in summaries)]
     return TextTable(
-        title="Accuracy after the last epoch",
-        columns=("#", "Method", "Seeds", "Accuracy %", "Macro %", "Log loss", "vs", "Diff.", "p"),
-        rows=[_comparison_row(row) for row in compare(summaries)],
+        title=layout.title,
+        columns=("#", "Method", "Seeds", *(column.heading for column in columns), "vs", "Diff.", "p"),
+        rows=[_comparison_row(row, columns, layout.direction) for row in compare(summaries)],
         text_columns=frozenset({1}),
         notes=[f"{number}  {where(summary)}" for number, summary in enumerate(summaries, start=1)],
     )
@@ -70,65 +78,64 @@ def where(summary: RunSummary) -> str:
     return f"{summary.folder} (not finished: seed {seeds})" if seeds else str(summary.folder)
 
 
-def _comparison_row(row: ComparisonRow) -> list[str]:
+def _comparison_row(row: ComparisonRow, columns: Sequence[Column], direction: int) -> list[str]:
     summary, test = row.summary, row.test
     return [
         str(row.number),
         summary.method,
         str(len(summary.seeds)),
-        percent_spread(summary.spread("accuracy")),
-        percent(summary.spread("macro_accuracy").mean),
-        loss_spread(summary.spread("log_loss")),
+        *(column.write(summary.spread(column.metric)) for column in columns),
         "" if row.baseline is None else str(row.baseline),
-        "" if test is None else f"{100 * test.difference:+.2f}",
+        "" if test is None else f"{100 * direction * test.difference:+z.2f}",
         "" if test is None or test.p_value is None else p_text(test.p_value).removeprefix("= "),
     ]
 
 
 def seed_table(summary: RunSummary) -> TextTable:
     """One line per seed. The best epoch is shown beside the result, because papers quote it, but it is not one."""
+    layout = layout_of(summary)
+    columns = [column for column in layout.seeds if column.metric in summary.metrics]
+    best_heading, best_cell = layout.best
     rows = []
     for seed, last in summary.per_seed.iterrows():
         best = summary.best_epoch(int(str(seed)))
-        rows.append(
-            [
-                str(seed),
-                percent(last["accuracy"]),
-                percent(last["macro_accuracy"]),
-                f"{last['log_loss']:.3f}",
-                f"{percent(best[1])} (epoch {best[0]})" if best else "",
-            ]
-        )
+        best_text = best_cell.format(columns[0].cell(best[1]), best[0]) if best else ""
+        rows.append([str(seed), *(column.cell(last[column.metric]) for column in columns), best_text])
     return TextTable(
         title="Seeds",
-        columns=("Seed", "Accuracy %", "Macro %", "Log loss", "Best epoch *"),
+        columns=("Seed", *(column.heading for column in columns), best_heading),
         rows=rows,
-        total=(
-            "mean ± std",
-            percent_spread(summary.spread("accuracy")),
-            percent_spread(summary.spread("macro_accuracy")),
-            loss_spread(summary.spread("log_loss")),
-            "",
-        ),
-        notes=["* chosen on the test clips: never a result, only a sign of how steady the run is"],
+        total=("mean ± std", *(column.write(summary.spread(column.metric)) for column in columns), ""),
+        notes=[layout.best_note.format(summary.scored)],
     )
 
 
-def breakdown_table(summary: RunSummary, column: str = "label") -> TextTable:
-    """Accuracy and log loss by label, city, device or device_group, pooled over the seeds.
+def breakdown_table(summary: RunSummary, column: str = "label", worst: int | None = None) -> TextTable:
+    """Figures by label or another group of the samples (city, device, superclass, ...), pooled over the seeds.
 
     The last row of the class table is that of the DCASE baselines: macro accuracy and log loss of all clips.
+    With `worst`, a table of more than LONG_TABLE groups shows only that many, the least accurate first.
     """
-    overall = overall_metrics(summary.scores)
-    last, mean = ("average", overall.macro_accuracy) if column == "label" else ("all clips", overall.accuracy)
+    layout, name = layout_of(summary), "class" if column == "label" else column.replace("_", " ")
+    groups, title = summary.by(column), f"By {name}"
+    if worst and len(groups) > LONG_TABLE:
+        title += f": the {worst} worst of {len(groups)}"
+        groups = groups.sort_values("accuracy", kind="stable").head(worst)
+    overall = asdict(overall_metrics(summary.scores))
+    if column == "label":
+        overall["accuracy"] = overall["macro_accuracy"]
     return TextTable(
-        title=f"By {GROUPS[column]}",
-        columns=(GROUPS[column].capitalize(), "Clips", "Accuracy %", "Log loss"),
+        title=title,
+        columns=(name.capitalize(), summary.kind.samples.capitalize(), *(one.heading for one in layout.groups)),
         rows=[
-            [str(name), str(clips), percent(accuracy), f"{log_loss:.3f}"]
-            for name, clips, accuracy, log_loss in summary.by(column).itertuples()
+            [str(group), f"{row['clips']:.0f}", *(one.cell(row[one.metric]) for one in layout.groups)]
+            for group, row in groups.iterrows()
         ],
-        total=(last, str(summary.test_clips), percent(mean), f"{overall.log_loss:.3f}"),
+        total=(
+            "average" if column == "label" else f"all {summary.kind.samples}",
+            str(summary.test_clips),
+            *(one.cell(overall[one.metric]) for one in layout.groups),
+        ),
     )
 
 
@@ -147,13 +154,13 @@ def confusion_table(summary: RunSummary) -> TextTable:
 
 
 def confused_pairs_table(summary: RunSummary) -> TextTable:
-    """List the five most confused pairs of classes."""
+    """List the most confused pairs of classes; the samples are summed over the seeds."""
     return TextTable(
         title="Most confused",
-        columns=("True class", "Taken for", "Clips", "Share %"),
+        columns=("True class", "Taken for", summary.kind.samples.capitalize(), "Share %"),
         rows=[
             [pair.true, pair.predicted, str(pair.clips), percent(pair.share)]
-            for pair in most_confused(summary.confusion, summary.classes)
+            for pair in most_confused(summary.confusion, summary.classes, layout_of(summary).pairs)
         ],
         text_columns=frozenset({0, 1}),
     )
@@ -170,22 +177,3 @@ def abbreviate(classes: Sequence[str]) -> list[str]:
         first, _, rest = name.partition("_")
         short.append(first[:1] + rest[:2] if rest else first[:3])
     return short if len(set(short)) == len(short) else [str(number) for number in range(1, len(classes) + 1)]
-
-
-def percent(fraction: float) -> str:
-    """Write a fraction as a percentage with two decimals."""
-    return f"{100 * fraction:.2f}"
-
-
-def percent_spread(spread: Spread) -> str:
-    """Write mean ± standard deviation of fractions as percentages.
-
-    >>> percent_spread(Spread(0.7812, 0.0045)), percent_spread(Spread(0.7812, None))
-    ('78.12 ± 0.45', '78.12')
-    """
-    return percent(spread.mean) if spread.std is None else f"{percent(spread.mean)} ± {percent(spread.std)}"
-
-
-def loss_spread(spread: Spread) -> str:
-    """Write mean ± standard deviation of log losses with three decimals."""
-    return f"{spread.mean:.3f}" if spread.std is None else f"{spread.mean:.3f} ± {spread.std:.3f}"

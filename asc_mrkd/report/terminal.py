@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from asc_mrkd.evaluation import RunSummary, compare, conclusions
+from asc_mrkd.report.layout import layout_of
 from asc_mrkd.report.records import shown_groups
 from asc_mrkd.report.tables import (
     breakdown_table,
@@ -22,9 +23,10 @@ MAX_CONFUSION_CLASSES = 12
 
 def print_evaluation(summary: RunSummary, console: Console) -> None:
     """Print every table of one run, each at most 80 columns wide."""
-    console.print(Text(f"{summary.method}: {summary.test_clips} test clips, after the last epoch", "bold"))
+    console.print(Text(f"{summary.method}: {summary.test_clips} {summary.scored}, after the last epoch", "bold"))
     console.print(Text(where(summary), overflow="fold"))
-    tables = [seed_table(summary), *(breakdown_table(summary, column) for column in shown_groups(summary))]
+    worst = layout_of(summary).worst
+    tables = [seed_table(summary), *(breakdown_table(summary, column, worst) for column in shown_groups(summary))]
     if len(summary.classes) <= MAX_CONFUSION_CLASSES:
         tables.append(confusion_table(summary))
     for table in [*tables, confused_pairs_table(summary)]:
