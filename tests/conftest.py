@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 from asc_mrkd.cli import main
 from asc_mrkd.config import load_experiment
@@ -81,6 +82,41 @@ def trained(store, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     train(load_experiment(write_conf(folder / "conf.yaml", store)), folder / "run", [0])
     return folder / "run"
+
+
+def make_images(folder: Path, per_class: int = 20, size: int = 12) -> Path:
+    """Write a tree of images of three classes that differ in the direction of a wave."""
+    rng = np.random.default_rng(0)
+    across, down = np.meshgrid(np.arange(size), np.arange(size))
+    for k, label in enumerate(["apple", "baby", "chair"]):
+        for i in range(per_class):
+            wave = np.sin((across, down, across + down)[k] * 1.5 + rng.uniform(0, 6.3))
+            pixels = 128 + 60 * wave[:, :, None] * rng.uniform(0.5, 1, 3) + 25 * rng.standard_normal((size, size, 3))
+            path = folder / ("test" if i % 5 == 0 else "train") / label / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory) -> Path:
+    """Folder of a small image set: 48 training and 12 test images of 12 x 12."""
+    return make_images(tmp_path_factory.mktemp("data") / "images")
+
+
+@pytest.fixture
+def image_conf(images, tmp_path) -> Path:
+    """An experiment file for the small image set: a narrow ResNet-8, MrKD with early backups."""
+    values = {
+        "data": {"images": str(images)},
+        "model": {"name": "resnet20", "options": {"depth": 8, "width": 4}},
+        "method": {"name": "mrkd", "interval": 5},
+        "augment": {"pad": 2, "flip": True},
+        "train": {"epochs": 4, "batch_size": 10, "optimizer": {"lr": 0.05, "weight_decay": 1e-4}, "threads": 1},
+    }
+    path = tmp_path / "images.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
 
 
 class Outcome(NamedTuple):

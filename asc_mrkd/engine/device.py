@@ -1,5 +1,8 @@
 """The device of a run and what it is good at."""
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
 import torch
 
 from asc_mrkd.errors import ConfigError, first_line
@@ -26,3 +29,23 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
+@contextmanager
+def use_threads(count: int | None) -> Iterator[None]:
+    """Compute with so many threads on the CPU; None leaves torch's number."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def own_stream(device: torch.device) -> AbstractContextManager[object]:
+    """Queue the work of this thread on a stream of its own, so that threads do not wait for each other on a GPU."""
+    if device.type != "cuda":
+        return nullcontext()
+    stream = torch.cuda.Stream(device)
+    stream.wait_stream(torch.cuda.current_stream(device))
+    return torch.cuda.stream(stream)

@@ -3,25 +3,30 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
 from asc_mrkd.data.samples import Samples
 from asc_mrkd.files import atomic_writer
 
+BATCH_VALUES = 2**21
+"""Values of a batch: 9 stereo spectrograms of 256 x 431, 682 images of 3 x 32 x 32."""
+
 
 @torch.no_grad()
-def predict(model: nn.Module, samples: Samples, batch_size: int = 32) -> np.ndarray:
-    """Return class probabilities (sample, class), float64, of all samples; the network's mode is left as it was."""
+def predict(model: nn.Module, samples: Samples) -> np.ndarray:
+    """Return class probabilities (sample, class), float64, of all samples; the network's mode is left as it was.
+
+    Batches are views of the stored samples, and the logits leave the device once, at the end.
+    """
     was_training = model.training
     model.eval()
-    positions = np.arange(len(samples))
-    logits = [
-        model(samples.normalise(samples.read(positions[start : start + batch_size]))).double().cpu()
-        for start in range(0, len(samples), batch_size)
-    ]
+    size = max(1, BATCH_VALUES // samples.read(slice(0, 1)).numel())
+    starts = range(0, len(samples), size)
+    logits = torch.cat([model(samples.normalise(samples.read(slice(start, start + size)))) for start in starts])
     model.train(was_training)
-    return torch.cat(logits).softmax(1).numpy()
+    return logits.double().softmax(1).cpu().numpy()
 
 
 def accuracy_and_log_loss(probabilities: np.ndarray, samples: Samples) -> tuple[float, float]:
@@ -32,10 +37,9 @@ def accuracy_and_log_loss(probabilities: np.ndarray, samples: Samples) -> tuple[
     return float((probabilities.argmax(1) == labels).mean()), float(log_loss)
 
 
-def write_predictions(path: Path, probabilities: np.ndarray, samples: Samples) -> None:
+def write_predictions(path: Path, probabilities: np.ndarray, samples: Samples, classes: list[str]) -> None:
     """Write predictions.csv: the table of the samples, the decision, and a probability a class."""
-    table = samples.table.assign(prediction=[samples.classes[index] for index in probabilities.argmax(1)])
-    for index, name in enumerate(samples.classes):
-        table[name] = probabilities[:, index]
+    table = samples.table.assign(prediction=[classes[index] for index in probabilities.argmax(1)])
+    columns = pd.DataFrame(probabilities, columns=classes)
     with atomic_writer(path, "w") as stream:
-        table.to_csv(stream, index=False, lineterminator="\n")
+        pd.concat([table, columns], axis=1).to_csv(stream, index=False, lineterminator="\n")

@@ -29,34 +29,32 @@ class ModelFile:
         model: the network, in evaluation mode, on the CPU.
         architecture: `name`, `num_classes` and `options` of `build_model`.
         classes: class names in the order of the logits.
-        frontend: what its input is made with.
-        mean: subtracted from the features, a value a mel bin (mel,), float32.
-        std: then divided by (mel,).
+        input_shape: of one input: (channel, mel, frame) or (channel, height, width).
+        mean: subtracted from an input and broadcast over it, float32: (1, mel, 1), or (channel, 1, 1) in 0..255.
+        std: then divided by, shaped alike.
+        frontend: what a spectrogram is made with; None for images.
     """
 
     model: nn.Module
     architecture: dict[str, Any]
     classes: list[str]
-    frontend: FrontendSpec
+    input_shape: tuple[int, ...]
     mean: np.ndarray
     std: np.ndarray
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Shape of one input: (channel, mel, frame)."""
-        return self.frontend.shape
+    frontend: FrontendSpec | None
 
 
 def save_model(path: Path, file: ModelFile) -> None:
     """Write a model file, whole or not at all."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in file.model.state_dict().items()}
     description = {
-        "format": 1,
+        "format": 2,
         "architecture": file.architecture,
         "classes": file.classes,
-        "frontend": file.frontend.model_dump(),
+        "input_shape": list(file.input_shape),
         "mean": file.mean.tolist(),
         "std": file.std.tolist(),
+        "frontend": file.frontend and file.frontend.model_dump(),
     }
     text = json.dumps({**description, "sha256": _checksum(tensors, description)})
     with atomic_writer(path) as stream:
@@ -87,8 +85,9 @@ def load_model(path: str | Path) -> ModelFile:
     model = build_model(architecture["name"], architecture["num_classes"], **architecture["options"])
     model.load_state_dict(tensors)
     mean, std = (np.array(description[key], dtype=np.float32) for key in ("mean", "std"))
-    frontend = parse(FrontendSpec, description["frontend"], str(path))
-    return ModelFile(model.eval(), architecture, description["classes"], frontend, mean, std)
+    frontend = description["frontend"] and parse(FrontendSpec, description["frontend"], str(path))
+    shape = tuple(description["input_shape"])
+    return ModelFile(model.eval(), architecture, description["classes"], shape, mean, std, frontend)
 
 
 def find_model(path: Path) -> Path:

@@ -11,15 +11,16 @@ import numpy as np
 import torch
 
 from asc_mrkd.config import Experiment
-from asc_mrkd.data.samples import Samples, samples_of_store
+from asc_mrkd.data.experiment_data import ExperimentData, open_data
+from asc_mrkd.data.samples import Samples
 from asc_mrkd.engine.checkpoint import load_checkpoint, save_checkpoint
-from asc_mrkd.engine.device import choose_device
+from asc_mrkd.engine.device import choose_device, own_stream, use_threads
 from asc_mrkd.engine.inference import accuracy_and_log_loss, predict, write_predictions
 from asc_mrkd.engine.model_file import MODEL_FILE, ModelFile, save_model
 from asc_mrkd.engine.run_folder import CHECKPOINT, PREDICTIONS, MetricsLog, open_run, seed_folder
+from asc_mrkd.engine.together import all_at_once, require_fit
 from asc_mrkd.engine.trainer import Trainer
-from asc_mrkd.errors import InterruptedRun
-from asc_mrkd.features.store import FeatureStore, open_store
+from asc_mrkd.errors import InterruptedRun, ModelError, first_line
 from asc_mrkd.models import build_model
 
 
@@ -27,76 +28,123 @@ from asc_mrkd.models import build_model
 class Listener:
     """What a caller wants to hear; every field may be left out."""
 
-    on_seed: Callable[[int, int, int], None] = lambda seed, done, total: None
-    """A seed starts: the seed, steps done before, steps in all."""
+    on_start: Callable[[list[int], int, int], None] = lambda seeds, done, total: None
+    """Some seeds start: the seeds, steps done before, steps in all."""
     on_step: Callable[[], None] = lambda: None
 
 
-def train(experiment: Experiment, folder: Path, seeds: list[int], listener: Listener | None = None) -> None:
+def train(
+    experiment: Experiment, folder: Path, seeds: list[int], listener: Listener | None = None, together: bool = False
+) -> None:
     """Train every seed of an experiment; finished seeds are left as they are, an unfinished one goes on.
 
+    Args:
+        experiment: what to train.
+        folder: the run folder.
+        seeds: which of it.
+        listener: what to call on the way.
+        together: all seeds at once, a thread each, over one copy of the data: for networks too small to keep the
+            device busy. Every seed gets the numbers that it gets alone.
+
     Raises:
-        StoreError, ModelError, ConfigError: the store, the network or the device cannot be used; nothing was written.
+        StoreError, DataError, ModelError, ConfigError: the data, the network or the device cannot be used; nothing
+            was written.
         RunError: the folder belongs to another experiment.
         InterruptedRun: SIGINT or SIGTERM came; the state is saved.
         NonFiniteError: the loss is NaN or infinite.
     """
-    store = open_store(experiment.data.store)
+    source, listener = open_data(experiment.data), listener or Listener()
     device = choose_device(experiment.train.device)
-    with torch.device("meta"):  # a wrong network is refused before the folder is claimed for it
-        build_model(experiment.model.name, len(store.classes), **experiment.model.options)
+    _require_network(experiment, source)
+    if together:
+        require_fit(experiment, device, len(seeds))
     open_run(folder, experiment)
-    splits: dict[str, Samples] = {}
-    with _politely_interruptible() as should_stop:
-        for seed in seeds:
-            here = seed_folder(folder, seed)
-            if (here / MODEL_FILE).exists() and (here / PREDICTIONS).exists():
-                continue
-            splits = splits or {split: samples_of_store(store, split, device) for split in ("train", "test")}
-            trainer = Trainer(experiment, seed, splits["train"])
-            test = splits["test"]
-            probabilities = _train_seed(trainer, test, folder, experiment, listener or Listener(), should_stop)
-            _finish_seed(trainer, probabilities, test, store, here)
+    pending = [seed for seed in seeds if not _is_finished(seed_folder(folder, seed))]
+    if not pending:
+        return
+    data = source.load(device)
+    with _politely_interruptible() as should_stop, use_threads(experiment.train.threads):
+        for group in [pending] if together else [[seed] for seed in pending]:
+            runs = [_SeedRun(experiment, folder, seed, source, data) for seed in group]
+            listener.on_start(group, sum(run.done for run in runs), sum(run.total for run in runs))
+            all_at_once([run.train for run in runs], listener.on_step, should_stop)
 
 
-def _train_seed(
-    trainer: Trainer,
-    test: Samples,
-    folder: Path,
-    experiment: Experiment,
-    listener: Listener,
-    should_stop: Callable[[], bool],
-) -> np.ndarray:
-    """Train to the last epoch and return the probabilities of the test samples (sample, class)."""
-    config, path = experiment.train, seed_folder(folder, trainer.seed) / CHECKPOINT
-    if path.exists():
-        trainer.load_state_dict(load_checkpoint(path))
-    log = MetricsLog(folder, trainer.seed, trainer.epoch)
-    done = trainer.epoch * trainer.steps_per_epoch + trainer.batch
-    listener.on_seed(trainer.seed, done, config.epochs * trainer.steps_per_epoch)
-    probabilities = None
-    while trainer.epoch < config.epochs:
-        metrics = trainer.train_epoch(listener.on_step, should_stop)
-        last = trainer.epoch == config.epochs
-        if metrics is not None:
-            if last or (config.evaluate_every and trainer.epoch % config.evaluate_every == 0):
-                probabilities = predict(trainer.student, test)
-                accuracy, log_loss = accuracy_and_log_loss(probabilities, test)
-                metrics |= {"test_accuracy": accuracy, "test_log_loss": log_loss}
-            log.write(metrics)
-        if should_stop() or last or trainer.epoch % config.checkpoint_every == 0:
-            save_checkpoint(path, trainer.state_dict())
-        if should_stop() and not last:
-            raise InterruptedRun(f"stopped in epoch {trainer.epoch + 1}; {path} holds the state",
-                                 "the same command continues")  # fmt: skip
-    return predict(trainer.student, test) if probabilities is None else probabilities
+def _require_network(experiment: Experiment, source: ExperimentData) -> None:
+    """Refuse a network that cannot be built or does not take the data, before a folder is claimed for it."""
+    with torch.device("meta"):
+        network = build_model(experiment.model.name, len(source.classes), **experiment.model.options)
+        shape = " x ".join(map(str, source.input_shape))
+        try:
+            network(torch.empty(2, *source.input_shape))
+        except RuntimeError as error:
+            raise ModelError(
+                f"{experiment.model.name} does not take inputs of {shape}: {first_line(error)}",
+                f"model.options.in_channels={source.input_shape[0]}",
+            ) from None
 
 
-def _finish_seed(trainer: Trainer, probabilities: np.ndarray, test: Samples, store: FeatureStore, here: Path) -> None:
-    mean, std = store.statistics()
-    file = ModelFile(trainer.student, trainer.architecture, store.classes, store.spec, mean, std)
-    write_predictions(here / PREDICTIONS, probabilities, test)
-    save_model(here / MODEL_FILE, file)
+def _is_finished(here: Path) -> bool:
+    return (here / MODEL_FILE).exists() and (here / PREDICTIONS).exists()
+
+
+class _SeedRun:
+    """One seed on its way: its trainer, its log and its folder."""
+
+    def __init__(
+        self, experiment: Experiment, folder: Path, seed: int, source: ExperimentData, data: tuple[Samples, Samples]
+    ) -> None:
+        self.config, self.source, self.here = experiment.train, source, seed_folder(folder, seed)
+        samples, self.test = data
+        self.trainer = Trainer(experiment, seed, samples, len(source.classes))
+        if (self.here / CHECKPOINT).exists():
+            self.trainer.load_state_dict(load_checkpoint(self.here / CHECKPOINT))
+        self.log = MetricsLog(folder, seed, self.trainer.epoch)
+
+    @property
+    def done(self) -> int:
+        """Steps done so far."""
+        return self.trainer.epoch * self.trainer.steps_per_epoch + self.trainer.batch
+
+    @property
+    def total(self) -> int:
+        """Steps in all."""
+        return self.config.epochs * self.trainer.steps_per_epoch
+
+    def train(self, on_step: Callable[[], None], should_stop: Callable[[], bool]) -> None:
+        """Train to the last epoch and write the predictions and the model file."""
+        with own_stream(self.trainer.device), use_threads(self.config.threads):
+            probabilities = self._train(on_step, should_stop)
+            write_predictions(self.here / PREDICTIONS, probabilities, self.test, self.source.classes)
+            save_model(self.here / MODEL_FILE, self._model_file())
+
+    def _train(self, on_step: Callable[[], None], should_stop: Callable[[], bool]) -> np.ndarray:
+        """Return the probabilities of the test samples (sample, class) after the last epoch."""
+        config, trainer, path = self.config, self.trainer, self.here / CHECKPOINT
+        probabilities = None
+        while trainer.epoch < config.epochs:
+            metrics = trainer.train_epoch(on_step, should_stop)
+            last = trainer.epoch == config.epochs
+            if metrics is not None:
+                if last or (config.evaluate_every and trainer.epoch % config.evaluate_every == 0):
+                    probabilities = predict(trainer.student, self.test)
+                    accuracy, log_loss = accuracy_and_log_loss(probabilities, self.test)
+                    metrics |= {"test_accuracy": accuracy, "test_log_loss": log_loss}
+                self.log.write(metrics)
+            stop = should_stop()
+            if stop or last or trainer.epoch % config.checkpoint_every == 0:
+                save_checkpoint(path, trainer.state_dict())
+            if stop and not last:
+                raise InterruptedRun(f"stopped in epoch {trainer.epoch + 1}; {path} holds the state",
+                                     "the same command continues")  # fmt: skip
+        return predict(trainer.student, self.test) if probabilities is None else probabilities
+
+    def _model_file(self) -> ModelFile:
+        source, trainer = self.source, self.trainer
+        mean, std = (values.cpu().numpy() for values in (trainer.samples.mean, trainer.samples.std))
+        return ModelFile(
+            trainer.student, trainer.architecture, source.classes, source.input_shape, mean, std, source.frontend
+        )
 
 
 @contextmanager

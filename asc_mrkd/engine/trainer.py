@@ -7,13 +7,14 @@ from typing import Any
 import torch
 
 from asc_mrkd.config import Experiment, OptimizerConfig
-from asc_mrkd.data.batches import BatchKey, epoch_batches, training_batch
+from asc_mrkd.data.batches import training_batch
+from asc_mrkd.data.epoch import BatchKey, Epoch
 from asc_mrkd.data.samples import Samples
 from asc_mrkd.draws import generator
 from asc_mrkd.engine.device import has_fast_bfloat16
 from asc_mrkd.engine.guard import require_finite
 from asc_mrkd.engine.schedule import lr_factor
-from asc_mrkd.methods import Run, build_method
+from asc_mrkd.methods import Method, Run, build_method
 from asc_mrkd.models import build_model
 from asc_mrkd.mrkd.backups import unwrap
 from asc_mrkd.mrkd.labels import MixedLabels
@@ -31,26 +32,28 @@ class Trainer:
         batch: finished batches of the epoch under way.
     """
 
-    def __init__(self, experiment: Experiment, seed: int, train: Samples) -> None:
+    def __init__(self, experiment: Experiment, seed: int, train: Samples, num_classes: int) -> None:
         self.config, self.augment, self.seed, self.samples = experiment.train, experiment.augment, seed, train
         self.device = train.labels.device
         self.architecture = {
             "name": experiment.model.name,
-            "num_classes": len(train.classes),
+            "num_classes": num_classes,
             "options": experiment.model.options,
         }
-        torch.manual_seed(seed)
-        model = build_model(experiment.model.name, len(train.classes), **experiment.model.options).to(self.device)
-        if self.config.channels_last:
-            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if self.config.compile:
-            model = torch.compile(model)  # type: ignore[assignment]
         precision = self.config.precision
         self.bfloat16 = has_fast_bfloat16(self.device) if precision == "auto" else precision == "bfloat16"
+        channels_last = self.bfloat16 if self.config.channels_last == "auto" else self.config.channels_last
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        torch.manual_seed(seed)
+        model = build_model(experiment.model.name, num_classes, **experiment.model.options).to(self.device)
+        if self.config.compile:  # the last, shorter batch gets code of its own
+            model = torch.compile(model, dynamic=False)  # type: ignore[assignment]
         self.steps_per_epoch = -(-len(train) // self.config.batch_size)
-        run = Run(len(train.classes), self.config.epochs * self.steps_per_epoch, self.steps_per_epoch, seed)
+        steps = self.config.epochs * self.steps_per_epoch
+        run = Run(num_classes, steps, self.steps_per_epoch, len(train), tuple(train.read(slice(0, 1)).shape[1:]), seed)
         self.method = build_method(experiment.method, model, run)
-        self.optimizer = build_optimizer(self.config.optimizer, list(self.method.parameters()))
+        self.method.to(self.device, memory_format=self.memory_format)
+        self.optimizer = build_optimizer(self.config.optimizer, self.method)
         self.epoch, self.batch = 0, 0
         self.sums: dict[str, torch.Tensor] = {}
 
@@ -63,7 +66,7 @@ class Trainer:
         """Train to the end of the epoch and return its averages, or None when stopped after some batch."""
         self.method.train()
         start, first = time.perf_counter(), self.batch
-        keys = epoch_batches(len(self.samples), self.config.batch_size, self.seed, self.epoch)
+        keys = Epoch(self.seed, self.epoch, len(self.samples), self.device).batches(self.config.batch_size)
         for key in keys[first:]:
             self._train_step(key)
             self.batch += 1
@@ -81,7 +84,7 @@ class Trainer:
             "lr": self.optimizer.param_groups[0]["lr"],
             **averages,
             "seconds": round(seconds, 3),
-            "clips_per_second": round(trained / seconds, 2),
+            "samples_per_second": round(trained / seconds, 2),
         }
 
     def _train_step(self, key: BatchKey) -> None:
@@ -91,10 +94,10 @@ class Trainer:
             group["lr"] = self.config.optimizer.lr * factor
         torch.manual_seed(int(generator("torch", self.seed, step).integers(2**63)))  # for dropout inside a network
         x, labels = training_batch(self.samples, key, self.augment)
-        if self.config.channels_last:
-            x = x.contiguous(memory_format=torch.channels_last)
+        x = x.contiguous(memory_format=self.memory_format)
+        needed = {"index": key.index} if "index" in self.method.needs else {}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            losses = self.method(x, labels)
+            losses = self.method(x, labels, **needed)
         if self.device.type == "cpu" or step % GUARD_EVERY == 0 or self.batch + 1 == self.steps_per_epoch:
             require_finite(losses, x, self.student, f"seed {self.seed}, epoch {self.epoch + 1}, step {step + 1}")
         self.optimizer.zero_grad()
@@ -131,10 +134,17 @@ class Trainer:
         self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}
 
 
-def build_optimizer(config: OptimizerConfig, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    """Build SGD or Adam over all parameters in one group."""
+def build_optimizer(config: OptimizerConfig, method: Method) -> torch.optim.Optimizer:
+    """Build SGD or Adam over the student and over what the method trains beside it, each in a group of its own.
+
+    A fused step needs gradients for all or none of a group, and an ensemble has none before its first teacher.
+    """
+    student = list(method.model.parameters())
+    known = set(student)
+    beside = [parameter for parameter in method.parameters() if parameter not in known]
+    groups = [{"params": group} for group in (student, beside) if group]
     if config.name == "adam":
-        return torch.optim.Adam(parameters, config.lr, weight_decay=config.weight_decay, fused=True)
+        return torch.optim.Adam(groups, config.lr, weight_decay=config.weight_decay, fused=True)
     return torch.optim.SGD(
-        parameters, config.lr, config.momentum, nesterov=config.nesterov, weight_decay=config.weight_decay
+        groups, config.lr, config.momentum, nesterov=config.nesterov, weight_decay=config.weight_decay, fused=True
     )

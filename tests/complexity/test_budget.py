@@ -153,7 +153,8 @@ def test_model_file_is_counted_as_its_network(tmp_path):
     for parameter in network.parameters():
         nn.init.constant_(parameter, 0.1)
     architecture = {"name": "cp_resnet_damped", "num_classes": 3, "options": {}}
-    file = ModelFile(network, architecture, ["a", "b", "c"], load_spec("pmel256"), np.zeros(256), np.ones(256))
+    spec, mean, std = load_spec("pmel256"), np.zeros((1, 256, 1)), np.ones((1, 256, 1))
+    file = ModelFile(network, architecture, ["a", "b", "c"], spec.shape, mean, std, spec)
     save_model(tmp_path / "run" / "seed0" / "model.safetensors", file)
     for source in (tmp_path / "run", tmp_path / "run" / "seed0", str(tmp_path / "run" / "seed0" / "model.safetensors")):
         budget = check_budget(source, precision="float16")

@@ -17,7 +17,8 @@ SPEC = FrontendSpec(
 )
 CLASSES = ["bus", "park", "tram"]
 OPTIONS = {"width": 4, "rho": 3, "blocks": [2, 1, 0]}
-MEAN, STD = np.linspace(-5, -1, 32, dtype=np.float32), np.linspace(0.4, 0.8, 32, dtype=np.float32)
+MEAN = np.linspace(-5, -1, 32, dtype=np.float32).reshape(1, -1, 1)
+STD = np.linspace(0.4, 0.8, 32, dtype=np.float32).reshape(1, -1, 1)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def network() -> torch.nn.Module:
 def model_file(network, tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
     architecture = {"name": "cp_resnet", "num_classes": 3, "options": OPTIONS}
-    save_model(path, ModelFile(network, architecture, CLASSES, SPEC, MEAN, STD))
+    save_model(path, ModelFile(network, architecture, CLASSES, SPEC.shape, MEAN, STD, SPEC))
     return path
 
 
@@ -58,7 +59,7 @@ def test_a_clip_gives_what_the_network_gives_on_its_features(predictor, network,
         features = Frontend(SPEC).from_file(tmp_path / "clip.wav", expected_seconds=10)
         assert features.shape == SPEC.shape
         with torch.no_grad():
-            logits = network(torch.from_numpy((features - MEAN[:, None]) / STD[:, None])[None])
+            logits = network(torch.from_numpy((features - MEAN) / STD)[None])
         answers.append(predictor.predict_file(tmp_path / "clip.wav"))
         np.testing.assert_allclose(answers[-1], logits.double().softmax(1)[0], rtol=0, atol=1e-6)
     assert np.ptp(answers, axis=0).max() > 0.01, "the network does not listen"

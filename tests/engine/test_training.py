@@ -46,7 +46,7 @@ def lines(out: Path) -> list[dict]:
 
 
 def without_clock(records: list[dict]) -> list[dict]:
-    return [{k: v for k, v in r.items() if k not in ("seconds", "clips_per_second")} for r in records]
+    return [{k: v for k, v in r.items() if k not in ("seconds", "samples_per_second")} for r in records]
 
 
 def test_run_folder_is_complete(conf, tmp_path):
@@ -145,7 +145,7 @@ def test_nan_stops_before_the_step_and_names_the_place(conf, tmp_path, monkeypat
 
     def poisoned(samples, key, augment):
         x, labels = original(samples, key, augment)
-        if key.epoch == 2:
+        if key.epoch.number == 2:
             x[0, 0, 0, 0] = float("nan")
         return x, labels
 

@@ -60,7 +60,8 @@ def make_run(tmp_path):
                 parameter.fill_(0.01)
             next(network.parameters()).view(-1)[:zeros] = 0.0
         architecture = {"name": "cp_resnet_damped", "num_classes": len(classes), "options": {}}
-        file = ModelFile(network, architecture, classes, load_spec("pmel256"), np.zeros(256), np.ones(256))
+        spec, mean, std = load_spec("pmel256"), np.zeros((1, 256, 1)), np.ones((1, 256, 1))
+        file = ModelFile(network, architecture, classes, spec.shape, mean, std, spec)
         labels = [classes[index % len(classes)] for index in range(clips)]
         for seed, number in (seeds or {"seed0": 0}).items():
             probabilities = np.random.default_rng(number).dirichlet(np.ones(len(classes)), size=clips)
