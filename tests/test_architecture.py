@@ -115,12 +115,13 @@ def modules_after(code: str) -> set[str]:
     return set(done.stdout.rpartition("MODULES")[2].split())
 
 
-def test_training_on_a_store_imports_no_audio_library(conf, tmp_path):
+@pytest.mark.parametrize("file", ["conf", "image_conf"])
+def test_training_imports_no_audio_library(file, tmp_path, request):
     code = f"""
 from pathlib import Path
 from asc_mrkd.config import load_experiment
 from asc_mrkd.engine.train import train
-train(load_experiment({str(conf)!r}, ["train.epochs=1"]), Path({str(tmp_path / "run")!r}), [0])
+train(load_experiment({str(request.getfixturevalue(file))!r}, ["train.epochs=1"]), Path({str(tmp_path / "run")!r}), [0])
 """
     modules = modules_after(code)
     assert "torch" in modules

@@ -44,9 +44,11 @@ CLASSES = 100
 class PlainImages(Dataset):
     """Images one by one: crop, flip and normalisation as a script without the toolkit does them."""
 
-    def __init__(self, pixels: np.ndarray, augment: bool) -> None:
-        self.pixels, self.augment = torch.from_numpy(pixels), augment
-        self.mean, self.std = torch.full((3, 1, 1), 0.5), torch.full((3, 1, 1), 0.25)
+    def __init__(
+        self, pixels: np.ndarray, labels: np.ndarray, augment: bool, mean: torch.Tensor, std: torch.Tensor
+    ) -> None:
+        self.pixels, self.labels, self.augment = torch.from_numpy(pixels), labels, augment
+        self.mean, self.std = mean, std
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -58,7 +60,7 @@ class PlainImages(Dataset):
             image = F.pad(image, [4] * 4)[:, top : top + 32, left : left + 32]
             if torch.rand(()) < 0.5:
                 image = image.flip(-1)
-        return (image - self.mean) / self.std, index % CLASSES
+        return (image - self.mean) / self.std, int(self.labels[index])
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,11 @@ class Bench:
         """Return random images (count, channel, height, width), uint8."""
         return np.random.default_rng(0).integers(0, 256, (count, *self.shape), dtype=np.uint8)
 
+    def plain_images(self, count: int, augment: bool) -> PlainImages:
+        """Return the same images for the plain script."""
+        mean, std = torch.full((3, 1, 1), 0.5), torch.full((3, 1, 1), 0.25)
+        return PlainImages(self.inputs(count), np.arange(count) % CLASSES, augment, mean, std)
+
     def samples(self, count: int) -> Samples:
         """Return random images and labels on the device."""
         columns = {"filename": "", "label": np.arange(count) % CLASSES, "identifier": "", "source_label": ""}
@@ -112,7 +119,7 @@ class Bench:
         """Return an epoch of the plain script."""
         model = build_model(self.network, CLASSES).to(self.device).train()
         optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
-        images = PlainImages(self.inputs(self.steps * self.batch), augment=True)
+        images = self.plain_images(self.steps * self.batch, augment=True)
         loader = DataLoader(images, self.batch, shuffle=True, num_workers=self.workers, persistent_workers=True)
 
         def epoch() -> None:
@@ -128,7 +135,7 @@ class Bench:
     def plain_evaluation(self, count: int) -> Callable[[], None]:
         """Return a pass of the plain script over test images."""
         model = build_model(self.network, CLASSES).to(self.device).eval()
-        images = PlainImages(self.inputs(count), augment=False)
+        images = self.plain_images(count, augment=False)
         loader = DataLoader(images, self.batch, num_workers=self.workers, persistent_workers=True)
 
         @torch.no_grad()
@@ -155,8 +162,8 @@ def train_line(bench: Bench) -> Line:
 
 def evaluate_line(bench: Bench) -> Line:
     count = 10_000
-    model, samples = build_model(bench.network, CLASSES).to(bench.device), bench.samples(count)
-    return Line(lambda: predict(model, samples), bench.plain_evaluation(count), count, "images/s")
+    student, samples = bench.trainer().student, bench.samples(count)
+    return Line(lambda: predict(student, samples), bench.plain_evaluation(count), count, "images/s")
 
 
 def precision_line(bench: Bench) -> Line:

@@ -28,7 +28,7 @@ class ImagesConfig(Schema):
     subset: Count | None = None
     """Train on that many images only, evenly over the classes; the same ones in every run."""
     held_out: Annotated[int, Field(ge=0)] = 0
-    """For tuning: leave out that many training images, evenly over the classes, and score them instead of the test set."""
+    """For tuning: leave out that many training images, evenly over the classes, and score them, not the test images."""
 
 
 def _kind(values: Any) -> str:

@@ -10,8 +10,8 @@ from torch import nn
 from asc_mrkd.data.samples import Samples
 from asc_mrkd.files import atomic_writer
 
-BATCH_VALUES = 2**21
-"""Values of a batch: 9 stereo spectrograms of 256 x 431, 682 images of 3 x 32 x 32."""
+BATCH_VALUES = 2**19
+"""Values of a batch: 2 stereo spectrograms of 256 x 431, 170 images of 3 x 32 x 32; a CPU is slower with more."""
 
 
 @torch.no_grad()

@@ -92,7 +92,7 @@ def place(store, trained, tmp_path_factory):
         ("predict conf.yaml notes.wav", "conf.yaml is not a model file"),
         ("predict run notes.wav", "notes.wav: this is not a sound file"),
         ("predict run missing.wav", "missing.wav: the file is missing"),
-        ("predict run empty", "empty: no recording in it"),
+        ("predict run empty", "empty: no file that ends in .wav"),
         ("submit make run --task dcase2018-task1b --out new", "there is no task 'dcase2018-task1b'"),
         ("submit make run --label Doe --out new", "'Doe' is not a label"),
         ("submit make run --label Doe_INST_task1b_1 --out new", "run tells bus, park, tram apart"),

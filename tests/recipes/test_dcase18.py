@@ -1,9 +1,5 @@
 """The DCASE 2018 recipe: its options by dry runs, and the whole of it once at a tiny size."""
 
-import os
-import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -17,24 +13,6 @@ RECIPE = Path(__file__).parents[2] / "recipes" / "dcase18"
 CONFS = sorted(RECIPE.glob("conf/*.yaml"))
 VERBS = ["make-scenes", "check-data", "extract-features", "train", "evaluate", "check-budget", "submit make"]
 VERBS += ["submit check", "report"]
-BASH = shutil.which("bash")
-
-pytestmark = pytest.mark.skipif(BASH is None, reason="there is no bash")
-
-
-def recipe(*options: object, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run run.sh in a folder, with the commands of this environment first on the PATH and no GPU tool."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    command = [BASH, str(RECIPE / "run.sh"), *map(str, options)]
-    return subprocess.run(command, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True)
-
-
-def dry_run(*options: object, folder: Path) -> list[str]:
-    """Return the commands that a dry run prints."""
-    done = recipe(*options, "--dry-run", folder=folder)
-    assert done.returncode == 0, done.stderr
-    assert not list(folder.iterdir()), "a dry run did something"
-    return [line.removeprefix("+ asc-mrkd ") for line in done.stdout.splitlines() if line.startswith("+ ")]
 
 
 def verbs(lines: list[str]) -> list[str]:
@@ -42,25 +20,25 @@ def verbs(lines: list[str]) -> list[str]:
     return list(dict.fromkeys(next(verb for verb in VERBS if line.startswith(verb)) for line in lines))
 
 
-def test_list_names_every_stage_and_runs_none(tmp_path):
+def test_list_names_every_stage_and_runs_none(recipe, tmp_path):
     done = recipe("--list", folder=tmp_path)
     assert done.returncode == 0
     assert [line.split()[0] for line in done.stdout.splitlines()] == [str(n) for n in range(1, len(VERBS) + 1)]
     assert not list(tmp_path.iterdir())
 
 
-def test_help_shows_the_options(tmp_path):
+def test_help_shows_the_options(recipe, tmp_path):
     done = recipe("--help", folder=tmp_path)
     assert done.returncode == 0
     assert all(option in done.stdout for option in ("--data", "--stage", "--method", "--seeds", "--dry-run"))
 
 
-def test_dry_run_prints_every_stage(tmp_path):
+def test_dry_run_prints_every_stage(dry_run, tmp_path):
     assert verbs(dry_run(folder=tmp_path)) == VERBS
     assert verbs(dry_run("--data", "official", folder=tmp_path)) == VERBS[1:]
 
 
-def test_without_data_it_says_so_in_one_line(tmp_path):
+def test_without_data_it_says_so_in_one_line(recipe, tmp_path):
     assert recipe("--dry-run", folder=tmp_path).stdout.startswith("no --data: every stage runs on built-in scenes")
     assert "no --data" not in recipe("--dry-run", "--data", "official", folder=tmp_path).stdout
 
@@ -75,11 +53,11 @@ def test_without_data_it_says_so_in_one_line(tmp_path):
         (["--stage", "99"], []),
     ],
 )
-def test_stages_are_chosen(tmp_path, options, chosen):
+def test_stages_are_chosen(dry_run, tmp_path, options, chosen):
     assert verbs(dry_run(*options, folder=tmp_path)) == chosen
 
 
-def test_both_ways_to_write_an_option(tmp_path):
+def test_both_ways_to_write_an_option(dry_run, tmp_path):
     options = {"--out": "here", "--seeds": "0-1", "--method": "ce", "--label": "A_B_task1a_2", "--conf": "paper"}
     joined = dry_run(*(f"{name}={value}" for name, value in options.items()), folder=tmp_path)
     assert joined == dry_run(*(word for option in options.items() for word in option), folder=tmp_path)
@@ -87,7 +65,7 @@ def test_both_ways_to_write_an_option(tmp_path):
     assert any("--label A_B_task1a_2" in line for line in joined)
 
 
-def test_overrides_come_after_the_changes_of_the_method(tmp_path):
+def test_overrides_come_after_the_changes_of_the_method(dry_run, tmp_path):
     methods = "ce,ce_mixup,mrkd,mrkd_mixup"
     options = "--method", methods, "--stage=4", "--stop-stage=4", "augment.mixup=0.7", "train.epochs=3"
     lines = dry_run(*options, folder=tmp_path)
@@ -97,7 +75,7 @@ def test_overrides_come_after_the_changes_of_the_method(tmp_path):
     assert [" augment.mixup=0 " in line for line in lines] == [True, False, True, False]
 
 
-def test_official_data_and_evaluation_set(tmp_path):
+def test_official_data_and_evaluation_set(dry_run, tmp_path):
     lines = dry_run("--data", "my data/official", "--evaluation", "my data/evaluation", folder=tmp_path)
     assert "check-data my data/official" in lines
     assert any(line.startswith("submit make") and line.endswith("--audio my data/evaluation") for line in lines)
@@ -115,7 +93,7 @@ def test_official_data_and_evaluation_set(tmp_path):
         (["train"], "what is 'train'?"),
     ],
 )
-def test_wrong_options_stop_it(tmp_path, options, message):
+def test_wrong_options_stop_it(recipe, tmp_path, options, message):
     done = recipe(*options, folder=tmp_path)
     assert done.returncode == 2
     error, hint = done.stderr.splitlines()
@@ -136,7 +114,7 @@ def test_confs_parse_and_build(conf):
 
 
 @pytest.mark.slow
-def test_the_whole_recipe_on_built_in_scenes(tmp_path):
+def test_the_whole_recipe_on_built_in_scenes(recipe, tmp_path):
     out = tmp_path / "a b" / "out"
     options = "--out", out, "--method", "ce,mrkd", "--seeds", "0", "train.epochs=1"
     done = recipe(*options, folder=tmp_path)
