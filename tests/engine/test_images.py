@@ -1,8 +1,6 @@
 """Training on images: every method, the same bits after a stop, and several seeds at once."""
 
 import json
-import os
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -11,31 +9,16 @@ import pytest
 import safetensors.torch
 import torch
 
-from asc_mrkd.config import ImagesConfig, load_experiment
+from asc_mrkd.config import ImagesConfig
 from asc_mrkd.data.experiment_data import open_data
 from asc_mrkd.data.images import open_images
 from asc_mrkd.deploy import Predictor
 from asc_mrkd.engine import train as train_module
 from asc_mrkd.engine.model_file import load_model
-from asc_mrkd.engine.train import Listener, train
 from asc_mrkd.errors import ConfigError, DataError, InterruptedRun, ModelError, NonFiniteError, RunError
 
 METHODS = ["ce", "mrkd", "pskd", "{name: pskd, source: model}", "msd"]
 CPU = torch.device("cpu")
-
-
-def run(conf: Path, out: Path, *overrides: str, seeds=(0,), stop_after: int | None = None, together=False) -> Path:
-    """Train; with `stop_after` a SIGTERM comes after that many steps."""
-    count = 0
-
-    def on_step() -> None:
-        nonlocal count
-        count += 1
-        if count == stop_after:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    train(load_experiment(conf, list(overrides)), out, list(seeds), Listener(on_step=on_step), together)
-    return out
 
 
 def content(out: Path, seed: int = 0) -> tuple[bytes, bytes]:
@@ -52,7 +35,7 @@ def records(out: Path, seed: int) -> list[dict]:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_stopped_run_ends_in_the_same_bits(image_conf, tmp_path, method):
+def test_a_stopped_run_ends_in_the_same_bits(run, image_conf, tmp_path, method):
     whole = run(image_conf, tmp_path / "whole", f"method={method}")
     for stop in (3, 5, 8):  # inside an epoch, at its end, in the second one
         with pytest.raises(InterruptedRun):
@@ -63,26 +46,26 @@ def test_a_stopped_run_ends_in_the_same_bits(image_conf, tmp_path, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_learns(image_conf, tmp_path, method):
+def test_every_method_learns(run, image_conf, tmp_path, method):
     out = run(image_conf, tmp_path / "run", f"method={method}", "train.epochs=12", "train.evaluate_every=0")
     assert records(out, 0)[-1]["test_accuracy"] > 0.6  # chance is 1/3
 
 
 @pytest.mark.parametrize("method", ["ce", "mrkd", "{name: pskd, source: model}", "msd"])
-def test_every_method_takes_mixup_and_bfloat16(image_conf, tmp_path, method):
+def test_every_method_takes_mixup_and_bfloat16(run, image_conf, tmp_path, method):
     options = "augment.mixup=0.3", "train.precision=bfloat16", "train.epochs=2"
     out = run(image_conf, tmp_path / "run", f"method={method}", *options)
     assert np.isfinite(records(out, 0)[-1]["loss"])
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_only_the_student_is_kept(image_conf, tmp_path, method):
+def test_only_the_student_is_kept(run, image_conf, tmp_path, method):
     out = run(image_conf, tmp_path / "run", f"method={method}", "train.epochs=1")
     kept = safetensors.torch.load_file(out / "seed0" / "model.safetensors")
     assert kept.keys() == load_model(out).model.state_dict().keys()
 
 
-def test_seeds_together_get_the_numbers_that_they_get_alone(image_conf, tmp_path):
+def test_seeds_together_get_the_numbers_that_they_get_alone(run, image_conf, tmp_path):
     alone = run(image_conf, tmp_path / "alone", seeds=(0, 1, 2))
     together = run(image_conf, tmp_path / "together", seeds=(0, 1, 2), together=True)
     for seed in (0, 1, 2):
@@ -90,7 +73,7 @@ def test_seeds_together_get_the_numbers_that_they_get_alone(image_conf, tmp_path
         assert records(together, seed) == records(alone, seed)
 
 
-def test_seeds_together_are_stopped_and_go_on(image_conf, tmp_path):
+def test_seeds_together_are_stopped_and_go_on(run, image_conf, tmp_path):
     alone = run(image_conf, tmp_path / "alone", seeds=(0, 1))
     with pytest.raises(InterruptedRun):
         run(image_conf, tmp_path / "together", seeds=(0, 1), together=True, stop_after=9)
@@ -98,7 +81,7 @@ def test_seeds_together_are_stopped_and_go_on(image_conf, tmp_path):
     assert [content(tmp_path / "together", seed) for seed in (0, 1)] == [content(alone, seed) for seed in (0, 1)]
 
 
-def test_one_bad_seed_stops_the_others_with_their_state_saved(image_conf, tmp_path, monkeypatch):
+def test_one_bad_seed_stops_the_others_with_their_state_saved(run, image_conf, tmp_path, monkeypatch):
     original = train_module.Trainer.train_epoch
 
     def poisoned(self, on_step, should_stop):
@@ -112,7 +95,7 @@ def test_one_bad_seed_stops_the_others_with_their_state_saved(image_conf, tmp_pa
     assert (tmp_path / "run" / "seed0" / "checkpoint.pt").exists()
 
 
-def test_together_says_what_it_cannot_do(image_conf, tmp_path):
+def test_together_says_what_it_cannot_do(run, image_conf, tmp_path):
     with pytest.raises(ConfigError, match="depend on the threads") as error:
         run(image_conf, tmp_path / "run", "train.threads=null", seeds=(0, 1), together=True)
     assert "train.threads=" in error.value.hint
@@ -122,14 +105,14 @@ def test_together_says_what_it_cannot_do(image_conf, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_network_that_does_not_take_the_data_is_refused_at_once(image_conf, tmp_path):
+def test_a_network_that_does_not_take_the_data_is_refused_at_once(run, image_conf, tmp_path):
     with pytest.raises(ModelError, match="does not take inputs of 3 x 12 x 12") as error:
         run(image_conf, tmp_path / "run", "model.options.in_channels=1")
     assert error.value.hint == "model.options.in_channels=3"
     assert not (tmp_path / "run").exists()
 
 
-def test_compiled_training_gives_the_same_network_within_rounding(image_conf, tmp_path):
+def test_compiled_training_gives_the_same_network_within_rounding(run, image_conf, tmp_path):
     plain = run(image_conf, tmp_path / "plain", "train.epochs=1")
     compiled = run(image_conf, tmp_path / "compiled", "train.epochs=1", "train.compile=true")
     first, second = (load_model(out).model.state_dict() for out in (plain, compiled))
@@ -167,13 +150,13 @@ def test_a_split_that_is_not_there_is_named(images):
         open_data(ImagesConfig(images=str(images), train="train+valid"))
 
 
-def test_another_subset_is_another_experiment(image_conf, tmp_path):
+def test_another_subset_is_another_experiment(run, image_conf, tmp_path):
     run(image_conf, tmp_path / "run", "train.epochs=1")
     with pytest.raises(RunError, match=r"data\.subset"):
         run(image_conf, tmp_path / "run", "train.epochs=1", "data.subset=15")
 
 
-def test_the_model_file_tells_the_class_of_a_picture(image_conf, images, tmp_path):
+def test_the_model_file_tells_the_class_of_a_picture(run, image_conf, images, tmp_path):
     out = run(image_conf, tmp_path / "run", "train.epochs=2")
     predictor = Predictor(out)
     table = pd.read_csv(out / "seed0" / "predictions.csv").set_index("filename")

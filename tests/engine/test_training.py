@@ -12,25 +12,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from asc_mrkd.config import load_experiment
 from asc_mrkd.engine import trainer as trainer_module
 from asc_mrkd.engine.model_file import load_model
-from asc_mrkd.engine.train import Listener, train
 from asc_mrkd.errors import ConfigError, DamagedFileError, InterruptedRun, NonFiniteError, RunError
-
-
-def run(conf: Path, out: Path, *overrides: str, seeds=(0,), stop_after: int | None = None) -> Path:
-    """Train; with `stop_after` a SIGTERM comes after that many steps."""
-    count = 0
-
-    def on_step() -> None:
-        nonlocal count
-        count += 1
-        if count == stop_after:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    train(load_experiment(conf, list(overrides)), out, list(seeds), Listener(on_step=on_step))
-    return out
 
 
 def weights(out: Path, seed: int = 0) -> dict[str, torch.Tensor]:
@@ -49,7 +33,7 @@ def without_clock(records: list[dict]) -> list[dict]:
     return [{k: v for k, v in r.items() if k not in ("seconds", "samples_per_second")} for r in records]
 
 
-def test_run_folder_is_complete(conf, tmp_path):
+def test_run_folder_is_complete(run, conf, tmp_path):
     out = run(conf, tmp_path / "run", seeds=(0, 1))
     assert {p.name for p in out.iterdir()} == {"config.yaml", "environment.json", "metrics.jsonl", "seed0", "seed1"}
     assert {p.name for p in (out / "seed1").iterdir()} == {"checkpoint.pt", "model.safetensors", "predictions.csv"}
@@ -64,7 +48,7 @@ def test_run_folder_is_complete(conf, tmp_path):
     assert (table["label"] == table["prediction"]).mean() == pytest.approx(records[5]["test_accuracy"])
 
 
-def test_it_learns(conf, tmp_path):
+def test_it_learns(run, conf, tmp_path):
     out = run(conf, tmp_path / "run", "method=ce", "train.epochs=25", "augment.mixup=0")
     assert lines(out)[-1]["test_accuracy"] >= 0.8
     assert lines(out)[-1]["loss"] < lines(out)[0]["loss"]
@@ -72,7 +56,7 @@ def test_it_learns(conf, tmp_path):
 
 @pytest.mark.parametrize("stop_after", [1, 4, 7, 13])
 @pytest.mark.parametrize("method", ["ce", "{name: mrkd, preset: paper, interval: 5}", "{name: mrkd, interval: 5}"])
-def test_interrupted_run_continues_to_the_same_bits(conf, tmp_path, method, stop_after):
+def test_interrupted_run_continues_to_the_same_bits(run, conf, tmp_path, method, stop_after):
     whole = run(conf, tmp_path / "whole", f"method={method}")
     with pytest.raises(InterruptedRun):
         run(conf, tmp_path / "cut", f"method={method}", stop_after=stop_after)
@@ -83,7 +67,7 @@ def test_interrupted_run_continues_to_the_same_bits(conf, tmp_path, method, stop
 
 
 @pytest.mark.slow
-def test_killed_run_continues_to_the_same_bits(conf, tmp_path):
+def test_killed_run_continues_to_the_same_bits(run, conf, tmp_path):
     whole = run(conf, tmp_path / "whole")
     command = [sys.executable, "-m", "asc_mrkd", "train", str(conf), "--out", str(tmp_path / "cut")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -96,26 +80,26 @@ def test_killed_run_continues_to_the_same_bits(conf, tmp_path):
     assert without_clock(lines(whole)) == without_clock(lines(tmp_path / "cut"))
 
 
-def test_how_often_is_saved_or_looked_at_never_changes_a_number(conf, tmp_path):
+def test_how_often_is_saved_or_looked_at_never_changes_a_number(run, conf, tmp_path):
     a = run(conf, tmp_path / "a")
     b = run(conf, tmp_path / "b", "train.checkpoint_every=4", "train.evaluate_every=0")
     assert same(weights(a), weights(b))
 
 
-def test_alpha_zero_equals_cross_entropy(conf, tmp_path):
+def test_alpha_zero_equals_cross_entropy(run, conf, tmp_path):
     ce = run(conf, tmp_path / "ce", "method=ce")
     mrkd = run(conf, tmp_path / "mrkd", "method.alpha=0")
     assert same(weights(ce), weights(mrkd))
 
 
-def test_mrkd_is_not_cross_entropy(conf, tmp_path):
+def test_mrkd_is_not_cross_entropy(run, conf, tmp_path):
     ce = run(conf, tmp_path / "ce", "method=ce")
     mrkd = run(conf, tmp_path / "mrkd")
     assert not same(weights(ce), weights(mrkd))
     assert "kd" in lines(mrkd)[-1]
 
 
-def test_finished_run_is_left_alone(conf, tmp_path):
+def test_finished_run_is_left_alone(run, conf, tmp_path):
     out = run(conf, tmp_path / "run")
     before = {p: p.stat().st_mtime_ns for p in out.glob("seed0/*")}
     run(conf, out)
@@ -124,13 +108,13 @@ def test_finished_run_is_left_alone(conf, tmp_path):
     assert (out / "seed1" / "model.safetensors").exists()
 
 
-def test_another_experiment_is_refused_by_name(conf, tmp_path):
+def test_another_experiment_is_refused_by_name(run, conf, tmp_path):
     run(conf, tmp_path / "run")
     with pytest.raises(RunError, match=r"train.optimizer.lr is 0.05 in it and 0.01 there"):
         run(conf, tmp_path / "run", "train.optimizer.lr=0.01")
 
 
-def test_model_file_needs_nothing_beside_it(conf, tmp_path):
+def test_model_file_needs_nothing_beside_it(run, conf, tmp_path):
     out = run(conf, tmp_path / "run")
     file = load_model(out)
     assert file.classes == ["bus", "park", "tram"]
@@ -140,7 +124,7 @@ def test_model_file_needs_nothing_beside_it(conf, tmp_path):
     assert same(file.model.state_dict(), weights(out))
 
 
-def test_nan_stops_before_the_step_and_names_the_place(conf, tmp_path, monkeypatch):
+def test_nan_stops_before_the_step_and_names_the_place(run, conf, tmp_path, monkeypatch):
     original = trainer_module.training_batch
 
     def poisoned(samples, key, augment):
@@ -157,7 +141,7 @@ def test_nan_stops_before_the_step_and_names_the_place(conf, tmp_path, monkeypat
     assert same(weights(again), weights(run(conf, tmp_path / "clean")))
 
 
-def test_damaged_checkpoint_is_named(conf, tmp_path):
+def test_damaged_checkpoint_is_named(run, conf, tmp_path):
     with pytest.raises(InterruptedRun):
         run(conf, tmp_path / "run", stop_after=6)
     path = tmp_path / "run" / "seed0" / "checkpoint.pt"
@@ -180,7 +164,7 @@ def test_damaged_checkpoint_is_named(conf, tmp_path):
             run(conf, tmp_path / "run")
 
 
-def test_damaged_model_file_is_named(conf, tmp_path):
+def test_damaged_model_file_is_named(run, conf, tmp_path):
     path = run(conf, tmp_path / "run") / "seed0" / "model.safetensors"
     whole = path.read_bytes()
     for position in np.random.default_rng(0).integers(0, len(whole), 100):
@@ -195,7 +179,7 @@ def test_damaged_model_file_is_named(conf, tmp_path):
             load_model(path)
 
 
-def test_disk_full_leaves_the_old_checkpoint(conf, tmp_path, monkeypatch):
+def test_disk_full_leaves_the_old_checkpoint(run, conf, tmp_path, monkeypatch):
     out = tmp_path / "run"
     with pytest.raises(InterruptedRun):
         run(conf, out, stop_after=6)
@@ -212,12 +196,12 @@ def test_disk_full_leaves_the_old_checkpoint(conf, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_precision_and_memory_format_train(conf, tmp_path, precision):
+def test_precision_and_memory_format_train(run, conf, tmp_path, precision):
     out = run(conf, tmp_path / "run", f"train.precision={precision}", "train.channels_last=true", "train.epochs=3")
     assert all(np.isfinite(r["loss"]) for r in lines(out))
     assert all(t.dtype in (torch.float32, torch.int64) for t in weights(out).values())
 
 
-def test_unknown_device_is_named(conf, tmp_path):
+def test_unknown_device_is_named(run, conf, tmp_path):
     with pytest.raises(ConfigError, match=r"train\.device=cuda:99"):
         run(conf, tmp_path / "run", "train.device=cuda:99")
