@@ -1,6 +1,7 @@
 """Training on images: every method, the same bits after a stop, and several seeds at once."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,7 @@ def test_a_network_that_does_not_take_the_data_is_refused_at_once(run, image_con
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile needs a C++ compiler")
 def test_compiled_training_gives_the_same_network_within_rounding(run, image_conf, tmp_path):
     plain = run(image_conf, tmp_path / "plain", "train.epochs=1")
     compiled = run(image_conf, tmp_path / "compiled", "train.epochs=1", "train.compile=true")

@@ -1,4 +1,4 @@
-"""CIFAR-100 itself, where it is on this machine."""
+"""The official sets themselves, where they are on this machine."""
 
 import hashlib
 import os
@@ -13,14 +13,16 @@ from asc_mrkd.data.images import ImageSet, channel_statistics, check_images, ope
 
 SHARED = Path(os.environ.get("ASC_MRKD_SHARED_DATA", Path(__file__).parents[4] / "shared" / "data")) / "cifar"
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not SHARED.is_dir(), reason="CIFAR-100 is not on this machine, see ASC_MRKD_SHARED_DATA"),
-]
+DATA = Path(os.environ.get("ASC_MRKD_DATA", Path(__file__).parents[3] / "data"))
+"""Where `asc-mrkd download` puts the sets by default."""
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory) -> ImageSet:
+    if not SHARED.is_dir():
+        pytest.skip("CIFAR-100 is not on this machine, see ASC_MRKD_SHARED_DATA")
     folder = tmp_path_factory.mktemp("cifar")
     subprocess.run([sys.executable, SHARED / "expand_cifar.py", SHARED, folder], check=True)
     return open_images(folder)
@@ -67,3 +69,23 @@ def test_the_doctor_knows_what_is_known_of_it(images):
     duplicates = [finding.detail for finding in found if finding.code == "duplicate_images"]
     assert [detail.partition(",")[0] for detail in duplicates] == ["10 distinct images are in train too"]
     assert not [finding for finding in found if finding.code == "one_colour"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "per_class", "mean", "std"),
+    [
+        ("cifar-10-batches-py", {"train": 5000, "test": 1000},
+         [0.49139968, 0.48215841, 0.44653091], [0.24703223, 0.24348513, 0.26158784]),
+        ("CINIC-10", {"train": 9000, "valid": 9000, "test": 9000},
+         [0.47889522, 0.47227842, 0.43047404], [0.24205776, 0.23828046, 0.25874835]),
+    ],
+)  # fmt: skip
+def test_balance_and_statistics_of_downloaded_sets(folder, per_class, mean, std):
+    if not (DATA / folder).is_dir():
+        pytest.skip(f"{folder} is not on this machine, see ASC_MRKD_DATA")
+    found = open_images(DATA / folder)
+    assert {name: set(split.table["label"].value_counts()) for name, split in found.splits.items()} == {
+        name: {count} for name, count in per_class.items()
+    }
+    ours = channel_statistics(found.splits["train"].pixels)
+    np.testing.assert_allclose(np.array(ours) / 255, [mean, std], atol=1e-6, rtol=0)
