@@ -36,8 +36,8 @@ def models(as_json: Json = False) -> None:
 def _record(name: str) -> dict[str, Any]:
     """Return one network; it is built and counted without storage."""
     import torch
-    import torchinfo
 
+    from asc_mrkd.complexity.count import count_multiply_adds
     from asc_mrkd.models import MODELS, build_model
 
     entry = MODELS[name]
@@ -48,7 +48,7 @@ def _record(name: str) -> dict[str, Any]:
         "name": name,
         "summary": entry.summary,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "multiply_adds": torchinfo.summary(model, (1, *shape), device="meta", verbose=0).total_mult_adds,
+        "multiply_adds": sum(count_multiply_adds(model, shape).values()),
         "input_shape": shape,
         "receptive_field": getattr(model, "receptive_field", None),
         "options": entry.defaults,

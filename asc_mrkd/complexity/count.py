@@ -96,8 +96,9 @@ def count_multiply_adds(model: nn.Module, input_shape: Sequence[int]) -> dict[st
         ModelError: the network does not accept an input of that shape.
     """
     clone = copy.deepcopy(model).float()
+    device = next((p.device.type for p in clone.parameters()), "cpu")
     try:
-        statistics = torchinfo.summary(clone, input_size=(1, *input_shape), device="cpu", verbose=0)
+        statistics = torchinfo.summary(clone, input_size=(1, *input_shape), device=device, verbose=0)
     except RuntimeError as error:
         shape = " x ".join(map(str, input_shape))
         raise ModelError(f"the network does not accept an input of {shape}: {error.__cause__ or error}") from None

@@ -7,29 +7,30 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 import torch
 from torch import nn
 
-from asc_mrkd.config import Experiment
 from asc_mrkd.errors import ConfigError, InterruptedRun
-from asc_mrkd.models import build_model
 
 Training = Callable[[Callable[[], None], Callable[[], bool]], None]
 """Trains a seed, given what to call after each step and what says whether to stop."""
 
 
-def require_fit(experiment: Experiment, device: torch.device, seeds: int) -> None:
+def require_fit(network: nn.Module, threads: int | None, device: torch.device, seeds: int) -> None:
     """Refuse what would not give every seed the numbers that it gets alone.
+
+    Args:
+        network: of each seed.
+        threads: of each seed on a CPU; None if nobody said.
+        device: of all of them.
+        seeds: how many.
 
     Raises:
         ConfigError: dropout, whose draws all threads would share, or a CPU whose threads nobody has counted.
     """
-    with torch.device("meta"):
-        network = build_model(experiment.model.name, 2, **experiment.model.options)
     if any(isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0 for module in network.modules()):
         raise ConfigError("--together: seeds with dropout would draw from one generator", "train them without it")
-    if device.type == "cpu" and experiment.train.threads is None:
-        threads = max(1, torch.get_num_threads() // seeds)
+    if device.type == "cpu" and threads is None:
         raise ConfigError(
             "--together on a CPU: the seeds share its cores, and the last digits depend on the threads of each",
-            f"say how many: train.threads={threads}",
+            f"say how many: train.threads={max(1, torch.get_num_threads() // seeds)}",
         )
 
 

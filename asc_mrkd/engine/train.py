@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from asc_mrkd.config import Experiment
 from asc_mrkd.data.experiment_data import ExperimentData, open_data
@@ -55,23 +56,23 @@ def train(
     """
     source, listener = open_data(experiment.data), listener or Listener()
     device = choose_device(experiment.train.device)
-    _require_network(experiment, source)
+    network = _require_network(experiment, source)
     if together:
-        require_fit(experiment, device, len(seeds))
+        require_fit(network, experiment.train.threads, device, len(seeds))
     open_run(folder, experiment)
     pending = [seed for seed in seeds if not _is_finished(seed_folder(folder, seed))]
     if not pending:
         return
     data = source.load(device)
-    with _politely_interruptible() as should_stop, use_threads(experiment.train.threads):
+    with _politely_interruptible() as should_stop:
         for group in [pending] if together else [[seed] for seed in pending]:
             runs = [_SeedRun(experiment, folder, seed, source, data) for seed in group]
             listener.on_start(group, sum(run.done for run in runs), sum(run.total for run in runs))
             all_at_once([run.train for run in runs], listener.on_step, should_stop)
 
 
-def _require_network(experiment: Experiment, source: ExperimentData) -> None:
-    """Refuse a network that cannot be built or does not take the data, before a folder is claimed for it."""
+def _require_network(experiment: Experiment, source: ExperimentData) -> nn.Module:
+    """Return the network without storage; one that cannot be built or does not take the data is refused."""
     with torch.device("meta"):
         network = build_model(experiment.model.name, len(source.classes), **experiment.model.options)
         shape = " x ".join(map(str, source.input_shape))
@@ -82,6 +83,7 @@ def _require_network(experiment: Experiment, source: ExperimentData) -> None:
                 f"{experiment.model.name} does not take inputs of {shape}: {first_line(error)}",
                 f"model.options.in_channels={source.input_shape[0]}",
             ) from None
+    return network
 
 
 def _is_finished(here: Path) -> bool:

@@ -1,10 +1,10 @@
 """What every built-in data set does with its folder: mark it, and make the files that are missing."""
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from asc_mrkd.cores import CORES
 from asc_mrkd.errors import ConfigError, DataError
 from asc_mrkd.files import write_text
 
@@ -47,7 +47,7 @@ def make_missing(
         on_file()
     if not missing:
         return
-    workers = min(workers or os.cpu_count() or 1, len(missing))
+    workers = min(workers or CORES, len(missing))
     with ProcessPoolExecutor(workers) as pool:
         for _ in pool.map(make, missing, chunksize=min(BATCH, -(-len(missing) // (4 * workers)))):
             on_file()
