@@ -7,10 +7,10 @@ from typing import Annotated, Any, ClassVar, Literal
 import yaml
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from asc_mrkd.config.methods import CrossEntropyConfig, MethodConfig, PskdConfig
+from asc_mrkd.config.methods import BanConfig, CrossEntropyConfig, MethodConfig, PskdConfig
 from asc_mrkd.errors import ConfigError
 from asc_mrkd.files import write_text
-from asc_mrkd.schema import Count, Fraction, Positive, Schema, apply_override, parse, read_yaml
+from asc_mrkd.schema import Count, Fraction, NotNegative, Positive, Schema, apply_override, parse, read_yaml
 
 
 class StoreConfig(Schema):
@@ -52,7 +52,7 @@ class AugmentConfig(Schema):
     """Zeros around an image, before it is normalised, out of which a random part of its own size is cut."""
     flip: bool = False
     """Mirror an image, left to right, with probability 1/2."""
-    mixup: Annotated[float, Field(ge=0.0)] = 0.0
+    mixup: NotNegative = 0.0
     """Parameter of the Beta distribution of Mixup; 0 switches it off."""
     mixup_fold: bool = True
     """Use max(lambda, 1 - lambda), so that the sample itself dominates."""
@@ -72,13 +72,13 @@ class OptimizerConfig(Schema):
     lr: Positive = 1e-4
     momentum: Fraction = 0.9
     nesterov: bool = False
-    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    weight_decay: NotNegative = 0.0
 
 
 class ScheduleConfig(Schema):
     """The factor on the learning rate: 1 for `hold` epochs, linearly to 0 over `decay` epochs, then `floor`."""
 
-    hold: Annotated[float, Field(ge=0.0)] = 0.0
+    hold: NotNegative = 0.0
     decay: Positive | None = None
     """Epochs of linear decay; None means until the end of the run."""
     floor: Fraction = 0.0
@@ -116,8 +116,19 @@ class Experiment(Schema):
     train: TrainConfig
     seeds: list[Annotated[int, Field(ge=0)]] = Field(default_factory=lambda: [0], min_length=1)
 
-    not_numbers: ClassVar[tuple[str, ...]] = ("seeds", "train.device", "train.evaluate_every", "train.checkpoint_every")
+    not_numbers: ClassVar[tuple[str, ...]] = (
+        "seeds",
+        "train.device",
+        "train.evaluate_every",
+        "train.checkpoint_every",
+        "method.teacher_devices",
+    )
     """Keys that may differ when a run is continued, because no weight depends on them."""
+
+    @property
+    def generations(self) -> int:
+        """Trainings of `train.epochs` epochs, one after the other."""
+        return self.method.generations if isinstance(self.method, BanConfig) else 1
 
     @model_validator(mode="before")
     @classmethod

@@ -1,76 +1,33 @@
 """The section `method` of an experiment: one class a training method."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field
 
-from asc_mrkd.schema import Count, Fraction, Positive, Schema
+from asc_mrkd.config.mrkd import MrkdConfig
+from asc_mrkd.schema import Count, Fraction, NotNegative, Positive, Schema
 
 
 class CrossEntropyConfig(Schema):
     """Training with labels only: the baseline."""
 
+    title: ClassVar[str] = "CE"
     name: Literal["ce"] = "ce"
 
 
-MRKD_PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {
-        "ensemble_input": "raw",
-        "teacher_bn": "eval",
-        "before_first": "init",
-    },
-    "robust": {
-        "ensemble_input": "temperature",
-        "teacher_bn": "batch",
-        "before_first": "ramp",
-    },
-}
-"""`paper` reads Algorithm 2 literally; `robust` keeps early teachers from doing harm."""
+class LabelSmoothingConfig(Schema):
+    """Labels that leave a share to all classes."""
 
-
-class MrkdConfig(Schema):
-    """Memory-replay Knowledge Distillation; the fields are the arguments of `asc_mrkd.MemoryReplay`."""
-
-    name: Literal["mrkd"] = "mrkd"
-    preset: Literal["paper", "robust"] = "robust"
-    copies: Count = 3
-    interval: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0.0, lt=1.0)] | str = 0.125
-    """Steps between two backups: an integer, a fraction of the run, or "25 epochs"."""
-    alpha: Fraction = 0.5
-    temperature: Positive = 3.0
-    ensemble: bool = True
-    depth: Annotated[int, Field(ge=0, le=4)] = 2
-    adjustment: bool = True
-    adjustment_gradient: Literal["literal", "detached"] = "literal"
-    ensemble_input: Literal["raw", "temperature", "layernorm"] = "temperature"
-    teacher_bn: Literal["eval", "batch"] = "batch"
-    before_first: Literal["init", "ramp", "skip"] = "ramp"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_from_preset(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return {**MRKD_PRESETS.get(values.get("preset", "robust"), {}), **values}
-
-    @field_validator("interval")
-    @classmethod
-    def _check_interval(cls, value: int | float | str) -> int | float | str:
-        if isinstance(value, str):
-            number, _, unit = value.partition(" ")
-            if unit not in ("epoch", "epochs") or not _is_positive_number(number):
-                raise ValueError('write steps as 9775, a fraction of the run as 0.125, or epochs as "25 epochs"')
-        return value
-
-
-def _is_positive_number(text: str) -> bool:
-    try:
-        return 0 < float(text) < float("inf")
-    except ValueError:
-        return False
+    title: ClassVar[str] = "Label smoothing"
+    name: Literal["label_smoothing"] = "label_smoothing"
+    epsilon: Fraction = 0.1
+    """Share that is spread evenly over all classes, the true one included."""
 
 
 class PskdConfig(Schema):
     """Progressive self-knowledge distillation, the paper's Self-KD: last epoch's predictions soften the labels."""
 
+    title: ClassVar[str] = "Self-KD"
     name: Literal["pskd"] = "pskd"
     alpha: Fraction = 0.8
     """Weight of the past predictions in the last epoch; it grows linearly over the epochs."""
@@ -81,6 +38,7 @@ class PskdConfig(Schema):
 class MsdConfig(Schema):
     """Multi-branch self-distillation: early classifiers and the last one teach each other."""
 
+    title: ClassVar[str] = "MSD"
     name: Literal["msd"] = "msd"
     alpha: Fraction = 0.5
     temperature: Positive = 3.0
@@ -88,4 +46,98 @@ class MsdConfig(Schema):
     """Layers with an early classifier; None takes those that the network names."""
 
 
-MethodConfig = CrossEntropyConfig | MrkdConfig | PskdConfig | MsdConfig
+class ByotConfig(Schema):
+    """Be your own teacher: the last classifier teaches early ones."""
+
+    title: ClassVar[str] = "BYOT"
+    name: Literal["byot"] = "byot"
+    alpha: Fraction = 0.1
+    temperature: Positive = 3.0
+    feature_weight: NotNegative = 1.28e-4
+    """Weight of the squared difference between the branches' last feature maps and the network's, averaged over the
+    batch; the public code has 1e-6 of the sum over batches of 128."""
+    branches: list[str] | None = None
+    """Layers with an early classifier; None takes those that the network names."""
+
+
+class DmlConfig(Schema):
+    """Deep mutual learning: networks of their own initial weights teach each other; the first one is kept."""
+
+    title: ClassVar[str] = "DML"
+    name: Literal["dml"] = "dml"
+    peers: Annotated[int, Field(ge=2)] = 2
+    """Networks in all, the student among them."""
+    weight: NotNegative = 1.0
+    temperature: Positive = 1.0
+    reduction: Literal["mean", "sum"] = "mean"
+    """Of the divergences of a network from its peers."""
+
+
+class BanConfig(Schema):
+    """Born-again networks: each generation, a fresh network, is taught by the one before; the last one is kept."""
+
+    title: ClassVar[str] = "BAN"
+    name: Literal["ban"] = "ban"
+    generations: Count = 2
+    """Trainings of `train.epochs` epochs each, one after the other; the first has labels only."""
+    alpha: Fraction = 0.5
+    temperature: Positive = 1.0
+
+
+class CskdConfig(Schema):
+    """Class-wise self-knowledge distillation: another sample of the same class is to be seen alike."""
+
+    title: ClassVar[str] = "CS-KD"
+    name: Literal["cskd"] = "cskd"
+    weight: NotNegative = 1.0
+    temperature: Positive = 4.0
+
+
+class EmaTeacherConfig(Schema):
+    """Mean teacher without unlabelled data: the running average of the weights teaches, on another view."""
+
+    title: ClassVar[str] = "EMA teacher"
+    name: Literal["ema_teacher"] = "ema_teacher"
+    decay: Fraction = 0.999
+    """Of the average; it starts lower, at 1 - 1 / (step + 1)."""
+    weight: NotNegative = 1.0
+    """Of the divergence from the teacher, after its ramp."""
+    temperature: Positive = 1.0
+    ramp: Fraction = 0.4
+    """Share of the run in which the weight grows along exp(-5 (1 - t)^2)."""
+
+
+class TfkdRegConfig(Schema):
+    """Teacher-free regularisation: a virtual teacher that is always right, with the other classes alike."""
+
+    title: ClassVar[str] = "Tf-KD reg"
+    name: Literal["tfkd_reg"] = "tfkd_reg"
+    alpha: Fraction = 0.1
+    temperature: Positive = 20.0
+    correct: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.99
+    """Probability of the true class."""
+
+
+class DlbConfig(Schema):
+    """Distillation from the last mini-batch: what was said of it a step ago is to hold for another view of it."""
+
+    title: ClassVar[str] = "DLB"
+    name: Literal["dlb"] = "dlb"
+    weight: NotNegative = 1.0
+    temperature: Positive = 3.0
+
+
+MethodConfig = (
+    CrossEntropyConfig
+    | LabelSmoothingConfig
+    | MrkdConfig
+    | PskdConfig
+    | MsdConfig
+    | ByotConfig
+    | DmlConfig
+    | BanConfig
+    | CskdConfig
+    | EmaTeacherConfig
+    | TfkdRegConfig
+    | DlbConfig
+)

@@ -4,7 +4,9 @@ Source: Wang, Zhang and Li, "Memory-Replay Knowledge Distillation", Sensors 2021
 """
 
 from asc_mrkd.config import MRKD_PRESETS as PRESETS
-from asc_mrkd.mrkd.adjustment import knowledge_adjustment, log_target
+from asc_mrkd.config import MRKD_VARIANTS as VARIANTS
+from asc_mrkd.mrkd.adapter import logits_of
+from asc_mrkd.mrkd.adjustment import adjusted_divergence, knowledge_adjustment, log_target
 from asc_mrkd.mrkd.backups import Backups
 from asc_mrkd.mrkd.ensemble import FullyConnectedEnsemble
 from asc_mrkd.mrkd.labels import Labels, MixedLabels
@@ -13,13 +15,16 @@ from asc_mrkd.mrkd.memory_replay import MemoryReplay
 
 __all__ = [
     "PRESETS",
+    "VARIANTS",
     "Backups",
     "FullyConnectedEnsemble",
     "Labels",
     "Losses",
     "MemoryReplay",
     "MixedLabels",
+    "adjusted_divergence",
     "kl_divergence",
     "knowledge_adjustment",
     "log_target",
+    "logits_of",
 ]

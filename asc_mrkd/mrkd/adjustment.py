@@ -1,11 +1,22 @@
-"""Knowledge adjustment (section 3.4): the true class gets the highest value by a swap."""
+"""Knowledge adjustment (section 3.4): what is done where the teacher does not put the true class on top."""
+
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from asc_mrkd.mrkd.labels import Labels, MixedLabels
-from asc_mrkd.mrkd.losses import at_least_float32
+from asc_mrkd.mrkd.losses import at_least_float32, kl_divergence
+
+Adjustment = Literal["swap", "revision", "skip_wrong", "mask", "none"]
+"""`swap`, the paper's: the values of the true class and of the largest change places. `revision`: the target moves
+towards the label. `skip_wrong`: the sample is left out. `mask`: classes above the true one are left out. Where the
+teacher is right, all of them leave it as it is."""
+
+REVISION = 0.8
+"""Eta of the revision: the lower, the more of the label (Lan et al., "Improve Knowledge Distillation via Label Revision
+and Data Selection", 2024)."""
 
 
 def knowledge_adjustment(logits: Tensor, labels: Tensor) -> Tensor:
@@ -31,27 +42,96 @@ def knowledge_adjustment(logits: Tensor, labels: Tensor) -> Tensor:
     return logits.scatter(1, top, at_label).scatter(1, label, largest)
 
 
-def log_target(logits: Tensor, labels: Labels, temperature: float, adjust: bool = True) -> Tensor:
+def log_target(logits: Tensor, labels: Labels, temperature: float, adjustment: Adjustment = "swap") -> Tensor:
     """Return log p_correct of Eq. 8: the log-softmax of the adjusted logits at `temperature`.
 
     For a mixed batch it is the mixture of the targets adjusted to either label, with Mixup's weight; a weight of 1
-    gives the plain target.
+    gives the plain target. `skip_wrong` and `mask` do not change the target but what is compared with it.
 
     Args:
         logits: teacher logits (batch, class).
         labels: class indices (batch,) or `MixedLabels`.
         temperature: tau.
-        adjust: without it the target is that of the logits as they are.
+        adjustment: what to do with wrong teachers.
 
     Returns:
         log-probabilities (batch, class), float32 or wider.
     """
     logits = at_least_float32(logits)
-    if not adjust:
+    if adjustment not in ("swap", "revision"):
         return F.log_softmax(logits / temperature, dim=1)
     if isinstance(labels, MixedLabels):
         weight = labels.weight.to(logits.dtype).unsqueeze(1)
-        first = log_target(logits, labels.first, temperature)
-        second = log_target(logits, labels.second, temperature)
+        first = log_target(logits, labels.first, temperature, adjustment)
+        second = log_target(logits, labels.second, temperature, adjustment)
         return torch.logaddexp(weight.log() + first, (1 - weight).log() + second)
+    if adjustment == "revision":
+        return _revised(F.log_softmax(logits / temperature, dim=1), labels)
     return F.log_softmax(knowledge_adjustment(logits, labels) / temperature, dim=1)
+
+
+def adjusted_divergence(
+    teacher: Tensor, student: Tensor, labels: Labels, temperature: float, adjustment: Adjustment = "swap"
+) -> Tensor:
+    """Return the KL term of Eq. 8, from the adjusted teacher to the student, averaged over the batch; without tau^2.
+
+    Args:
+        teacher: its logits (batch, class); gradients reach them as well.
+        student: its logits (batch, class).
+        labels: class indices (batch,) or `MixedLabels`; of those, `skip_wrong` and `mask` weight the two labels' terms.
+        temperature: tau.
+        adjustment: what to do with wrong teachers.
+    """
+    if adjustment not in ("skip_wrong", "mask"):
+        return kl_divergence(log_target(teacher, labels, temperature, adjustment), student, temperature)
+    if isinstance(labels, MixedLabels):
+        first = _by_sample(teacher, student, labels.first, temperature, adjustment)
+        second = _by_sample(teacher, student, labels.second, temperature, adjustment)
+        weight = labels.weight.to(first.dtype)
+        return (weight * first + (1 - weight) * second).mean()
+    return _by_sample(teacher, student, labels, temperature, adjustment).mean()
+
+
+def is_wrong(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return where another class has a higher value than the true one, (batch,); a tie is right."""
+    return logits.gather(1, labels.unsqueeze(1)).squeeze(1) < logits.amax(1)
+
+
+def _revised(log_p: Tensor, labels: Tensor) -> Tensor:
+    """Mix a wrong target with the label as beta p + (1 - beta) onehot, beta = eta / (p_max - p_label + 1)."""
+    label, p = labels.unsqueeze(1), log_p.detach().exp()
+    beta = REVISION / (p.amax(1, keepdim=True) - p.gather(1, label) + 1)
+    mixed = log_p + beta.log()
+    at_label = torch.logaddexp(mixed.gather(1, label), (1 - beta).log())
+    wrong = is_wrong(p, labels).unsqueeze(1)
+    return torch.where(wrong, mixed.scatter(1, label, at_label), log_p)
+
+
+def _by_sample(teacher: Tensor, student: Tensor, labels: Tensor, temperature: float, adjustment: str) -> Tensor:
+    """Return the divergence of every sample (batch,) for the adjustments that leave something out of it."""
+    log_p, log_q = (F.log_softmax(at_least_float32(z) / temperature, dim=1) for z in (teacher, student))
+    if adjustment == "mask":
+        return _masked_divergence(log_p, log_q, labels)
+    return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(1) * ~is_wrong(teacher, labels)
+
+
+def _masked_divergence(log_p: Tensor, log_q: Tensor, labels: Tensor) -> Tensor:
+    """Compare the true class, for which the teacher's largest probability stands, and the classes below it.
+
+    KL of (p_max, 1 - p_max) from (q_label, 1 - q_label), and 1 - p_max times that of the classes below the true one
+    among themselves. Of a right teacher both together are the whole KL. Sun et al., "Knowledge Distillation with
+    Refined Logits" (ICCV 2025), have two such terms with weights of their own.
+    """
+    label = labels.unsqueeze(1)
+    below = (log_p <= log_p.gather(1, label)).scatter(1, label, False)
+    top, at_label = log_p.amax(1), log_q.gather(1, label).squeeze(1)
+    rest_p, rest_q = _log_of_rest(top), _log_of_rest(at_label)
+    binary = top.exp() * (top - at_label) + rest_p.exp() * (rest_p - rest_q)
+    among_p, among_q = (F.log_softmax(z.masked_fill(~below, -1e4), dim=1) for z in (log_p, log_q))
+    among = (among_p.exp() * (among_p - among_q)).masked_fill(~below, 0).sum(1)
+    return binary + rest_p.exp() * among
+
+
+def _log_of_rest(log_p: Tensor) -> Tensor:
+    """Return log(1 - p), finite also where p rounds to 1."""
+    return torch.log1p(-log_p.exp().clamp(max=1 - torch.finfo(log_p.dtype).eps))

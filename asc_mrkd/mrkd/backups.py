@@ -1,12 +1,16 @@
 """The backups of the student on its own training trajectory, and their forward passes."""
 
 import copy
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.parallel import DistributedDataParallel
+
+from asc_mrkd.mrkd.adapter import logits_of
+from asc_mrkd.processes import from_first
 
 State = dict[str, Tensor]
 
@@ -38,15 +42,28 @@ class Backups(nn.Module):
         batch_statistics: normalise with the statistics of the batch instead of the running ones; the running
             statistics of the backups stay as they are. Copies that were never pushed always do so, because the
             running statistics of an untrained network let its logits explode.
+        devices: what the copies are spread over; each computes its logits where it lies, and nothing is waited for in
+            between. None puts all of them beside the student.
+        logits_of: picks the logits out of what the network returns.
     """
 
-    def __init__(self, model: nn.Module, copies: int, batch_statistics: bool = False) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        copies: int,
+        batch_statistics: bool = False,
+        devices: Sequence[str | torch.device] | None = None,
+        logits_of: Callable[[Any], Tensor] = logits_of,
+    ) -> None:
         super().__init__()
         student = unwrap(model)
         # A structure without storage: hooks, modes and wrappers of the student are never touched.
         self._skeleton = [copy.deepcopy(student).to("meta").requires_grad_(False).eval()]
+        self._spread = bool(devices)
         self._ring = [_clone(state_of(student)) for _ in range(copies)]
-        self.batch_statistics = batch_statistics
+        if devices:
+            self._ring = [_moved(state, torch.device(devices[i % len(devices)])) for i, state in enumerate(self._ring)]
+        self.batch_statistics, self.logits_of = batch_statistics, logits_of
         self.filled = 0
 
     def __len__(self) -> int:
@@ -57,18 +74,35 @@ class Backups(nn.Module):
         return self._ring[age]
 
     @torch.no_grad()
-    def push(self, model: nn.Module) -> None:
-        """Drop the oldest backup and store the network as it is now."""
+    def push(self, network: nn.Module | State) -> None:
+        """Drop the oldest backup and store the network, or its tensors, as they are now.
+
+        In a data-parallel run those of the first process are stored in all: every process has the same teachers.
+        """
         youngest = self._ring.pop()
-        for name, tensor in state_of(unwrap(model)).items():
+        state = state_of(unwrap(network)) if isinstance(network, nn.Module) else network
+        for name, tensor in state.items():
             youngest[name].copy_(tensor)
+            from_first(youngest[name])
         self._ring.insert(0, youngest)
         self.filled = min(self.filled + 1, len(self))
 
     @torch.no_grad()
+    def blend(self, model: nn.Module, decay: float) -> None:
+        """Move the youngest backup towards the network as it is now: decay of the one, 1 - decay of the other.
+
+        Buffers are averaged as the parameters are; whole numbers, such as counts of batches, are copied.
+        """
+        for name, tensor in state_of(unwrap(model)).items():
+            mine = self._ring[0][name]
+            mine.lerp_(tensor, 1 - decay) if mine.is_floating_point() else mine.copy_(tensor)
+        self.filled = max(self.filled, 1)
+
+    @torch.no_grad()
     def forward(self, x: Tensor, count: int | None = None) -> Tensor:
         """Return the logits of the `count` youngest backups (default: all): (copy, batch, class), without gradients."""
-        return torch.stack([self._teach(age, x) for age in range(len(self) if count is None else count)])
+        logits = [self._teach(age, x) for age in range(len(self) if count is None else count)]
+        return torch.stack([z.to(x.device, non_blocking=True) for z in logits] if self._spread else logits)
 
     def _teach(self, age: int, x: Tensor) -> Tensor:
         (network,) = self._skeleton
@@ -77,7 +111,9 @@ class Backups(nn.Module):
         if by_batch:
             state = _with_spare_statistics(network, state)
         _set_batch_norm(network, by_batch)
-        return functional_call(network, state, (x,))
+        if self._spread:
+            x = x.to(next(iter(state.values())).device, non_blocking=True)
+        return self.logits_of(functional_call(network, state, (x,)))
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return the copies and how many were pushed, for `state_dict`."""
@@ -91,8 +127,16 @@ class Backups(nn.Module):
         self.filled = state["filled"]
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Backups":
+        # A move of the whole module does not gather the copies again: each goes back to where it belongs.
+        home = [next(iter(state.values())).device for state in self._ring] if self._spread else None
         self._ring = [{name: fn(tensor) for name, tensor in state.items()} for state in self._ring]
+        if home:
+            self._ring = [_moved(state, device) for state, device in zip(self._ring, home, strict=True)]
         return super()._apply(fn, recurse)
+
+
+def _moved(state: State, device: torch.device) -> State:
+    return {name: tensor.to(device) for name, tensor in state.items()}
 
 
 def _clone(state: State) -> State:

@@ -18,15 +18,21 @@ class Losses:
     parts: dict[str, Tensor] = field(default_factory=dict)
 
 
-def cross_entropy(logits: Tensor, labels: Labels) -> Tensor:
-    """Mean cross-entropy (Eq. 2); of a mixed batch, the two labels' losses weighted sample by sample."""
+def cross_entropy(logits: Tensor, labels: Labels, smoothing: float = 0.0) -> Tensor:
+    """Mean cross-entropy (Eq. 2); of a mixed batch, the two labels' losses weighted sample by sample.
+
+    Args:
+        logits: (batch, class).
+        labels: class indices (batch,) or `MixedLabels`.
+        smoothing: share of the labels that is spread evenly over all classes.
+    """
     logits = at_least_float32(logits)
     if isinstance(labels, MixedLabels):
-        first = F.cross_entropy(logits, labels.first, reduction="none")
-        second = F.cross_entropy(logits, labels.second, reduction="none")
+        first = F.cross_entropy(logits, labels.first, reduction="none", label_smoothing=smoothing)
+        second = F.cross_entropy(logits, labels.second, reduction="none", label_smoothing=smoothing)
         weight = labels.weight.to(first.dtype)
         return (weight * first + (1 - weight) * second).mean()
-    return F.cross_entropy(logits, labels)
+    return F.cross_entropy(logits, labels, label_smoothing=smoothing)
 
 
 def kl_divergence(log_target: Tensor, logits: Tensor, temperature: float) -> Tensor:
