@@ -104,18 +104,23 @@ def images(tmp_path_factory) -> Path:
     return make_images(tmp_path_factory.mktemp("data") / "images")
 
 
-@pytest.fixture
-def image_conf(images, tmp_path) -> Path:
-    """An experiment file for the small image set: a narrow ResNet-8, MrKD with early backups."""
-    values = {
+@pytest.fixture(scope="session")
+def image_values(images) -> dict:
+    """An experiment for the small image set: a narrow ResNet-8, MrKD with early backups."""
+    return {
         "data": {"images": str(images)},
         "model": {"name": "resnet20", "options": {"depth": 8, "width": 4}},
         "method": {"name": "mrkd", "interval": 5},
         "augment": {"pad": 2, "flip": True},
         "train": {"epochs": 4, "batch_size": 10, "optimizer": {"lr": 0.05, "weight_decay": 1e-4}, "threads": 1},
     }
+
+
+@pytest.fixture
+def image_conf(image_values, tmp_path) -> Path:
+    """The file of that experiment."""
     path = tmp_path / "images.yaml"
-    path.write_text(yaml.safe_dump(values))
+    path.write_text(yaml.safe_dump(image_values))
     return path
 
 

@@ -17,7 +17,7 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if "_shipped" not in path.
 
 FLOORS = (
     {"errors", "lazy"},
-    {"asc_mrkd", "cores", "draws", "files", "schema", "shipped"},
+    {"asc_mrkd", "cores", "draws", "files", "processes", "schema", "shipped"},
     {"config"},
     {"features", "models", "mrkd", "evaluation"},
     {"data", "methods"},

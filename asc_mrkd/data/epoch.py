@@ -1,7 +1,7 @@
 """The order of an epoch and its random draws, each a function of (seed, epoch, sample)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -56,15 +56,30 @@ class BatchKey:
         epoch: the epoch.
         positions: the samples of this batch (batch,).
         index: the same on the device.
+        view: another number gives other draws for the augmentation of the same samples, but not for Mixup.
     """
 
     epoch: Epoch
     positions: np.ndarray
     index: Tensor
+    view: int = 0
+
+    def other_view(self) -> "BatchKey":
+        """Return the key of the same batch in a second view."""
+        return replace(self, view=self.view + 1)
+
+    def rows(self, share: slice) -> "BatchKey":
+        """Return the key of a part of this batch."""
+        return replace(self, positions=self.positions[share], index=self.index[share])
 
     def integers(self, purpose: str, low: int, high: int) -> Tensor:
-        """Draw an integer in [low, high) for every sample of the batch."""
+        """Draw an integer in [low, high) for every sample of the batch and this view of it."""
+        purpose = f"{purpose}, view {self.view}" if self.view else purpose
         return self.epoch.draw(purpose, lambda rng: rng.integers(low, high, self.epoch.count))[self.index]
+
+    def partners(self, labels: Tensor) -> Tensor:
+        """Draw for every sample of the batch another one of its class, (batch,), by the labels of all samples."""
+        return self.epoch.draw("pair", lambda rng: of_same_class(labels.cpu().numpy(), rng))[self.index]
 
     def beta(self, purpose: str, a: float) -> Tensor:
         """Draw from Beta(a, a) for every sample of the batch."""
@@ -74,3 +89,19 @@ class BatchKey:
         """Draw an order of the batch; its first sample, which no other batch of the epoch has, names the batch."""
         rng = generator(purpose, self.epoch.seed, self.epoch.number, int(self.positions[0]))
         return torch.from_numpy(rng.permutation(len(self.positions))).to(self.index.device)
+
+
+def of_same_class(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw for every sample (sample,) another one of its class; a class of one sample can only give that one.
+
+    >>> of_same_class(np.array([0, 1, 0, 2]), np.random.default_rng(0)).tolist()
+    [2, 1, 0, 3]
+    """
+    order = np.argsort(labels, kind="stable")
+    counts = np.bincount(labels)
+    first = np.cumsum(counts) - counts
+    place = np.empty_like(order)
+    place[order] = np.arange(len(labels)) - first[labels[order]]
+    size = counts[labels]
+    ahead = 1 + rng.integers(0, np.maximum(size - 1, 1))
+    return order[first[labels] + (place + ahead) % size]

@@ -16,6 +16,7 @@ from asc_mrkd.data.experiment_data import ExperimentData, open_data
 from asc_mrkd.data.samples import Samples
 from asc_mrkd.engine.checkpoint import load_checkpoint, save_checkpoint
 from asc_mrkd.engine.device import choose_device, own_stream, use_threads
+from asc_mrkd.engine.distributed import agreed, joined_processes, require_rows, wait_for_all
 from asc_mrkd.engine.inference import accuracy_and_log_loss, predict, write_predictions
 from asc_mrkd.engine.model_file import MODEL_FILE, ModelFile, save_model
 from asc_mrkd.engine.run_folder import CHECKPOINT, PREDICTIONS, MetricsLog, open_run, seed_folder
@@ -23,6 +24,7 @@ from asc_mrkd.engine.together import all_at_once, require_fit
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import InterruptedRun, ModelError, first_line
 from asc_mrkd.models import build_model
+from asc_mrkd.processes import rank
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ def train(
 ) -> None:
     """Train every seed of an experiment; finished seeds are left as they are, an unfinished one goes on.
 
+    Under `torchrun` the processes train together; the first one writes.
+
     Args:
         experiment: what to train.
         folder: the run folder.
@@ -54,21 +58,37 @@ def train(
         InterruptedRun: SIGINT or SIGTERM came; the state is saved.
         NonFiniteError: the loss is NaN or infinite.
     """
-    source, listener = open_data(experiment.data), listener or Listener()
-    device = choose_device(experiment.train.device)
-    network = _require_network(experiment, source)
-    if together:
-        require_fit(network, experiment.train.threads, device, len(seeds))
-    open_run(folder, experiment)
-    pending = [seed for seed in seeds if not _is_finished(seed_folder(folder, seed))]
-    if not pending:
-        return
+    with joined_processes():
+        source = open_data(experiment.data)
+        device = choose_device(experiment.train.device)
+        network = _require_network(experiment, source)
+        if together:
+            require_fit(network, experiment.train.threads, device, len(seeds))
+        if rank() == 0:
+            open_run(folder, experiment)
+        wait_for_all()
+        pending = [seed for seed in seeds if not _is_finished(seed_folder(folder, seed))]
+        if pending:
+            groups = [pending] if together else [[seed] for seed in pending]
+            _train_groups(experiment, folder, groups, source, device, listener or Listener())
+
+
+def _train_groups(
+    experiment: Experiment,
+    folder: Path,
+    groups: list[list[int]],
+    source: ExperimentData,
+    device: torch.device,
+    listener: Listener,
+) -> None:
+    """Train the seeds of a group at once, one group after the other."""
     data = source.load(device)
+    require_rows(len(data[0]), experiment.train.batch_size)
     with _politely_interruptible() as should_stop:
-        for group in [pending] if together else [[seed] for seed in pending]:
+        for group in groups:
             runs = [_SeedRun(experiment, folder, seed, source, data) for seed in group]
             listener.on_start(group, sum(run.done for run in runs), sum(run.total for run in runs))
-            all_at_once([run.train for run in runs], listener.on_step, should_stop)
+            all_at_once([run.train for run in runs], listener.on_step, agreed(should_stop, device))
 
 
 def _require_network(experiment: Experiment, source: ExperimentData) -> nn.Module:
@@ -101,7 +121,7 @@ class _SeedRun:
         self.trainer = Trainer(experiment, seed, samples, len(source.classes))
         if (self.here / CHECKPOINT).exists():
             self.trainer.load_state_dict(load_checkpoint(self.here / CHECKPOINT))
-        self.log = MetricsLog(folder, seed, self.trainer.epoch)
+        self.log = MetricsLog(folder, seed, self.trainer.epoch) if rank() == 0 else None
 
     @property
     def done(self) -> int:
@@ -111,23 +131,25 @@ class _SeedRun:
     @property
     def total(self) -> int:
         """Steps in all."""
-        return self.config.epochs * self.trainer.steps_per_epoch
+        return self.trainer.epochs * self.trainer.steps_per_epoch
 
     def train(self, on_step: Callable[[], None], should_stop: Callable[[], bool]) -> None:
         """Train to the last epoch and write the predictions and the model file."""
         with own_stream(self.trainer.device), use_threads(self.config.threads):
             probabilities = self._train(on_step, should_stop)
-            write_predictions(self.here / PREDICTIONS, probabilities, self.test, self.source.classes)
-            save_model(self.here / MODEL_FILE, self._model_file())
+            if rank() == 0:
+                write_predictions(self.here / PREDICTIONS, probabilities, self.test, self.source.classes)
+                save_model(self.here / MODEL_FILE, self._model_file())
+            wait_for_all()
 
     def _train(self, on_step: Callable[[], None], should_stop: Callable[[], bool]) -> np.ndarray:
         """Return the probabilities of the test samples (sample, class) after the last epoch."""
-        config, trainer, path = self.config, self.trainer, self.here / CHECKPOINT
+        config, trainer = self.config, self.trainer
         probabilities = None
-        while trainer.epoch < config.epochs:
+        while trainer.epoch < trainer.epochs:
             metrics = trainer.train_epoch(on_step, should_stop)
-            last = trainer.epoch == config.epochs
-            if metrics is not None:
+            last = trainer.epoch == trainer.epochs
+            if metrics is not None and self.log:
                 if last or (config.evaluate_every and trainer.epoch % config.evaluate_every == 0):
                     probabilities = predict(trainer.student, self.test)
                     accuracy, log_loss = accuracy_and_log_loss(probabilities, self.test)
@@ -135,11 +157,18 @@ class _SeedRun:
                 self.log.write(metrics)
             stop = should_stop()
             if stop or last or trainer.epoch % config.checkpoint_every == 0:
-                save_checkpoint(path, trainer.state_dict())
+                self._save()
             if stop and not last:
-                raise InterruptedRun(f"stopped in epoch {trainer.epoch + 1}; {path} holds the state",
-                                     "the same command continues")  # fmt: skip
+                raise InterruptedRun(
+                    f"stopped in epoch {trainer.epoch + 1}; {self.here / CHECKPOINT} holds the state",
+                    "the same command continues",
+                )
         return predict(trainer.student, self.test) if probabilities is None else probabilities
+
+    def _save(self) -> None:
+        if rank() == 0:
+            save_checkpoint(self.here / CHECKPOINT, self.trainer.state_dict())
+        wait_for_all()
 
     def _model_file(self) -> ModelFile:
         source, trainer = self.source, self.trainer

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import nn
 
 from asc_mrkd.config import Experiment, OptimizerConfig
 from asc_mrkd.data.batches import training_batch
@@ -12,6 +13,7 @@ from asc_mrkd.data.epoch import BatchKey, Epoch
 from asc_mrkd.data.samples import Samples
 from asc_mrkd.draws import generator
 from asc_mrkd.engine.device import has_fast_bfloat16
+from asc_mrkd.engine.distributed import average_statistics, share_of_loss, wrapped
 from asc_mrkd.engine.guard import require_finite
 from asc_mrkd.engine.schedule import lr_factor
 from asc_mrkd.methods import Method, Run, build_method
@@ -19,6 +21,7 @@ from asc_mrkd.models import build_model
 from asc_mrkd.mrkd.backups import unwrap
 from asc_mrkd.mrkd.labels import MixedLabels
 from asc_mrkd.mrkd.losses import Losses
+from asc_mrkd.processes import own_rows, total
 
 GUARD_EVERY = 50
 """Steps between two looks at the loss on a GPU, where each look waits for the device; on a CPU it is every step."""
@@ -28,6 +31,7 @@ class Trainer:
     """The student, the method around it, the optimiser, and how far they are.
 
     Attributes:
+        epochs: in all, over the generations of the method.
         epoch: finished epochs.
         batch: finished batches of the epoch under way.
     """
@@ -35,7 +39,7 @@ class Trainer:
     def __init__(self, experiment: Experiment, seed: int, train: Samples, num_classes: int) -> None:
         self.config, self.augment, self.seed, self.samples = experiment.train, experiment.augment, seed, train
         self.device = train.labels.device
-        self.architecture = {
+        self.architecture: dict[str, Any] = {
             "name": experiment.model.name,
             "num_classes": num_classes,
             "options": experiment.model.options,
@@ -44,21 +48,41 @@ class Trainer:
         self.bfloat16 = has_fast_bfloat16(self.device) if precision == "auto" else precision == "bfloat16"
         channels_last = self.bfloat16 if self.config.channels_last == "auto" else self.config.channels_last
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        torch.manual_seed(seed)
-        model = build_model(experiment.model.name, num_classes, **experiment.model.options).to(self.device)
-        if self.config.compile:  # the last, shorter batch gets code of its own
+        model = self._new_model(seed)
+        if self.config.compile:
+            # Early classifiers hang on hooks, which a program compiled for another method would not know of.
+            torch._dynamo.config.skip_nnmodule_hook_guards = False
+            # The last, shorter batch gets code of its own.
             model = torch.compile(model, dynamic=False)  # type: ignore[assignment]
         self.steps_per_epoch = -(-len(train) // self.config.batch_size)
-        steps = self.config.epochs * self.steps_per_epoch
-        run = Run(num_classes, steps, self.steps_per_epoch, len(train), tuple(train.read(slice(0, 1)).shape[1:]), seed)
-        self.method = build_method(experiment.method, model, run)
+        self.epochs = self.config.epochs * experiment.generations
+        self.method = build_method(experiment.method, model, self._run(num_classes))
         self.method.to(self.device, memory_format=self.memory_format)
+        self.losses_of = wrapped(self.method)
         self.optimizer = build_optimizer(self.config.optimizer, self.method)
         self.epoch, self.batch = 0, 0
-        self.sums: dict[str, torch.Tensor] = {}
+        self.sums: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def _new_model(self, seed: int) -> nn.Module:
+        """Build the network with the initial weights of a seed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            name, num_classes, options = (self.architecture[key] for key in ("name", "num_classes", "options"))
+            return build_model(name, num_classes, **options).to(self.device)
+
+    def _run(self, num_classes: int) -> Run:
+        return Run(
+            num_classes=num_classes,
+            total_steps=self.epochs * self.steps_per_epoch,
+            steps_per_epoch=self.steps_per_epoch,
+            train_samples=len(self.samples),
+            input_shape=tuple(self.samples.read(slice(0, 1)).shape[1:]),
+            seed=self.seed,
+            new_model=self._new_model,
+        )
 
     @property
-    def student(self) -> torch.nn.Module:
+    def student(self) -> nn.Module:
         """The network alone, without wrappers."""
         return unwrap(self.method.model)
 
@@ -66,55 +90,70 @@ class Trainer:
         """Train to the end of the epoch and return its averages, or None when stopped after some batch."""
         self.method.train()
         start, first = time.perf_counter(), self.batch
-        keys = Epoch(self.seed, self.epoch, len(self.samples), self.device).batches(self.config.batch_size)
+        keys = self._keys(self.epoch)
+        before = keys[first - 1] if first else self._keys(self.epoch - 1)[-1] if self.epoch else None
         for key in keys[first:]:
-            self._train_step(key)
+            self._train_step(key, before)
+            before = key
             self.batch += 1
             on_step()
             if should_stop() and self.batch < len(keys):
                 return None
         seconds = time.perf_counter() - start
         trained = sum(len(key.positions) for key in keys[first:])
-        averages = {name: (value / len(self.samples)).item() for name, value in self.sums.items()}
+        averages = {name: (value / count).item() for name, (value, count) in self.sums.items()}
         self.epoch, self.batch, self.sums = self.epoch + 1, 0, {}
-        return {
+        record = {
             "epoch": self.epoch,
-            "epochs": self.config.epochs,
+            "epochs": self.epochs,
             "step": self.epoch * self.steps_per_epoch,
             "lr": self.optimizer.param_groups[0]["lr"],
             **averages,
             "seconds": round(seconds, 3),
             "samples_per_second": round(trained / seconds, 2),
         }
+        if self.epoch % self.config.epochs == 0 and self.epoch < self.epochs:  # a generation starts without momentum
+            self.optimizer = build_optimizer(self.config.optimizer, self.method)
+        return record
 
-    def _train_step(self, key: BatchKey) -> None:
+    def _keys(self, epoch: int) -> list[BatchKey]:
+        return Epoch(self.seed, epoch, len(self.samples), self.device).batches(self.config.batch_size)
+
+    def _train_step(self, key: BatchKey, before: BatchKey | None) -> None:
         step = self.epoch * self.steps_per_epoch + self.batch
-        factor = lr_factor(self.config.schedule, step, self.steps_per_epoch, self.config.epochs)
+        in_generation = step % (self.config.epochs * self.steps_per_epoch)
+        factor = lr_factor(self.config.schedule, in_generation, self.steps_per_epoch, self.config.epochs)
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.optimizer.lr * factor
         torch.manual_seed(int(generator("torch", self.seed, step).integers(2**63)))  # for dropout inside a network
-        x, labels = training_batch(self.samples, key, self.augment)
-        x = x.contiguous(memory_format=self.memory_format)
-        needed = {"index": key.index} if "index" in self.method.needs else {}
+        needs, share = self.method.needs, own_rows()
+        batch = training_batch(self.samples, key, self.augment, needs, before, share, self.memory_format)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            losses = self.method(x, labels, **needed)
+            losses = self.losses_of(batch.x, batch.labels, **batch.needed)
         if self.device.type == "cpu" or step % GUARD_EVERY == 0 or self.batch + 1 == self.steps_per_epoch:
-            require_finite(losses, x, self.student, f"seed {self.seed}, epoch {self.epoch + 1}, step {step + 1}")
+            require_finite(losses, batch.x, self.student, f"seed {self.seed}, epoch {self.epoch + 1}, step {step + 1}")
         self.optimizer.zero_grad()
-        losses.total.backward()
+        (losses.total * share_of_loss(len(batch.x), len(key.positions))).backward()
         self.optimizer.step()
+        average_statistics(self.method)
         self.method.step()
-        truth = labels.first if isinstance(labels, MixedLabels) else labels
+        truth = batch.labels.first if isinstance(batch.labels, MixedLabels) else batch.labels
         self._add(losses, truth)
 
     @torch.no_grad()
     def _add(self, losses: Losses, truth: torch.Tensor) -> None:
-        """Add a batch to the averages of the epoch; they stay on the device."""
+        """Add a batch to the averages of the epoch, weighted by its samples; they stay on the device.
+
+        A figure that only some steps have is averaged over those.
+        """
         values = {"loss": losses.total, **losses.parts} | {
             "train_accuracy": (losses.logits.argmax(1) == truth).float().mean()
         }
-        for name, value in values.items():
-            self.sums[name] = self.sums.get(name, torch.zeros((), device=self.device)) + value.detach() * len(truth)
+        weighted = torch.stack([torch.ones_like(values["loss"]), *(value.detach() for value in values.values())])
+        count, *sums = total(weighted * len(truth))
+        for name, value in zip(values, sums, strict=True):
+            before, samples = self.sums.get(name, (0.0, 0.0))
+            self.sums[name] = (before + value, samples + count)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything needed to go on; no random state is among it, because none is kept."""
@@ -131,7 +170,7 @@ class Trainer:
         self.method.load_state_dict(state["method"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.batch = state["epoch"], state["batch"]
-        self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}
+        self.sums = {name: tuple(value.to(self.device) for value in pair) for name, pair in state["sums"].items()}
 
 
 def build_optimizer(config: OptimizerConfig, method: Method) -> torch.optim.Optimizer:

@@ -1,6 +1,6 @@
 """Training methods behind one interface."""
 
 from asc_mrkd.methods.base import Method, Run
-from asc_mrkd.methods.registry import build_method
+from asc_mrkd.methods.registry import METHODS, MethodEntry, build_method
 
-__all__ = ["Method", "Run", "build_method"]
+__all__ = ["METHODS", "Method", "MethodEntry", "Run", "build_method"]

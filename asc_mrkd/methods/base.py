@@ -1,10 +1,10 @@
 """What every training method offers the engine, and what it may know of the run."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from torch import Tensor, nn
+from torch import nn
 
 from asc_mrkd.mrkd.labels import Labels
 from asc_mrkd.mrkd.losses import Losses
@@ -12,7 +12,18 @@ from asc_mrkd.mrkd.losses import Losses
 
 @dataclass(frozen=True)
 class Run:
-    """What a method may know of the run when it is built."""
+    """What a method may know of the run when it is built.
+
+    Attributes:
+        num_classes: classes.
+        total_steps: optimiser steps of the whole run, over all generations.
+        steps_per_epoch: optimiser steps of an epoch.
+        train_samples: samples of the training set.
+        input_shape: of one input, without the batch.
+        seed: of the run.
+        new_model: builds another network like the student from a seed, with initial weights of its own, on the
+            student's device; torch's global generator is left untouched.
+    """
 
     num_classes: int
     total_steps: int
@@ -20,18 +31,29 @@ class Run:
     train_samples: int
     input_shape: tuple[int, ...]
     seed: int
+    new_model: Callable[[int], nn.Module]
 
 
 class Method(Protocol):
-    """A module that owns the student and whatever else is trained or kept, and turns a batch into losses."""
+    """A module that owns the student and whatever else is trained or kept, and turns a batch into losses.
+
+    In a data-parallel run each process gets its share of the batch; gradients and the statistics of batch
+    normalisation are averaged outside of the method, which keeps the same state in every process.
+    """
 
     model: nn.Module
     """The student: the only part that is exported."""
 
     needs: ClassVar[tuple[str, ...]]
-    """What it takes by name beside inputs and labels: `index`, the numbers of the samples in the training set."""
+    """What it takes by name beside inputs and labels:
 
-    def __call__(self, x: Tensor, labels: Labels, **needed: Tensor) -> Losses:
+    - `index`: the numbers of the samples in the training set (batch,);
+    - `second_view`: the same samples with other draws of the augmentation, mixed alike;
+    - `pair`: for every sample another one of its class, mixed alike;
+    - `previous`: inputs and labels of the batch before, in another view; None in the first step of a run.
+    """
+
+    def __call__(self, x: Any, labels: Labels, **needed: Any) -> Losses:
         """Return the losses of a batch."""
 
     def step(self) -> None:
@@ -42,6 +64,9 @@ class Method(Protocol):
 
     def train(self) -> Any:
         """Switch to training mode."""
+
+    def modules(self) -> Iterator[nn.Module]:
+        """Return all layers, those of the student and of what is trained beside it."""
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """Return what the optimiser trains."""

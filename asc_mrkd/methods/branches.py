@@ -9,10 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from asc_mrkd.errors import SHOWN, ConfigError, suggest
+from asc_mrkd.errors import SHOWN, ConfigError, ModelError, suggest
+from asc_mrkd.mrkd.adapter import logits_of
+from asc_mrkd.mrkd.backups import unwrap
 
 Size = tuple[int, ...]
 """Of a feature map: (channel, height, width)."""
+
+POOLED = 3
+"""Layers of an early classifier from its global pooling on."""
 
 
 @contextmanager
@@ -84,6 +89,53 @@ def build_branches(
         torch.manual_seed(seed)
         branches = nn.ModuleList(early_classifier(maps[name], last, num_classes) for name in points)
     return branches.to(next(network.parameters()).device)
+
+
+def run_branches(
+    model: nn.Module, points: Sequence[str], branches: nn.ModuleList, x: Any
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Run a network and its early classifiers.
+
+    Args:
+        model: the network, wrapped or not.
+        points: names of the layers that the early classifiers hang on.
+        branches: the early classifiers, as `build_branches` makes them.
+        x: inputs, batch first.
+
+    Returns:
+        the network's logits (batch, class), those of every early classifier, and what each of these pooled: its last
+        feature map (batch, channel, height, width).
+
+    Raises:
+        ModelError: torch.compile has taken a program that it made of such a network without early classifiers.
+    """
+    with tapped(unwrap(model), points) as maps:
+        deepest = logits_of(model(x))
+    if missing := [name for name in points if name not in maps]:
+        raise ModelError(
+            f"the compiled network passes the early classifiers on {', '.join(missing)} by",
+            "set torch._dynamo.config.skip_nnmodule_hook_guards = False before anything is compiled",
+        )
+    parts = [stages_and_head(branch) for branch in branches]
+    features = [stages(maps[name]) for name, (stages, _) in zip(points, parts, strict=True)]
+    early = [head(mine) for mine, (_, head) in zip(features, parts, strict=True)]
+    return deepest, early, features
+
+
+def stages_and_head(branch: nn.Module) -> tuple[nn.Sequential, nn.Sequential]:
+    """Return the stages of an early classifier, and its global pooling and linear layer."""
+    layers = list(branch.children())
+    return nn.Sequential(*layers[:-POOLED]), nn.Sequential(*layers[-POOLED:])
+
+
+def size_before_pooling(branch: nn.Module, size: Size) -> Size:
+    """Return the size of the last feature map of an early classifier on a map of that size.
+
+    >>> size_before_pooling(early_classifier((4, 8, 8), (12, 2, 2), 3), (4, 8, 8))
+    (12, 2, 2)
+    """
+    stages, _ = stages_and_head(copy.deepcopy(branch).to("meta").eval())
+    return tuple(stages(torch.zeros(1, *size, device="meta")).shape[1:])
 
 
 def feature_maps(network: nn.Module, input_shape: Size) -> dict[str, Size]:

@@ -1,27 +1,35 @@
-"""Cross-entropy on the labels alone: the baseline of every comparison."""
+"""Cross-entropy on the labels alone, the baseline of every comparison, and its smoothed form."""
 
 from typing import ClassVar
 
 from torch import Tensor, nn
 
+from asc_mrkd.methods.terms import labels_alone
 from asc_mrkd.mrkd.labels import Labels
 from asc_mrkd.mrkd.losses import Losses, cross_entropy
 
 
 class CrossEntropy(nn.Module):
-    """The student and Eq. 2."""
+    """The student and Eq. 2.
+
+    Args:
+        model: the student.
+        smoothing: share of the labels that is spread evenly over all classes, the true one included (Szegedy et al.,
+            "Rethinking the Inception Architecture for Computer Vision", CVPR 2016).
+    """
 
     needs: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, smoothing: float = 0.0) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.smoothing = model, smoothing
 
     def forward(self, x: Tensor, labels: Labels) -> Losses:
         """Return the cross-entropy of a batch."""
-        logits = self.model(x)
-        ce = cross_entropy(logits, labels)
-        return Losses(ce, logits, {"ce": ce.detach()})
+        losses = labels_alone(self.model, x, labels)
+        if not self.smoothing or not self.training:
+            return losses
+        return Losses(cross_entropy(losses.logits, labels, self.smoothing), losses.logits, losses.parts)
 
     def step(self) -> None:
         """Do nothing: the labels never change."""

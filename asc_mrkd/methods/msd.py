@@ -4,13 +4,14 @@ Source: Luan et al., "MSD: Multi-Self-Distillation Learning via Multi-Classifier
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asc_mrkd.methods.branches import branch_points, build_branches, tapped
+from asc_mrkd.methods.branches import branch_points, build_branches, run_branches
+from asc_mrkd.methods.terms import labels_alone
 from asc_mrkd.mrkd.backups import unwrap
 from asc_mrkd.mrkd.labels import Labels
 from asc_mrkd.mrkd.losses import Losses, at_least_float32, cross_entropy, kl_divergence
@@ -64,12 +65,8 @@ class Msd(nn.Module):
             labels: class indices (batch,), or `MixedLabels` when `x` is mixed.
         """
         if not self.training:
-            logits = self.model(x)
-            ce = cross_entropy(logits, labels)
-            return Losses(ce, logits, {"ce": ce.detach()})
-        with tapped(unwrap(self.model), self.points) as maps:
-            deepest = self.model(x)
-        early = [branch(maps[name]) for name, branch in zip(self.points, self.branches, strict=True)]
+            return labels_alone(self.model, x, labels)
+        deepest, early, _ = run_branches(self.model, self.points, self.branches, x)
         ce = torch.stack([cross_entropy(logits, labels) for logits in (deepest, *early)])
         kd = self.temperature**2 * mutual_divergence([deepest, *early], self.temperature)
         names = ("ce", *(f"ce_{name}" for name in self.points))
@@ -80,12 +77,15 @@ class Msd(nn.Module):
         """Do nothing: nothing depends on the step."""
 
 
-def mutual_divergence(logits: Sequence[Tensor], temperature: float) -> Tensor:
-    """Return the sum over k of the mean over j != k of KL(p_j || p_k); the gradient reaches p_k only.
+def mutual_divergence(
+    logits: Sequence[Tensor], temperature: float, reduction: Literal["mean", "sum"] = "mean"
+) -> Tensor:
+    """Return the sum over k of the mean, or sum, over j != k of KL(p_j || p_k); the gradient reaches p_k only.
 
     Args:
         logits: of two or more classifiers, (batch, class) each.
         temperature: tau; the factor tau^2 is not included.
+        reduction: over j.
 
     >>> float(mutual_divergence([torch.eye(3), torch.eye(3)], 3.0))
     0.0
@@ -97,4 +97,4 @@ def mutual_divergence(logits: Sequence[Tensor], temperature: float) -> Tensor:
         for j, target in enumerate(targets)
         if j != k
     ]
-    return torch.stack(pairs).sum() / (len(logits) - 1)
+    return torch.stack(pairs).sum() / (len(logits) - 1 if reduction == "mean" else 1)

@@ -3,16 +3,18 @@
 Source: Kim et al., "Self-Knowledge Distillation with Progressive Refinement of Targets" (ICCV 2021).
 """
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asc_mrkd.errors import ConfigError
+from asc_mrkd.methods.terms import labels_alone
 from asc_mrkd.mrkd.backups import Backups
 from asc_mrkd.mrkd.labels import Labels, MixedLabels
-from asc_mrkd.mrkd.losses import Losses, at_least_float32, cross_entropy
+from asc_mrkd.mrkd.losses import Losses, at_least_float32
+from asc_mrkd.processes import all_rows
 
 
 class Pskd(nn.Module):
@@ -58,8 +60,10 @@ class Pskd(nn.Module):
         self.steps_per_epoch, self.epochs, self.alpha = steps_per_epoch, epochs, alpha
         self.steps = 0
 
-    def forward(self, x: Tensor, labels: Labels, index: Tensor) -> Losses:
+    def forward(self, x: Any, labels: Labels, index: Tensor) -> Losses:
         """Return the loss of a batch; in training mode its predictions are kept for the next epoch.
+
+        In a data-parallel run every process keeps the predictions of all.
 
         Args:
             x: whatever the student takes, batch first.
@@ -71,15 +75,14 @@ class Pskd(nn.Module):
         """
         if self.backups is None and isinstance(labels, MixedLabels):
             raise ConfigError("pskd has predictions of other mixtures than this batch", "set method.source=model")
-        logits = self.model(x)
-        ce, weight = cross_entropy(logits, labels), self.past_weight()
-        losses = Losses(ce, logits, {"ce": ce.detach()})
+        losses, weight = labels_alone(self.model, x, labels), self.past_weight()
+        logits, ce = losses.logits, losses.total
         if weight:
             kd = F.cross_entropy(at_least_float32(logits), self._past_of(x, index).to(ce.dtype))
-            losses = Losses((1 - weight) * ce + weight * kd, logits, {"ce": ce.detach(), "kd": kd.detach()})
+            losses = Losses((1 - weight) * ce + weight * kd, logits, losses.parts | {"kd": kd.detach()})
         if self.backups is None and self.training:
             # One matrix serves both epochs: an epoch has each sample once, and its row was read just above.
-            self.past[index] = _probabilities(logits).to(self.past.dtype)
+            self.past[all_rows(index)] = all_rows(_probabilities(logits).to(self.past.dtype))
         return losses
 
     def past_weight(self) -> float:
@@ -93,7 +96,7 @@ class Pskd(nn.Module):
         if self.backups is not None and self.steps % self.steps_per_epoch == 0:
             self.backups.push(self.model)
 
-    def _past_of(self, x: Tensor, index: Tensor) -> Tensor:
+    def _past_of(self, x: Any, index: Tensor) -> Tensor:
         """Return p_past (batch, class), without gradients."""
         return self.past[index] if self.backups is None else _probabilities(self.backups(x)[0])
 

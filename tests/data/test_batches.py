@@ -78,9 +78,9 @@ def test_samples_are_normalised_by_the_training_rows(store):
     x = train.normalise(train.read(slice(None)))
     torch.testing.assert_close(x.mean(dim=(0, 1, 3)), torch.zeros(24), atol=1e-4, rtol=0)
     torch.testing.assert_close(x.transpose(0, 2).flatten(1).std(1), torch.ones(24), atol=1e-3, rtol=0)
-    y, labels = training_batch(train, key_of([1, 0], len(train)), AugmentConfig())
-    assert torch.equal(y, x[[1, 0]])
-    assert [source.classes[i] for i in labels] == train.table["label"].iloc[[1, 0]].tolist()
+    batch = training_batch(train, key_of([1, 0], len(train)), AugmentConfig())
+    assert torch.equal(batch.x, x[[1, 0]])
+    assert [source.classes[i] for i in batch.labels] == train.table["label"].iloc[[1, 0]].tolist()
 
 
 def test_memory_map_gives_the_same_samples(store, monkeypatch):

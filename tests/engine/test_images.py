@@ -17,8 +17,10 @@ from asc_mrkd.deploy import Predictor
 from asc_mrkd.engine import train as train_module
 from asc_mrkd.engine.model_file import load_model
 from asc_mrkd.errors import ConfigError, DataError, InterruptedRun, ModelError, NonFiniteError, RunError
+from asc_mrkd.methods import METHODS as REGISTRY
 
-METHODS = ["ce", "mrkd", "pskd", "{name: pskd, source: model}", "msd"]
+METHODS = [*REGISTRY, "{name: pskd, source: model}", "{name: mrkd, preset: paper}"]
+TAKE_MIXUP = [method for method in METHODS if method != "pskd"]  # which keeps predictions of other mixtures
 CPU = torch.device("cpu")
 
 
@@ -52,7 +54,7 @@ def test_every_method_learns(run, image_conf, tmp_path, method):
     assert records(out, 0)[-1]["test_accuracy"] > 0.6  # chance is 1/3
 
 
-@pytest.mark.parametrize("method", ["ce", "mrkd", "{name: pskd, source: model}", "msd"])
+@pytest.mark.parametrize("method", TAKE_MIXUP)
 def test_every_method_takes_mixup_and_bfloat16(run, image_conf, tmp_path, method):
     options = "augment.mixup=0.3", "train.precision=bfloat16", "train.epochs=2"
     out = run(image_conf, tmp_path / "run", f"method={method}", *options)

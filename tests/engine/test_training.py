@@ -127,11 +127,11 @@ def test_model_file_needs_nothing_beside_it(run, conf, tmp_path):
 def test_nan_stops_before_the_step_and_names_the_place(run, conf, tmp_path, monkeypatch):
     original = trainer_module.training_batch
 
-    def poisoned(samples, key, augment):
-        x, labels = original(samples, key, augment)
+    def poisoned(samples, key, *rest):
+        batch = original(samples, key, *rest)
         if key.epoch.number == 2:
-            x[0, 0, 0, 0] = float("nan")
-        return x, labels
+            batch.x[0, 0, 0, 0] = float("nan")
+        return batch
 
     monkeypatch.setattr(trainer_module, "training_batch", poisoned)
     with pytest.raises(NonFiniteError, match=r"seed 0, epoch 3, step 9: .*inputs"):

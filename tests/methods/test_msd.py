@@ -229,7 +229,7 @@ def test_layers_that_cannot_be_tapped_are_refused(model, branches, message, hint
 
 
 @pytest.mark.parametrize("wrap", [nn.DataParallel, lambda model: torch.compile(model, backend="eager")])
-def test_wrapped_student_gives_the_same_losses(wrap):
+def test_wrapped_student_gives_the_same_losses(wrap, hooks_are_seen):
     torch.manual_seed(0)
     model = Small()
     plain, wrapped = Msd(model, CLASSES, SHAPE), Msd(wrap(copy.deepcopy(model)), CLASSES, SHAPE)
@@ -252,7 +252,7 @@ def test_saved_state_continues_to_the_same_bits(tmp_path):
 
 def test_built_from_a_section_it_learns():
     torch.manual_seed(0)
-    run = Run(CLASSES, total_steps=60, steps_per_epoch=60, train_samples=9, input_shape=SHAPE, seed=0)
+    run = Run(CLASSES, 60, 60, train_samples=9, input_shape=SHAPE, seed=0, new_model=lambda seed: Small())
     method = build_method(MsdConfig(), Small(), run)
     train(method, range(60))
     x, labels = batch(size=90, seed=1000)

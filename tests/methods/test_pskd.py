@@ -214,7 +214,7 @@ def test_built_from_a_section_it_learns(source):
     config = PskdConfig(alpha=0.5, source=source)
     epochs, labels = 12, torch.arange(60) % CLASSES
     x = 0.3 * torch.randn(60, 1, 4, 4) + F.one_hot(labels, 16).view(-1, 1, 4, 4)
-    run = Run(CLASSES, epochs * 6, 6, 60, (1, 4, 4), seed=0)
+    run = Run(CLASSES, epochs * 6, 6, 60, (1, 4, 4), seed=0, new_model=lambda seed: network())
     method = build_method(config, network(), run)
     optimizer = torch.optim.SGD(method.parameters(), lr=0.2)
     for _ in range(epochs):

@@ -1,0 +1,118 @@
+"""Be your own teacher: the last classifier of a network teaches early ones, by its logits and its feature map.
+
+Source: Zhang et al., "Be Your Own Teacher: Improve the Performance of Convolutional Neural Networks via Self
+Distillation" (ICCV 2019).
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from asc_mrkd.errors import ConfigError
+from asc_mrkd.methods.branches import (
+    branch_points,
+    build_branches,
+    feature_maps,
+    run_branches,
+    size_before_pooling,
+    tapped,
+)
+from asc_mrkd.methods.terms import distillation, labels_alone
+from asc_mrkd.mrkd.backups import unwrap
+from asc_mrkd.mrkd.labels import Labels
+from asc_mrkd.mrkd.losses import Losses, at_least_float32, cross_entropy
+
+
+class Byot(nn.Module):
+    """The student, whose own classifier is the deepest, and early classifiers on its layers that it teaches.
+
+    The loss is CE of the deepest classifier plus, for every early one k,
+    (1 - alpha) CE_k + alpha tau^2 KL(p_deepest || p_k) + feature_weight |F_k - F_deepest|^2, where F is the network's
+    last feature map before its last layer, or what an early classifier pools, and neither p_deepest nor F_deepest gets
+    a gradient: the student learns from the early classifiers through the layers that they share. The squared
+    differences are summed over the map and averaged over the batch, as every other term is, so that the weight means
+    the same at every batch size and on any number of processes. Where a network calls its last activation as a function
+    (pre-activation ResNets), F_deepest is what goes into that.
+
+    The public code (luanyunteng/pytorch-be-your-own-teacher) sums over the batch too, of 128 with the weight 1e-6:
+    hence the default of 128e-6. It compares the pooled maps, leaving out where neither is above 0; it puts the factor
+    1 - alpha on the deepest classifier too, where the paper and this class have 1; and its early classifiers are
+    bottlenecks, see `branches.early_classifier`.
+
+    Args:
+        model: the student, from (batch, channel, height, width) to logits (batch, class).
+        num_classes: classes.
+        input_shape: (channel, height, width) of one input.
+        alpha: weight of the teaching by logits; the default is that of the public code.
+        temperature: tau; the default is that of the public code.
+        feature_weight: of the squared difference between the feature maps.
+        branches: layers with an early classifier; None takes the attribute `branch_points` of the network.
+        seed: initialisation of the early classifiers.
+
+    Raises:
+        ConfigError: layers that are not there, put out no feature map, or one of a size that stages of stride 2 do not
+            bring to the size of the last one.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        model: nn.Module,
+        num_classes: int,
+        input_shape: tuple[int, ...],
+        alpha: float = 0.1,
+        temperature: float = 3.0,
+        feature_weight: float = 128e-6,
+        branches: Sequence[str] | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        network = unwrap(model)
+        self.points = branch_points(network, branches)
+        self.branches = build_branches(network, self.points, input_shape, num_classes, seed)
+        maps = feature_maps(network, input_shape)
+        self.last = list(maps)[-1]
+        for name, branch in zip(self.points, self.branches, strict=True):
+            size = size_before_pooling(branch, maps[name])
+            if size != maps[self.last]:
+                raise ConfigError(
+                    f"method.branches: from '{name}' {maps[name]} the early classifier comes to {size}, "
+                    f"which byot cannot compare with the last feature map {maps[self.last]}",
+                    "name layers whose height and width are those of the last map times a power of two",
+                )
+        self.alpha, self.temperature, self.feature_weight = alpha, temperature, feature_weight
+
+    def forward(self, x: Tensor, labels: Labels) -> Losses:
+        """Return the loss of a batch, and the student's logits; in evaluation mode the student's cross-entropy alone.
+
+        Args:
+            x: inputs (batch, channel, height, width).
+            labels: class indices (batch,), or `MixedLabels` when `x` is mixed.
+        """
+        if not self.training:
+            return labels_alone(self.model, x, labels)
+        with tapped(unwrap(self.model), [self.last]) as maps:
+            deepest, early, features = run_branches(self.model, self.points, self.branches, x)
+        ce = torch.stack([cross_entropy(logits, labels) for logits in (deepest, *early)])
+        kd = torch.stack([distillation(deepest, logits, self.temperature) for logits in early]).sum()
+        feature = torch.stack([squared_difference(mine, maps[self.last].detach()) for mine in features]).sum()
+        taught = (1 - self.alpha) * ce[1:].sum() + self.alpha * kd + self.feature_weight * feature
+        names = ("ce", *(f"ce_{name}" for name in self.points))
+        parts = dict(zip(names, ce.detach(), strict=True)) | {"kd": kd.detach(), "feature": feature.detach()}
+        return Losses(ce[0] + taught, deepest, parts)
+
+    def step(self) -> None:
+        """Do nothing: nothing depends on the step."""
+
+
+def squared_difference(a: Tensor, b: Tensor) -> Tensor:
+    """Return |a - b|^2 of maps (batch, channel, height, width), averaged over the batch.
+
+    >>> float(squared_difference(torch.zeros(5, 2, 3, 3), torch.ones(5, 2, 3, 3)))
+    18.0
+    """
+    return (at_least_float32(a) - at_least_float32(b)).square().flatten(1).sum(1).mean()
