@@ -11,6 +11,7 @@ from asc_mrkd import __version__
 from asc_mrkd.cli import (
     check_budget,
     check_data,
+    compare,
     doctor,
     download,
     evaluate,
@@ -47,6 +48,7 @@ def build_app() -> typer.Typer:
         extract_features.extract_features,
         train.train,
         evaluate.evaluate,
+        compare.compare,
         report.report,
         check_budget.check_budget,
         predict.predict,

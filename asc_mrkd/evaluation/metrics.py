@@ -17,6 +17,9 @@ from asc_mrkd.evaluation.predictions import Predictions
 EPS = float(np.finfo(np.float64).eps)
 """Probabilities are clipped to [EPS, 1 - EPS] before the logarithm: the worst clip costs 36.04 nats."""
 
+CLUSTER_COLUMN = {"scenes": "identifier", "images": "filename"}
+"""What the samples of a kind have in common that are not independent: the recording location. Images stand alone."""
+
 
 @dataclass(frozen=True)
 class Metrics:
@@ -42,7 +45,10 @@ class ConfusedPair:
 
 
 def clip_scores(predictions: Predictions, kind: Kind = SCENES) -> pd.DataFrame:
-    """Score every clip: columns filename, label, the groups of its kind, correct (0 or 1) and log_loss (nats)."""
+    """Score every clip: columns filename, label, groups of its kind, cluster, correct (0 or 1) and log_loss (nats).
+
+    `cluster` names the recording location, or the sample itself where there is none.
+    """
     table = predictions.table
     true_probability = predictions.probabilities[np.arange(len(table)), predictions.labels]
     return pd.DataFrame(
@@ -50,6 +56,7 @@ def clip_scores(predictions: Predictions, kind: Kind = SCENES) -> pd.DataFrame:
             "filename": table["filename"],
             "label": table["label"],
             **{name: group(table) for name, group in kind.groups.items()},
+            "cluster": table[CLUSTER_COLUMN[kind.name]].where(lambda names: names != "", table["filename"]),
             "correct": (table["prediction"] == table["label"]).astype(np.float64),
             # Not scikit-learn's log_loss: whether that one clips and renormalises depends on its version.
             "log_loss": -np.log(np.clip(true_probability, EPS, 1 - EPS)),

@@ -1,13 +1,26 @@
-"""Statistics over seeds: mean, standard deviation, and Welch's t-test between two runs."""
+"""Statistics over seeds: mean, standard deviation, and t-tests between two runs with interval and effect size.
 
+The seeds of a run are a sample of the trainings that could have been done. What is said here is how steady training is;
+how far the test set carries is another question, and `asc_mrkd.evaluation.bootstrap` answers it.
+"""
+
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy import stats
+import pandas as pd
+from scipy import special, stats
 
 MINIMUM_SEEDS = 4
 """Below this number of seeds nothing is concluded from a difference between two runs."""
+
+SIGNIFICANCE = 0.05
+"""Level below which a difference over enough seeds is called significant; the intervals hold the rest, 95 %."""
+
+NO_SPREAD = 1e-9
+"""Accuracies that differ by less are equal: one sample of a billion, or the rounding of a subtraction."""
 
 
 @dataclass(frozen=True)
@@ -19,20 +32,53 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class WelchTest:
-    """Two-sided test of equal means that does not assume equal variances."""
+class Interval:
+    """A confidence interval at the level 1 - SIGNIFICANCE."""
 
+    low: float
+    high: float
+
+    def __neg__(self) -> "Interval":
+        """Return the interval of the difference taken the other way round.
+
+        >>> -Interval(-1.0, 3.0)
+        Interval(low=-3.0, high=1.0)
+        """
+        return Interval(-self.high, -self.low)
+
+
+@dataclass(frozen=True)
+class MeanTest:
+    """Two-sided t-test of equal means; what cannot be had from the seeds at hand is None."""
+
+    paired: bool
+    """Whether the runs were compared seed by seed."""
+    seeds: tuple[int, ...]
+    """The seeds of the pairs; empty when the test is not paired."""
     difference: float
     """Mean of ours minus mean of theirs."""
-    p_value: float | None
-    """None where the test cannot be done."""
-    warning: str
+    interval: Interval | None = None
+    """Where the difference lies at the level 1 - SIGNIFICANCE."""
+    p_value: float | None = None
+    effect_size: float | None = None
+    """Hedges' g, or Cohen's d_z of a paired test: the difference in standard deviations over the seeds."""
+    warning: str = ""
     """Why nothing should be concluded; empty when there is no reason."""
 
     @property
     def confidence(self) -> float | None:
         """Level at which equal means are rejected, 1 - p."""
         return None if self.p_value is None else 1 - self.p_value
+
+    @property
+    def name(self) -> str:
+        """Name of the test."""
+        return "paired t-test" if self.paired else "Welch's t-test"
+
+    @property
+    def effect_name(self) -> str:
+        """Name of the effect size."""
+        return "Cohen's d_z" if self.paired else "Hedges' g"
 
 
 def mean_std(values: Iterable[float]) -> Spread:
@@ -45,14 +91,90 @@ def mean_std(values: Iterable[float]) -> Spread:
     return Spread(float(numbers.mean()), float(numbers.std(ddof=1)) if len(numbers) > 1 else None)
 
 
-def welch_test(ours: Iterable[float], theirs: Iterable[float]) -> WelchTest:
-    """Compare the per-seed values of two runs (B. L. Welch, Biometrika 34, 1947)."""
+def welch_test(ours: Iterable[float], theirs: Iterable[float]) -> MeanTest:
+    """Compare the per-seed values of two runs without assuming equal variances (B. L. Welch, Biometrika 34, 1947).
+
+    The interval is that of the same test, with Satterthwaite's degrees of freedom; the effect size is Hedges' g.
+
+    >>> test = welch_test([4.0, 5.0, 6.0, 7.0], [1.0, 2.0, 3.0, 4.0])
+    >>> test.difference, round(test.p_value, 4), round(test.effect_size, 2)
+    (3.0, 0.0167, 2.02)
+    """
     a, b = np.fromiter(ours, dtype=np.float64), np.fromiter(theirs, dtype=np.float64)
     difference = float(a.mean() - b.mean())
     if min(len(a), len(b)) < 2:
-        return WelchTest(difference, None, "a single seed: no test possible")
-    if np.ptp(a) == 0 and np.ptp(b) == 0:
-        return WelchTest(difference, None, "no spread between seeds: no test possible")
-    p_value = float(stats.ttest_ind(a, b, equal_var=False).pvalue)
+        return MeanTest(False, (), difference, warning="a single seed: no test possible")
+    if _is_steady(a) and _is_steady(b):
+        return MeanTest(False, (), difference, warning="no spread between seeds: no test possible")
     too_few = min(len(a), len(b)) < MINIMUM_SEEDS
-    return WelchTest(difference, p_value, "fewer than four seeds: no conclusion" if too_few else "")
+    with warnings.catch_warnings():
+        # scipy doubts a sample without any spread; one such run leaves the test of the other against its value.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        result = stats.ttest_ind(a, b, equal_var=False)
+    return MeanTest(
+        paired=False,
+        seeds=(),
+        difference=difference,
+        interval=_interval(result),
+        p_value=float(result.pvalue),
+        effect_size=hedges_g(a, b),
+        warning="fewer than four seeds: no conclusion" if too_few else "",
+    )
+
+
+def paired_test(ours: pd.Series, theirs: pd.Series) -> MeanTest:
+    """Compare two runs seed by seed over the seeds that both have; the values are indexed by seed.
+
+    It finds smaller differences than Welch's test where a seed is good or bad for both runs, because it fixes the
+    first weights and the order of the batches. The effect size is Cohen's d_z: mean by standard deviation of the
+    differences of the pairs. With fewer than two pairs there is no test, and the difference is that of all seeds.
+
+    >>> test = paired_test(pd.Series([5.0, 7.0, 9.0], index=[0, 1, 2]), pd.Series([6.0, 4.0, 7.0], index=[1, 0, 3]))
+    >>> test.seeds, test.difference, test.interval, test.warning
+    ((0, 1), 1.0, None, 'no spread between the pairs of seeds: no test possible')
+    """
+    common = ours.index.intersection(theirs.index).sort_values()
+    seeds = tuple(int(seed) for seed in common)
+    if len(seeds) < 2:
+        how_many = "only one common seed" if seeds else "no common seed"
+        difference = float(ours.mean() - theirs.mean())
+        return MeanTest(True, seeds, difference, warning=f"{how_many}: no paired test possible")
+    a, b = (one.loc[common].to_numpy(dtype=np.float64) for one in (ours, theirs))
+    pairs = a - b
+    if _is_steady(pairs):
+        warning = "no spread between the pairs of seeds: no test possible"
+        return MeanTest(True, seeds, float(pairs.mean()), warning=warning)
+    result = stats.ttest_rel(a, b)
+    return MeanTest(
+        paired=True,
+        seeds=seeds,
+        difference=float(pairs.mean()),
+        interval=_interval(result),
+        p_value=float(result.pvalue),
+        effect_size=float(pairs.mean() / pairs.std(ddof=1)),
+        warning="fewer than four common seeds: no conclusion" if len(seeds) < MINIMUM_SEEDS else "",
+    )
+
+
+def hedges_g(a: np.ndarray, b: np.ndarray) -> float:
+    """Difference of the means of two samples in pooled standard deviations, without the bias of small samples.
+
+    L. V. Hedges, Distribution theory for Glass's estimator of effect size, J. Educ. Stat. 6, 1981. The correction is
+    the exact one, gamma(m / 2) / (sqrt(m / 2) gamma((m - 1) / 2)) with m degrees of freedom, about 1 - 3 / (4 m - 1).
+
+    >>> round(hedges_g(np.array([4.0, 5.0, 6.0, 7.0]), np.array([1.0, 2.0, 3.0, 4.0])), 4)
+    2.0185
+    """
+    freedom = len(a) + len(b) - 2
+    pooled = np.sqrt(((len(a) - 1) * a.var(ddof=1) + (len(b) - 1) * b.var(ddof=1)) / freedom)
+    correction = np.exp(special.gammaln(freedom / 2) - special.gammaln((freedom - 1) / 2)) / np.sqrt(freedom / 2)
+    return float(correction * (a.mean() - b.mean()) / pooled)
+
+
+def _is_steady(values: np.ndarray) -> bool:
+    return bool(np.ptp(values) < NO_SPREAD)
+
+
+def _interval(result: Any) -> Interval:
+    low, high = result.confidence_interval(1 - SIGNIFICANCE)
+    return Interval(float(low), float(high))

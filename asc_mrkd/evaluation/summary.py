@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from asc_mrkd.config import Experiment, ImagesConfig, load_experiment
+from asc_mrkd.config import Experiment, ImagesConfig, MrkdConfig, load_experiment
 from asc_mrkd.errors import RunError
 from asc_mrkd.evaluation.kinds import Kind, kind_of
 from asc_mrkd.evaluation.metrics import (
@@ -21,8 +21,8 @@ from asc_mrkd.evaluation.metrics import (
 from asc_mrkd.evaluation.predictions import CLIP_COLUMNS, Predictions, read_predictions
 from asc_mrkd.evaluation.statistics import Spread, mean_std
 
-METHOD_LABELS = {"ce": "CE", "mrkd": "MrKD", "pskd": "Self-KD", "msd": "MSD"}
-"""How papers write the name of a method; one that is not listed is shown under its own name."""
+VARIANTS = {"full": "", "plain": " plain", "no_ka": " w/o KA", "no_fcn": " w/o FCN", "mean": " mean"}
+"""What is added to the name of MrKD with parts taken out."""
 
 HISTORY_COLUMNS = ["seed", "epoch", "loss", "ce", "train_accuracy", "test_accuracy", "test_log_loss"]
 
@@ -39,7 +39,8 @@ class RunSummary:
             of the last epoch; top5_error is None where there are only five classes or fewer.
         scores: one row per test clip as `clip_scores` makes it, correct and log_loss averaged over the seeds.
         confusion: (M, M) clips summed over the seeds; rows are the true class.
-        history: HISTORY_COLUMNS, one row per seed and epoch; NaN where an epoch was not evaluated.
+        history: HISTORY_COLUMNS and whatever else the method has logged, one row per seed and epoch; NaN where an epoch
+            was not evaluated or has no such figure.
     """
 
     folder: Path
@@ -58,8 +59,9 @@ class RunSummary:
     @property
     def method(self) -> str:
         """Label for tables, such as "MrKD + Mixup"."""
-        name = self.experiment.method.name
-        return METHOD_LABELS.get(name, name) + (" + Mixup" if self.experiment.augment.mixup else "")
+        method = self.experiment.method
+        variant = VARIANTS[method.variant] if isinstance(method, MrkdConfig) else ""
+        return method.title + variant + (" + Mixup" if self.experiment.augment.mixup else "")
 
     @property
     def kind(self) -> Kind:
@@ -164,7 +166,7 @@ def _read_seeds(folder: Path) -> dict[int, Predictions]:
 
 
 def read_metrics(path: str | Path) -> pd.DataFrame:
-    """Read metrics.jsonl: HISTORY_COLUMNS by (seed, epoch), NaN where a line has no such figure.
+    """Read metrics.jsonl: HISTORY_COLUMNS and all others by (seed, epoch), NaN where a line has no such figure.
 
     A torn last line (the run is still going, or was killed) is left out. An epoch that was repeated after an
     interruption counts once, with its last line.
@@ -185,5 +187,7 @@ def read_metrics(path: str | Path) -> pd.DataFrame:
         except (ValueError, TypeError, KeyError):
             if number < len(lines):
                 raise RunError(f"{path}, line {number} is not a record of an epoch", "delete that line") from None
-    history = pd.DataFrame(records, columns=HISTORY_COLUMNS, dtype=float)
+    others = {name: None for record in records for name in record if name not in HISTORY_COLUMNS}
+    table = pd.DataFrame(records, columns=[*HISTORY_COLUMNS, *others])
+    history = table.apply(pd.to_numeric, errors="coerce").astype(float)
     return history.drop_duplicates(["seed", "epoch"], keep="last").sort_values(["seed", "epoch"], ignore_index=True)

@@ -1,9 +1,9 @@
 """Scores for people: tables on a terminal, records for scripts, pictures, and one self-contained HTML page."""
 
 from asc_mrkd.report.html import write_report
-from asc_mrkd.report.records import comparison_records, evaluation_records
-from asc_mrkd.report.tables import TextTable, breakdown_table, comparison_table, confusion_table
-from asc_mrkd.report.terminal import print_comparison, print_evaluation
+from asc_mrkd.report.records import comparison_records, difference_records, evaluation_records
+from asc_mrkd.report.tables import TextTable, breakdown_table, comparison_table, confusion_table, difference_table
+from asc_mrkd.report.terminal import print_comparison, print_differences, print_evaluation
 from asc_mrkd.report.write import write_evaluation
 
 __all__ = [
@@ -12,8 +12,11 @@ __all__ = [
     "comparison_records",
     "comparison_table",
     "confusion_table",
+    "difference_records",
+    "difference_table",
     "evaluation_records",
     "print_comparison",
+    "print_differences",
     "print_evaluation",
     "write_evaluation",
     "write_report",

@@ -29,6 +29,7 @@ from asc_mrkd.report.plots import (
 )
 from asc_mrkd.report.records import shown_groups
 from asc_mrkd.report.tables import TextTable, breakdown_table, comparison_table, confused_pairs_table, seed_table
+from asc_mrkd.report.teachers import has_teachers, teachers_png
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ class RunSection:
     complete: list[TextTable]
     """Those breakdowns in full of which `breakdowns` has only the worst."""
     environment: TextTable | None
+    teachers: str | None
+    """A picture as a data: address, of runs with teachers that are logged."""
 
 
 def write_report(runs: Sequence[Path], out: Path, data: Path | None = None) -> list[RunSummary]:
@@ -126,6 +129,7 @@ def _section(summary: RunSummary) -> RunSection:
         breakdowns=short,
         complete=[table for table in full if table not in short],
         environment=_environment_table(summary.folder / "environment.json"),
+        teachers=_data_address(teachers_png(summary)) if has_teachers(summary) else None,
     )
 
 

@@ -1,9 +1,10 @@
 """Pictures of runs and features as PNG bytes. Figures are objects of their own: no pyplot, no shared state."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
@@ -14,7 +15,7 @@ from asc_mrkd.data.images import ImageSet
 from asc_mrkd.evaluation import RunSummary
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.features.store import OK, FeatureStore
-from asc_mrkd.report.layout import Curve, layout_of
+from asc_mrkd.report.layout import layout_of
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Colours that people with any colour vision tell apart (M. Okabe and K. Ito, 2008)."""
@@ -37,23 +38,32 @@ def learning_curves_png(summaries: Sequence[RunSummary]) -> bytes:
     figure = Figure(figsize=(9.5, 6.2), layout="constrained")
     for axes, curve in zip(figure.subplots(2, 2).flat, layout_of(summaries[0]).curves, strict=True):
         for index, summary in enumerate(summaries):
-            _draw_curve(axes, summary, curve, PALETTE[index % len(PALETTE)], f"{summary.method} ({summary.name})")
-        axes.set_title(curve.title, loc="left", fontsize=11)
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
+            label = f"{summary.method} ({summary.name})"
+            draw_by_epoch(axes, summary.history, curve.column, curve.value, PALETTE[index % len(PALETTE)], label)
+        dress(axes, curve.title)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
-def _draw_curve(axes: Axes, summary: RunSummary, curve: Curve, colour: str, label: str) -> None:
-    history = summary.history.dropna(subset=curve.column)
-    by_epoch = curve.value(history[curve.column]).groupby(history["epoch"])
+def draw_by_epoch(
+    axes: Axes, history: pd.DataFrame, column: str, value: Callable[[pd.Series], pd.Series], colour: str, label: str
+) -> None:
+    """Draw a figure of the log over the epochs: mean over the seeds, band of one standard deviation."""
+    known = history.dropna(subset=column)
+    by_epoch = value(known[column]).groupby(known["epoch"])
     mean, std = by_epoch.mean(), by_epoch.std(ddof=1).fillna(0.0)
     marker = "o" if len(mean) == 1 else None
     axes.plot(mean.index, mean, color=colour, linewidth=1.8, marker=marker, label=label)
     axes.fill_between(mean.index, mean - std, mean + std, color=colour, alpha=0.18, linewidth=0)
+
+
+def dress(axes: Axes, title: str) -> None:
+    """Give a panel over the epochs its title, its ticks and its grid."""
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 @verbatim
@@ -80,7 +90,7 @@ def confusion_matrix_png(summary: RunSummary) -> bytes:
         if few and clips:
             colour = "white" if share[row, column] > 55 else "black"
             axes.text(column, row, str(clips), ha="center", va="center", color=colour, fontsize=8)
-    return _png(figure)
+    return png(figure)
 
 
 def has_counts(summary: RunSummary) -> bool:
@@ -103,7 +113,7 @@ def images_png(images: ImageSet) -> bytes:
         axes.set_title(label, fontsize=9)
     for axes in grid.flat:
         axes.set_axis_off()
-    return _png(figure)
+    return png(figure)
 
 
 @verbatim
@@ -132,7 +142,7 @@ def spectrograms_png(store: FeatureStore) -> bytes:
     figure.supxlabel("time (s)", fontsize=10)
     figure.supylabel("frequency (Hz, mel scale)", fontsize=10)
     figure.colorbar(image, ax=grid, shrink=0.9, aspect=40, label="level (dB)")
-    return _png(figure)
+    return png(figure)
 
 
 def _mel_ticks(spec: FrontendSpec) -> tuple[list[int], list[str]]:
@@ -144,7 +154,8 @@ def _mel_ticks(spec: FrontendSpec) -> tuple[list[int], list[str]]:
     return bins, [f"{centres[index]:.0f}" for index in bins]
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """Return the picture as PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, facecolor="white")
     return buffer.getvalue()

@@ -7,23 +7,34 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from asc_mrkd.evaluation import RunSummary, compare, most_confused
+from asc_mrkd.evaluation import ComparisonRow, RunSummary, compare, most_confused
 from asc_mrkd.report.layout import layout_of
 
 
 def comparison_records(summaries: Sequence[RunSummary]) -> list[dict[str, Any]]:
     """One record per run: its figures, and its difference in accuracy to its baseline."""
+    return difference_records(compare(summaries))
+
+
+def difference_records(rows: Sequence[ComparisonRow]) -> list[dict[str, Any]]:
+    """One record per compared run; differences and intervals are fractions of accuracy, for images too."""
     return [
         {
             "number": row.number,
             **_headline(row.summary),
             "baseline": row.baseline,
+            "test": row.test and row.test.name,
+            "paired_seeds": list(row.test.seeds) if row.test and row.test.paired else None,
             "difference": row.test and row.test.difference,
+            "interval": row.test and row.test.interval and asdict(row.test.interval),
             "p_value": row.test and row.test.p_value,
             "confidence": row.test and row.test.confidence,
-            "warning": row.test.warning if row.test else "",
+            "effect": row.test and row.test.effect_name,
+            "effect_size": row.test and row.test.effect_size,
+            "bootstrap": row.bootstrap and {"resampled": row.resampled, **asdict(row.bootstrap)},
+            "warning": row.warning,
         }
-        for row in compare(summaries)
+        for row in rows
     ]
 
 
@@ -31,7 +42,6 @@ def evaluation_records(summary: RunSummary) -> dict[str, Any]:
     """Everything known about one run."""
     return {
         **_headline(summary),
-        "unfinished_seeds": summary.unfinished_seeds,
         "per_seed": summary.per_seed.rename_axis("seed").reset_index().to_dict("records"),
         **{f"by_{column}": group_records(summary, column) for column in shown_groups(summary)},
         "classes": list(summary.classes),
@@ -63,6 +73,7 @@ def _headline(summary: RunSummary) -> dict[str, Any]:
         "run": str(summary.folder),
         "method": summary.method,
         "seeds": summary.seeds,
+        "unfinished_seeds": summary.unfinished_seeds,
         "test_clips": summary.test_clips,
         **{
             name: asdict(summary.spread(name)) if name in summary.metrics else None

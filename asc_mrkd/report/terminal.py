@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from asc_mrkd.evaluation import RunSummary, compare, conclusions
+from asc_mrkd.evaluation import ComparisonRow, RunSummary, compare, conclusions
 from asc_mrkd.report.layout import layout_of
 from asc_mrkd.report.records import shown_groups
 from asc_mrkd.report.tables import (
@@ -13,6 +13,8 @@ from asc_mrkd.report.tables import (
     comparison_table,
     confused_pairs_table,
     confusion_table,
+    difference_table,
+    run_table,
     seed_table,
     where,
 )
@@ -37,6 +39,18 @@ def print_evaluation(summary: RunSummary, console: Console) -> None:
 def print_comparison(summaries: Sequence[RunSummary], console: Console) -> None:
     """Print the comparison table and what it supports."""
     console.print(comparison_table(summaries))
-    for sentence in conclusions(compare(summaries)):
+    _print_conclusions(compare(summaries), console)
+
+
+def print_differences(rows: Sequence[ComparisonRow], console: Console) -> None:
+    """Print the runs, their differences with intervals and effect sizes, and what these support."""
+    console.print(run_table([row.summary for row in rows]))
+    console.print()
+    console.print(difference_table(rows))
+    _print_conclusions(rows, console)
+
+
+def _print_conclusions(rows: Sequence[ComparisonRow], console: Console) -> None:
+    for sentence in conclusions(rows):
         console.print()
         console.print(Text(sentence))

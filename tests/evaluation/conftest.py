@@ -1,8 +1,12 @@
 """A run small enough to score by hand."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from asc_mrkd.evaluation import RunSummary, summarise_run
 
 PREDICTIONS = """\
 filename,label,identifier,source_label,prediction,bus,park,tram
@@ -44,3 +48,28 @@ def run_folder(tmp_path: Path) -> Path:
         '{"seed": 1, "epoch": 1, "lo'
     )
     return folder
+
+
+@pytest.fixture
+def scene_run(tmp_path: Path) -> Callable[..., RunSummary]:
+    """Return a function that writes a run of two classes from what each seed has right, and summarises it.
+
+    `right` is a table of 0 and 1, a row per seed and a column per clip; `locations` names the location of every clip.
+    """
+
+    def write(name: str, right, method: str = "ce", seeds: Sequence[int] = (), locations: Sequence[str] = ()):
+        right = np.asarray(right)
+        folder = tmp_path / name
+        for seed, row in zip(seeds or range(len(right)), right, strict=True):
+            lines = ["filename,label,identifier,source_label,prediction,bus,tram"]
+            for clip, (answer, location) in enumerate(zip(row, locations or [""] * len(row), strict=True)):
+                lines.append(f"{clip:05}.wav,bus,{location},a,{'bus,1,0' if answer else 'tram,0,1'}")
+            (folder / f"seed{seed}").mkdir(parents=True)
+            (folder / f"seed{seed}" / "predictions.csv").write_text("\n".join(lines))
+        (folder / "config.yaml").write_text(
+            f"data: {{store: exp/store}}\nmethod: {method}\ntrain: {{epochs: 2, batch_size: 10}}\nseeds: [0]\n"
+        )
+        (folder / "metrics.jsonl").write_text("")
+        return summarise_run(folder)
+
+    return write

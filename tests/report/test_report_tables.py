@@ -1,17 +1,19 @@
 import dataclasses
 import io
 import json
+import re
 
 import pytest
 import scipy.stats
 from rich.console import Console
 
-from asc_mrkd.evaluation import summarise_run
+from asc_mrkd.evaluation import compare, summarise_run
 from asc_mrkd.report import (
     comparison_records,
     comparison_table,
     evaluation_records,
     print_comparison,
+    print_differences,
     print_evaluation,
     write_evaluation,
 )
@@ -145,3 +147,24 @@ def test_the_widest_comparison_keeps_its_lines(runs):
     table = printed(print_comparison, [summarise_run(runs[0]), *[mixed] * 11])
     assert max(map(len, table)) <= 80
     assert len([line for line in table if "MrKD + Mixup" in line and "±" in line]) == 11
+
+
+def test_the_widest_differences_keep_their_lines(make_run, tmp_path):
+    """The longest name of a method, and intervals that go from one two-digit number to another."""
+    runs = [make_run(tmp_path / "ce", skill=2.5, clips_per_class=5)]
+    for number in range(8):
+        method = {"name": "mrkd", "variant": "no_fcn"}
+        settings = {"skill": 0.5, "mixup": 0.2, "seeds": 4 + number % 2, "clips_per_class": 5}
+        runs.append(make_run(tmp_path / str(number), method, **settings))
+    lines = printed(print_differences, compare([summarise_run(run) for run in runs]))
+    assert max(map(len, lines)) <= 80
+    rows = [line for line in lines if "MrKD w/o FCN + Mixup" in line and line.count(" to ") == 2]
+    assert len(rows) == 8
+    interval = r"-\d\d\.\d\d to -\d\d\.\d\d"
+    assert all(re.search(f"{interval} < 0.001 \\d\\d\\.\\d\\d {interval}$", line.rstrip()) for line in rows)
+
+
+def test_the_sentences_of_the_report_say_interval_and_effect(runs):
+    text = " ".join(printed(print_comparison, [summarise_run(run) for run in runs]))
+    assert re.search(r"accuracy \(95%\s+interval [\d.]+ to [\d.]+\)", text)
+    assert re.search(r"Hedges' g\s+[\d.]+\.", text)
