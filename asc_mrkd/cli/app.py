@@ -18,11 +18,13 @@ from asc_mrkd.cli import (
     extract_features,
     make_images,
     make_scenes,
+    methods,
     models,
     predict,
     recipes,
     report,
     submit,
+    sweep,
     train,
 )
 from asc_mrkd.errors import AscMrkdError
@@ -47,12 +49,14 @@ def build_app() -> typer.Typer:
         check_data.check_data,
         extract_features.extract_features,
         train.train,
+        sweep.sweep,
         evaluate.evaluate,
         compare.compare,
         report.report,
         check_budget.check_budget,
         predict.predict,
         models.models,
+        methods.methods,
     ]
     for verb in verbs:
         app.command(verb.__name__.replace("_", "-"))(verb)

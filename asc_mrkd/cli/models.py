@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from asc_mrkd.cli.catalogue import described, print_catalogue
 from asc_mrkd.cli.options import Json, print_json
 
 
@@ -15,22 +16,17 @@ def models(as_json: Json = False) -> None:
     records = [_record(name) for name in MODELS]
     if as_json:
         return print_json(records)
-    from rich.console import Console
-    from rich.table import Table
-
     title = "Networks with 10 classes; MMAC: million multiply-adds for one input"
-    table = Table(
-        title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold"
-    )
-    table.add_column("network", no_wrap=True)
-    table.add_column("parameters", no_wrap=True, justify="right")
-    table.add_column("MMAC", no_wrap=True, justify="right")
-    table.add_column("what it is, and its options with their defaults")
-    for record in records:
-        size = f"{record['parameters']:,}", f"{record['multiply_adds'] / 1e6:,.1f}"
-        options = " ".join(f"{key}={_typed(value)}" for key, value in record["options"].items())
-        table.add_row(record["name"], *size, f"{_described(record)}\n[dim]{options}[/dim]")
-    return Console().print(table)
+    columns = ("network", "parameters", "MMAC", "what it is, and its options with their defaults")
+    return print_catalogue(title, columns, [_row(record) for record in records])
+
+
+def _row(record: dict[str, Any]) -> list[str]:
+    sentences = [record["summary"], f"input {'x'.join(map(str, record['input_shape']))}"]
+    if record["receptive_field"] is not None:
+        sentences.append(f"receptive field {record['receptive_field']}")
+    size = f"{record['parameters']:,}", f"{record['multiply_adds'] / 1e6:,.1f}"
+    return [record["name"], *size, described(sentences, record["options"])]
 
 
 def _record(name: str) -> dict[str, Any]:
@@ -53,16 +49,3 @@ def _record(name: str) -> dict[str, Any]:
         "receptive_field": getattr(model, "receptive_field", None),
         "options": entry.defaults,
     }
-
-
-def _described(record: dict[str, Any]) -> str:
-    """Return in words what a network is and takes."""
-    text = f"{record['summary']}; input {'x'.join(map(str, record['input_shape']))}"
-    return text if record["receptive_field"] is None else f"{text}; receptive field {record['receptive_field']}"
-
-
-def _typed(value: Any) -> str:
-    """Return an option as it is typed on the command line."""
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return "null" if value is None else str(value)

@@ -1,13 +1,12 @@
 """asc-mrkd train: an experiment into a run folder."""
 
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from asc_mrkd.cli.options import parse_seeds
-from asc_mrkd.cli.progress import progress
+from asc_mrkd.cli.training import train_visibly
 
 
 def train(
@@ -25,16 +24,5 @@ def train(
 
     experiment = load_experiment(conf, overrides)
     chosen = parse_seeds(seeds) if seeds else experiment.seeds
-    from asc_mrkd.engine.train import Listener
-    from asc_mrkd.engine.train import train as run
-
-    with ExitStack() as bars:
-        state: dict[str, Any] = {}
-
-        def on_start(started: list[int], done: int, total: int) -> None:
-            bars.close()
-            title = f"{out.name} seed {', '.join(map(str, started))}"
-            state["advance"] = bars.enter_context(progress(title, total, "steps", done))
-
-        run(experiment, out, chosen, Listener(on_start=on_start, on_step=lambda: state["advance"]()), together)
+    train_visibly(experiment, out, chosen, together)
     typer.echo(f"{out}: seeds {', '.join(map(str, chosen))} are trained; asc-mrkd evaluate {out}")

@@ -25,7 +25,7 @@ class LabelSmoothingConfig(Schema):
 
 
 class PskdConfig(Schema):
-    """Progressive self-knowledge distillation, the paper's Self-KD: last epoch's predictions soften the labels."""
+    """Progressive self-knowledge distillation, the paper's Self-KD; with Mixup it needs source=model."""
 
     title: ClassVar[str] = "Self-KD"
     name: Literal["pskd"] = "pskd"

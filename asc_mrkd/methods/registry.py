@@ -45,8 +45,8 @@ class MethodEntry:
         method: its class.
         build: makes it from the section, the student and the run.
         passes: forward and backward passes of whole networks in a step, by the section; branches come on top.
-        keeps: what it holds beside the student while it trains.
-        source: where it was published.
+        keeps: what it holds beside the student while it trains; nothing if empty.
+        source: where it was published; empty if everybody knows it.
     """
 
     config: type[Any]
@@ -116,13 +116,13 @@ def _dlb(config: DlbConfig, model: nn.Module, run: Run) -> Method:
 
 
 METHODS: dict[str, MethodEntry] = {
-    "ce": MethodEntry(CrossEntropyConfig, CrossEntropy, _ce, lambda c: (1, 1), "nothing", ""),
+    "ce": MethodEntry(CrossEntropyConfig, CrossEntropy, _ce, lambda c: (1, 1), "", ""),
     "label_smoothing": MethodEntry(
-        LabelSmoothingConfig, CrossEntropy, _label_smoothing, lambda c: (1, 1), "nothing", "Szegedy et al., CVPR 2016"
+        LabelSmoothingConfig, CrossEntropy, _label_smoothing, lambda c: (1, 1), "", "Szegedy et al., CVPR 2016"
     ),
     "mrkd": MethodEntry(
         MrkdConfig, MemoryReplay, _mrkd, lambda c: (c.copies + 1, 1),
-        "`copies` copies of the network, the ensemble", "Wang et al., Sensors 2021",
+        "copies of the network, the ensemble", "Wang et al., Sensors 2021",
     ),
     "pskd": MethodEntry(
         PskdConfig, Pskd, _pskd, lambda c: (2 if c.source == "model" else 1, 1),
@@ -131,19 +131,19 @@ METHODS: dict[str, MethodEntry] = {
     "msd": MethodEntry(MsdConfig, Msd, _msd, lambda c: (1, 1), "early classifiers", "Luan et al., 2019"),
     "byot": MethodEntry(ByotConfig, Byot, _byot, lambda c: (1, 1), "early classifiers", "Zhang et al., ICCV 2019"),
     "dml": MethodEntry(
-        DmlConfig, Dml, _dml, lambda c: (c.peers, c.peers), "`peers` - 1 networks", "Zhang et al., CVPR 2018"
+        DmlConfig, Dml, _dml, lambda c: (c.peers, c.peers), "the other peers", "Zhang et al., CVPR 2018"
     ),
     "ban": MethodEntry(
         BanConfig, Ban, _ban, lambda c: (2 if c.generations > 1 else 1, 1),
         "a copy of the network", "Furlanello et al., ICML 2018",
     ),
-    "cskd": MethodEntry(CskdConfig, Cskd, _cskd, lambda c: (2, 1), "nothing", "Yun et al., CVPR 2020"),
+    "cskd": MethodEntry(CskdConfig, Cskd, _cskd, lambda c: (2, 1), "", "Yun et al., CVPR 2020"),
     "ema_teacher": MethodEntry(
         EmaTeacherConfig, EmaTeacher, _ema_teacher, lambda c: (2, 1),
         "a copy of the network", "Tarvainen and Valpola, NeurIPS 2017",
     ),
     "dlb": MethodEntry(DlbConfig, Dlb, _dlb, lambda c: (2, 2), "the logits of a batch", "Shen et al., CVPR 2022"),
-    "tfkd_reg": MethodEntry(TfkdRegConfig, TfkdReg, _tfkd_reg, lambda c: (1, 1), "nothing", "Yuan et al., CVPR 2020"),
+    "tfkd_reg": MethodEntry(TfkdRegConfig, TfkdReg, _tfkd_reg, lambda c: (1, 1), "", "Yuan et al., CVPR 2020"),
 }  # fmt: skip
 """By the name in an experiment, in the order of `asc-mrkd methods`."""
 

@@ -21,7 +21,7 @@ def difference_records(rows: Sequence[ComparisonRow]) -> list[dict[str, Any]]:
     return [
         {
             "number": row.number,
-            **_headline(row.summary),
+            **headline(row.summary),
             "baseline": row.baseline,
             "test": row.test and row.test.name,
             "paired_seeds": list(row.test.seeds) if row.test and row.test.paired else None,
@@ -41,7 +41,7 @@ def difference_records(rows: Sequence[ComparisonRow]) -> list[dict[str, Any]]:
 def evaluation_records(summary: RunSummary) -> dict[str, Any]:
     """Everything known about one run."""
     return {
-        **_headline(summary),
+        **headline(summary),
         "per_seed": summary.per_seed.rename_axis("seed").reset_index().to_dict("records"),
         **{f"by_{column}": group_records(summary, column) for column in shown_groups(summary)},
         "classes": list(summary.classes),
@@ -68,7 +68,8 @@ def shown_groups(summary: RunSummary) -> list[str]:
     ]
 
 
-def _headline(summary: RunSummary) -> dict[str, Any]:
+def headline(summary: RunSummary) -> dict[str, Any]:
+    """Return what a run is and its figures, mean and deviation over the seeds."""
     return {
         "run": str(summary.folder),
         "method": summary.method,

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from asc_mrkd.config import AugmentConfig, StoreConfig
+from asc_mrkd.config import AugmentConfig, ImagesConfig, StoreConfig
 from asc_mrkd.data.augment import mixup, time_window
-from asc_mrkd.data.batches import training_batch
-from asc_mrkd.data.epoch import BatchKey, Epoch
+from asc_mrkd.data.batches import Batch, training_batch
+from asc_mrkd.data.epoch import BatchKey, Epoch, of_same_class
 from asc_mrkd.data.experiment_data import open_data
 
 
@@ -90,3 +90,88 @@ def test_memory_map_gives_the_same_samples(store, monkeypatch):
     _, mapped = source.load(torch.device("cpu"))
     for where in (torch.tensor([3, 0, 5]), slice(2, 6)):
         assert torch.equal(resident.read(where), mapped.read(where))
+
+
+@pytest.fixture
+def samples(images):
+    """48 images of three classes, 16 each."""
+    return open_data(ImagesConfig(images=str(images))).load(torch.device("cpu"))[0]
+
+
+PICTURES = AugmentConfig(pad=3, flip=True)
+NEEDS = ("index", "second_view", "pair", "previous")
+
+
+def keys(count: int = 48, number: int = 0) -> list[BatchKey]:
+    return Epoch(0, number, count).batches(9)
+
+
+def as_tensors(batch: Batch) -> list[torch.Tensor]:
+    """Return all tensors of a batch, in a fixed order."""
+    labels = [batch.labels, batch.needed["previous"][1]]
+    flat = [t for y in labels for t in ([y] if isinstance(y, torch.Tensor) else [y.first, y.second, y.weight])]
+    return [batch.x, batch.needed["previous"][0], *(batch.needed[name] for name in NEEDS[:3]), *flat]
+
+
+@pytest.mark.parametrize("mixup", [0.0, 0.3])
+def test_rows_of_two_processes_are_the_whole_batch(samples, mixup):
+    augment = PICTURES.model_copy(update={"mixup": mixup})
+    before, key = keys()[1:3]
+    whole = as_tensors(training_batch(samples, key, augment, NEEDS, before))
+    parts = [as_tensors(training_batch(samples, key, augment, NEEDS, before, slice(r, None, 2))) for r in (0, 1)]
+    for one, first, second in zip(whole, *parts, strict=True):
+        assert torch.equal(one[0::2], first)
+        assert torch.equal(one[1::2], second)
+    again = as_tensors(training_batch(samples, keys()[2], augment, NEEDS, keys()[1]))
+    assert all(torch.equal(a, b) for a, b in zip(whole, again, strict=True))
+
+
+def test_second_view_is_of_the_same_samples_with_other_draws(samples):
+    key = keys()[0]
+    plain = training_batch(samples, key, AugmentConfig(), ("second_view", "index"))
+    assert torch.equal(plain.needed["second_view"], plain.x)
+    assert plain.needed["index"].tolist() == key.positions.tolist()
+    augmented = training_batch(samples, key, PICTURES, ("second_view",))
+    assert not torch.equal(augmented.needed["second_view"], augmented.x)
+    for name in ("top", "left"):  # other draws, out of the same range
+        assert not torch.equal(key.integers(name, 0, 7), key.other_view().integers(name, 0, 7))
+
+
+def test_second_view_is_mixed_alike(samples):
+    """Without crops and mirror images both views of a mixed batch are the same, so partners and weights are too."""
+    batch = training_batch(samples, keys()[0], AugmentConfig(mixup=0.3), ("second_view",))
+    assert torch.equal(batch.needed["second_view"], batch.x)
+    assert not torch.equal(batch.x, training_batch(samples, keys()[0], AugmentConfig()).x)
+
+
+def test_pairs_are_other_samples_of_the_class(samples):
+    labels, seen = samples.labels, torch.zeros(48, 48)
+    for number in range(300):
+        for key in keys(number=number):
+            partners = key.partners(labels)
+            assert torch.equal(labels[partners], labels[key.index])
+            assert (partners != key.index).all()
+            seen[key.index, partners] += 1
+    shares = seen[labels[:, None] == labels].view(48, 16) / 300
+    off_diagonal = shares[shares > 0]
+    assert len(off_diagonal) == 48 * 15
+    assert off_diagonal.min() > 0.01  # of 1/15
+    assert off_diagonal.max() < 0.15
+    batch = training_batch(samples, keys()[0], AugmentConfig(), ("pair",))
+    partners = keys()[0].partners(labels)
+    assert torch.equal(batch.needed["pair"], samples.normalise(samples.read(partners)))
+
+
+def test_the_only_sample_of_a_class_is_its_own_partner():
+    partners = of_same_class(np.array([2, 0, 2, 1]), np.random.default_rng(0))
+    assert partners.tolist() == [2, 1, 0, 3]
+
+
+def test_previous_batch_comes_in_another_view(samples):
+    first, second = keys()[:2]
+    assert training_batch(samples, first, PICTURES, ("previous",)).needed["previous"] is None
+    x, labels = training_batch(samples, second, AugmentConfig(), ("previous",), first).needed["previous"]
+    assert torch.equal(x, samples.normalise(samples.read(first.index)))
+    assert torch.equal(labels, samples.labels[first.index])
+    augmented, _ = training_batch(samples, second, PICTURES, ("previous",), first).needed["previous"]
+    assert not torch.equal(augmented, training_batch(samples, first, PICTURES).x)

@@ -1,0 +1,25 @@
+"""Training with a progress bar, for the verbs that train."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asc_mrkd.cli.progress import progress
+
+if TYPE_CHECKING:
+    from asc_mrkd.config import Experiment
+
+
+def train_visibly(experiment: "Experiment", out: Path, seeds: list[int], together: bool) -> None:
+    """Train some seeds of an experiment into a run folder and show how far they are (see `engine.train.train`)."""
+    from asc_mrkd.engine.train import Listener, train
+
+    with ExitStack() as bars:
+        state: dict[str, Any] = {}
+
+        def on_start(started: list[int], done: int, total: int) -> None:
+            bars.close()
+            title = f"{out.name} seed {', '.join(map(str, started))}"
+            state["advance"] = bars.enter_context(progress(title, total, "steps", done))
+
+        train(experiment, out, seeds, Listener(on_start=on_start, on_step=lambda: state["advance"]()), together)

@@ -1,0 +1,83 @@
+"""The catalogue of methods, and that what it says a step costs is what a step does."""
+
+import json
+from typing import get_args
+
+import pytest
+import torch
+from torch import nn
+
+from asc_mrkd.config import MethodConfig
+from asc_mrkd.methods import METHODS, Run, build_method
+
+STEPS, BATCH, CLASSES = 6, 8, 3
+
+
+class Counting(nn.Module):
+    """A network that counts the samples which pass it and its copies, forward and backward."""
+
+    def __init__(self, counts: dict[str, int], seed: int = 0):
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.layers = nn.ModuleList([nn.Conv2d(1, 4, 3, padding=1), nn.Linear(64, CLASSES)])
+        self.count = Counter(counts)
+
+    branch_points = ("layers.0",)
+
+    def forward(self, x):
+        self.count("forward", x)
+        logits = self.layers[1](self.layers[0](x).relu().flatten(1))
+        if logits.requires_grad:
+            logits.register_hook(lambda gradient: self.count("backward", gradient))
+        return logits
+
+
+class Counter:
+    """Counts for all copies of a network together."""
+
+    def __init__(self, counts: dict[str, int]):
+        self.counts = counts
+
+    def __call__(self, kind: str, rows: torch.Tensor) -> None:
+        if rows.device.type != "meta":
+            self.counts[kind] = self.counts.get(kind, 0) + len(rows)
+
+    def __deepcopy__(self, memo) -> "Counter":
+        return self
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_step_does_the_passes_that_the_table_declares(name):
+    counts: dict[str, int] = {}
+    entry = METHODS[name]
+    section = entry.config() if name != "mrkd" else entry.config(interval=2)
+    run = Run(CLASSES, STEPS, STEPS // 2, BATCH, (1, 4, 4), seed=0, new_model=lambda seed: Counting(counts, seed))
+    method = build_method(section, Counting(counts), run)
+    x, y = torch.randn(BATCH, 1, 4, 4), torch.arange(BATCH) % CLASSES
+    supplied = {"index": torch.arange(BATCH), "second_view": x, "pair": x, "previous": None}
+    for _ in range(STEPS):  # until all copies are real and the last generation is under way
+        counts.clear()
+        losses = method(x, y, **{need: supplied[need] for need in entry.method.needs})
+        losses.total.backward()
+        method.step()
+        supplied["previous"] = (x, y)
+    assert (counts["forward"] / BATCH, counts["backward"] / BATCH) == entry.passes(section)
+
+
+def test_every_method_is_listed_with_its_options(cli):
+    listed = {record["name"]: record for record in json.loads(cli("methods", "--json").out)}
+    sections = {section().name: section for section in get_args(MethodConfig)}
+    assert listed.keys() == sections.keys() == METHODS.keys()
+    for name, section in sections.items():
+        assert listed[name]["options"].keys() == section.model_fields.keys() - {"name"}
+        assert listed[name]["title"] == section.title
+    assert listed["mrkd"]["forwards"] == 4
+    assert listed["pskd"]["needs"] == ["sample numbers"]
+
+
+def test_the_table_keeps_to_80_columns(cli, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    out = cli("methods").out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "4f + 1b" in out
