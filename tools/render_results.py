@@ -4,12 +4,14 @@
     python tools/render_results.py cifar100 --runs exp
     python tools/render_results.py --check              # exit 1 where a RESULTS.md is not what would be written
 
-Only what stands between the two marker comments of a RESULTS.md is replaced.
+Only what stands between the two marker comments of a RESULTS.md is replaced. What the run folders say is kept in
+measured.csv beside it, so that cells measured on another machine stay.
 """
 
 import argparse
+import json
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -41,6 +43,8 @@ class Measured:
     text: str = "not run"
     differences: str = ""
     """Where its settings are not those of the experiment file."""
+    machine: str = ""
+    """The GPU, or the processor, of the run."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,17 +69,40 @@ def render_all(recipes: Path, names: list[str], runs: Path, check: bool) -> int:
     for name in names or known:
         if name not in known:
             raise ConfigError(f"{recipes} has no recipe '{name}' with a paper.csv", suggest(name, known))
-        page = known[name] / "RESULTS.md"
-        before = page.read_text(encoding="utf-8") if page.exists() else ""
-        after = replace_part(before, render(known[name], runs / name / "tables"), page)
-        if before == after:
-            continue
-        print(f"{page} is {'not up to date' if check else 'written'}")
-        if check:
-            code = 1
-        else:
-            write_text(page, after)
+        measured = collect(known[name], runs / name / "tables")
+        page, table = known[name] / "RESULTS.md", known[name] / "measured.csv"
+        contents = {page: replace_part(text_of(page), render(known[name], measured), page), table: as_csv(measured)}
+        for path, after in contents.items():
+            if text_of(path) == after:
+                continue
+            print(f"{path} is {'not up to date' if check else 'written'}")
+            if check:
+                code = 1
+            else:
+                write_text(path, after)
     return code
+
+
+def text_of(path: Path) -> str:
+    """Return what a file holds; nothing if there is none."""
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def collect(recipe: Path, runs: Path) -> dict[str, Measured]:
+    """Return what is known of every cell: what its run folder says, or what measured.csv has kept of another one."""
+    kept: dict[str, Measured] = {}
+    if (recipe / "measured.csv").exists():
+        rows = pd.read_csv(recipe / "measured.csv", dtype=str, keep_default_na=False).to_dict("records")
+        kept = {row.pop("conf"): Measured(**row) for row in rows}
+    confs = pd.read_csv(recipe / "paper.csv", dtype=str)["conf"].unique()
+    finished = [conf for conf in confs if any((runs / conf).glob("seed*/predictions.csv"))]
+    return {conf: kept.get(conf, Measured()) for conf in confs} | {c: measure(recipe, runs, c) for c in finished}
+
+
+def as_csv(measured: dict[str, Measured]) -> str:
+    """Return measured.csv: the cells that have been run."""
+    rows = [{"conf": conf, **asdict(cell)} for conf, cell in measured.items() if cell != Measured()]
+    return pd.DataFrame(rows).to_csv(index=False, lineterminator="\n") if rows else ""
 
 
 def replace_part(page: str, part: str, path: Path) -> str:
@@ -91,10 +118,9 @@ def replace_part(page: str, part: str, path: Path) -> str:
     return f"{before}{START}\n\n{part}\n\n{END}{after}"
 
 
-def render(recipe: Path, runs: Path) -> str:
+def render(recipe: Path, measured: dict[str, Measured]) -> str:
     """Return the tables of a recipe as Markdown."""
     paper = pd.read_csv(recipe / "paper.csv", dtype=str, keep_default_na=False)
-    measured = {conf: measure(recipe, runs, conf) for conf in paper["conf"].unique()}
     heading = LAYOUTS[kind_of(planned(recipe, paper["conf"][0])).name].comparison[0].heading
     parts = [INTRO.format(heading=heading)]
     for title, cells in paper.groupby("table", sort=False):
@@ -130,14 +156,14 @@ def planned(recipe: Path, conf: str) -> Experiment:
 
 def measure(recipe: Path, runs: Path, conf: str) -> Measured:
     """Return mean ± standard deviation over the finished seeds of a cell, in percent."""
-    if not any((runs / conf).glob("seed*/predictions.csv")):
-        return Measured()
     plan, run = planned(recipe, conf), summarise_run(runs / conf)
     column = LAYOUTS[run.kind.name].comparison[0]
     text, seeds = column.write(run.spread(column.metric)), len(run.seeds)
     if seeds != len(plan.seeds):
         text += f" ({seeds} seed{'s' if seeds > 1 else ''})"
-    return Measured(text, differences(run.experiment, plan))
+    environment = json.loads(text_of(runs / conf / "environment.json") or "{}")
+    machine = environment.get("gpu") or environment.get("processor") or ""
+    return Measured(text, differences(run.experiment, plan), machine)
 
 
 def differences(run: Experiment, plan: Experiment) -> str:

@@ -1,6 +1,6 @@
 """What the teachers of a run were like, drawn from the figures that MrKD logs (asc_mrkd.mrkd.diagnostics)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -42,7 +42,10 @@ PANELS = (
         "Decisions that differ (%)", {"target, label": "adjusted", "student, backup": "teacher_disagreement_"}, percent
     ),
     Panel("Probability of the true class in the target (%)", {"target": "target_probability"}, percent),
-    Panel("Nats", {"entropy of the target": "target_entropy", "divergence among backups": "teacher_divergence"}),
+    Panel(
+        "Entropy and divergence (nats)",
+        {"entropy of the target": "target_entropy", "divergence among backups": "teacher_divergence"},
+    ),
     Panel("Distillation term, tau² KL (nats)", {"kd": "kd"}),
     Panel("Gradient of tau² KL over that of the labels", {"ratio of norms": "gradient_ratio"}),
     Panel("Standard deviation of the ensemble's logits", {"ensemble": "ensemble_std"}),
@@ -55,24 +58,29 @@ def has_teachers(summary: RunSummary) -> bool:
     return "teacher_divergence" in summary.history
 
 
-@verbatim
 def teachers_png(summary: RunSummary) -> bytes:
+    """Return `teachers_figure` as PNG."""
+    return png(teachers_figure(summary))
+
+
+@verbatim
+def teachers_figure(summary: RunSummary) -> Figure:
     """Draw the figures of the teachers over the epochs: mean over the seeds, band of one standard deviation."""
     figure = Figure(figsize=(9.5, 11.0), layout="constrained")
     for axes, panel in zip(figure.subplots(4, 2).flat, PANELS, strict=True):
-        for index, (label, column) in enumerate(curves(panel, summary.history)):
+        for index, (label, column) in enumerate(curves(panel, summary.history.columns.astype(str))):
             draw_by_epoch(axes, summary.history, column, panel.value, PALETTE[index % len(PALETTE)], label)
         dress(axes, panel.title)
         if axes.lines:
             axes.legend(fontsize=8, frameon=False)
-    return png(figure)
+    return figure
 
 
-def curves(panel: Panel, history: pd.DataFrame) -> list[tuple[str, str]]:
-    """Return the label and the column of every curve that the log has for a panel."""
-    found = []
+def curves(panel: Panel, logged: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the label and the column of every curve that a log with such columns has for a panel."""
+    found, known = [], sorted(logged)
     for label, name in panel.figures.items():
-        columns = sorted(column for column in map(str, history) if name.endswith("_") and column.startswith(name))
+        columns = [column for column in known if name.endswith("_") and column.startswith(name)]
         found += [(f"{label} {column.removeprefix(name)}", column) for column in columns]
-        found += [(label, name)] if name in history else []
+        found += [(label, name)] if name in known else []
     return found

@@ -6,7 +6,7 @@
 #
 # --data DIR      CINIC-10 as unpacked (asc-mrkd download cinic10); without it, built-in images
 # --conf NETWORK  conf/NETWORK.yaml; default: resnet32 where there is a GPU and --data, else reduced
-# --method NAMES  some of ce,pskd,msd,mrkd; default: all, with the reduced settings ce,mrkd
+# --method NAMES  of `asc-mrkd methods`; default: ce,pskd,msd,mrkd, with the reduced settings ce,mrkd
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 title=cinic10 classes=10

@@ -20,8 +20,8 @@ image_recipe() {
     fi
     IFS=, read -ra methods <<<"${method:-ce,pskd,msd,mrkd}"
     for name in "${methods[@]}"; do
-        case $name in ce | pskd | msd | mrkd) runs+=("$out/$conf/$name") ;;
-        *) fail "there is no method '$name'" "known: ce, pskd, msd, mrkd" ;; esac
+        require_method "$name"
+        runs+=("$out/$conf/$name")
     done
 
     use_environment

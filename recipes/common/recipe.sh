@@ -8,6 +8,12 @@ fail() {
     exit 2
 }
 
+# require_method NAME: stop unless it is one of `asc-mrkd methods`.
+require_method() {
+    local known="ce label_smoothing mrkd pskd msd byot dml ban cskd ema_teacher tfkd_reg dlb"
+    case " $known " in *" $1 "*) ;; *) fail "there is no method '$1'" "known: $known" ;; esac
+}
+
 # Read the options into variables of their names (--stop-stage into stop_stage) and the array overrides.
 parse_options() {
     data="" evaluation="" conf="" method="" seeds="" out="" label="" stage=1 stop_stage=99

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# DCASE 2018 task 1A: CP-ResNet trained with cross-entropy and with MrKD, with and without Mixup.
+# DCASE 2018 task 1A: CP-ResNet trained with cross-entropy, MrKD or one of its rivals, with and without Mixup.
 #
 #   bash recipes/dcase18/run.sh [--data DIR] [--stage N] [--stop-stage N] [--method NAME] [--seeds 0-3] [--out DIR]
 #                               [--conf NAME] [--evaluation DIR] [--label LABEL] [--list] [--dry-run] [key=value ...]
 #
 # --data DIR        TUT-urban-acoustic-scenes-2018-development as unpacked; without it, built-in scenes
 # --conf NAME       reduced, paper or cpjku (conf/NAME.yaml); default: paper where there is a GPU and --data, else reduced
-# --method NAMES    some of ce,ce_mixup,mrkd,mrkd_mixup; default: all, with the reduced settings ce,mrkd
+# --method NAMES    of `asc-mrkd methods`, and with Mixup as in ce_mixup; default: ce,ce_mixup,mrkd,mrkd_mixup, with the
+#                   reduced settings ce,mrkd
 # --evaluation DIR  recordings of the evaluation set for the submission; without it, a rehearsal on the test clips
 # --label LABEL     of the submission: Lastname_INSTITUTE_task1a_N
 
@@ -29,13 +30,11 @@ conf=${conf:-reduced}
 $list || echo "settings: conf/$conf.yaml, results: $out/$conf"
 
 changes() { # what a method changes in the experiment, which is MrKD with Mixup
-    case $1 in
-        ce) echo method=ce augment.mixup=0 ;;
-        ce_mixup) echo method=ce ;;
-        mrkd) echo augment.mixup=0 ;;
-        mrkd_mixup) ;;
-        *) fail "there is no method '$1'" "known: ce, ce_mixup, mrkd, mrkd_mixup" ;;
-    esac
+    local name=${1%_mixup}
+    require_method "$name"
+    [ "$name" = mrkd ] || echo "method=$name"
+    [ "$1" != pskd_mixup ] || echo method.source=model
+    [ "$1" != "$name" ] || echo augment.mixup=0
 }
 [ "$conf" = reduced ] && method=${method:-ce,mrkd} # so short a run only loses by Mixup
 IFS=, read -ra methods <<<"${method:-ce,ce_mixup,mrkd,mrkd_mixup}"

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from asc_mrkd.config import load_experiment
+from asc_mrkd.methods import METHODS
 from asc_mrkd.models import build_model
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -41,6 +42,17 @@ def test_methods_networks_and_seeds_are_passed_on(dry_run, tmp_path):
     assert ["method=" in line for line in lines] == [True, True, True, False]
     assert all("wrn_16_8.yaml data.images=my data" in line and line.endswith("--seeds 0-1") for line in lines)
     assert all(" train.epochs=7 " in line for line in lines)
+
+
+def test_every_method_of_the_toolkit_is_taken(dry_run, tmp_path):
+    mixup = ["pskd_mixup", "mrkd_mixup"]
+    for name, stage, runs in (("cifar10", "3", list(METHODS)), ("dcase18", "4", [*METHODS, *mixup])):
+        stages = "--stage", stage, "--stop-stage", stage
+        lines = dry_run("--data", "my data", "--method", ",".join(runs), *stages, folder=tmp_path, name=name)
+        assert [line.split(" --out ")[1].split()[0].rpartition("/")[2] for line in lines] == runs
+    assert "method=pskd method.source=model --out" in lines[-2]
+    assert "augment.mixup=0" in lines[0]
+    assert "augment" not in lines[-1]
 
 
 @pytest.mark.parametrize(

@@ -206,6 +206,9 @@ def test_a_page_shows_the_paper_beside_the_runs(tmp_path):
     assert main([*arguments, "--check"]) == 0
     assert main(arguments) == 0
     assert page.read_text() == after, "rendering again changed the page"
+    shutil.rmtree(tmp_path / "exp")  # another machine, without these run folders
+    assert main([*arguments, "--check"]) == 0
+    assert "table6_resnet20_msd,30.00 (1 seed)," in (page.parent / "measured.csv").read_text()
     outside = re.compile(f"{TOOL['START']}.*{TOOL['END']}", re.DOTALL)
     assert outside.split(after) == outside.split(before), "hand-written text was changed"
 
