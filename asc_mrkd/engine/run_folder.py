@@ -1,9 +1,12 @@
 """The run folder: the resolved experiment, the log, the environment, and a folder a seed."""
 
+import fcntl
 import json
 import os
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,20 +71,32 @@ def environment() -> dict[str, Any]:
 
 
 class MetricsLog:
-    """The lines of metrics.jsonl of one seed."""
+    """The lines of metrics.jsonl of one seed; other processes may write those of other seeds at the same time."""
 
     def __init__(self, folder: Path, seed: int, epochs_done: int) -> None:
         """Open the log; lines of this seed that a lost part of the run had written are taken out."""
         self.path, self.seed = folder / METRICS, seed
-        lines = self.path.read_text().splitlines() if self.path.exists() else []
-        kept = [line for line in lines if _is_kept(line, seed, epochs_done)]
-        if kept != lines:
-            write_text(self.path, "".join(f"{line}\n" for line in kept))
+        with _alone_in(folder):
+            lines = self.path.read_text().splitlines() if self.path.exists() else []
+            kept = [line for line in lines if _is_kept(line, seed, epochs_done)]
+            if kept != lines:
+                write_text(self.path, "".join(f"{line}\n" for line in kept))
 
     def write(self, values: dict[str, Any]) -> None:
         """Append one epoch."""
-        with open(self.path, "a") as stream:
+        with _alone_in(self.path.parent), open(self.path, "a") as stream:
             stream.write(json.dumps({"seed": self.seed, **values}) + "\n")
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes that ask for the same folder waiting."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _is_kept(line: str, seed: int, epochs_done: int) -> bool:
