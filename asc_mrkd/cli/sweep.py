@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from asc_mrkd.cli.options import Json, parse_seeds, print_json
-from asc_mrkd.cli.training import train_visibly
+from asc_mrkd.cli.training import is_first_process, train_visibly
 from asc_mrkd.errors import AscMrkdError, ConfigError, NonFiniteError
 
 
@@ -46,17 +46,19 @@ def sweep(
     swept = []
     for number, (point, experiment) in enumerate(zip(points, experiments, strict=True), start=1):
         folder, failure = out / point.name, ""
-        typer.echo(f"point {number} of {len(points)}: {point.name}", err=True)
+        if is_first_process():
+            typer.echo(f"point {number} of {len(points)}: {point.name}", err=True)
         try:
             train_visibly(experiment, folder, chosen or experiment.seeds, together)
         except NonFiniteError as error:
             failure = str(error)
         finished = any(folder.glob("seed*/predictions.csv"))
         swept.append(SweptPoint(point.values, summarise_run(folder) if finished else None, failure))
-    write_sweep(out, swept)
-    if as_json:
-        print_json(sweep_records(swept))
-    else:
-        Console().print(sweep_table(swept))
-        typer.echo(f"points and seeds: {out / 'sweep.csv'}\npicture: {out / 'sweep.png'}")
+    if is_first_process():
+        write_sweep(out, swept)
+        if as_json:
+            print_json(sweep_records(swept))
+        else:
+            Console().print(sweep_table(swept))
+            typer.echo(f"points and seeds: {out / 'sweep.csv'}\npicture: {out / 'sweep.png'}")
     raise typer.Exit(1 if any(point.failure for point in swept) else 0)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from asc_mrkd.cli.options import parse_seeds
-from asc_mrkd.cli.training import train_visibly
+from asc_mrkd.cli.training import is_first_process, train_visibly
 
 
 def train(
@@ -25,4 +25,5 @@ def train(
     experiment = load_experiment(conf, overrides)
     chosen = parse_seeds(seeds) if seeds else experiment.seeds
     train_visibly(experiment, out, chosen, together)
-    typer.echo(f"{out}: seeds {', '.join(map(str, chosen))} are trained; asc-mrkd evaluate {out}")
+    if is_first_process():
+        typer.echo(f"{out}: seeds {', '.join(map(str, chosen))} are trained; asc-mrkd evaluate {out}")

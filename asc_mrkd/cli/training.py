@@ -1,5 +1,6 @@
 """Training with a progress bar, for the verbs that train."""
 
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ def train_visibly(experiment: "Experiment", out: Path, seeds: list[int], togethe
     """Train some seeds of an experiment into a run folder and show how far they are (see `engine.train.train`)."""
     from asc_mrkd.engine.train import Listener, train
 
+    if not is_first_process():
+        return train(experiment, out, seeds, together=together)
     with ExitStack() as bars:
         state: dict[str, Any] = {}
 
@@ -23,3 +26,9 @@ def train_visibly(experiment: "Experiment", out: Path, seeds: list[int], togethe
             state["advance"] = bars.enter_context(progress(title, total, "steps", done))
 
         train(experiment, out, seeds, Listener(on_start=on_start, on_step=lambda: state["advance"]()), together)
+    return None
+
+
+def is_first_process() -> bool:
+    """Return whether this process speaks: the only one, or the first of those that `torchrun` has started."""
+    return os.environ.get("RANK", "0") == "0"

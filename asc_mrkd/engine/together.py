@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from asc_mrkd.errors import ConfigError, InterruptedRun
+from asc_mrkd.processes import is_parallel
 
 Training = Callable[[Callable[[], None], Callable[[], bool]], None]
 """Trains a seed, given what to call after each step and what says whether to stop."""
@@ -23,8 +24,11 @@ def require_fit(network: nn.Module, threads: int | None, device: torch.device, s
         seeds: how many.
 
     Raises:
-        ConfigError: dropout, whose draws all threads would share, or a CPU whose threads nobody has counted.
+        ConfigError: dropout, whose draws all threads would share, a CPU whose threads nobody has counted, or several
+            processes, whose threads would talk across each other.
     """
+    if is_parallel():
+        raise ConfigError("--together is for one process, and torchrun has started several", "train the seeds in turn")
     if any(isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0 for module in network.modules()):
         raise ConfigError("--together: seeds with dropout would draw from one generator", "train them without it")
     if device.type == "cpu" and threads is None:

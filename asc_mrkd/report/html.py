@@ -18,6 +18,7 @@ from asc_mrkd.errors import RunError
 from asc_mrkd.evaluation import RunSummary, compare, conclusions, summarise_run
 from asc_mrkd.features.store import open_store
 from asc_mrkd.files import write_text
+from asc_mrkd.report.comparisons import comparison_table
 from asc_mrkd.report.layout import layout_of
 from asc_mrkd.report.plots import (
     MAX_EXAMPLES,
@@ -28,8 +29,9 @@ from asc_mrkd.report.plots import (
     spectrograms_png,
 )
 from asc_mrkd.report.records import shown_groups
-from asc_mrkd.report.tables import TextTable, breakdown_table, comparison_table, confused_pairs_table, seed_table
+from asc_mrkd.report.tables import breakdown_table, confused_pairs_table, seed_table
 from asc_mrkd.report.teachers import has_teachers, teachers_png
+from asc_mrkd.report.text_table import TextTable
 
 
 @dataclass(frozen=True)

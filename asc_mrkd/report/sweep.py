@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 
 from asc_mrkd.evaluation import RunSummary
 from asc_mrkd.files import atomic_writer
+from asc_mrkd.report.comparisons import run_table
 from asc_mrkd.report.layout import layout_of
 from asc_mrkd.report.plots import PALETTE, png, verbatim
 from asc_mrkd.report.records import headline
-from asc_mrkd.report.tables import TextTable, run_table
+from asc_mrkd.report.text_table import TextTable
 
 LOG_SPAN = 10
 """Positive values whose largest is more than so many times the smallest get a logarithmic axis."""

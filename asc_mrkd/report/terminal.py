@@ -6,18 +6,10 @@ from rich.console import Console
 from rich.text import Text
 
 from asc_mrkd.evaluation import ComparisonRow, RunSummary, compare, conclusions
+from asc_mrkd.report.comparisons import comparison_table, difference_table, run_table, where
 from asc_mrkd.report.layout import layout_of
 from asc_mrkd.report.records import shown_groups
-from asc_mrkd.report.tables import (
-    breakdown_table,
-    comparison_table,
-    confused_pairs_table,
-    confusion_table,
-    difference_table,
-    run_table,
-    seed_table,
-    where,
-)
+from asc_mrkd.report.tables import breakdown_table, confused_pairs_table, confusion_table, seed_table
 
 MAX_CONFUSION_CLASSES = 12
 """A confusion table of more classes does not fit in 80 columns; confusion.png shows it."""

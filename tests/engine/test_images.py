@@ -20,7 +20,6 @@ from asc_mrkd.errors import ConfigError, DataError, InterruptedRun, ModelError, 
 from asc_mrkd.methods import METHODS as REGISTRY
 
 METHODS = [*REGISTRY, "{name: pskd, source: model}", "{name: mrkd, preset: paper}"]
-TAKE_MIXUP = [method for method in METHODS if method != "pskd"]  # which keeps predictions of other mixtures
 CPU = torch.device("cpu")
 
 
@@ -54,10 +53,14 @@ def test_every_method_learns(run, image_conf, tmp_path, method):
     assert records(out, 0)[-1]["test_accuracy"] > 0.6  # chance is 1/3
 
 
-@pytest.mark.parametrize("method", TAKE_MIXUP)
-def test_every_method_takes_mixup_and_bfloat16(run, image_conf, tmp_path, method):
-    options = "augment.mixup=0.3", "train.precision=bfloat16", "train.epochs=2"
-    out = run(image_conf, tmp_path / "run", f"method={method}", *options)
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_takes_mixup_and_bfloat16_or_says_why_not(run, image_conf, tmp_path, method):
+    options = "train.precision=bfloat16", "train.epochs=2"
+    if method == "pskd":
+        with pytest.raises(ConfigError, match=r"mixes anew; write method\.source=model"):
+            run(image_conf, tmp_path / "run", "method=pskd", "augment.mixup=0.3", *options)
+    mixup = "augment.mixup=0" if method == "pskd" else "augment.mixup=0.3"
+    out = run(image_conf, tmp_path / "run", f"method={method}", mixup, *options)
     assert np.isfinite(records(out, 0)[-1]["loss"])
 
 
@@ -98,10 +101,14 @@ def test_one_bad_seed_stops_the_others_with_their_state_saved(run, image_conf, t
     assert (tmp_path / "run" / "seed0" / "checkpoint.pt").exists()
 
 
-def test_together_says_what_it_cannot_do(run, image_conf, tmp_path):
+def test_together_says_what_it_cannot_do(run, image_conf, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="depend on the threads") as error:
         run(image_conf, tmp_path / "run", "train.threads=null", seeds=(0, 1), together=True)
     assert "train.threads=" in error.value.hint
+    monkeypatch.setattr("asc_mrkd.engine.together.is_parallel", lambda: True)
+    with pytest.raises(ConfigError, match="torchrun has started several"):
+        run(image_conf, tmp_path / "run", seeds=(0, 1), together=True)
+    monkeypatch.undo()
     wide = "model={name: wrn_16_8, options: {depth: 10, width: 1, dropout: 0.3}}"
     with pytest.raises(ConfigError, match="dropout"):
         run(image_conf, tmp_path / "run", wide, seeds=(0, 1), together=True)
