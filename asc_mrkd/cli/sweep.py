@@ -1,13 +1,16 @@
 """asc-mrkd sweep: an experiment at every combination of some values."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from asc_mrkd.cli.options import Json, parse_seeds, print_json
 from asc_mrkd.cli.training import is_first_process, train_visibly
-from asc_mrkd.errors import AscMrkdError, ConfigError, NonFiniteError
+from asc_mrkd.errors import InterruptedRun, NonFiniteError
+
+if TYPE_CHECKING:
+    from asc_mrkd.config import Experiment
 
 
 def sweep(
@@ -26,39 +29,48 @@ def sweep(
 
     Example: asc-mrkd sweep recipes/cifar100/conf/reduced.yaml method.interval=0.05,0.125,0.5 --out exp/sweep
     """
-    from asc_mrkd.config import load_experiment
-    from asc_mrkd.config.grid import grid
+    from asc_mrkd.config.grid import load_points
 
-    points = grid(overrides)
-    chosen = parse_seeds(seeds) if seeds else None
-    experiments = []
-    for point in points:  # all of them before the first is trained
-        try:
-            experiments.append(load_experiment(conf, point.overrides))
-        except AscMrkdError as error:
-            raise ConfigError(f"{point.name}: {error}", error.hint) from None
-
+    points = load_points(conf, overrides)
+    chosen = parse_seeds(seeds) if seeds else points[0][1].seeds
     from rich.console import Console
 
-    from asc_mrkd.evaluation import summarise_run
-    from asc_mrkd.report.sweep import SweptPoint, sweep_records, sweep_table, write_sweep
+    from asc_mrkd.report.sweep import read_point, sweep_records, sweep_table, write_sweep
 
-    swept = []
-    for number, (point, experiment) in enumerate(zip(points, experiments, strict=True), start=1):
-        folder, failure = out / point.name, ""
-        if is_first_process():
-            typer.echo(f"point {number} of {len(points)}: {point.name}", err=True)
-        try:
-            train_visibly(experiment, folder, chosen or experiment.seeds, together)
-        except NonFiniteError as error:
-            failure = str(error)
-        finished = any(folder.glob("seed*/predictions.csv"))
-        swept.append(SweptPoint(point.values, summarise_run(folder) if finished else None, failure))
+    runs = [(out / point.name, experiment) for point, experiment in points]
+    failures = _train_points(runs, chosen, together)
     if is_first_process():
-        write_sweep(out, swept)
+        swept = [
+            read_point(point.values, folder, experiment, chosen, failures.get(folder, ""))
+            for (point, _), (folder, experiment) in zip(points, runs, strict=True)
+        ]
+        written = write_sweep(out, swept)
         if as_json:
             print_json(sweep_records(swept))
         else:
             Console().print(sweep_table(swept))
-            typer.echo(f"points and seeds: {out / 'sweep.csv'}\npicture: {out / 'sweep.png'}")
-    raise typer.Exit(1 if any(point.failure for point in swept) else 0)
+            for path in written:
+                typer.echo(f"written: {path}")
+    raise typer.Exit(1 if failures else 0)
+
+
+def _train_points(runs: "list[tuple[Path, Experiment]]", seeds: list[int], together: bool) -> dict[Path, str]:
+    """Train what is not trained yet, point by point; return why a point failed, by its folder."""
+    from asc_mrkd.engine.signals import politely_interruptible
+    from asc_mrkd.engine.train import pending_seeds, require_trainable
+
+    for folder, experiment in runs:  # all of them before the first is trained
+        require_trainable(experiment, folder)
+    failures: dict[Path, str] = {}
+    with politely_interruptible() as should_stop:
+        for number, (folder, experiment) in enumerate(runs, start=1):
+            title = f"point {number} of {len(runs)}: {folder.name}"
+            if should_stop():  # it came in the last step of a point
+                raise InterruptedRun(f"stopped before {title}", "the same command continues")
+            if is_first_process():
+                typer.echo(title if pending_seeds(folder, seeds) else f"{title} is trained", err=True)
+            try:
+                train_visibly(experiment, folder, seeds, together, should_stop)
+            except NonFiniteError as error:
+                failures[folder] = str(error)
+    return failures

@@ -1,15 +1,24 @@
 """The points of a sweep: every combination of the values that some keys of an experiment are to take."""
 
+import hashlib
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from urllib.parse import quote
 
+from asc_mrkd.config.experiment import Experiment, load_experiment
 from asc_mrkd.errors import ConfigError
 
 KEPT_IN_NAMES = " =,.+-_[]{}:"
 """Characters of a value that stand in a folder's name as they are; of all others but letters and digits, the code."""
+
+LONGEST_NAME = 200
+"""Bytes of a folder's name, of which file systems allow 255; the end of a longer one becomes a digest."""
+
+TOKENS = re.compile(r"""(?P<quoted>"(?:\\.|[^"\\])*"|'[^']*')|(?P<open>[\[{])|(?P<close>[\]}])|,""")
+"""What decides whether a comma separates values."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +27,7 @@ class Point:
 
     Attributes:
         values: the swept keys and what they are at this point, as typed.
-        overrides: these and what is the same for all points, as `load_experiment` takes them.
+        overrides: these and what is the same for all points, for `load_experiment`.
     """
 
     values: dict[str, str]
@@ -31,34 +40,69 @@ class Point:
         >>> Point({"method.interval": "25 epochs", "data.images": "a/b"}, []).name
         'method.interval=25 epochs,data.images=a%2Fb'
         """
-        return quote(",".join(f"{key}={value}" for key, value in self.values.items()), safe=KEPT_IN_NAMES)
+        name = quote(",".join(f"{key}={value}" for key, value in self.values.items()), safe=KEPT_IN_NAMES)
+        if len(name) <= LONGEST_NAME:
+            return name
+        return f"{name[:LONGEST_NAME]}~{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+
+
+def load_points(path: str | os.PathLike[str], overrides: Sequence[str]) -> list[tuple[Point, Experiment]]:
+    """Read an experiment at every point of `grid`.
+
+    Raises:
+        ConfigError: as of `grid` and `load_experiment`, naming the point; or two points are the same experiment.
+    """
+    points: list[tuple[Point, Experiment]] = []
+    for point in grid(overrides):
+        try:
+            experiment = load_experiment(path, point.overrides)
+        except ConfigError as error:
+            raise ConfigError(f"point {point.name}: {error}", error.hint) from None
+        twin = next((other.name for other, theirs in points if theirs == experiment), None)
+        if twin:
+            raise ConfigError(
+                f"{twin} and {point.name} are the same experiment",
+                "give every value once, and a section before its keys: method=mrkd method.interval=0.05,0.5",
+            )
+        points.append((point, experiment))
+    return points
 
 
 def grid(overrides: Sequence[str]) -> list[Point]:
     """Return the product of all `key=a,b,...`, in the order given; `key=a` is the same for all points.
 
     Raises:
-        ConfigError: no key has several values, or one is named twice.
+        ConfigError: no key has several values, or one that has is named twice, or a value is empty.
 
     >>> [point.overrides for point in grid(["train.epochs=3", "method.copies=1,2"])]
     [['train.epochs=3', 'method.copies=1'], ['train.epochs=3', 'method.copies=2']]
     """
-    choices: dict[str, list[str]] = {}
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals or not key:
-            raise ConfigError(f"'{override}' has no value", "write key=value, or key=a,b,c to sweep over it")
-        if key in choices:
+    choices = [_choices(override) for override in overrides]
+    keys = [key for key, _ in choices]
+    swept = [key for key, values in choices if len(values) > 1]
+    for key in swept:
+        if keys.count(key) > 1:
             raise ConfigError(f"{key} is given twice", f"write all its values at once: {key}=a,b,c")
-        choices[key] = list(dict.fromkeys(values_of(text)))
-    swept = [key for key, values in choices.items() if len(values) > 1]
+    if "seeds" in swept:
+        raise ConfigError("seeds are no values to sweep over: every point gets all of them", "write --seeds 0-3")
     if not swept:
         raise ConfigError("there is nothing to sweep over", "give a key several values: method.interval=0.05,0.125,0.5")
     return [
-        Point({key: value for key, value in zip(choices, values, strict=True) if key in swept},
-              [f"{key}={value}" for key, value in zip(choices, values, strict=True)])
-        for values in product(*choices.values())
+        Point({key: value for key, value in zip(keys, values, strict=True) if key in swept},
+              [f"{key}={value}" for key, value in zip(keys, values, strict=True)])
+        for values in product(*(values for _, values in choices))
     ]  # fmt: skip
+
+
+def _choices(override: str) -> tuple[str, list[str]]:
+    """Return the key and its distinct values."""
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"'{override}' has no value", "write key=value, or key=a,b,c to sweep over it")
+    values = list(dict.fromkeys(values_of(text)))
+    if len(values) > 1 and "" in values:
+        raise ConfigError(f"'{override}' has an empty value", "write null for none, and no comma at the end")
+    return key.strip(), values
 
 
 def values_of(text: str) -> list[str]:
@@ -67,15 +111,13 @@ def values_of(text: str) -> list[str]:
     >>> values_of("0.05,[a, b],{name: mrkd, copies: 2},'x,y'")
     ['0.05', '[a, b]', '{name: mrkd, copies: 2}', "'x,y'"]
     """
-    values, depth, quoted, start = [], 0, "", 0
-    for match in re.finditer(r"[\[\]{}'\",]", text):
-        character = match.group()
-        if quoted or character in "'\"":
-            quoted = "" if character == quoted else quoted or character
-        elif character == ",":
-            if depth == 0:
-                values.append(text[start : match.start()])
-                start = match.end()
-        else:
-            depth += 1 if character in "[{" else -1
+    values, depth, start = [], 0, 0
+    for token in TOKENS.finditer(text):
+        if token["open"]:
+            depth += 1
+        elif token["close"]:
+            depth -= 1
+        elif not token["quoted"] and depth == 0:
+            values.append(text[start : token.start()])
+            start = token.end()
     return [value.strip() for value in (*values, text[start:])]

@@ -22,20 +22,24 @@ CONFIG, METRICS, ENVIRONMENT = "config.yaml", "metrics.jsonl", "environment.json
 CHECKPOINT, PREDICTIONS = "checkpoint.pt", "predictions.csv"
 
 
-def open_run(folder: Path, experiment: Experiment) -> None:
-    """Make a run folder, or enter one that was made for the same experiment.
+def require_same_run(folder: Path, experiment: Experiment) -> None:
+    """Refuse a folder that belongs to another experiment.
 
     Raises:
-        RunError: the folder belongs to another experiment; the differing key is named.
+        RunError: it does; the differing key is named.
     """
-    config = folder / CONFIG
-    if config.exists():
-        difference = differing_key(load_experiment(config), experiment, ignore=Experiment.not_numbers)
-        if difference:
-            raise RunError(
-                f"{folder} holds another experiment: {difference.replace(' here', ' in it')}", "choose another --out"
-            )
-    save_experiment(experiment, config)
+    if not (folder / CONFIG).exists():
+        return
+    difference = differing_key(load_experiment(folder / CONFIG), experiment, ignore=Experiment.not_numbers)
+    if difference:
+        raise RunError(
+            f"{folder} holds another experiment: {difference.replace(' here', ' in it')}", "choose another --out"
+        )
+
+
+def open_run(folder: Path, experiment: Experiment) -> None:
+    """Make a run folder, or enter one that was made for the same experiment; it says what is trained and where."""
+    save_experiment(experiment, folder / CONFIG)
     write_text(folder / ENVIRONMENT, json.dumps(environment(), indent=2) + "\n")
 
 

@@ -1,11 +1,9 @@
 """Training of an experiment into a run folder; the same call again continues to the same bits."""
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +17,8 @@ from asc_mrkd.engine.device import choose_device, own_stream, use_threads
 from asc_mrkd.engine.distributed import agreed, joined_processes, require_rows, wait_for_all
 from asc_mrkd.engine.inference import accuracy_and_log_loss, predict, write_predictions
 from asc_mrkd.engine.model_file import MODEL_FILE, ModelFile, save_model
-from asc_mrkd.engine.run_folder import CHECKPOINT, PREDICTIONS, MetricsLog, open_run, seed_folder
+from asc_mrkd.engine.run_folder import CHECKPOINT, PREDICTIONS, MetricsLog, open_run, require_same_run, seed_folder
+from asc_mrkd.engine.signals import politely_interruptible
 from asc_mrkd.engine.together import all_at_once, require_fit
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import InterruptedRun, ModelError, first_line
@@ -29,11 +28,13 @@ from asc_mrkd.processes import rank
 
 @dataclass(frozen=True)
 class Listener:
-    """What a caller wants to hear; every field may be left out."""
+    """What a caller wants to hear, and to say; every field may be left out."""
 
     on_start: Callable[[list[int], int, int], None] = lambda seeds, done, total: None
     """Some seeds start: the seeds, steps done before, steps in all."""
     on_step: Callable[[], None] = lambda: None
+    should_stop: Callable[[], bool] | None = None
+    """Asked after every step; None listens to SIGINT and SIGTERM."""
 
 
 def train(
@@ -55,22 +56,43 @@ def train(
         StoreError, DataError, ModelError, ConfigError: the data, the network or the device cannot be used; nothing
             was written.
         RunError: the folder belongs to another experiment.
-        InterruptedRun: SIGINT or SIGTERM came; the state is saved.
+        InterruptedRun: it was asked to stop; the state is saved.
         NonFiniteError: the loss is NaN or infinite.
     """
     with joined_processes():
-        source = open_data(experiment.data)
+        source, network = require_trainable(experiment, folder)
         device = choose_device(experiment.train.device)
-        network = _require_network(experiment, source)
         if together:
             require_fit(network, experiment.train.threads, device, len(seeds))
+        pending = pending_seeds(folder, seeds)
+        wait_for_all()
+        if not pending:
+            return
         if rank() == 0:
             open_run(folder, experiment)
         wait_for_all()
-        pending = [seed for seed in seeds if not _is_finished(seed_folder(folder, seed))]
-        if pending:
-            groups = [pending] if together else [[seed] for seed in pending]
-            _train_groups(experiment, folder, groups, source, device, listener or Listener())
+        groups = [pending] if together else [[seed] for seed in pending]
+        _train_groups(experiment, folder, groups, source, device, listener or Listener())
+
+
+def require_trainable(experiment: Experiment, folder: Path) -> tuple[ExperimentData, nn.Module]:
+    """Return the data, not yet read, and the network, without storage, of an experiment that can be trained there.
+
+    Raises:
+        StoreError, DataError, ModelError: the data or the network cannot be used.
+        RunError: the folder belongs to another experiment.
+    """
+    require_same_run(folder, experiment)
+    source = open_data(experiment.data)
+    return source, _require_network(experiment, source)
+
+
+def pending_seeds(folder: Path, seeds: list[int]) -> list[int]:
+    """Return the seeds that are not finished in a run folder."""
+    return [
+        seed for seed in seeds
+        if not all((seed_folder(folder, seed) / name).exists() for name in (MODEL_FILE, PREDICTIONS))
+    ]  # fmt: skip
 
 
 def _train_groups(
@@ -84,7 +106,7 @@ def _train_groups(
     """Train the seeds of a group at once, one group after the other."""
     data = source.load(device)
     require_rows(len(data[0]), experiment.train.batch_size)
-    with _politely_interruptible() as should_stop:
+    with nullcontext(listener.should_stop) if listener.should_stop else politely_interruptible() as should_stop:
         for group in groups:
             runs = [_SeedRun(experiment, folder, seed, source, data) for seed in group]
             listener.on_start(group, sum(run.done for run in runs), sum(run.total for run in runs))
@@ -104,10 +126,6 @@ def _require_network(experiment: Experiment, source: ExperimentData) -> nn.Modul
                 f"model.options.in_channels={source.input_shape[0]}",
             ) from None
     return network
-
-
-def _is_finished(here: Path) -> bool:
-    return (here / MODEL_FILE).exists() and (here / PREDICTIONS).exists()
 
 
 class _SeedRun:
@@ -176,26 +194,3 @@ class _SeedRun:
         return ModelFile(
             trainer.student, trainer.architecture, source.classes, source.input_shape, mean, std, source.frontend
         )
-
-
-@contextmanager
-def _politely_interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn the first SIGINT or SIGTERM into an answer `True`; the second one acts at once."""
-    received: list[int] = []
-
-    def remember(number: int, frame: Any) -> None:
-        received.append(number)
-        signal.signal(number, before[signal.Signals(number)])
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        for number in before:
-            signal.signal(number, remember)
-    except ValueError:  # not the main thread: the caller looks after signals
-        yield lambda: False
-        return
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

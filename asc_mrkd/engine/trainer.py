@@ -21,7 +21,7 @@ from asc_mrkd.models import build_model
 from asc_mrkd.mrkd.backups import unwrap
 from asc_mrkd.mrkd.labels import MixedLabels
 from asc_mrkd.mrkd.losses import Losses
-from asc_mrkd.processes import own_rows, total
+from asc_mrkd.processes import own_rows, rank, total
 
 GUARD_EVERY = 50
 """Steps between two looks at the loss on a GPU, where each look waits for the device; on a CPU it is every step."""
@@ -125,7 +125,8 @@ class Trainer:
         factor = lr_factor(self.config.schedule, in_generation, self.steps_per_epoch, self.config.epochs)
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.optimizer.lr * factor
-        torch.manual_seed(int(generator("torch", self.seed, step).integers(2**63)))  # for dropout inside a network
+        # For dropout inside a network; the units that a process drops are its own.
+        torch.manual_seed(int(generator("torch", self.seed, step).integers(2**63)) + rank())
         needs, share = self.method.needs, own_rows()
         batch = training_batch(self.samples, key, self.augment, needs, before, share, self.memory_format)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):

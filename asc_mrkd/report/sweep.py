@@ -1,27 +1,24 @@
-"""The points of a sweep beside each other: a table, a CSV file, and a picture like Figures 7 to 9 of the paper."""
+"""The points of a sweep beside each other: a table, records, a CSV file, and a picture."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from asc_mrkd.evaluation import RunSummary
+from asc_mrkd.config import Experiment
+from asc_mrkd.evaluation import RunSummary, summarise_run
+from asc_mrkd.evaluation.kinds import kind_of
 from asc_mrkd.files import atomic_writer
-from asc_mrkd.report.comparisons import run_table
-from asc_mrkd.report.layout import layout_of
-from asc_mrkd.report.plots import PALETTE, png, verbatim
+from asc_mrkd.report.layout import LAYOUTS
+from asc_mrkd.report.plots import png, verbatim
 from asc_mrkd.report.records import headline
+from asc_mrkd.report.sweep_figure import sweep_figure
 from asc_mrkd.report.text_table import TextTable
 
-LOG_SPAN = 10
-"""Positive values whose largest is more than so many times the smallest get a logarithmic axis."""
-
-
-Scored = tuple[dict[str, str], RunSummary]
-"""The swept keys with their values, and the scores there."""
+SHOWN = ("accuracy", "log_loss")
+"""The figures of the table; the CSV file has all."""
 
 
 @dataclass(frozen=True)
@@ -29,29 +26,52 @@ class SweptPoint:
     """One point of a sweep.
 
     Attributes:
-        values: the swept keys and what they are here, as typed.
-        summary: its scores; None if no seed has been finished.
+        values: the swept keys and what they are here.
+        experiment: what was trained; its seeds are those of the sweep.
+        summary: the scores of those seeds that are finished; None if there is none.
         failure: why it could not be trained to the end; empty if it was.
     """
 
     values: dict[str, str]
+    experiment: Experiment
     summary: RunSummary | None
     failure: str = ""
 
 
+def read_point(
+    values: dict[str, str], folder: Path, experiment: Experiment, seeds: Sequence[int], failure: str = ""
+) -> SweptPoint:
+    """Score the given seeds of a point; other seeds in its folder do not count, so that all points have the same."""
+    experiment = experiment.model_copy(update={"seeds": list(seeds)})
+    if not any((folder / f"seed{seed}" / "predictions.csv").exists() for seed in seeds):
+        return SweptPoint(values, experiment, None, failure)
+    summary = summarise_run(folder)
+    finished = [seed for seed in seeds if seed in summary.per_seed.index]
+    summary = replace(summary, experiment=experiment, per_seed=summary.per_seed.loc[finished])
+    return SweptPoint(values, experiment, summary, failure)
+
+
 def sweep_table(points: Sequence[SweptPoint]) -> TextTable:
     """Tabulate the points in their order: mean ± standard deviation over the seeds, after the last epoch."""
-    scored, keys = _scored(points), list(points[0].values)
-    nothing = TextTable("Nothing finished", ("#", "Method", "Seeds"), [])
-    runs = run_table([summary for _, summary in scored]) if scored else nothing
-    cells = iter(runs.rows)
-    unknown = ["0", *[""] * (len(runs.columns) - 3)]
+    layout, keys = LAYOUTS[kind_of(points[0].experiment).name], list(points[0].values)
+    columns = [column for column in layout.seeds if column.metric in SHOWN]
+
+    def cells(point: SweptPoint) -> list[str]:
+        if point.failure or point.summary is None:  # a mean over the seeds that did not diverge would flatter
+            return ["failed", *[""] * (len(columns) - 1)]
+        return [column.write(point.summary.spread(column.metric)) for column in columns]
+
+    scored = next((f"Scored: {point.summary.scored}." for point in points if point.summary), "")
+    failed = [f"failed: {_typed(point.values)}: {point.failure}" for point in points if point.failure]
     return TextTable(
-        title=runs.title,
-        columns=(*keys, *runs.columns[2:]),
-        rows=[[*point.values.values(), *(next(cells)[2:] if point.summary else unknown)] for point in points],
+        title=layout.title,
+        columns=(*keys, "Seeds", *(column.heading for column in columns)),
+        rows=[
+            [*point.values.values(), str(len(point.summary.seeds) if point.summary else 0), *cells(point)]
+            for point in points
+        ],
         text_columns=frozenset(range(len(keys))),
-        notes=[f"failed at {_typed(point.values)}: {point.failure}" for point in points if point.failure],
+        notes=[*failed, *filter(None, [scored])],
     )
 
 
@@ -63,78 +83,31 @@ def sweep_records(points: Sequence[SweptPoint]) -> list[dict[str, Any]]:
     ]
 
 
-def write_sweep(folder: Path, points: Sequence[SweptPoint]) -> None:
-    """Write sweep.csv, a row a point and seed, and sweep.png into the folder of a sweep, of what has been finished."""
-    scored = _scored(points)
-    if not scored:
-        return
+def write_sweep(folder: Path, points: Sequence[SweptPoint]) -> list[Path]:
+    """Write sweep.csv and, if there is anything to draw, sweep.png; return their paths."""
     with atomic_writer(folder / "sweep.csv", "w") as stream:
-        sweep_frame(scored).to_csv(stream, index=False, lineterminator="\n")
+        sweep_frame(points).to_csv(stream, index=False, lineterminator="\n")
+    scored = [(point.values, None if point.failure else point.summary) for point in points]
+    if not any(summary for _, summary in scored):
+        return [folder / "sweep.csv"]
     with atomic_writer(folder / "sweep.png") as stream:
-        stream.write(png(sweep_figure(scored)))
+        stream.write(verbatim(png)(sweep_figure(scored)))
+    return [folder / "sweep.csv", folder / "sweep.png"]
 
 
-def sweep_frame(scored: Sequence[Scored]) -> pd.DataFrame:
-    """Return a row a point and seed: the swept keys as typed, the seed, and the figures of `RunSummary.per_seed`."""
-    keys = list(scored[0][0])
-    frames = [summary.per_seed.rename_axis("seed").reset_index().assign(**values) for values, summary in scored]
-    frame = pd.concat(frames, ignore_index=True)
-    return frame[[*keys, *(column for column in frame.columns if column not in keys)]]
+def sweep_frame(points: Sequence[SweptPoint]) -> pd.DataFrame:
+    """Return a row a point and seed: the swept keys, the seed, the figures of `RunSummary.per_seed`, the failure.
 
-
-@verbatim
-def sweep_figure(scored: Sequence[Scored]) -> Figure:
-    """Draw accuracy or error over the first key, with error bars of a standard deviation; the others name the lines."""
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axes, layout = figure.subplots(), layout_of(scored[0][1])
-    key, *others = scored[0][0]
-    places = _places(key, [values[key] for values, _ in scored])
-    lines: dict[str, list[Scored]] = {}
-    for values, summary in sorted(scored, key=lambda one: places[one[0][key]]):
-        lines.setdefault(_typed({name: values[name] for name in others}), []).append((values, summary))
-    for index, (line, ones) in enumerate(lines.items()):
-        spreads = [summary.spread("accuracy") for _, summary in ones]
-        axes.errorbar(
-            [places[values[key]] for values, _ in ones],
-            [100 * (spread.mean if layout.direction > 0 else 1 - spread.mean) for spread in spreads],
-            [100 * (spread.std or 0.0) for spread in spreads],
-            color=PALETTE[index % len(PALETTE)], marker="o", capsize=4, linewidth=1.8, label=line,
-        )  # fmt: skip
-    _dress(axes, key, places, f"{layout.comparison[0].heading} of {scored[0][1].scored}")
-    if others:
-        figure.legend(loc="outside lower center", ncols=2, frameon=False)
-    return figure
-
-
-def _dress(axes: Any, key: str, places: dict[str, float], heading: str) -> None:
-    axes.set_xlabel(key)
-    axes.set_ylabel(heading)
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    if min(places.values()) > 0 and max(places.values()) > LOG_SPAN * min(places.values()):
-        axes.set_xscale("log")
-    axes.set_xticks(list(places.values()), list(places))
-    axes.minorticks_off()
-
-
-def _places(key: str, values: Sequence[str]) -> dict[str, float]:
-    """Return where every value stands on the axis: at its number, or one after the other where they are no numbers.
-
-    Intervals in steps and those in shares of the run are numbers of different kinds.
+    A seed that is not finished has no figures; accuracies are fractions, log_loss is in nats.
     """
-    distinct = list(dict.fromkeys(values))
-    try:
-        numbers = {value: float(value) for value in distinct}
-    except ValueError:
-        numbers = {}
-    in_steps = {value.isdigit() for value in distinct}
-    if not numbers or (key.endswith("interval") and len(in_steps) > 1):
-        return {value: float(index) for index, value in enumerate(distinct)}
-    return numbers
-
-
-def _scored(points: Sequence[SweptPoint]) -> list[Scored]:
-    return [(point.values, point.summary) for point in points if point.summary]
+    metrics = next((point.summary.per_seed.columns.tolist() for point in points if point.summary), [])
+    rows = []
+    for point in points:
+        finished: dict[Any, Any] = point.summary.per_seed.to_dict("index") if point.summary else {}
+        for seed in point.experiment.seeds:
+            failure = "" if seed in finished else point.failure
+            rows.append({**point.values, "seed": seed, **finished.get(seed, {}), "failure": failure})
+    return pd.DataFrame(rows, columns=[*points[0].values, "seed", *metrics, "failure"])
 
 
 def _typed(values: dict[str, str]) -> str:

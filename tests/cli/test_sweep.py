@@ -12,6 +12,8 @@ from asc_mrkd.engine import train as train_module
 from asc_mrkd.errors import NonFiniteError
 
 AXIS = "method.interval=3,9"
+STEPS = 2 * 5
+"""Steps of a seed: two epochs of 48 images in batches of 10."""
 
 
 @pytest.fixture
@@ -24,8 +26,30 @@ def sweep(cli, image_conf, tmp_path):
     return run
 
 
-def models(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("model.safetensors")}
+@pytest.fixture
+def stop_after(monkeypatch):
+    """Return a function: SIGTERM comes after that many steps of the whole sweep."""
+
+    def set_up(last: int) -> None:
+        steps, original = 0, train_module.Trainer._train_step
+
+        def stopping(self, *arguments):
+            nonlocal steps
+            result = original(self, *arguments)
+            steps += 1
+            if steps == last:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return result
+
+        monkeypatch.setattr(train_module.Trainer, "_train_step", stopping)
+
+    return set_up
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    """Return weights, predictions and the table of a sweep."""
+    files = [path for name in ("model.safetensors", "*.csv") for path in folder.rglob(name)]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def accuracy(folder: Path) -> float:
@@ -39,52 +63,86 @@ def test_a_folder_a_point_a_table_and_a_file(sweep, tmp_path, monkeypatch):
     assert done.code == 0, done.err
     out = tmp_path / "sweep"
     assert {path.name for path in out.iterdir()} == {"method.interval=3", "method.interval=9", "sweep.csv", "sweep.png"}
-    assert "point 2 of 2: method.interval=9" in done.err
-    assert max(map(len, done.out.partition("points and seeds")[0].splitlines())) <= 80
+    assert "point 2 of 2: method.interval=9\n" in done.err
+    assert max(map(len, done.out.splitlines()[:-2])) <= 80
     table = pd.read_csv(out / "sweep.csv")
     assert table[["method.interval", "seed"]].to_numpy().tolist() == [[3, 0], [3, 1], [9, 0], [9, 1]]
-    for row in table.itertuples(index=False):
-        assert row.accuracy == pytest.approx(accuracy(out / f"method.interval={row[0]}" / f"seed{row.seed}"))
-        assert f"{100 * (1 - table[table['method.interval'] == row[0]]['accuracy'].mean()):.2f} ± " in done.out
+    for interval, ones in table.groupby("method.interval"):
+        expected = pd.Series([accuracy(out / f"method.interval={interval}" / f"seed{seed}") for seed in (0, 1)])
+        assert ones["accuracy"].tolist() == pytest.approx(expected.tolist())
+        assert f"{100 - 100 * expected.mean():.2f} ± {100 * expected.std():.2f}" in done.out
     assert (out / "sweep.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_finished_points_are_left_alone(sweep, tmp_path):
-    sweep(AXIS)
-    points = list((tmp_path / "sweep").rglob("seed*/*"))
-    before = {path: path.stat().st_mtime_ns for path in points}
-    again = sweep("method.interval=3,9,5")
-    assert again.code == 0
-    assert before == {path: path.stat().st_mtime_ns for path in points}
+def test_scenes_have_points_too(cli, conf, tmp_path):
+    done = cli("sweep", conf, "method=ce,mrkd", "train.epochs=1", "--out", tmp_path / "sweep", "--json")
+    assert done.code == 0, done.err
+    for record in json.loads(done.out):
+        point = tmp_path / "sweep" / f"method={record['values']['method']}"
+        assert record["scores"]["accuracy"]["mean"] == pytest.approx(accuracy(point / "seed0"))
+
+
+def test_a_second_sweep_touches_no_file_of_a_trained_point(sweep, tmp_path):
+    first = sweep(AXIS)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "sweep").rglob("*=*/**/*")}
+    assert len(before) > 10
+    again = sweep(AXIS)
+    assert (again.code, again.out) == (0, first.out)
+    assert "point 1 of 2: method.interval=3 is trained" in again.err
+    more = sweep("method.interval=9,3,5")
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    assert more.code == 0
     assert (tmp_path / "sweep" / "method.interval=5" / "seed1" / "model.safetensors").exists()
 
 
-def test_an_interrupted_sweep_continues_to_the_same_bits(sweep, tmp_path, monkeypatch):
+def test_more_seeds_are_added(sweep, tmp_path):
+    assert sweep(AXIS, seeds="0").code == 0
+    assert sweep(AXIS, seeds="0-1").code == 0
+    assert pd.read_csv(tmp_path / "sweep" / "sweep.csv")["seed"].tolist() == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("steps", [STEPS + 3, 2 * STEPS, 2 * STEPS + 1])
+def test_an_interrupted_sweep_continues_to_the_same_bits(sweep, tmp_path, stop_after, steps):
+    """In the second seed of the first point, in its very last step, in the second point."""
     sweep(AXIS, out="whole")
-    steps, original = 0, train_module.Trainer._train_step
-
-    def stopping(self, *arguments):
-        nonlocal steps
-        original(self, *arguments)
-        steps += 1
-        if steps == 13:  # within the second seed of the first point
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(train_module.Trainer, "_train_step", stopping)
+    stop_after(steps)
     stopped = sweep(AXIS)
     assert stopped.code == 3
     assert "the same command continues" in stopped.err
-    assert not (tmp_path / "sweep" / "method.interval=9").exists()
+    assert (tmp_path / "sweep" / "method.interval=9").exists() == (steps > 2 * STEPS)
     assert sweep(AXIS).code == 0
-    assert models(tmp_path / "sweep") == models(tmp_path / "whole")
+    assert results(tmp_path / "sweep") == results(tmp_path / "whole")
 
 
-def test_a_mistake_in_the_last_point_stops_before_the_first(sweep, tmp_path):
-    done = sweep("method.interval=3,-2")
+def test_a_signal_at_the_very_end_changes_nothing(sweep, tmp_path, stop_after):
+    stop_after(4 * STEPS)
+    assert sweep(AXIS).code == 0
+    assert (tmp_path / "sweep" / "sweep.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        ("method.interval=3,-2", "point method.interval=-2: "),
+        ("method.intervall=3,4", "did you mean 'method.interval'"),
+        ("model.options={depth: 8},{dept: 8}", "resnet20 has no option 'dept'"),
+        ("method.interval=3", "nothing to sweep"),
+    ],
+)
+def test_a_mistake_in_the_last_point_stops_before_the_first(sweep, tmp_path, mistake, message):
+    done = sweep(mistake)
     assert done.code == 2
-    assert "method.interval=-2" in done.err
+    assert message in done.err
     assert not (tmp_path / "sweep").exists()
-    assert "did you mean 'method.interval'" in sweep("method.intervall=3,4").err
+
+
+def test_a_folder_of_another_experiment_is_refused_before_the_first_point(sweep, tmp_path):
+    assert sweep("method.interval=5,9", seeds="0").code == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "sweep").rglob("*")}
+    done = sweep("method.interval=3,9", "train.batch_size=8", seeds="0")
+    assert done.code == 2
+    assert "method.interval=9 holds another experiment: train.batch_size is 10 in it and 8 there" in done.err
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "sweep").rglob("*")}
 
 
 def test_a_point_that_fails_is_named_and_the_others_go_on(sweep, tmp_path, monkeypatch):
@@ -101,14 +159,23 @@ def test_a_point_that_fails_is_named_and_the_others_go_on(sweep, tmp_path, monke
     records = {record["values"]["method.interval"]: record for record in json.loads(done.out)}
     assert records["3"]["failure"] == "seed 1: the loss is nan"
     assert records["3"]["scores"]["seeds"] == [0]
+    assert [records[value]["failure"] for value in "29"] == ["", ""]
     assert records["9"]["scores"]["seeds"] == [0, 1]
-    assert "failed at method.interval=3: seed 1: the loss is nan" in " ".join(
-        sweep("method.interval=2,3,9").out.split()
-    )
+    table = pd.read_csv(tmp_path / "sweep" / "sweep.csv", keep_default_na=False)
+    assert table["failure"].tolist() == ["", "", "", "seed 1: the loss is nan", "", ""]
+    again = sweep("method.interval=2,3,9")
+    assert again.code == 1
+    assert "failed: method.interval=3: seed 1: the loss is nan" in " ".join(again.out.split())
 
 
-def test_a_folder_of_another_experiment_is_refused(sweep):
-    assert sweep(AXIS).code == 0
-    done = sweep(AXIS, "train.batch_size=8")
-    assert done.code == 2
-    assert "train.batch_size" in done.err
+def test_all_seeds_at_once_give_the_same(sweep, tmp_path):
+    sweep(AXIS, out="whole")
+    assert sweep(AXIS, "--together").code == 0
+    assert results(tmp_path / "sweep") == results(tmp_path / "whole")
+
+
+def test_the_points_are_those_of_train(sweep, cli, image_conf, tmp_path):
+    sweep(AXIS, seeds="1")
+    cli("train", image_conf, "train.epochs=2", "method.interval=9", "--out", tmp_path / "run", "--seeds", "1")
+    same = (tmp_path / folder / "seed1" / "model.safetensors" for folder in ("run", "sweep/method.interval=9"))
+    assert len({path.read_bytes() for path in same}) == 1
