@@ -1,0 +1,33 @@
+"""The benchmark of the methods: what it counts on a run is what the registry declares."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from asc_mrkd.methods import METHODS
+
+TOOLS = Path(__file__).parents[2] / "tools"
+
+
+def test_counted_passes_are_the_declared_ones(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(TOOLS)
+    import bench_methods
+    import benchmark
+
+    monkeypatch.setattr(benchmark.Bench, "batch", 4)  # what is counted does not depend on it
+    csv = tmp_path / "benchmarks.csv"
+    bench_methods.main(["--steps", "1", "--rounds", "1", "--device", "cpu", "--csv", str(csv)])
+    printed = capsys.readouterr().out.splitlines()
+    assert max(map(len, printed)) <= 80
+    assert any(line.startswith("A backup costs ") for line in printed)
+
+    lines = pd.read_csv(csv).pivot_table(index="part", columns="unit", values="theirs")
+    assert {part.split()[0] for part in lines.index} == METHODS.keys()
+    for part, counted in lines.iterrows():
+        name, *options = part.split()
+        entry = METHODS[name]
+        config = entry.config(**dict(option.split("=") for option in options))
+        assert (counted["forwards/step"], counted["backwards/step"]) == entry.passes(config), part
+    copies = lines.loc[[f"mrkd copies={n}" for n in (1, 3, 5)], "bytes beside"]
+    assert copies.diff()[1:].tolist() == pytest.approx([2 * (1_107_944 + 4 * 100 * 100)] * 2), "tensors and ensemble"
