@@ -32,7 +32,8 @@ for change in ${overrides[@]+"${overrides[@]}"}; do
     case $change in method.*) choices+=("$change") ;; *) settings+=("$change") ;; esac
 done
 [ ${#choices[@]} = 0 ] || runs+=(mrkd_chosen)
-recipes=$root/recipes conf=$recipes/cifar100/conf/resnet32.yaml tables=$out/cifar100/tables/table2_ seeds=${seeds:-0-3}
+recipes=$root/recipes conf=$recipes/cifar100/conf/resnet32.yaml tables=$out/cifar100/tables/table2_
+seeds=${seeds:-0-3}
 
 # tune NAME EARLIER KEY=A,B KEY=C,D: MrKD on held-out training images, from what was chosen of the keys EARLIER.
 tune() {
@@ -72,9 +73,6 @@ if stage 5 "compare, report, and the paper's tables"; then
         run asc-mrkd compare "${runs[@]/#/$tables${network}_}"
         run asc-mrkd report "${runs[@]/#/$tables${network}_}" --out "$out/$network.html"
     done
-    if $toy; then # its figures stay out of the pages of the recipes
-        run cp -R "$recipes" "$out/"
-        recipes=$out/recipes
-    fi
+    ! $toy || { run cp -R "$recipes" "$out/" && recipes=$out/recipes; } # toy figures stay out of the real pages
     run python "$root/tools/render_results.py" cifar100 --runs "$out" --recipes "$recipes"
 fi

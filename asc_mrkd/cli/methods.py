@@ -8,7 +8,7 @@ from asc_mrkd.cli.options import Json, print_json
 NEEDS = {
     "index": "sample numbers",
     "second_view": "a second view of the batch",
-    "pair": "another sample of each class",
+    "pair": "pairs of a class",
     "previous": "the batch before",
 }
 """What a method takes beside inputs and labels, in words."""

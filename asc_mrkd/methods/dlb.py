@@ -22,7 +22,9 @@ class Dlb(nn.Module):
     cross-entropy over the samples of both, plus weight tau^2 KL(p_then || p_now) over those of the batch before, where
     p_then is what the student said of them in the step before and gets no gradient.
 
-    The authors' code gives neither the weight nor the temperature a default; those here weigh both terms alike.
+    The authors' code (Meta-knowledge-Lab/DLB) passes the two batches one after the other, so batch normalisation there
+    sees each alone; here it sees both together. Neither the weight nor the temperature has a default there; those here
+    weigh both terms alike.
 
     Args:
         model: the student, from an input batch to logits (batch, class).
@@ -54,7 +56,8 @@ class Dlb(nn.Module):
             return losses
         x_before, labels_before = previous
         before, now = logits_of(self.model(torch.cat([x_before, x]))).split([len(x_before), len(x)])
-        then, self.said = self.said.to(x.device), all_rows(now.detach())
+        # A copy, or a checkpoint would hold the logits of both batches, whose storage it is a part of.
+        then, self.said = self.said.to(x.device), all_rows(now.detach().clone())
         # A process of several is weighted by its rows of this batch; of the batch before it may have another share.
         share = len(x_before) / len(then) * len(self.said) / len(x)
         of_now, of_before = cross_entropy(now, labels), share * cross_entropy(before, labels_before)

@@ -19,7 +19,8 @@ class EmaTeacher(nn.Module):
 
     The loss is CE + w(t) tau^2 KL(p_teacher || p_student) with w(t) = weight exp(-5 (1 - t / (ramp T))^2) up to step
     ramp T of T, and `weight` from there on. The teacher normalises with the statistics of its batch and gets no
-    gradient. The authors also have a squared difference of probabilities in place of the divergence.
+    gradient. The authors also have a squared difference of probabilities in place of the divergence, count the ramp in
+    epochs or steps, and have no temperature.
 
     Args:
         model: the student, from an input batch to logits (batch, class).

@@ -58,9 +58,27 @@ def test_loss_is_that_of_the_formula(network, batch, mixed, targets, mixup):
 def test_what_was_said_gets_no_gradient(network, batch, previous):
     method = Dlb(network())
     x, labels = batch(0)
-    method(x, labels, previous=None)
-    method(*batch(1), previous=previous(1, x, labels)).total.backward()  # the graph of the first step is gone
+    method(x, labels, previous=None).total.backward()
+    losses = method(*batch(1), previous=previous(1, x, labels))
+    losses.total.backward()  # would fail if it led back into the first step, whose graph is gone
+    assert losses.logits.requires_grad
     assert not method.said.requires_grad
+
+
+@pytest.mark.parametrize("sizes", [(12, 5), (5, 12), (12,)])
+def test_logits_of_a_batch_of_any_size_are_saved(network, batch, tmp_path, sizes):
+    method, previous = Dlb(network()), None
+    for number, size in enumerate(sizes):
+        x, labels = batch(number, size=size)
+        method(x, labels, previous=previous)
+        previous = (x, labels)
+    torch.save(method.state_dict(), tmp_path / "state.pt")
+    other = Dlb(network(1))
+    other(*batch(9, size=3), previous=None)
+    other.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert torch.equal(other.said, method.said)
+    assert len(other.said) == sizes[-1]
+    assert other.said.untyped_storage().nbytes() == other.said.nbytes
 
 
 def test_weight_one_and_evaluation_mode(network, batch, previous, check_plain_cases):
