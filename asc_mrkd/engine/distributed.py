@@ -47,7 +47,7 @@ def require_rows(samples: int, batch_size: int) -> None:
         ConfigError: the batches, or the last one of an epoch, are smaller than the number of processes.
     """
     smallest = samples % batch_size or batch_size
-    if min(smallest, batch_size) < world():
+    if smallest < world():
         raise ConfigError(
             f"{world()} processes cannot share a batch of {smallest} ({samples} samples in batches of {batch_size})",
             "start fewer processes, or choose another train.batch_size",
