@@ -27,6 +27,7 @@ from asc_mrkd.config.methods import (
     TfkdRegConfig,
 )
 from asc_mrkd.config.mrkd import MRKD_PRESETS, MRKD_VARIANTS, MrkdConfig
+from asc_mrkd.config.prune import PruneConfig
 
 __all__ = [
     "MRKD_PRESETS",
@@ -47,6 +48,7 @@ __all__ = [
     "MrkdConfig",
     "MsdConfig",
     "OptimizerConfig",
+    "PruneConfig",
     "PskdConfig",
     "ScheduleConfig",
     "StoreConfig",

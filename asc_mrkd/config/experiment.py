@@ -8,6 +8,7 @@ import yaml
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from asc_mrkd.config.methods import BanConfig, CrossEntropyConfig, MethodConfig, PskdConfig
+from asc_mrkd.config.prune import PruneConfig
 from asc_mrkd.errors import ConfigError
 from asc_mrkd.files import write_text
 from asc_mrkd.schema import Count, Fraction, NotNegative, Positive, Schema, apply_override, parse, read_yaml
@@ -104,6 +105,13 @@ class TrainConfig(Schema):
     """Epochs between two looks at the test set, for the learning curve only; 0 looks at the end only."""
     checkpoint_every: Count = 1
     """Epochs between two checkpoints."""
+    prune: PruneConfig | None = None
+
+    @model_validator(mode="after")
+    def _check_ramp(self) -> "TrainConfig":
+        if self.prune and self.prune.ramp_epochs >= self.epochs:
+            raise ValueError(f"prune.ramp_epochs={self.prune.ramp_epochs} must end before the last of the epochs")
+        return self
 
 
 class Experiment(Schema):

@@ -23,6 +23,7 @@ from asc_mrkd.engine.together import all_at_once, require_fit
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import InterruptedRun, ModelError, first_line
 from asc_mrkd.models import build_model
+from asc_mrkd.models.pruning import without_masks
 from asc_mrkd.processes import rank
 
 
@@ -191,6 +192,7 @@ class _SeedRun:
     def _model_file(self) -> ModelFile:
         source, trainer = self.source, self.trainer
         mean, std = (values.cpu().numpy() for values in (trainer.samples.mean, trainer.samples.std))
+        student = without_masks(trainer.student)
         return ModelFile(
-            trainer.student, trainer.architecture, source.classes, source.input_shape, mean, std, source.frontend
+            student, trainer.architecture, source.classes, source.input_shape, mean, std, source.frontend
         )

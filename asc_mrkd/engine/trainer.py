@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from asc_mrkd.config import Experiment, OptimizerConfig
+from asc_mrkd.config import Experiment, OptimizerConfig, PruneConfig
 from asc_mrkd.data.batches import training_batch
 from asc_mrkd.data.epoch import BatchKey, Epoch
 from asc_mrkd.data.samples import Samples
@@ -18,6 +18,7 @@ from asc_mrkd.engine.guard import require_finite
 from asc_mrkd.engine.schedule import lr_factor
 from asc_mrkd.methods import Method, Run, build_method
 from asc_mrkd.models import build_model
+from asc_mrkd.models.pruning import amount_to_keep, attach_masks, ramp_factor, set_masks, without_masks
 from asc_mrkd.mrkd.backups import unwrap
 from asc_mrkd.mrkd.labels import MixedLabels
 from asc_mrkd.mrkd.losses import Losses
@@ -68,7 +69,10 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             name, num_classes, options = (self.architecture[key] for key in ("name", "num_classes", "options"))
-            return build_model(name, num_classes, **options).to(self.device)
+            model = build_model(name, num_classes, **options).to(self.device)
+        if self.config.prune:
+            attach_masks(model, self.config.prune.kernels)
+        return model
 
     def _run(self, num_classes: int) -> Run:
         return Run(
@@ -90,6 +94,8 @@ class Trainer:
         """Train to the end of the epoch and return its averages, or None when stopped after some batch."""
         self.method.train()
         start, first = time.perf_counter(), self.batch
+        if self.config.prune and not first:
+            self._prune(self.config.prune)
         keys = self._keys(self.epoch)
         before = keys[first - 1] if first else self._keys(self.epoch - 1)[-1] if self.epoch else None
         for key in keys[first:]:
@@ -115,6 +121,12 @@ class Trainer:
         if self.epoch % self.config.epochs == 0 and self.epoch < self.epochs:  # a generation starts without momentum
             self.optimizer = build_optimizer(self.config.optimizer, self.method)
         return record
+
+    def _prune(self, config: PruneConfig) -> None:
+        plain = without_masks(self.student)
+        amount = config.amount if config.keep is None else amount_to_keep(plain, config.keep, config.kernels)
+        factor = ramp_factor(self.epoch % self.config.epochs, config.ramp, config.ramp_epochs)
+        set_masks(self.student, factor * (amount or 0.0), config.scope)
 
     def _keys(self, epoch: int) -> list[BatchKey]:
         return Epoch(self.seed, epoch, len(self.samples), self.device).batches(self.config.batch_size)
