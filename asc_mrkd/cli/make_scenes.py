@@ -16,14 +16,15 @@ def make_scenes(
     out: Annotated[Path, typer.Argument(help="Folder to write the data set into.")],
     clips_per_class: Annotated[int, typer.Option(help="Ten-second clips of each of the ten scenes.", min=2)] = 12,
     seed: Annotated[int, typer.Option(help="The clips are a function of it.", min=0)] = 0,
+    layout: Annotated[str, typer.Option(help="tut2018, or tau2020-3class with three labels.")] = "tut2018",
     workers: Workers = CORES,
 ) -> None:
-    """Make ten procedural city scenes in the layout of TUT Urban Acoustic Scenes 2018.
+    """Make ten procedural city scenes in the layout of an official data set.
 
     Example: asc-mrkd make-scenes exp/scenes --clips-per-class 12 --seed 0
     """
     from asc_mrkd.data import synthetic
 
     with progress("scenes", CLASSES * clips_per_class, "clips") as advance:
-        folder = synthetic.make_scenes(out, clips_per_class, seed, workers, advance)
+        folder = synthetic.make_scenes(out, clips_per_class, seed, workers, advance, layout)
     typer.echo(folder)

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from asc_mrkd.data.dcase import read_dataset
 from asc_mrkd.data.synthetic import make_scenes
 from asc_mrkd.data.synthetic.dataset import plan_clips
 from asc_mrkd.data.synthetic.scenes import render_clip
@@ -197,3 +198,26 @@ def test_a_file_in_the_way(tmp_path):
     with pytest.raises(DataError, match="Not a directory") as caught:
         make_scenes(tmp_path / "file", 2)
     assert caught.value.hint
+
+
+def test_three_labels_in_the_layout_of_2020(tmp_path):
+    coarse = make_scenes(tmp_path, clips_per_class=2, workers=1, layout="tau2020-3class")
+    fine = make_scenes(tmp_path, clips_per_class=2, workers=1)
+    assert coarse.name == "TAU-urban-acoustic-scenes-2020-3class-development"
+    found = read_dataset(coarse)
+    assert (found.layout, found.classes) == ("TAU 2019", ["indoor", "outdoor", "transportation"])
+    assert Counter(found.clips["split"]) == {"train": 10, "test": 10}
+    assert Counter(found.clips["label"]) == {"indoor": 6, "outdoor": 8, "transportation": 6}
+    lists = {path.name: table(path) for path in (coarse / "evaluation_setup").iterdir()}
+    assert {name: len(rows) for name, rows in lists.items()} == dict.fromkeys(
+        ("fold1_train.csv", "fold1_test.csv", "fold1_evaluate.csv"), 11
+    )
+    assert lists["fold1_test.csv"][0] == ["filename"]
+    assert lists["fold1_train.csv"][0] == ["filename", "scene_label"]
+    for path in coarse.glob("audio/*.wav"):  # only the lists differ
+        assert path.read_bytes() == (fine / "audio" / path.name).read_bytes()
+
+
+def test_an_unknown_layout(tmp_path):
+    with pytest.raises(ConfigError, match="no layout 'tau2020'"):
+        make_scenes(tmp_path, layout="tau2020")

@@ -1,8 +1,8 @@
-"""The built-in scenes as a folder with the names, lists and file format of TUT Urban Acoustic Scenes 2018."""
+"""The built-in scenes as a folder with the names, lists and file format of an official data set."""
 
 import io
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -11,13 +11,44 @@ from pathlib import Path
 import soundfile as sf
 
 from asc_mrkd import __version__
+from asc_mrkd.data.dcase import SCENES as COARSE
 from asc_mrkd.data.synthetic.folder import check_range, claim, make_missing
 from asc_mrkd.data.synthetic.scenes import FRAMES, SCENES, render_clip
 from asc_mrkd.data.synthetic.signals import RATE
-from asc_mrkd.errors import DataError
+from asc_mrkd.errors import ConfigError, DataError, suggest
 from asc_mrkd.files import atomic_writer, write_text
 
-FOLDER = "TUT-urban-acoustic-scenes-2018-development"
+
+@dataclass(frozen=True)
+class Layout:
+    """How an official data set is laid out."""
+
+    title: str
+    folder: str
+    labels: Mapping[str, str]
+    """From the scene that a file name starts with to its label."""
+    suffix: str
+    """Of the fold lists."""
+    header: bool
+    """Whether the fold lists have a header line."""
+
+
+LAYOUTS = {
+    "tut2018": Layout(
+        "TUT Urban Acoustic Scenes 2018",
+        "TUT-urban-acoustic-scenes-2018-development",
+        {scene: scene for scene in SCENES},
+        ".txt",
+        header=False,
+    ),
+    "tau2020-3class": Layout(
+        "TAU Urban Acoustic Scenes 2020 3Class",
+        "TAU-urban-acoustic-scenes-2020-3class-development",
+        COARSE,
+        ".csv",
+        header=True,
+    ),
+}
 CITIES = ("barcelona", "helsinki", "london", "paris", "stockholm", "vienna")
 CLIP_BYTES = 44 + FRAMES * 2 * 3
 """Size of a clip: the header of a WAV file, then two channels of 24 bit."""
@@ -25,7 +56,7 @@ CLIP_BYTES = 44 + FRAMES * 2 * 3
 README = """# Built-in scenes
 
 These clips are **synthetic**: `asc-mrkd make-scenes` computed them, nobody recorded them. Names, layout and file format
-are those of TUT Urban Acoustic Scenes 2018, so that every step can be tried without a download. An accuracy measured
+are those of {title}, so that every step can be tried without a download. An accuracy measured
 here says nothing about real places.
 
 Made with asc_mrkd {version}, seed {seed}, {clips_per_class} clips per class.
@@ -55,6 +86,7 @@ def make_scenes(
     seed: int = 0,
     workers: int | None = None,
     on_clip: Callable[[], None] | None = None,
+    layout: str = "tut2018",
 ) -> Path:
     """Write the built-in scenes below `out` and return their folder.
 
@@ -62,24 +94,29 @@ def make_scenes(
     is left as it is.
 
     Args:
-        out: folder that receives `TUT-urban-acoustic-scenes-2018-development/`.
+        out: folder that receives `TUT-urban-acoustic-scenes-2018-development/`, or what the layout calls it.
         clips_per_class: clips of 10 s (2.9 MB) for each of the ten scenes, at least 2.
         seed: another seed, another city.
         workers: processes; None takes one for each CPU.
         on_clip: called once for each clip that is there.
+        layout: a key of `LAYOUTS`: names, lists and labels of that data set. The recordings are the same.
 
     Raises:
-        ConfigError: fewer than 2 clips per class, a negative seed, or no worker.
+        ConfigError: fewer than 2 clips per class, a negative seed, no worker, or an unknown layout.
         DataError: the folder holds something else, or cannot be written.
     """
     check_range("clips-per-class", clips_per_class, 2)
     check_range("seed", seed, 0)
     check_range("workers", workers, 1)
-    folder = Path(out) / FOLDER
+    if layout not in LAYOUTS:
+        raise ConfigError(f"there is no layout '{layout}'", suggest(layout, LAYOUTS))
+    chosen = LAYOUTS[layout]
+    folder = Path(out) / chosen.folder
     clips = plan_clips(clips_per_class)
     try:
-        claim(folder, README.format(version=__version__, seed=seed, clips_per_class=clips_per_class))
-        _write_lists(folder, clips)
+        about = {"title": chosen.title, "version": __version__, "seed": seed, "clips_per_class": clips_per_class}
+        claim(folder, README.format(**about))
+        _write_lists(folder, clips, chosen)
         paths = [folder / clip.filename for clip in clips]
         make_missing(paths, partial(_write_clip, seed=seed), workers, on_clip or (lambda: None), _is_whole)
     except OSError as error:
@@ -112,13 +149,15 @@ def plan_clips(clips_per_class: int) -> list[Clip]:
     return clips
 
 
-def _write_lists(folder: Path, clips: list[Clip]) -> None:
+def _write_lists(folder: Path, clips: list[Clip], layout: Layout) -> None:
     header = ("filename", "scene_label", "identifier", "source_label")
-    rows = sorted((clip.filename, clip.scene, clip.identifier, "a") for clip in clips)
+    rows = sorted((clip.filename, layout.labels[clip.scene], clip.identifier, "a") for clip in clips)
     _write_table(folder / "meta.csv", [header, *rows])
     for name, train, columns in (("train", True, 2), ("evaluate", False, 2), ("test", False, 1)):
-        fold = [(clip.filename, clip.scene)[:columns] for clip in clips if clip.train is train]
-        _write_table(folder / "evaluation_setup" / f"fold1_{name}.txt", fold)
+        fold = [header] if layout.header else []
+        fold += [(clip.filename, layout.labels[clip.scene], "", "") for clip in clips if clip.train is train]
+        path = folder / "evaluation_setup" / f"fold1_{name}{layout.suffix}"
+        _write_table(path, (row[:columns] for row in fold))
 
 
 def _write_table(path: Path, rows: Iterable[tuple[str, ...]]) -> None:
