@@ -58,6 +58,10 @@ class ModelError(AscMrkdError):
     """A network name or an option of it is unknown, or its input does not fit."""
 
 
+class MissingExtraError(AscMrkdError):
+    """An optional library is not installed; the hint names the extra that brings it."""
+
+
 class SubmissionError(AscMrkdError):
     """A submission cannot be made from what is there."""
 

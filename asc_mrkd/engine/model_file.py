@@ -3,21 +3,22 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import safetensors.torch
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from asc_mrkd.engine.digest import digest
-from asc_mrkd.errors import DamagedFileError, RunError, first_line
+from asc_mrkd.errors import DamagedFileError, ModelError, RunError, first_line
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import atomic_writer
 from asc_mrkd.models import build_model
 from asc_mrkd.schema import parse
 
-MODEL_FILE = "model.safetensors"
+MODEL_FILE, ONNX_FILE = "model.safetensors", "model.onnx"
 KEY = "asc_mrkd"
 
 
@@ -33,6 +34,7 @@ class ModelFile:
         mean: subtracted from an input and broadcast over it, float32: (1, mel, 1), or (channel, 1, 1) in 0..255.
         std: then divided by, shaped alike.
         frontend: what a spectrogram is made with; None for images.
+        dtype: `float32` or `float16`, what floating-point values are stored as. The network computes in float32.
     """
 
     model: nn.Module
@@ -42,20 +44,17 @@ class ModelFile:
     mean: np.ndarray
     std: np.ndarray
     frontend: FrontendSpec | None
+    dtype: Literal["float32", "float16"] = "float32"
 
 
 def save_model(path: Path, file: ModelFile) -> None:
-    """Write a model file, whole or not at all."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in file.model.state_dict().items()}
-    description = {
-        "format": 2,
-        "architecture": file.architecture,
-        "classes": file.classes,
-        "input_shape": list(file.input_shape),
-        "mean": file.mean.tolist(),
-        "std": file.std.tolist(),
-        "frontend": file.frontend and file.frontend.model_dump(),
-    }
+    """Write a model file, whole or not at all.
+
+    Raises:
+        ModelError: a value is too large for float16.
+    """
+    tensors = {name: _stored(name, tensor, file.dtype) for name, tensor in file.model.state_dict().items()}
+    description = describe(file)
     text = json.dumps({**description, "sha256": _checksum(tensors, description)})
     with atomic_writer(path) as stream:
         stream.write(safetensors.torch.save(tensors, metadata={KEY: text}))
@@ -67,8 +66,13 @@ def load_model(path: str | Path) -> ModelFile:
     Raises:
         RunError: there is no model.
         DamagedFileError: it is not whole, or not one of ours.
+        MissingExtraError: an .onnx file, and onnxruntime is not installed.
     """
     path = find_model(Path(path))
+    if path.suffix == ".onnx":
+        from asc_mrkd.engine.onnx_file import load_onnx  # only now: onnxruntime is an extra
+
+        return load_onnx(path)
     try:
         with safe_open(path, framework="pt") as file:
             description = json.loads((file.metadata() or {})[KEY])
@@ -84,10 +88,46 @@ def load_model(path: str | Path) -> ModelFile:
     architecture = description["architecture"]
     model = build_model(architecture["name"], architecture["num_classes"], **architecture["options"])
     model.load_state_dict(tensors)
+    return from_description(description, model, path)
+
+
+def describe(file: ModelFile) -> dict[str, Any]:
+    """Return everything but the weights, as plain values for JSON."""
+    description = {
+        "format": 2,
+        "architecture": file.architecture,
+        "classes": file.classes,
+        "input_shape": list(file.input_shape),
+        "mean": file.mean.tolist(),
+        "std": file.std.tolist(),
+        "frontend": file.frontend and file.frontend.model_dump(),
+    }
+    return description if file.dtype == "float32" else {**description, "dtype": file.dtype}
+
+
+def from_description(description: dict[str, Any], model: nn.Module, path: Path) -> ModelFile:
+    """Return a network with what `describe` has said of it; `path` is named where that does not fit."""
     mean, std = (np.array(description[key], dtype=np.float32) for key in ("mean", "std"))
-    frontend = description["frontend"] and parse(FrontendSpec, description["frontend"], str(path))
-    shape = tuple(description["input_shape"])
-    return ModelFile(model.eval(), architecture, description["classes"], shape, mean, std, frontend)
+    return ModelFile(
+        model=model.eval(),
+        architecture=description["architecture"],
+        classes=description["classes"],
+        input_shape=tuple(description["input_shape"]),
+        mean=mean,
+        std=std,
+        frontend=description["frontend"] and parse(FrontendSpec, description["frontend"], str(path)),
+        dtype=description.get("dtype", "float32"),
+    )
+
+
+def _stored(name: str, tensor: torch.Tensor, dtype: str) -> torch.Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    if not tensor.is_floating_point():
+        return tensor
+    stored = tensor.to(getattr(torch, dtype))
+    if not stored.isfinite().all():
+        raise ModelError(f"{name} holds a value that {dtype} cannot", "keep the model in float32")
+    return stored
 
 
 def find_model(path: Path) -> Path:
@@ -96,8 +136,9 @@ def find_model(path: Path) -> Path:
         return path
     seeds = sorted(path.glob("seed*/"), key=lambda p: (len(p.name), p.name))
     for folder in (path, *seeds):
-        if (folder / MODEL_FILE).is_file():
-            return folder / MODEL_FILE
+        for name in (MODEL_FILE, ONNX_FILE):
+            if (folder / name).is_file():
+                return folder / name
     raise RunError(f"there is no trained model in {path}", "train one: asc-mrkd train CONF.yaml --out RUNDIR")
 
 

@@ -1,0 +1,106 @@
+"""asc-mrkd compress and fit-budget: a smaller network out of a trained one, measured."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from asc_mrkd.cli.options import Json, print_json
+
+if TYPE_CHECKING:
+    from asc_mrkd.complexity.compression import Candidate
+
+Run = Annotated[Path, typer.Argument(help="Run folder (its lowest seed), or a seed folder.")]
+RuleName = Annotated[str, typer.Option(help="Challenge rule.")]
+
+
+def compress(
+    run: Run,
+    steps: Annotated[str, typer.Argument(help="As in prune:amount=0.1,scope=layer,kernels=1x1+float16.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the compressed network into.")],
+    rule: RuleName = "dcase2020-task1b",
+    as_json: Json = False,
+) -> None:
+    """Make a trained network smaller and measure it before and after on the test clips.
+
+    Steps, joined by +: decompose:factor=4, prune:amount=0.1,scope=global|layer,kernels=all|1x1, and float16 or int8.
+
+    OUT is a run folder: evaluate, predict, check-budget, report and submit make take it.
+
+    Example: asc-mrkd compress exp/dcase20/builtin/reduced/mrkd float16 --out exp/small
+    """
+    from asc_mrkd.complexity.compression import Compressor
+
+    compressor = Compressor(run, rule)
+    candidates = [compressor.measure(""), compressor.write(steps, out)]
+    _print(candidates, compressor.rule.title, as_json)
+
+
+def fit_budget(
+    run: Run,
+    rule: RuleName = "dcase2020-task1b",
+    out: Annotated[Path | None, typer.Option(help="Folder to write the network that fits into.")] = None,
+    ladder: Annotated[
+        list[str] | None, typer.Option("--try", help="Steps to try in place of the usual ones; repeat it.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compress a trained network step by step, from the gentlest to the hardest, until it fits a challenge rule.
+
+    Prints the accuracy, log loss, size and multiply-adds of every step. Exit code 0 when one fits, 1 when none does.
+
+    Example: asc-mrkd fit-budget exp/dcase20/builtin/reduced/mrkd --rule dcase2021-task1a --out exp/small
+    """
+    from asc_mrkd.complexity.compression import LADDER, Compressor, ladder_for
+
+    compressor = Compressor(run, rule)
+    candidates: list[Candidate] = []
+    for steps in ladder_for(compressor.rule, ladder or LADDER):
+        candidates.append(compressor.measure(steps))
+        if candidates[-1].budget.within:
+            break
+    _print(candidates, compressor.rule.title, as_json)
+    if not candidates[-1].budget.within:
+        raise typer.Exit(1)
+    if out is not None:
+        compressor.write(candidates[-1].steps, out)
+
+
+def _print(candidates: Sequence["Candidate"], rule: str, as_json: bool) -> None:
+    from rich.console import Console
+
+    from asc_mrkd.complexity.budget import short_bytes
+    from asc_mrkd.report.text_table import TextTable
+
+    if as_json:
+        return print_json([_record(candidate) for candidate in candidates])
+    rows = [
+        (
+            candidate.steps or "as trained",
+            f"{100 * candidate.metrics.macro_accuracy:.2f}",
+            f"{candidate.metrics.log_loss:.3f}",
+            short_bytes(candidate.budget.bytes),
+            short_bytes(candidate.file_bytes),
+            f"{candidate.budget.multiply_adds / 1e6:,.1f}",
+            "yes" if candidate.budget.within else "no",
+        )
+        for candidate in candidates
+    ]
+    columns = ("steps", "accuracy %", "log loss", "counted", "file", "MMAC", "fits")
+    notes = ("accuracy: macro, of all test clips; counted: size under the rule; file: the model file on the disk",)
+    return Console().print(TextTable(f"compression, {rule}", columns, rows, notes=notes))
+
+
+def _record(candidate: "Candidate") -> dict[str, Any]:
+    return {
+        "steps": candidate.steps,
+        "accuracy": candidate.metrics.accuracy,
+        "macro_accuracy": candidate.metrics.macro_accuracy,
+        "log_loss": candidate.metrics.log_loss,
+        "bytes": candidate.budget.bytes,
+        "file_bytes": candidate.file_bytes,
+        "non_zero": candidate.budget.non_zero,
+        "multiply_adds": candidate.budget.multiply_adds,
+        "within": candidate.budget.within,
+    }
