@@ -62,14 +62,14 @@ run() {
     $dry_run || "$@"
 }
 
-# Put the environment's commands on the PATH: of the source tree, or the one that is active.
+# use_environment [EXTRA]: put the environment's commands on the PATH, of the source tree or the one that is active.
 use_environment() {
     local root commands
     root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
     if $list || $dry_run; then
         return 0
     elif [ -f "$root/tools/setup.sh" ]; then
-        commands=$(bash "$root/tools/setup.sh")
+        commands=$(bash "$root/tools/setup.sh" "${1:-}")
         export PATH="$commands:$PATH"
     elif ! command -v asc-mrkd >/dev/null; then
         fail "asc-mrkd is not installed" "pip install asc-mrkd"
