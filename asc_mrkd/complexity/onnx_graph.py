@@ -1,0 +1,199 @@
+"""An ONNX graph to be read: its constants, who makes and who takes a value, and its shape."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from copy import deepcopy
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asc_mrkd.engine.onnx_library import require
+from asc_mrkd.errors import DamagedFileError, ModelError, first_line
+
+PURPOSE = "counting an .onnx file"
+SETTINGS: dict[str, tuple[int, ...]] = {
+    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear", "Clip", "Dropout", "OneHot"), (1, 2)),
+    **dict.fromkeys(("QLinearConv", "QLinearMatMul", "QLinearAdd", "QLinearMul"), (1, 2, 4, 5, 6, 7)),
+    **dict.fromkeys(("ConvInteger", "MatMulInteger"), (2, 3)),
+    **dict.fromkeys(("QLinearGlobalAveragePool", "QLinearAveragePool", "QLinearLeakyRelu"), (1, 2, 3, 4)),
+    **dict.fromkeys(("Pad", "Resize"), (1, 2, 3)),
+    "QGemm": (1, 2, 4, 5, 7, 8),
+    "Upsample": (1,),
+}
+"""Inputs of a node that are settings, by operator: scales and zero points, bounds, fill values, factors."""
+NARROW_BITS = dict.fromkeys(("int4", "uint4", "float4_e2m1fn"), 4) | dict.fromkeys(("int2", "uint2"), 2)
+"""Bits of a value where several share a byte."""
+
+STANDARD: dict[str, tuple[str, slice]] = {
+    **{f"QLinear{op}": (op, slice(0, 4, 3)) for op in ("Add", "Mul")},
+    **{f"QLinear{op}": (op, slice(1)) for op in ("GlobalAveragePool", "AveragePool", "LeakyRelu", "Sigmoid")},
+    "QLinearConcat": ("Concat", slice(2, None, 3)),
+    "QGemm": ("Gemm", slice(0, 7, 3)),
+}
+"""Operators of onnxruntime's own that give the shape of one of ONNX, and which of their inputs that one has."""
+
+
+class Graph:
+    """The main graph of an ONNX model, for a batch of one.
+
+    Attributes:
+        nodes: in the order of the file, which is one of execution.
+        constants: arrays by name: initialisers first, then what `Constant` nodes hold.
+        producers: the node that makes a value; nobody makes a constant or an input.
+        initialisers: names of the constants that are initialisers.
+
+    Raises:
+        DamagedFileError: `path` is no whole ONNX file.
+        ModelError: it holds something whose size cannot be told: control flow, sparse tensors.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._model = _read(path)
+        self.nodes = list(self._model.graph.node)
+        self.constants: dict[str, np.ndarray] = _read_constants(path, self._model.graph)
+        self.initialisers = {tensor.name for tensor in self._model.graph.initializer}
+        self.producers = {name: node for node in self.nodes for name in node.output if node.op_type != "Constant"}
+        self._consumers: defaultdict[str, list[tuple[Any, int]]] = defaultdict(list)
+        for node in self.nodes:
+            for position, name in enumerate(node.input):
+                self._consumers[name].append((node, position))
+        self._fixed = {*self.constants, ""}
+        for node in self.nodes:
+            if node.op_type == "Constant" or (node.input and self._fixed.issuperset(node.input)):
+                self._fixed.update(node.output)
+        self._shapes: dict[str, tuple[int | None, ...]] | None = None
+
+    def is_setting(self, name: str) -> bool:
+        """Return whether every node that takes a constant takes it as a setting: a scale, a bound, a fill value."""
+        uses, is_single = self._consumers[name], self.constants[name].size == 1
+        return bool(uses) and all(
+            position in SETTINGS[node.op_type]
+            if node.op_type in SETTINGS
+            else (node.op_type.startswith("QLinear") and is_single) or self._is_dynamic_scale(node)
+            for node, position in uses
+        )
+
+    def _is_dynamic_scale(self, node: Any) -> bool:
+        """Return whether a node multiplies the scale of a weight with the scale found for an activation."""
+        makers = [self.producers.get(name) for name in node.input]
+        return node.op_type == "Mul" and any(maker and maker.op_type == "DynamicQuantizeLinear" for maker in makers)
+
+    def is_dequantised(self, name: str) -> bool:
+        """Return whether a constant stands for real numbers by way of a scale."""
+        return any(node.op_type == "DequantizeLinear" and position == 0 for node, position in self._consumers[name])
+
+    def is_constant(self, name: str) -> bool:
+        """Return whether a value depends on constants only."""
+        return name in self._fixed
+
+    def sources(self, name: str) -> Iterator[str]:
+        """Yield the constants that a constant value is made of: the one it comes from first, then what changes it.
+
+        Of the latter only real numbers (a mask, a factor) are meant; the axes and shapes are integers.
+        """
+        maker = self.producers.get(name)
+        if maker is None:
+            yield from [name] if name in self.constants else []
+            return
+        for position, source in enumerate(maker.input):
+            for found in self.sources(source):
+                if position == 0 or is_real(self.constants[found]):
+                    yield found
+
+    def before(self, name: str, through: tuple[str, ...]) -> Any:
+        """Return the node that makes a value, looking through operators that keep its values; None for an input."""
+        maker = self.producers.get(name)
+        while maker is not None and maker.op_type in through:
+            maker = self.producers.get(maker.input[0])
+        return maker
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of a value for a batch of one.
+
+        Raises:
+            ModelError: more than the batch is free, or an operator is not one of ONNX.
+        """
+        if name in self.constants:
+            return self.constants[name].shape
+        if self._shapes is None:
+            self._shapes = _infer_shapes(deepcopy(self._model))
+        shape = self._shapes.get(name, (None,))
+        known = tuple(size for size in shape if size is not None)
+        if len(known) != len(shape):
+            raise ModelError(
+                f"the shape of '{name}' is not known for a batch of one, so that multiply-adds cannot be counted",
+                "where more than the batch is free: python -m onnxruntime.tools.make_dynamic_shape_fixed "
+                "--input_name NAME --input_shape 1,... IN.onnx OUT.onnx",
+            )
+        return known
+
+
+def is_real(array: np.ndarray) -> bool:
+    """Return whether an array holds real numbers, in floating point or quantised to at most 8 bits."""
+    return array.dtype.name not in ("bool", "object") and (array.dtype.kind not in "iu" or array.dtype.itemsize == 1)
+
+
+def stored_bytes(array: np.ndarray, count: int, width: int | None = None) -> int:
+    """Return the bytes that `count` values of an array take, of `width` bytes each or packed as its dtype is."""
+    bits = 8 * width if width else NARROW_BITS.get(array.dtype.name, 8 * array.dtype.itemsize)
+    return -(-count * bits // 8)
+
+
+def window(node: Any) -> int:
+    """Return the values under the window of a pooling node."""
+    return prod(next((attribute.ints for attribute in node.attribute if attribute.name == "kernel_shape"), [1]))
+
+
+def _read(path: Path) -> Any:
+    (onnx,) = require(PURPOSE, "onnx")
+    try:
+        model = onnx.load(path)
+    except Exception as error:  # protobuf and onnx raise what they like; a missing file of weights beside it is one
+        raise DamagedFileError(f"{path} is not an ONNX file or is damaged: {first_line(error)}") from None
+    if not model.graph.node:
+        raise DamagedFileError(f"{path} is not an ONNX file or is damaged: it has no nodes")
+    if model.functions:
+        (inliner,) = require(PURPOSE, "onnx.inliner")
+        model = inliner.inline_local_functions(model)
+    inside = [a for node in model.graph.node for a in node.attribute if a.HasField("g") or a.graphs]
+    if inside or model.graph.sparse_initializer:
+        what = "control flow (If, Loop, Scan)" if inside else "sparse weights"
+        raise ModelError(f"{path} has {what}, which cannot be counted", "export the network without it")
+    return model
+
+
+def _read_constants(path: Path, graph: Any) -> dict[str, np.ndarray]:
+    (helper,) = require(PURPOSE, "onnx.numpy_helper")
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Constant" and attribute.HasField("t"):
+                tensors[node.output[0]] = attribute.t
+    try:
+        return {name: helper.to_array(tensor) for name, tensor in tensors.items()}
+    except (ValueError, TypeError) as error:
+        raise DamagedFileError(f"{path} is damaged: {first_line(error)}") from None
+
+
+def _infer_shapes(model: Any) -> dict[str, tuple[int | None, ...]]:
+    """Return the shapes of the values of `model`, which is spoilt by it."""
+    (inference,) = require(PURPOSE, "onnx.shape_inference")
+    for value in model.graph.input:
+        dims = value.type.tensor_type.shape.dim
+        if dims and not dims[0].HasField("dim_value"):
+            dims[0].dim_value = 1
+    for node in model.graph.node:
+        if node.op_type in STANDARD:
+            node.op_type, inputs = STANDARD[node.op_type][0], node.input[STANDARD[node.op_type][1]]
+            del node.input[:]
+            node.input.extend(inputs)
+            node.domain = ""
+    del model.graph.value_info[:]
+    graph = inference.infer_shapes(model, data_prop=True).graph
+    return {
+        value.name: tuple(d.dim_value if d.HasField("dim_value") else None for d in value.type.tensor_type.shape.dim)
+        for value in (*graph.input, *graph.value_info, *graph.output)
+        if value.type.tensor_type.HasField("shape")
+    }
