@@ -58,6 +58,12 @@ class ModelError(AscMrkdError):
     """A network name or an option of it is unknown, or its input does not fit."""
 
 
+class BudgetError(AscMrkdError):
+    """A network does not fit the limits that it was to keep."""
+
+    exit_code = 1
+
+
 class MissingExtraError(AscMrkdError):
     """An optional library is not installed; the hint names the extra that brings it."""
 

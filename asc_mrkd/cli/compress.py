@@ -70,7 +70,7 @@ def fit_budget(
 def _print(candidates: Sequence["Candidate"], rule: str, as_json: bool) -> None:
     from rich.console import Console
 
-    from asc_mrkd.complexity.budget import short_bytes
+    from asc_mrkd.complexity.sizes import short_bytes
     from asc_mrkd.report.text_table import TextTable
 
     if as_json:

@@ -1,8 +1,9 @@
-"""Model-size budgets: the rules of the challenges, the count of a network, and the verdict."""
+"""Complexity budgets: the rules of the challenges, the count of a network, and the verdict."""
 
-from asc_mrkd.complexity.budget import Budget, check_budget, format_bytes
-from asc_mrkd.complexity.count import LayerCount, count_layers
+from asc_mrkd.complexity.budget import Budget, check_budget
+from asc_mrkd.complexity.count import LayerCount, Tally, count_layers
 from asc_mrkd.complexity.rules import PRECISIONS, RULES, Rule
+from asc_mrkd.complexity.sizes import format_bytes
 from asc_mrkd.complexity.table import budget_record, budget_table
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Budget",
     "LayerCount",
     "Rule",
+    "Tally",
     "budget_record",
     "budget_table",
     "check_budget",
