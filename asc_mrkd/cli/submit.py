@@ -10,27 +10,61 @@ from asc_mrkd.cli.options import Json, print_json
 
 app = typer.Typer(help="Make the package of a challenge entry, or check one.", no_args_is_help=True)
 
-Task = Annotated[str, typer.Option(help="Challenge task.")]
+Task = Annotated[
+    str,
+    typer.Option(help="dcase2018-task1a, dcase2020-task1a, dcase2020-task1b, dcase2021-task1a or dcase2024-task1."),
+]
 
 
 @app.command("make")
 def make(
-    run: Annotated[Path, typer.Argument(help="Run folder, or a seed folder of it.")],
     out: Annotated[Path, typer.Option(help="Folder to write the package into.")],
+    run: Annotated[Path | None, typer.Argument(help="Run folder, or a seed folder of it.")] = None,
     task: Task = "dcase2020-task1b",
     label: Annotated[str, typer.Option(help="Lastname_INSTITUTE_task1b_1, the last number 1 to 4.")] = "",
+    split: Annotated[
+        list[str] | None, typer.Option(help="PERCENT=RUN for each of 5, 10, 25, 50, 100; 2024 only, in place of RUN.")
+    ] = None,
     audio: Annotated[Path | None, typer.Option(help="Evaluation recordings; default: the run's test clips.")] = None,
     meta: Annotated[Path | None, typer.Option(help="YAML with authors, name and system description.")] = None,
     precision: Annotated[str | None, typer.Option(help="Count weights as float32, float16 or int8.")] = None,
     ensemble: Annotated[bool, typer.Option(help="Average all seeds of the run.")] = False,
+    budget: Annotated[str | None, typer.Option(help="Challenge rule to keep beside that of the task.")] = None,
 ) -> None:
-    """Write output.csv, meta.yaml and the zip of an entry.
+    """Write output.csv, meta.yaml and the zip of an entry. Exit code 1 when it is over the limits of the task.
 
     Example: asc-mrkd submit make exp/ce --task dcase2018-task1a --label Doe_INST_task1a_1 --out exp/submission
     """
     from asc_mrkd.submission import make_submission
 
-    typer.echo(make_submission(run, task, label, out, audio=audio, meta=meta, precision=precision, ensemble=ensemble))
+    package = make_submission(
+        _runs(run, split or []),
+        task,
+        label,
+        out,
+        audio=audio,
+        meta=meta,
+        precision=precision,
+        ensemble=ensemble,
+        budget=budget,
+    )
+    typer.echo(package)
+
+
+def _runs(run: Path | None, split: list[str]) -> Path | dict[int, Path]:
+    from asc_mrkd.errors import SubmissionError
+
+    runs = {}
+    for text in split:
+        percent, _, folder = text.partition("=")
+        if not percent.isdecimal() or not folder or int(percent) in runs:
+            raise SubmissionError(f"--split {text} does not read PERCENT=RUN, once each", "as in --split 5=exp/share5")
+        runs[int(percent)] = Path(folder)
+    if run is not None and not runs:
+        return run
+    if run is None and runs:
+        return runs
+    raise SubmissionError("give either RUN or, for each share of the training data, --split", "asc-mrkd submit make -h")
 
 
 @app.command("check")

@@ -1,15 +1,16 @@
 """Checking a submission package before it is sent."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from asc_mrkd.errors import SubmissionError
 from asc_mrkd.submission.check_meta import check_meta
 from asc_mrkd.submission.check_output import check_output
-from asc_mrkd.submission.package import META, OUTPUT, read_package
+from asc_mrkd.submission.package import read_package
 from asc_mrkd.submission.problem import Problem
-from asc_mrkd.submission.tasks import Task, find_task
+from asc_mrkd.submission.tasks import META, Task, find_task
 
 
 def check_submission(
@@ -18,7 +19,7 @@ def check_submission(
     """Return everything that is wrong with a submission; without an error among it the package can be sent.
 
     All that the organisers' validator refuses is refused, and what it lets pass: NaN and impossible probabilities, a
-    scene that is not the most probable one, a size over the limit, a missing file.
+    scene that is not the most probable one, a system over the limits of the task, a missing file.
 
     Args:
         path: the zip, or a folder that holds the folders of one or more submissions.
@@ -31,10 +32,10 @@ def check_submission(
     """
     rules = find_task(task)
     clips = rules.official_files if files is None else read_clip_list(files)
-    contents, problems = read_package(Path(path))
-    labels = sorted({PurePosixPath(name).parent for name in contents if name.endswith((OUTPUT, META))})
+    contents, problems = read_package(Path(path), (*rules.outputs, META))
+    labels = sorted({PurePosixPath(name).parent for name in contents if name.endswith((*rules.outputs, META))})
     if not labels and not problems:
-        message = f"there is no <label>{OUTPUT} or <label>{META} in it"
+        message = f"there is no <label>{rules.outputs[0]} or <label>{META} in it"
         problems.append(Problem(Path(path).name, None, "no-submission", message))
     for folder in labels:
         if Path(path).is_file():
@@ -62,8 +63,8 @@ def read_clip_list(path: str | os.PathLike[str]) -> list[str]:
 
 
 def _layout_problems(folder: PurePosixPath, task: Task) -> Iterator[Problem]:
-    if len(folder.parts) != 3 or folder.parts[1] != task.folder:
-        message = f"a package is laid out as <package>/{task.folder}/<label>/<label>{OUTPUT}"
+    if not re.fullmatch(re.sub("<[a-z]+>", "[^/]+", task.layout), str(folder)):
+        message = f"a package is laid out as {task.layout}/<label>{task.outputs[0]}"
         yield Problem(str(folder), None, "layout", message)
 
 
@@ -71,18 +72,19 @@ def _check_folder(label: str, contents: dict[str, bytes], task: Task, clips: lis
     if not task.is_label(label):
         message = f"a label of {task.title} reads Lastname_INSTITUTE_{task.tag}_N with N from 1 to 4"
         yield Problem(label, None, "label-pattern", message)
-    for suffix, code in ((OUTPUT, "missing-output"), (META, "missing-meta")):
+    for suffix in (*task.outputs, META):
         if not any(name.endswith(suffix) for name in contents):
+            code = "missing-meta" if suffix == META else "missing-output"
             yield Problem(label, None, code, f"{label}{suffix} is missing")
     for name, content in contents.items():
-        if name.endswith((OUTPUT, META)):
+        if name.endswith((*task.outputs, META)):
             yield from _check_file(name, content, label, task, clips)
         elif not name.endswith(".pdf"):
             yield Problem(name, None, "unexpected-file", "does not belong in a submission", "warning")
 
 
 def _check_file(name: str, content: bytes, label: str, task: Task, clips: list[str]) -> Iterator[Problem]:
-    if PurePosixPath(name).name not in (label + OUTPUT, label + META):
+    if PurePosixPath(name).name not in [label + suffix for suffix in (*task.outputs, META)]:
         yield Problem(name, None, "label-mismatch", f"does not carry the label of its folder, {label}")
     try:
         text = content.decode("utf-8")
@@ -92,7 +94,7 @@ def _check_file(name: str, content: bytes, label: str, task: Task, clips: list[s
         return
     if text.startswith("\ufeff"):
         yield Problem(name, 1, "encoding", "starts with a byte order mark; save it as UTF-8 without one")
-    elif name.endswith(OUTPUT):
-        yield from check_output(name, text, task, clips)
-    else:
+    elif name.endswith(META):
         yield from check_meta(name, text, task, label)
+    else:
+        yield from check_output(name, text, task, clips)

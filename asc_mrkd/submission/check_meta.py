@@ -1,4 +1,4 @@
-"""Checking the meta file of a system."""
+"""Checking the meta file of a submission."""
 
 import math
 from collections.abc import Iterator
@@ -7,8 +7,9 @@ from typing import Any
 import yaml
 
 from asc_mrkd.complexity import RULES, format_bytes
+from asc_mrkd.submission.meta_keys import has_key, line_of, lookup, repeated_keys, required_keys, score_keys
 from asc_mrkd.submission.problem import Problem
-from asc_mrkd.submission.tasks import Task
+from asc_mrkd.submission.tasks import SIZE_UNITS, Task
 
 MAX_ABBREVIATION = 10
 PLACEHOLDER = "FILL-IN"
@@ -16,71 +17,35 @@ PLACEHOLDER = "FILL-IN"
 
 AUTHOR = ("lastname", "firstname", "email", "affiliation")
 DATASET = ("name", "url", "total_audio_length")
-SCORES = ("accuracy", "logloss")
-DEVELOPMENT = "results.development_dataset"
+WARNINGS = {"no-clips", "placeholder"}
 
 Fault = tuple[str, str, str]
 """Dotted key, code and message of a problem."""
 
 
 def check_meta(file: str, text: str, task: Task, label: str) -> list[Problem]:
-    """Check a meta file: YAML, required keys, numbers, authors, size limit, and the label of its folder."""
+    """Check a meta file: YAML, required keys, numbers, authors, limits of the task, and the label of its folder."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         meta = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        return [Problem(file, line, "yaml", " ".join(filter(None, (error.context, error.problem))))]
+        mark = error.problem_mark
+        where = f" (column {mark.column + 1})" if mark else ""
+        message = " ".join(filter(None, (error.context, error.problem))) + where
+        return [Problem(file, mark.line + 1 if mark else None, "yaml", message)]
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         return [Problem(file, None, "yaml", str(error))]
-    faults = [*_missing_keys(meta, task), *_label_faults(meta, task, label), *_author_faults(meta)]
-    faults += [*_dataset_faults(meta), *_number_faults(meta, task), *_size_faults(meta, task)]
-    problems = [Problem(file, _line(node, key), code, message) for key, code, message in faults]
+    faults = [*_missing_keys(meta, task), *_label_faults(meta, label), *_author_faults(meta)]
+    faults += [*_dataset_faults(meta), *_number_faults(meta, task), *_limit_faults(meta, task)]
+    found = [(line_of(node, key), code, message) for key, code, message in faults]
+    for line, key, earlier in repeated_keys(node):
+        found.append((line, "duplicate-key", f"'{key}' is already in line {earlier}"))
     for number, content in enumerate(text.splitlines(), start=1):
         if PLACEHOLDER in content:
-            message = f"still to be filled in: {content.strip()}"
-            problems.append(Problem(file, number, "placeholder", message, "warning"))
-    return problems
-
-
-def lookup(meta: Any, key: str) -> Any:
-    """Return the value of a dotted key, or None where a part of it is missing.
-
-    >>> lookup({"system": {"complexity": {"model_size": 450.1}}}, "system.complexity.model_size")
-    450.1
-    """
-    for part in filter(None, key.split(".")):
-        meta = meta.get(part) if isinstance(meta, dict) else None
-    return meta
-
-
-def _line(node: yaml.Node | None, key: str) -> int | None:
-    """Line of a dotted key, or of the innermost block around it that exists."""
-    line = None
-    for part in key.split("."):
-        if not isinstance(node, yaml.MappingNode):
-            break
-        entry = next(((k, v) for k, v in node.value if k.value == part), None)
-        if entry is None:
-            break
-        line, node = entry[0].start_mark.line + 1, entry[1]
-    return line
-
-
-def required_keys(task: Task) -> dict[str, tuple[str, ...]]:
-    """Return the keys that every block of the meta file must have, the outermost block first."""
-    return {
-        "": ("submission", "system", "results"),
-        "submission": ("label", "name", "abbreviation", "authors"),
-        "system": ("description", "complexity", "external_datasets", "source_code"),
-        "system.description": task.description,
-        "system.complexity": task.complexity,
-        "results": ("development_dataset",),
-        DEVELOPMENT: ("overall", "class_wise"),
-        f"{DEVELOPMENT}.overall": SCORES,
-        f"{DEVELOPMENT}.class_wise": task.classes,
-        **{f"{DEVELOPMENT}.class_wise.{name}": SCORES for name in task.classes},
-    }
+            found.append((number, "placeholder", f"still to be filled in: {content.strip()}"))
+    return [
+        Problem(file, line, code, message, "warning" if code in WARNINGS else "error") for line, code, message in found
+    ]
 
 
 def _missing_keys(meta: Any, task: Task) -> Iterator[Fault]:
@@ -99,9 +64,9 @@ def _missing_keys(meta: Any, task: Task) -> Iterator[Fault]:
                 yield name, "missing-key", f"{name} is missing"
 
 
-def _label_faults(meta: Any, task: Task, label: str) -> Iterator[Fault]:
+def _label_faults(meta: Any, label: str) -> Iterator[Fault]:
     stated = lookup(meta, "submission.label")
-    if stated is not None and stated != label:
+    if has_key(meta, "submission.label") and stated != label:
         yield "submission.label", "label-mismatch", f"submission.label is {stated} in the folder {label}"
     abbreviation = lookup(meta, "submission.abbreviation")
     if abbreviation is not None and len(str(abbreviation)) > MAX_ABBREVIATION:
@@ -111,7 +76,7 @@ def _label_faults(meta: Any, task: Task, label: str) -> Iterator[Fault]:
 
 def _author_faults(meta: Any) -> Iterator[Fault]:
     key = "submission.authors"
-    if not _has(meta, key):
+    if not has_key(meta, key):
         return  # reported as missing
     authors = lookup(meta, key)
     if not isinstance(authors, list) or not all(isinstance(author, dict) for author in authors):
@@ -140,13 +105,13 @@ def _dataset_faults(meta: Any) -> Iterator[Fault]:
 
 
 def _number_faults(meta: Any, task: Task) -> Iterator[Fault]:
-    blocks = [f"{DEVELOPMENT}.overall", *(f"{DEVELOPMENT}.class_wise.{name}" for name in task.classes)]
-    keys = [f"system.complexity.{name}" for name in task.complexity]
-    for key in keys + [f"{block}.{score}" for block in blocks for score in SCORES]:
-        if not _has(meta, key):
+    for key in [f"system.complexity.{name}" for name in task.complexity] + score_keys(task):
+        if not has_key(meta, key):
             continue  # reported as missing
         value = lookup(meta, key)
-        if not _is_number(value):
+        if value is None and ".device_wise." in key:
+            yield key, "no-clips", f"{key} is empty, as if no test clip were of that device"
+        elif not _is_number(value):
             yield key, "not-a-number", f"{key} is {value!r}, not a number"
         elif ".total_parameters" in key and not isinstance(value, int):
             yield key, "not-a-number", f"{key} must be a whole number, not {value}"
@@ -154,23 +119,24 @@ def _number_faults(meta: Any, task: Task) -> Iterator[Fault]:
             yield key, "number-range", f"{key} cannot be {value}"
 
 
-def _size_faults(meta: Any, task: Task) -> Iterator[Fault]:
-    total, non_zero, size = (
-        lookup(meta, f"system.complexity.{name}")
-        for name in ("total_parameters", "total_parameters_non_zero", "model_size")
-    )
-    if _is_number(total) and _is_number(non_zero) and non_zero > total:
+def _limit_faults(meta: Any, task: Task) -> Iterator[Fault]:
+    complexity = {name: lookup(meta, f"system.complexity.{name}") for name in task.complexity}
+    numbers = {name: value for name, value in complexity.items() if _is_number(value)}
+    total, non_zero = (numbers.get(name) for name in ("total_parameters", "total_parameters_non_zero"))
+    if total is not None and non_zero is not None and non_zero > total:
         message = f"{non_zero:,} non-zero parameters of {total:,}"
         yield "system.complexity.total_parameters_non_zero", "parameter-count", message
-    if task.rule and _is_number(size) and size * 1024 > RULES[task.rule].limit:
-        message = f"{size} KB is over the limit of {format_bytes(RULES[task.rule].limit)}"
-        yield "system.complexity.model_size", "model-size", message
-
-
-def _has(meta: Any, key: str) -> bool:
-    block, _, name = key.rpartition(".")
-    values = lookup(meta, block)
-    return isinstance(values, dict) and name in values
+    if task.rule is None:
+        return
+    rule = RULES[task.rule]
+    for name, unit in SIZE_UNITS.items():
+        if numbers.get(name, 0) * unit > rule.limit:
+            size = format_bytes(math.ceil(numbers[name] * unit))
+            message = f"{size} is over the limit of {format_bytes(rule.limit)}"
+            yield f"system.complexity.{name}", "model-size", message
+    if rule.multiply_adds is not None and numbers.get("macs", 0) > rule.multiply_adds:
+        message = f"{numbers['macs']:,} multiply-adds are over the limit of {rule.multiply_adds:,}"
+        yield "system.complexity.macs", "multiply-adds", message
 
 
 def _is_number(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,14 @@ from asc_mrkd.errors import ConfigError, DataError, SubmissionError, suggest
 from asc_mrkd.files import atomic_writer, write_text
 from asc_mrkd.schema import read_yaml
 from asc_mrkd.submission.meta import build_meta, merge
-from asc_mrkd.submission.package import META, OUTPUT
 from asc_mrkd.submission.system import System, load_system
-from asc_mrkd.submission.tasks import Task, find_task
+from asc_mrkd.submission.tasks import META, Task, find_task
+
+Run = str | os.PathLike[str]
 
 
 def make_submission(
-    run: str | os.PathLike[str],
+    run: Run | Mapping[int, Run],
     task: str,
     label: str,
     out: str | os.PathLike[str],
@@ -28,14 +30,16 @@ def make_submission(
     meta: str | os.PathLike[str] | None = None,
     precision: str | None = None,
     ensemble: bool = False,
+    budget: str | None = None,
 ) -> Path:
-    """Write the output and meta file of a system and the zip that is sent; return the path of the zip.
+    """Write the output files and the meta file of a submission and the zip that is sent; return the path of the zip.
 
-    The files go to `out/<task folder>/<label>/`. The zip beside holds every submission there with the same name,
-    institute and task, so that up to four systems share a package.
+    The files go to `out/task1/<label>/`. The zip beside holds every submission there with the same name, institute
+    and task, so that up to four share a package.
 
     Args:
-        run: a run folder, or a seed folder to submit that seed.
+        run: a run folder, or a seed folder to submit that seed. The task of 2024 wants one for each share of the
+            training data instead: {5: run, 10: run, 25: run, 50: run, 100: run}.
         task: a key of `asc_mrkd.submission.TASKS`.
         label: Lastname_INSTITUTE_task_N, N from 1 to 4.
         out: folder to write to.
@@ -43,11 +47,13 @@ def make_submission(
         meta: YAML file with the author's part of the meta file (authors, name, source_code, ...), same layout.
         precision: precision at which the weights are stored, for the size; None as they are.
         ensemble: average all finished seeds, and count all their parameters; otherwise the first seed alone.
+        budget: a key of `asc_mrkd.complexity.RULES` to keep beside that of the task.
 
     Raises:
-        ConfigError: unknown task or precision, unreadable `meta`.
+        ConfigError: unknown task, precision or budget, unreadable `meta`.
         RunError: no finished seed.
-        SubmissionError: label, classes or size do not fit the task.
+        SubmissionError: label, runs or classes do not fit the task.
+        BudgetError: a system takes more than the task or `budget` allows.
         DataError: a recording cannot be used.
     """
     rules = find_task(task)
@@ -56,17 +62,36 @@ def make_submission(
             f"'{label}' is not a label of {rules.title}",
             f"it reads Lastname_INSTITUTE_{rules.tag}_N with N from 1 to 4",
         )
+    runs = runs_by_part(run, rules)
     changes = {} if meta is None else _read_changes(meta)
-    system = load_system(Path(run), rules, precision, ensemble)
-    if audio is None:
-        names, probabilities = list(system.predictions.table["filename"]), system.predictions.probabilities
-    else:
-        names, probabilities = predict_folder(system, Path(audio))
-    folder = Path(out) / rules.folder / label
-    write_text(folder / f"{label}{OUTPUT}", output_text(names, probabilities, rules))
-    content = merge(build_meta(system, rules, label), changes)
+    systems = {part: load_system(folder, rules, precision, ensemble, budget) for part, folder in runs.items()}
+    folder = Path(out) / "task1" / label
+    for part, suffix in zip(rules.parts, rules.outputs, strict=True):
+        names, probabilities = _scored_clips(systems[part], audio)
+        write_text(folder / f"{label}{suffix}", output_text(names, probabilities, rules))
+    content = merge(build_meta(systems, rules, label), changes)
     write_text(folder / f"{label}{META}", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
     return _write_zip(Path(out), rules, label)
+
+
+def runs_by_part(run: Run | Mapping[int, Run], task: Task) -> dict[str, Path]:
+    """Return the run of each of `task.parts`.
+
+    Raises:
+        SubmissionError: one run where the task wants one for each share of the training data, or the other way round.
+    """
+    if not task.splits:
+        if isinstance(run, Mapping):
+            raise SubmissionError(f"{task.title} wants one run, not one a split", "asc-mrkd submit make RUN")
+        return {"": Path(run)}
+    runs = {percent: Path(folder) for percent, folder in run.items()} if isinstance(run, Mapping) else {}
+    if set(runs) != set(task.splits) or len({folder.resolve() for folder in runs.values()}) < len(runs):
+        percents = ", ".join(map(str, task.splits))
+        raise SubmissionError(
+            f"{task.title} wants a run of its own for each of {percents} % of the training data",
+            " ".join(f"--split {percent}=RUN" for percent in task.splits),
+        )
+    return {part: runs[percent] for part, percent in zip(task.parts, task.splits, strict=True)}
 
 
 def _read_changes(path: str | os.PathLike[str]) -> dict:
@@ -76,6 +101,12 @@ def _read_changes(path: str | os.PathLike[str]) -> dict:
         if key not in blocks:
             raise ConfigError(f"{path}: unknown key '{key}'", suggest(str(key), blocks))
     return changes
+
+
+def _scored_clips(system: System, audio: Run | None) -> tuple[list[str], np.ndarray]:
+    if audio is None:
+        return list(system.predictions.table["filename"]), system.predictions.probabilities
+    return predict_folder(system, Path(audio))
 
 
 def predict_folder(system: System, folder: Path) -> tuple[list[str], np.ndarray]:
@@ -113,7 +144,8 @@ def _write_zip(out: Path, task: Task, label: str) -> Path:
     package = label.rpartition("_")[0]
     path = out / f"{package}.zip"
     with atomic_writer(path) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in sorted((out / task.folder).glob(f"{package}_[1-4]/*")):
-            if file.name.endswith((OUTPUT, META, ".pdf")):
-                archive.write(file, f"{package}/{file.relative_to(out).as_posix()}")
+        for file in sorted((out / "task1").glob(f"{package}_[1-4]/*")):
+            if file.name.endswith((*task.outputs, META, ".pdf")):
+                folder = task.layout.replace("<package>", package).replace("<label>", file.parent.name)
+                archive.write(file, f"{folder}/{file.name}")
     return path

@@ -1,31 +1,32 @@
-"""The meta file of a system, filled in from its run."""
+"""The meta file of a submission, filled in from its runs."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from asc_mrkd.config import AugmentConfig
-from asc_mrkd.submission.check_meta import PLACEHOLDER
+from asc_mrkd.models import MODELS
+from asc_mrkd.submission.check_meta import MAX_ABBREVIATION, PLACEHOLDER
 from asc_mrkd.submission.system import System, development_results
-from asc_mrkd.submission.tasks import Task
-
-MODELS = {"cp_resnet": "CP-ResNet", "cp_resnet_damped": "CP-ResNet with frequency damping"}
-METHODS = {
-    "ce": "cross entropy",
-    "mrkd": "Memory-replay Knowledge Distillation",
-    "pskd": "progressive self-knowledge distillation",
-    "msd": "multi-branch self-distillation",
-}
-ABBREVIATIONS = {"ce": "CE", "mrkd": "MrKD", "pskd": "Self-KD", "msd": "MSD"}
+from asc_mrkd.submission.tasks import SIZE_UNITS, Task
 
 
-def build_meta(system: System, task: Task, label: str) -> dict[str, Any]:
-    """Return the content of the meta file; what only the author knows is `PLACEHOLDER`."""
+def build_meta(systems: Mapping[str, System], task: Task, label: str) -> dict[str, Any]:
+    """Return the content of the meta file; what only the author knows is `PLACEHOLDER`.
+
+    Args:
+        systems: one system for each of `task.parts`. The first stands for all in the description; complexity is that
+            of the largest.
+        task: for its keys.
+        label: that of the submission.
+    """
     lastname, institute = label.split("_")[:2]
-    method = system.experiment.method.name
+    first = systems[task.parts[0]]
+    results = {part: development_results(systems[part].predictions, task) for part in task.parts}
     return {
         "submission": {
             "label": label,
-            "name": _title(system),
-            "abbreviation": ABBREVIATIONS.get(method, method)[:10],
+            "name": f"{first.experiment.model.name}, {first.experiment.method.title}",
+            "abbreviation": first.experiment.method.title[:MAX_ABBREVIATION].strip(),
             "authors": [
                 {
                     "lastname": lastname,
@@ -37,12 +38,12 @@ def build_meta(system: System, task: Task, label: str) -> dict[str, Any]:
             ],
         },
         "system": {
-            "description": _description(system, task),
-            "complexity": _complexity(system, task),
+            "description": _description(systems, task),
+            "complexity": _complexity(systems, task),
             "external_datasets": [],
             "source_code": None,
         },
-        "results": {"development_dataset": development_results(system.predictions)},
+        "results": {"development_dataset": results if task.splits else results[task.parts[0]]},
     }
 
 
@@ -59,25 +60,31 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _description(system: System, task: Task) -> dict[str, Any]:
-    count = len(system.networks)
+def _description(systems: Mapping[str, System], task: Task) -> dict[str, Any]:
+    first = systems[task.parts[0]]
+    count = len(first.networks)
+    measures = list(dict.fromkeys(measure for system in systems.values() for measure in system.measures))
     description = {
-        "input_sampling_rate": f"{system.frontend.sample_rate / 1000:g}kHz",
-        "acoustic_features": f"perceptually weighted log-mel energies ({system.frontend.n_mels} bands)",
+        "input_sampling_rate": f"{first.frontend.sample_rate / 1000:g}kHz",
+        "acoustic_features": f"perceptually weighted log-mel energies ({first.frontend.n_mels} bands)",
         "embeddings": None,
-        "data_augmentation": _augmentation(system.experiment.augment),
-        "machine_learning_method": _title(system),
+        "data_augmentation": _augmentation(first.experiment.augment),
+        "machine_learning_method": _method(first),
         "ensemble_method_subsystem_count": count if count > 1 else None,
         "decision_making": "average of the probabilities" if count > 1 else None,
         "external_data_usage": None,
-        "complexity_management": _complexity_management(system),
+        "complexity_management": ", ".join(measures) or None,
+        "pipeline": ", ".join(["training", *measures]),
+        "framework": "PyTorch",
+        "split_adaptations": PLACEHOLDER,
+        "system_adaptations": PLACEHOLDER,
     }
     return {key: description[key] for key in task.description}
 
 
-def _title(system: System) -> str:
-    model, method = system.experiment.model.name, system.experiment.method.name
-    return f"{MODELS.get(model, model)}, {METHODS.get(method, method)}"
+def _method(system: System) -> str:
+    model, method = system.experiment.model.name, system.experiment.method.title
+    return f"{MODELS[model].summary} ({model}), {method}"
 
 
 def _augmentation(augment: AugmentConfig) -> str | None:
@@ -85,17 +92,12 @@ def _augmentation(augment: AugmentConfig) -> str | None:
     return ", ".join(name for name, value in used.items() if value) or None
 
 
-def _complexity_management(system: System) -> str | None:
-    measures = [f"weights stored as {system.precision}"] if system.precision else []
-    if system.non_zero < system.parameters:
-        measures.append("pruning")
-    return ", ".join(measures) or None
-
-
-def _complexity(system: System, task: Task) -> dict[str, Any]:
+def _complexity(systems: Mapping[str, System], task: Task) -> dict[str, Any]:
+    size = max(system.bytes for system in systems.values())
     complexity = {
-        "total_parameters": system.parameters,
-        "total_parameters_non_zero": system.non_zero,
-        "model_size": system.bytes / 1024,  # KB
+        "total_parameters": max(system.parameters for system in systems.values()),
+        "total_parameters_non_zero": max(system.non_zero for system in systems.values()),
+        "macs": max(system.multiply_adds for system in systems.values()),
+        **{key: size / unit if unit > 1 else size for key, unit in SIZE_UNITS.items()},
     }
     return {key: complexity[key] for key in task.complexity}

@@ -18,6 +18,7 @@ class Problem:
     code: str
     message: str
     severity: Literal["error", "warning"] = "error"
+    """An error keeps the submission from being sent; a warning is for the author to decide."""
 
     def __str__(self) -> str:
         line = "" if self.line is None else f", line {self.line}"

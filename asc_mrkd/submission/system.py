@@ -1,24 +1,31 @@
 """The system that is submitted: one trained network, or all seeds of a run averaged."""
 
 import dataclasses
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from asc_mrkd.complexity import RULES, check_budget, format_bytes
+from asc_mrkd.complexity import Budget, check_budget, format_bytes
+from asc_mrkd.complexity.compression import COMPRESSION
+from asc_mrkd.complexity.steps import SEPARATOR, STEPS, parse_steps
 from asc_mrkd.config import Experiment, load_experiment
 from asc_mrkd.engine.model_file import load_model
-from asc_mrkd.errors import RunError, SubmissionError
+from asc_mrkd.errors import BudgetError, DamagedFileError, RunError, SubmissionError
 from asc_mrkd.evaluation import Predictions, clip_scores, group_table, overall_metrics, read_predictions
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.submission.tasks import Task
 
+COUNTING_RULE = "dcase2020-task1b"
+"""Counts the parameters where neither the task nor the user names a rule; every rule finds as many."""
+
 
 @dataclass(frozen=True)
 class System:
-    """What is known of a system; parameters and bytes are those of all its networks together."""
+    """What is known of a system; parameters, bytes and multiply-adds are those of all its networks together."""
 
     networks: list[Path]
     """Seed folders."""
@@ -26,19 +33,23 @@ class System:
     frontend: FrontendSpec
     predictions: Predictions
     """Test clips of the development set; probabilities averaged over the networks."""
-    precision: str | None
+    measures: tuple[str, ...]
+    """What was done to make it small, in words."""
     parameters: int
     non_zero: int
     bytes: int
     """Size under the rule of the task."""
+    multiply_adds: int
 
 
-def load_system(run: Path, task: Task, precision: str | None, ensemble: bool) -> System:
+def load_system(run: Path, task: Task, precision: str | None, ensemble: bool, budget: str | None = None) -> System:
     """Gather the system that `run`, a run folder or one of its seed folders, holds.
 
     Raises:
+        ConfigError: unknown rule `budget` or unknown precision.
         RunError, DamagedFileError: no finished seed there, or a file of it is damaged.
-        SubmissionError: its classes are not those of the task, or it is over the size limit.
+        SubmissionError: its classes are not those of the task.
+        BudgetError: it takes more than the rule of the task, or `budget`, allows.
     """
     networks = _networks(run)
     networks = networks if ensemble else networks[:1]
@@ -47,26 +58,55 @@ def load_system(run: Path, task: Task, precision: str | None, ensemble: bool) ->
         raise SubmissionError(
             f"{run} tells {', '.join(predictions.classes)} apart, {task.title} wants {', '.join(task.classes)}"
         )
-    files = [load_model(folder) for folder in networks]
-    frontend = files[0].frontend
+    frontend = load_model(networks[0]).frontend
     if frontend is None:
         raise SubmissionError(f"{run} was not trained on recordings")
-    budgets = [check_budget(file.model, rule=task.rule or "dcase2020-task1b", precision=precision) for file in files]
-    system = System(
+    experiment = load_experiment(networks[0].parent / "config.yaml")
+    counted = None
+    for rule in dict.fromkeys(filter(None, (task.rule, budget))):
+        # The folder, not the network: what is loaded computes in float32, however it is stored.
+        budgets = [check_budget(folder, rule=rule, precision=precision) for folder in networks]
+        _require_within(run, budgets)
+        counted = counted or budgets
+    counted = counted or [check_budget(folder, rule=COUNTING_RULE, precision=precision) for folder in networks]
+    return System(
         networks=networks,
-        experiment=load_experiment(networks[0].parent / "config.yaml"),
+        experiment=experiment,
         frontend=frontend,
         predictions=predictions,
-        precision=precision,
-        parameters=sum(budget.parameters for budget in budgets),
-        non_zero=sum(budget.non_zero for budget in budgets),
-        bytes=sum(budget.bytes for budget in budgets),
+        measures=_measures(networks[0], experiment, precision),
+        parameters=sum(budget.parameters for budget in counted),
+        non_zero=sum(budget.non_zero for budget in counted),
+        bytes=sum(budget.bytes for budget in counted),
+        multiply_adds=sum(budget.multiply_adds for budget in counted),
     )
-    if task.rule and system.bytes > RULES[task.rule].limit:
-        limit = format_bytes(RULES[task.rule].limit)
-        hint = "submit one seed instead of all" if len(networks) > 1 else "see asc-mrkd check-budget; try --precision"
-        raise SubmissionError(f"{run} takes {format_bytes(system.bytes)}, {task.title} allows {limit}", hint)
-    return system
+
+
+def _require_within(run: Path, budgets: Sequence[Budget]) -> None:
+    rule = budgets[0].rule
+    hint = "submit one seed instead of all" if len(budgets) > 1 else f"asc-mrkd fit-budget {run} --rule {rule.name}"
+    size = sum(budget.bytes for budget in budgets)
+    if size > rule.limit:
+        message = f"{run} takes {format_bytes(size)}, {rule.title} allows {format_bytes(rule.limit)}"
+        raise BudgetError(message, hint)
+    multiply_adds = sum(budget.multiply_adds for budget in budgets)
+    if rule.multiply_adds is not None and multiply_adds > rule.multiply_adds:
+        message = f"{run} takes {multiply_adds:,} multiply-adds, {rule.title} allows {rule.multiply_adds:,}"
+        raise BudgetError(message, hint)
+
+
+def _measures(network: Path, experiment: Experiment, precision: str | None) -> tuple[str, ...]:
+    """What was done to make a network small: while training, afterwards, and for the count."""
+    measures = [STEPS["prune"].title] if experiment.train.prune else []
+    record = network / COMPRESSION
+    if record.is_file():
+        try:
+            steps = SEPARATOR.join(json.loads(record.read_text(encoding="utf-8"))["steps"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise DamagedFileError(f"{record} cannot be read: {error}", "asc-mrkd compress writes it") from None
+        measures += [kind.title for kind, _ in parse_steps(steps)]
+    measures += [f"weights stored as {precision}"] if precision else []
+    return tuple(dict.fromkeys(measures))
 
 
 def _networks(run: Path) -> list[Path]:
@@ -93,18 +133,23 @@ def pool(members: list[Predictions]) -> Predictions:
     return dataclasses.replace(first, table=first.table.assign(prediction=prediction), probabilities=probabilities)
 
 
-def development_results(predictions: Predictions) -> dict[str, dict]:
-    """Return the block results.development_dataset: macro accuracy in percent and log loss, overall and per class."""
+def development_results(predictions: Predictions, task: Task) -> dict[str, dict]:
+    """Return a block of results: accuracy in percent and log loss in nats, overall, by class and by device.
+
+    The overall accuracy is the mean over the classes; that of a device is the share of its clips that are right, as
+    `asc-mrkd evaluate` and the baseline of 2024 count it. A class or a device without a test clip has null for both.
+    """
     scores = clip_scores(predictions)
     overall = overall_metrics(scores)
-    by_class = group_table(scores, "label").reindex(predictions.classes)
-    return {
-        "overall": _scores(overall.macro_accuracy, overall.log_loss),
-        "class_wise": {name: _scores(row.accuracy, row.log_loss) for name, row in by_class.iterrows()},
-    }
+    results: dict[str, dict] = {"overall": _scores(overall.macro_accuracy, overall.log_loss)}
+    for block, column, names in (("class_wise", "label", task.classes), ("device_wise", "device", task.devices)):
+        if names:
+            groups = group_table(scores, column).reindex(names)
+            results[block] = {name: _scores(row.accuracy, row.log_loss) for name, row in groups.iterrows()}
+    return results
 
 
 def _scores(accuracy: float, log_loss: float) -> dict[str, float | None]:
-    if pd.isna(accuracy):  # a class without a test clip
+    if pd.isna(accuracy):  # no test clip
         return {"accuracy": None, "logloss": None}
     return {"accuracy": round(100 * float(accuracy), 2), "logloss": round(float(log_loss), 4)}

@@ -5,7 +5,13 @@ from dataclasses import dataclass
 
 from asc_mrkd.data.dcase import SCENES
 from asc_mrkd.errors import ConfigError, suggest
+from asc_mrkd.evaluation.kinds import DEVICE_GROUPS
 
+META = ".meta.yaml"
+DEVELOPMENT = "results.development_dataset"
+
+TEN_SCENES = tuple(sorted(SCENES))
+DEVICES = tuple(DEVICE_GROUPS)
 DESCRIPTION = (
     "input_sampling_rate",
     "acoustic_features",
@@ -16,28 +22,40 @@ DESCRIPTION = (
     "decision_making",
     "external_data_usage",
 )
+SIZE_UNITS = {"model_size": 1024, "total_model_size": 1}
+"""Bytes in the unit of a key for the size: KB of 1024 bytes in 2020 and 2021, bytes in 2024."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One task. A package holds `<package>/<folder>/<label>/<label>.output.csv` and `<label>.meta.yaml`."""
+    """One task, after its rules and the validator of its organisers.
+
+    A package holds, in the folder of every label, `<label>.meta.yaml` and one output file a system.
+    """
 
     name: str
     title: str
     tag: str
     """Third part of every submission label."""
-    folder: str
     classes: tuple[str, ...]
-    probabilities: bool
-    """Whether the output has a header and one probability column per class after the scene label."""
     clips: int
     """Clips of the official evaluation set, named 0.wav to clips-1.wav without zero padding."""
     description: tuple[str, ...]
     """Keys of the block system.description in the meta file."""
     complexity: tuple[str, ...]
     """Keys of the block system.complexity."""
-    rule: str | None
-    """Size rule of `asc_mrkd.complexity.RULES` that the system must keep."""
+    rule: str | None = None
+    """Rule of `asc_mrkd.complexity.RULES` that the system must keep."""
+    probabilities: bool = True
+    """Whether the output has a header and one probability column per class after the scene label."""
+    devices: tuple[str, ...] = ()
+    """Recording devices that the results are asked for, beside the classes."""
+    splits: tuple[int, ...] = ()
+    """Percentages of the training data that a system of its own is wanted for; none: one system."""
+    layout: str = "<package>/task1/<label>"
+    """Folder of a submission in the zip."""
+    any_name: bool = False
+    """Whether zeros before the number of a clip and any folder before its name are let pass."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -49,6 +67,25 @@ class Task:
         """Names of the official evaluation clips, without folder."""
         return [f"{index}.wav" for index in range(self.clips)]
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the systems of one submission: "split_5" and so on, or one empty name."""
+        return tuple(f"split_{percent}" for percent in self.splits) or ("",)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What follows the label in the names of the output files, in the order of `parts`.
+
+        >>> TASKS["dcase2024-task1"].outputs[0], TASKS["dcase2020-task1b"].outputs
+        ('.output.split_5.csv', ('.output.csv',))
+        """
+        return tuple(f".output.{part}.csv" if part else ".output.csv" for part in self.parts)
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """Dotted keys of the blocks of results in the meta file, in the order of `parts`."""
+        return tuple(f"{DEVELOPMENT}.{part}".rstrip(".") for part in self.parts)
+
     def is_label(self, label: str) -> bool:
         """Tell whether `label` reads <Lastname>_<Institute>_<tag>_<1-4>.
 
@@ -56,6 +93,15 @@ class Task:
         True
         """
         return re.fullmatch(rf"[^_./\\\s]+_[^_./\\\s]+_{self.tag}_[1-4]", label) is not None
+
+    def clip_name(self, filename: str) -> str:
+        """Return the name of a clip as it stands in `official_files`, out of that in an output file.
+
+        >>> TASKS["dcase2024-task1"].clip_name("data/007.wav"), TASKS["dcase2020-task1b"].clip_name("audio/007.wav")
+        ('7.wav', '007.wav')
+        """
+        name = filename.rpartition("/")[2]
+        return re.sub(r"^0+(?=[0-9]+\.wav$)", "", name) if self.any_name else name
 
 
 TASKS: dict[str, Task] = {
@@ -65,25 +111,67 @@ TASKS: dict[str, Task] = {
             name="dcase2018-task1a",
             title="DCASE 2018 task 1A",
             tag="task1a",
-            folder="task1",
-            classes=tuple(sorted(SCENES)),
-            probabilities=False,
+            classes=TEN_SCENES,
             clips=3600,
             description=DESCRIPTION,
             complexity=("total_parameters",),
-            rule=None,
+            probabilities=False,
+        ),
+        Task(
+            name="dcase2020-task1a",
+            title="DCASE 2020 task 1A",
+            tag="task1a",
+            classes=TEN_SCENES,
+            clips=11_880,
+            description=DESCRIPTION,
+            complexity=("total_parameters",),
+            devices=DEVICES,
         ),
         Task(
             name="dcase2020-task1b",
             title="DCASE 2020 task 1B",
             tag="task1b",
-            folder="task1",
             classes=tuple(sorted(set(SCENES.values()))),
-            probabilities=True,
             clips=8640,
             description=(*DESCRIPTION, "complexity_management"),
             complexity=("total_parameters", "total_parameters_non_zero", "model_size"),
             rule="dcase2020-task1b",
+        ),
+        Task(
+            name="dcase2021-task1a",
+            title="DCASE 2021 task 1A",
+            tag="task1a",
+            classes=TEN_SCENES,
+            clips=7920,
+            description=(*DESCRIPTION, "complexity_management"),
+            complexity=("total_parameters", "total_parameters_non_zero", "model_size"),
+            rule="dcase2021-task1a",
+            devices=DEVICES,
+        ),
+        Task(
+            name="dcase2024-task1",
+            title="DCASE 2024 task 1",
+            tag="task1",
+            classes=TEN_SCENES,
+            clips=135_730,
+            description=(
+                "input_sampling_rate",
+                "acoustic_features",
+                "data_augmentation",
+                "machine_learning_method",
+                "external_data_usage",
+                "complexity_management",
+                "pipeline",
+                "framework",
+                "split_adaptations",
+                "system_adaptations",
+            ),
+            complexity=("total_model_size", "total_parameters", "macs"),
+            rule="dcase2024-task1",
+            devices=DEVICES,
+            splits=(5, 10, 25, 50, 100),
+            layout="task1/<label>",
+            any_name=True,
         ),
     )
 }

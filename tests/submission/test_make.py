@@ -1,24 +1,18 @@
-import csv
 import zipfile
 
 import numpy as np
 import pandas as pd
 import pytest
 import sklearn.metrics
-import torch
 import yaml
 
 import asc_mrkd.deploy
-from asc_mrkd.config import Experiment, save_experiment
-from asc_mrkd.engine.model_file import ModelFile, save_model
-from asc_mrkd.errors import ConfigError, DataError, RunError, SubmissionError
+from asc_mrkd.errors import BudgetError, ConfigError, DataError, RunError, SubmissionError
 from asc_mrkd.evaluation import read_predictions
-from asc_mrkd.features.spec import load_spec
-from asc_mrkd.models import build_model
-from asc_mrkd.schema import parse
 from asc_mrkd.submission import TASKS, check_submission, make_submission
 
 TASK, LABEL = "dcase2020-task1b", "Kim_KETI_task1b_1"
+SEEDS = (("seed0", 1), ("seed1", 2))
 AUTHORS = """
 submission:
   name: Our system
@@ -27,49 +21,6 @@ submission:
     - {lastname: Lee, firstname: B, email: b@b.c, affiliation: {institute: KETI}}
 system: {source_code: somewhere}
 """
-
-
-def write_predictions(path, classes, probabilities, labels):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["filename", "label", "identifier", "source_label", "prediction", *classes])
-        for index, (row, label) in enumerate(zip(probabilities, labels, strict=True)):
-            name = f"audio/{label}-lyon-{index}-{index}-a.wav"
-            writer.writerow([name, label, f"lyon-{index}", "a", classes[int(np.argmax(row))], *row])
-
-
-@pytest.fixture
-def make_run(tmp_path):
-    """Return a function that writes a run folder: a damped CP-ResNet per seed, and random predictions."""
-
-    def write(task="dcase2020-task1b", clips=6, zeros=0, **seeds):
-        run, classes = tmp_path / "run", list(TASKS[task].classes)
-        settings = {
-            "data": {"store": "store"},
-            "model": {"name": "cp_resnet_damped"},
-            "method": {"name": "mrkd"},
-            "augment": {"mixup": 0.3},
-            "train": {"epochs": 1, "batch_size": 2},
-        }
-        run.mkdir()
-        save_experiment(parse(Experiment, settings, "test"), run / "config.yaml")
-        network = build_model("cp_resnet_damped", num_classes=len(classes))
-        with torch.no_grad():
-            for parameter in network.parameters():
-                parameter.fill_(0.01)
-            next(network.parameters()).view(-1)[:zeros] = 0.0
-        architecture = {"name": "cp_resnet_damped", "num_classes": len(classes), "options": {}}
-        spec, mean, std = load_spec("pmel256"), np.zeros((1, 256, 1)), np.ones((1, 256, 1))
-        file = ModelFile(network, architecture, classes, spec.shape, mean, std, spec)
-        labels = [classes[index % len(classes)] for index in range(clips)]
-        for seed, number in (seeds or {"seed0": 0}).items():
-            probabilities = np.random.default_rng(number).dirichlet(np.ones(len(classes)), size=clips)
-            write_predictions(run / seed / "predictions.csv", classes, probabilities, labels)
-            save_model(run / seed / "model.safetensors", file)
-        return run
-
-    return write
 
 
 def errors(problems):
@@ -117,7 +68,7 @@ def test_systems_of_one_author_share_a_package(make_run, tmp_path):
 
 
 def test_output_repeats_the_predictions_of_the_first_seed(make_run, tmp_path):
-    run = make_run(seed0=1, seed1=2)
+    run = make_run(seeds=SEEDS)
     make_submission(run, TASK, LABEL, tmp_path / "out", precision="float16")
     output, predictions = read_output(tmp_path / "out"), pd.read_csv(run / "seed0" / "predictions.csv")
     assert list(output.columns) == ["filename", "scene_label", "indoor", "outdoor", "transportation"]
@@ -128,7 +79,7 @@ def test_output_repeats_the_predictions_of_the_first_seed(make_run, tmp_path):
 
 
 def test_a_seed_folder_submits_that_seed(make_run, tmp_path):
-    run = make_run(seed0=1, seed1=2)
+    run = make_run(seeds=SEEDS)
     make_submission(run / "seed1", TASK, LABEL, tmp_path / "out", precision="float16")
     predictions = pd.read_csv(run / "seed1" / "predictions.csv").set_index("filename")
     output = read_output(tmp_path / "out").set_index("filename")
@@ -136,7 +87,7 @@ def test_a_seed_folder_submits_that_seed(make_run, tmp_path):
 
 
 def test_ensemble_averages_and_counts_every_network(make_run, tmp_path):
-    run = make_run("dcase2018-task1a", clips=20, seed0=1, seed2=2, seed10=3)
+    run = make_run("dcase2018-task1a", clips=20, seeds=(("seed0", 1), ("seed2", 2), ("seed10", 3)))
     label = "Kim_KETI_task1a_1"
     make_submission(run, "dcase2018-task1a", label, tmp_path / "out", ensemble=True)
     classes = list(TASKS["dcase2018-task1a"].classes)
@@ -150,13 +101,14 @@ def test_ensemble_averages_and_counts_every_network(make_run, tmp_path):
 
 
 def test_ensemble_over_the_limit_is_refused(make_run, tmp_path):
-    run, arguments = make_run(seed0=1, seed1=2), (TASK, LABEL, tmp_path / "out")
-    with pytest.raises(SubmissionError, match=r"970,368 bytes.*512,000") as caught:
+    run, arguments = make_run(seeds=SEEDS), (TASK, LABEL, tmp_path / "out")
+    with pytest.raises(BudgetError, match=r"970,368 bytes.*512,000") as caught:
         make_submission(run, *arguments, ensemble=True, precision="float16")
     assert caught.value.hint == "submit one seed instead of all"
-    with pytest.raises(SubmissionError, match=r"970,368 bytes.*512,000") as caught:
+    with pytest.raises(BudgetError, match=r"970,368 bytes.*512,000") as caught:
         make_submission(run, *arguments)
-    assert "--precision" in caught.value.hint
+    assert caught.value.hint == f"asc-mrkd fit-budget {run} --rule {TASK}"
+    assert caught.value.exit_code == 1
     assert not (tmp_path / "out").exists()
     make_submission(run, *arguments, ensemble=True, precision="int8")
     assert read_meta(tmp_path / "out")["system"]["complexity"]["model_size"] == 2 * 242_592 / 1024
@@ -174,9 +126,8 @@ def test_meta_tells_the_run(make_run, tmp_path):
     assert description["input_sampling_rate"] == "22.05kHz"
     assert "256" in description["acoustic_features"]
     assert description["data_augmentation"] == "mixup"
-    assert "CP-ResNet" in description["machine_learning_method"]
-    assert "Memory-replay Knowledge Distillation" in description["machine_learning_method"]
-    assert description["complexity_management"] == "weights stored as float16, pruning"
+    assert "(cp_resnet_damped), MrKD" in description["machine_learning_method"]
+    assert description["complexity_management"] == "weights stored as float16"
 
 
 def test_meta_has_the_scores_scikit_learn_computes(make_run, tmp_path):

@@ -1,0 +1,197 @@
+"""What `make_submission` does for the tasks beside 2020 1B, and under which limits."""
+
+import dataclasses
+import json
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn.metrics
+import yaml
+
+from asc_mrkd.complexity import check_budget
+from asc_mrkd.engine.model_file import load_model, save_model
+from asc_mrkd.errors import BudgetError, ConfigError, DamagedFileError, SubmissionError
+from asc_mrkd.evaluation import read_predictions
+from asc_mrkd.submission import TASKS, make_submission
+
+TASK, LABEL = "dcase2020-task1b", "Kim_KETI_task1b_1"
+A18, A20, A24 = "dcase2018-task1a", "dcase2020-task1a", "dcase2024-task1"
+TEN, SPLITS = "Kim_KETI_task1a_1", "Kim_KETI_task1_1"
+DEVICES = ["a", "b", "c", "s1", "s2", "s3", "s4", "s5"]
+
+
+def read_output(out, label=LABEL, suffix=".output.csv"):
+    return pd.read_csv(out / "task1" / label / f"{label}{suffix}", sep="\t")
+
+
+def read_meta(out, label=LABEL):
+    return yaml.safe_load((out / "task1" / label / f"{label}.meta.yaml").read_text())
+
+
+def test_meta_has_the_scores_of_every_device(make_run, tmp_path):
+    run = make_run(A20, clips=60, small=True, devices=DEVICES)
+    make_submission(run, A20, TEN, tmp_path / "out")
+    devices = read_meta(tmp_path / "out", TEN)["results"]["development_dataset"]["device_wise"]
+    assert list(devices) == [*DEVICES, "s6"]
+    assert devices.pop("s6") == {"accuracy": None, "logloss": None}
+    truth = read_predictions(run / "seed0" / "predictions.csv")
+    for device, scores in devices.items():
+        own = (truth.table["source_label"] == device).to_numpy()
+        right = sklearn.metrics.accuracy_score(truth.table["label"][own], truth.table["prediction"][own])
+        loss = sklearn.metrics.log_loss(truth.table["label"][own], truth.probabilities[own], labels=list(truth.classes))
+        assert scores["accuracy"] == pytest.approx(100 * right, abs=0.005)
+        assert scores["logloss"] == pytest.approx(loss, abs=5e-5)
+
+
+def test_ten_scenes_have_a_column_each_in_2020_and_no_complexity_but_the_parameters(make_run, tmp_path):
+    make_submission(make_run(A20, clips=10, small=True), A20, TEN, tmp_path / "out")
+    assert list(read_output(tmp_path / "out", TEN).columns[2:]) == sorted(TASKS[A20].classes)
+    system = read_meta(tmp_path / "out", TEN)["system"]
+    assert list(system["complexity"]) == ["total_parameters"]
+    assert "complexity_management" not in system["description"]
+
+
+@pytest.fixture
+def splits(make_run):
+    """A run for every share of the training data of 2024, with predictions of its own."""
+    percents = TASKS[A24].splits
+    return {
+        percent: make_run(A24, f"share{percent}", clips=10, seeds=(("seed0", percent),), small=True, devices=DEVICES)
+        for percent in percents
+    }
+
+
+def test_2024_has_an_output_and_results_for_every_split(splits, tmp_path):
+    label = SPLITS
+    archive = make_submission(splits, A24, label, tmp_path / "out", precision="float16")
+    names = [f"task1/{label}/{label}.output.split_{percent}.csv" for percent in splits]
+    assert sorted(zipfile.ZipFile(archive).namelist()) == sorted([f"task1/{label}/{label}.meta.yaml", *names])
+    meta = read_meta(tmp_path / "out", label)
+    for percent, run in splits.items():
+        predictions = read_predictions(run / "seed0" / "predictions.csv")
+        output = pd.read_csv(tmp_path / "out" / "task1" / label / f"{label}.output.split_{percent}.csv", sep="\t")
+        np.testing.assert_allclose(output[list(predictions.classes)], predictions.probabilities, atol=1e-6)
+        scores = meta["results"]["development_dataset"][f"split_{percent}"]
+        accuracy = sklearn.metrics.balanced_accuracy_score(predictions.table["label"], predictions.table["prediction"])
+        assert scores["overall"]["accuracy"] == pytest.approx(100 * accuracy, abs=0.005)
+        assert len(scores["device_wise"]) == 9
+    network = load_model(splits[5])
+    parameters = sum(p.numel() for p in network.model.parameters())
+    complexity = meta["system"]["complexity"]
+    assert (complexity["total_parameters"], complexity["total_model_size"]) == (parameters, 2 * parameters)
+    assert 0 < complexity["macs"] <= 30_000_000
+    assert meta["system"]["description"]["pipeline"] == "training, weights stored as float16"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda runs: runs[5],
+        lambda runs: {percent: run for percent, run in runs.items() if percent != 25},
+        lambda runs: {**runs, 75: runs[5].parent / "share75"},
+        lambda runs: {**runs, 10: runs[5]},
+    ],
+    ids=["one run", "a split is missing", "one more", "one run for two"],
+)
+def test_2024_wants_a_run_of_its_own_for_every_split(splits, tmp_path, change):
+    with pytest.raises(SubmissionError, match="wants a run of its own for each of 5, 10, 25, 50, 100 %") as caught:
+        make_submission(change(splits), A24, SPLITS, tmp_path / "out")
+    assert caught.value.hint.startswith("--split 5=RUN --split 10=RUN")
+
+
+def test_splits_are_for_2024_only(splits, tmp_path):
+    with pytest.raises(SubmissionError, match="DCASE 2020 task 1A wants one run, not one a split"):
+        make_submission(splits, A20, TEN, tmp_path / "out")
+
+
+def test_splits_on_the_command_line(splits, cli, tmp_path):
+    make = "submit", "make", "--task", A24, "--label", SPLITS, "--out", tmp_path / "out"
+    pairs = [word for percent, run in splits.items() for word in ("--split", f"{percent}={run}")]
+    assert cli(*make, *pairs) == (0, f"{tmp_path / 'out' / 'Kim_KETI_task1.zip'}\n", "")
+    for wrong, message in (
+        ([splits[5]], "wants a run of its own for each of 5, 10"),
+        (pairs[:-2], "wants a run of its own for each of 5, 10"),
+        ([splits[5], *pairs], "give either RUN or"),
+        ([], "give either RUN or"),
+        (["--split", splits[5]], "does not read PERCENT=RUN"),
+        (["--split", "half=x"], "does not read PERCENT=RUN"),
+        ([*pairs, *pairs[:2]], "once each"),
+    ):
+        code, out, err = cli(*make, *wrong)
+        assert (code, out) == (2, "")
+        assert message in err
+
+
+def test_exit_code_of_a_system_over_the_limit(make_run, cli, tmp_path):
+    make = "submit", "make", make_run(A18, clips=10), "--task", A18, "--label", TEN, "--out", tmp_path / "out"
+    code, out, err = cli(*make, "--budget", TASK)
+    assert (code, out) == (1, "")
+    assert "DCASE 2020 task 1B allows 512,000 bytes (500 KB)" in err
+    assert "hint: asc-mrkd fit-budget" in err
+
+
+def test_a_rule_can_be_asked_for_where_the_task_has_none(make_run, tmp_path):
+    run = make_run(A18, clips=10)
+    arguments = (run, A18, TEN, tmp_path / "out")
+    with pytest.raises(BudgetError, match=r"DCASE 2020 task 1B allows 512,000 bytes") as caught:
+        make_submission(*arguments, budget=TASK)
+    assert caught.value.exit_code == 1
+    with pytest.raises(ConfigError, match="there is no rule 'dcase2020-task1c'"):
+        make_submission(*arguments, budget="dcase2020-task1c")
+    assert not (tmp_path / "out").exists()
+    assert make_submission(*arguments, budget=TASK, precision="float16").is_file()
+
+
+def test_multiply_adds_over_the_limit_are_refused(make_run, tmp_path):
+    run = make_run(small=True)
+    file = load_model(run)
+    save_model(run / "seed0" / "model.safetensors", dataclasses.replace(file, input_shape=(2, 256, 4310)))
+    with pytest.raises(BudgetError, match=r"[0-9,]+ multiply-adds, DCASE 2024 task 1 allows 30,000,000") as caught:
+        make_submission(run, TASK, LABEL, tmp_path / "out", budget=A24)
+    assert caught.value.exit_code == 1
+
+
+def test_a_network_is_counted_as_it_is_stored(make_run, tmp_path):
+    run = make_run(zeros=400)
+    save_model(run / "seed0" / "model.safetensors", dataclasses.replace(load_model(run), dtype="float16"))
+    steps = ["decompose:factor=4", "prune:amount=0.1,scope=layer", "float16"]
+    (run / "seed0" / "compression.json").write_text(json.dumps({"steps": steps, "file_bytes": 1}))
+    make_submission(run, TASK, LABEL, tmp_path / "out")
+    system = read_meta(tmp_path / "out")["system"]
+    assert system["complexity"]["model_size"] == (242_592 - 400) * 2 / 1024
+    words = "decomposed convolutions, magnitude pruning, weights stored as float16"
+    assert system["description"]["complexity_management"] == words
+
+
+def test_pruning_while_training_is_told(make_run, tmp_path):
+    run = make_run(train={"prune": {"amount": 0.2, "ramp_epochs": 1}})
+    make_submission(run, TASK, LABEL, tmp_path / "out", precision="int8")
+    words = read_meta(tmp_path / "out")["system"]["description"]["complexity_management"]
+    assert words == "magnitude pruning, weights stored as int8"
+
+
+def test_a_damaged_record_of_the_compression(make_run, tmp_path):
+    run = make_run()
+    (run / "seed0" / "compression.json").write_text("{")
+    with pytest.raises(DamagedFileError, match=r"compression\.json cannot be read"):
+        make_submission(run, TASK, LABEL, tmp_path / "out", precision="float16")
+
+
+def test_an_int8_network_is_counted_in_its_file(make_run, tmp_path):
+    pytest.importorskip("onnxruntime")
+    from asc_mrkd.engine.onnx_file import quantise_onnx, save_onnx
+
+    run = make_run(small=True)
+    seed = run / "seed0"
+    float32 = check_budget(seed)
+    save_onnx(tmp_path / "float32.onnx", load_model(run))
+    inputs = np.random.default_rng(0).standard_normal((4, 1, 2, 24, 32)).astype(np.float32)
+    quantise_onnx(tmp_path / "float32.onnx", seed / "model.onnx", iter(inputs))
+    (seed / "model.safetensors").unlink()
+    (seed / "compression.json").write_text('{"steps": ["int8"]}')
+    make_submission(run, TASK, LABEL, tmp_path / "out")
+    system = read_meta(tmp_path / "out")["system"]
+    assert 1024 * system["complexity"]["model_size"] == check_budget(seed).bytes < float32.bytes / 2
+    assert system["description"]["complexity_management"] == "int8 quantisation"
