@@ -1,0 +1,63 @@
+"""The DCASE 2020 recipe: what differs from that of 2018 by dry runs, and the whole of it once at a tiny size."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from asc_mrkd.config import load_experiment
+from asc_mrkd.models import build_model
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "dcase20"
+PARAMETERS = {"pruned": 268_166, "decomposed": 18_390}
+
+
+def test_stages_of_the_official_data(dry_run, tmp_path):
+    lines = dry_run("--data", "official", "--conf", "paper", folder=tmp_path)
+    assert "check-data official" in lines
+    trained = [line.split(" --out ")[1].rpartition("/")[2] for line in lines if line.startswith("train")]
+    assert trained == [f"{name}{mixup}" for name in ("ce", "pskd", "msd", "mrkd") for mixup in ("", "_mixup")]
+    fitted = "exp/dcase20/official/paper/fitted/mrkd_mixup"
+    rest = [line for line in lines if line.split()[0] in ("fit-budget", "compress", "check-budget", "submit")]
+    assert rest == [
+        f"fit-budget exp/dcase20/official/paper/mrkd_mixup --rule dcase2020-task1b --out {fitted}",
+        "compress exp/dcase20/official/paper/mrkd_mixup int8 --rule dcase2020-task1b "
+        "--out exp/dcase20/official/paper/int8/mrkd_mixup",
+        f"check-budget {fitted} --rule dcase2020-task1b",
+        f"submit make {fitted} --task dcase2020-task1b --label Yourname_INST_task1b_1 "
+        "--out exp/dcase20/official/submission",
+        "submit check exp/dcase20/official/submission --task dcase2020-task1b "
+        "--files official/evaluation_setup/fold1_test.csv",
+    ]
+
+
+def test_self_kd_with_mixup_takes_its_teacher_from_the_model(dry_run, tmp_path):
+    lines = dry_run("--method", "pskd,pskd_mixup", "--stage=4", "--stop-stage=4", folder=tmp_path)
+    assert ["method.source=model" in line for line in lines] == [False, True]
+
+
+@pytest.mark.parametrize("conf", sorted(RECIPE.glob("conf/*.yaml")), ids=lambda path: path.stem)
+def test_confs_parse_and_build(conf):
+    experiment = load_experiment(conf)
+    with torch.device("meta"):
+        network = build_model(experiment.model.name, 3, **experiment.model.options)
+    assert sum(p.numel() for p in network.parameters()) == PARAMETERS.get(conf.stem, 245_958)
+    assert f"asc-mrkd train recipes/dcase20/conf/{conf.name}" in conf.read_text(), "it opens with its command"
+
+
+@pytest.mark.slow
+def test_the_whole_recipe_on_built_in_scenes(recipe, tmp_path):
+    pytest.importorskip("onnxruntime")
+    out = tmp_path / "out"
+    done = recipe("--out", out, "--seeds", "0", "--method", "mrkd", "train.epochs=1", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    stages = [line.split()[2] for line in done.stdout.splitlines() if line.startswith("== stage")]
+    assert stages == [f"{number}:" for number in range(1, 12)]
+    assert "accepted, 0 errors" in done.stdout.replace("\n", "")
+    assert "485,184 bytes (473.8 KB)" in done.stdout
+    assert (out / "reduced/int8/mrkd/seed0/model.onnx").exists()
+    [package] = (out / "submission").glob("*.zip")
+    with zipfile.ZipFile(package) as archive:
+        [meta] = [name for name in archive.namelist() if name.endswith("meta.yaml")]
+        assert b"model_size: 473.8125" in archive.read(meta)
