@@ -10,7 +10,7 @@ from asc_mrkd.cli.options import Json, print_json
 
 def predict(
     model: Annotated[Path, typer.Argument(help="Model file or run folder.")],
-    source: Annotated[Path, typer.Argument(metavar="FILE_OR_DIR", help="Recording or picture, or a folder of them.")],
+    sources: Annotated[list[Path], typer.Argument(metavar="FILE_OR_DIR...", help="Recordings, pictures, folders.")],
     top: Annotated[int, typer.Option(help="Classes to show.", min=1)] = 3,
     as_json: Json = False,
 ) -> None:
@@ -23,16 +23,19 @@ def predict(
     from asc_mrkd.files import find_files
 
     predictor, records, failed = Predictor(model), [], 0
-    files = find_files(source, predictor.suffixes) if source.is_dir() else [source]
-    if not files:
-        suffixes = ", ".join(predictor.suffixes)
-        raise DataError(f"{source}: no file that ends in {suffixes}", "asc-mrkd predict MODEL FILE")
+    files: list[Path] = []
+    for source in sources:
+        found = find_files(source, predictor.suffixes) if source.is_dir() else [source]
+        if not found:
+            suffixes = ", ".join(predictor.suffixes)
+            raise DataError(f"{source}: no file that ends in {suffixes}", "asc-mrkd predict MODEL FILE")
+        files += found
     one, many = ("scene", "scenes") if predictor.takes_recordings else ("class", "classes")
     for file in files:
         try:
             probabilities = predictor.predict_file(file)
         except DataError as error:
-            if not source.is_dir():
+            if sources == [file]:
                 raise
             failed += 1
             typer.echo(f"left out {error}", err=True)

@@ -131,8 +131,7 @@ class Compressor:
         write_predictions(seed / PREDICTIONS, probabilities, self.test, self.file.classes)
         metrics = overall_metrics(clip_scores(read_predictions(seed / PREDICTIONS), kind_of(self.experiment)))
         candidate = Candidate(steps, metrics, check_budget(stored, self.rule), stored.stat().st_size)
-        titles = [kind.title for kind, _ in parse_steps(steps)]
-        record = {"steps": names, "titles": titles, "file_bytes": candidate.file_bytes}
+        record = {"steps": names, "file_bytes": candidate.file_bytes}
         (seed / COMPRESSION).write_text(json.dumps(record, indent=2) + "\n")
         return candidate
 

@@ -65,6 +65,8 @@ def _summary_table(budget: Budget) -> Table:
         table.add_row("as NeSsi", f"MACC {budget.multiply_adds / 1e6:.3f} M, memory {budget.bytes / 1e3:.3f} K")
     if rule.note:
         table.add_row("note", rule.note)
+    if rule.multiply_adds is None and budget.multiply_adds:
+        table.add_row("no limit", multiply_adds_line(budget))
     table.add_row(_verdict(budget.headroom >= 0, budget.grey), size_line(budget))
     if budget.multiply_adds_headroom is not None:
         table.add_row(_verdict(budget.multiply_adds_headroom >= 0), multiply_adds_line(budget))

@@ -163,6 +163,13 @@ def test_predict_a_folder_leaves_out_what_cannot_be_used(cli, place, recordings)
     assert "notes.wav: this is not a sound file" in err
 
 
+def test_predict_several_files(cli, place, recordings):
+    names = ["monday/short.wav", "monday/wide.flac"]
+    code, out, _ = cli("predict", place / "mrkd/seed1", *(recordings / name for name in names), "--json")
+    assert code == 0
+    assert [record["file"] for record in json.loads(out)] == [str(recordings / name) for name in names]
+
+
 def test_submit(cli, as_json, place, tmp_path):
     make = "submit", "make", place / "mrkd", "--task", "dcase2018-task1a", "--label", LABEL, "--out", tmp_path
     code, out, _ = cli(*make)

@@ -54,7 +54,6 @@ def test_the_folder_is_a_run(compressor, trained, tmp_path):
     compressor.write("prune:amount=0.3,scope=layer,kernels=1x1+float16", out)
     record = json.loads((out / "seed0/compression.json").read_text())
     assert record["steps"] == ["prune:amount=0.3,scope=layer,kernels=1x1", "float16"]
-    assert record["titles"] == ["magnitude pruning", "weights stored as float16"]
     summary = summarise_run(out)
     assert (summary.seeds, summary.unfinished_seeds) == ([0], [])
     assert list(out.parent.iterdir()) == [out]

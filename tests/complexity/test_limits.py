@@ -88,3 +88,8 @@ def test_running_statistics_count_in_2021_only():
     counted = {name: check_budget(network, name, input_shape=(1, 2, 2)).counted for name in RULES}
     assert counted == {name: 12 if name == "dcase2021-task1a" else 4 for name in RULES}
     assert [check_budget(network, name).buffers for name in ("dcase2020-task1b", "dcase2021-task1a")] == [9, 1]
+
+
+def test_multiply_adds_without_a_limit_are_exact_too():
+    text = printed(check_budget("cp_resnet:num_classes=3,rho=3,width=48,blocks=4,0,0,decomposition=4"))
+    assert "211,232,934 MACs for 2 x 256 x 431" in text
