@@ -87,6 +87,8 @@ def test_sparse_weight_counts_the_values_that_it_lists(convert):
 
 def test_dynamically_quantised_layers():
     model = nn.Sequential(linear(5, 4), nn.LSTM(4, 3))
+    for parameter in model.parameters():
+        nn.init.ones_(parameter)  # a small value would become zero
     kinds = {nn.Linear, nn.LSTM}
     quantised = torch.ao.quantization.quantize_dynamic(model, kinds, dtype=torch.qint8)
     assert [(r.kind, r.parameters, r.bytes, r.dtype) for r in count_layers(quantised)] == [

@@ -68,7 +68,7 @@ def test_a_dry_run_shows_the_protocol(start, tmp_path):
 @pytest.mark.slow
 def test_a_stage_is_stopped_and_continued(start, tmp_path):
     options = ["--toy", "--stage", "1", "--stop-stage", "1", "--seeds", "0", "--jobs", "2", "--out", "out"]
-    options += ["data.subset=40", "train.epochs=15"]
+    options += ["data.subset=40", "train.epochs=40"]
     process = start(*options)
     runs = tmp_path / "out" / "first"
     while process.poll() is None and not list(runs.glob("*/seed0/checkpoint.pt")):
