@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +23,8 @@ def start(tmp_path):
         return subprocess.Popen(
             ["bash", str(SCRIPT), *options], cwd=tmp_path, env={**os.environ, "PATH": path},
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            # Tests in the background of a shell ignore SIGINT, and what they start would too.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
 
     return run
@@ -68,7 +71,7 @@ def test_a_dry_run_shows_the_protocol(start, tmp_path):
 @pytest.mark.slow
 def test_a_stage_is_stopped_and_continued(start, tmp_path):
     options = ["--toy", "--stage", "1", "--stop-stage", "1", "--seeds", "0", "--jobs", "2", "--out", "out"]
-    options += ["data.subset=40", "train.epochs=40"]
+    options += ["data.subset=40", "train.epochs=15"]
     process = start(*options)
     runs = tmp_path / "out" / "first"
     while process.poll() is None and not list(runs.glob("*/seed0/checkpoint.pt")):
