@@ -1,14 +1,12 @@
 import dataclasses
-import io
 import json
 
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 from torch import nn
 
-from asc_mrkd.complexity import RULES, budget_record, budget_table, check_budget, format_bytes
+from asc_mrkd.complexity import RULES, budget_record, check_budget, format_bytes
 from asc_mrkd.engine.model_file import ModelFile, save_model
 from asc_mrkd.errors import ConfigError, DamagedFileError, ModelError, RunError
 from asc_mrkd.features.spec import load_spec
@@ -17,20 +15,7 @@ from asc_mrkd.models import build_model
 KB = 1024
 
 
-def values(count):
-    """A network of `count` values, none of them zero."""
-    network = nn.Linear(count, 1, bias=False)
-    nn.init.ones_(network.weight)
-    return network
-
-
-def printed(budget):
-    console = Console(width=80, record=True, file=io.StringIO())
-    console.print(budget_table(budget))
-    return console.export_text()
-
-
-def test_the_edge_of_the_limit():
+def test_the_edge_of_the_limit(values):
     assert check_budget(values(128_000)).within
     assert check_budget(values(128_000)).headroom == 0
     assert not check_budget(values(128_001)).within
@@ -38,12 +23,12 @@ def test_the_edge_of_the_limit():
 
 
 @pytest.mark.parametrize(("precision", "largest"), [("float32", 128_000), ("float16", 256_000), ("int8", 512_000)])
-def test_the_edge_at_every_precision(precision, largest):
+def test_the_edge_at_every_precision(precision, largest, values):
     assert check_budget(values(largest), precision=precision).within
     assert not check_budget(values(largest + 1), precision=precision).within
 
 
-def test_zeros_take_no_space():
+def test_zeros_take_no_space(values):
     network = values(200_000)
     with torch.no_grad():
         network.weight[:, 128_000:] = 0.0
@@ -87,7 +72,7 @@ def test_what_if_and_verdict_of_the_damped_network():
     assert budget.multiply_adds == 1_100_458_758
 
 
-def test_a_half_precision_network_is_counted_as_it_is():
+def test_a_half_precision_network_is_counted_as_it_is(values):
     assert check_budget(values(256_000).half()).within
     assert not check_budget(values(256_000).half(), precision="float32").within
 
@@ -105,7 +90,7 @@ def test_largest_layers_come_first_and_batch_norm_is_not_among_them():
         ({"precision": "float61"}, "did you mean 'float16'?"),
     ],
 )
-def test_unknown_names_get_a_suggestion(arguments, hint):
+def test_unknown_names_get_a_suggestion(arguments, hint, values):
     with pytest.raises(ConfigError) as caught:
         check_budget(values(2), **arguments)
     assert caught.value.hint == hint
@@ -160,7 +145,7 @@ def test_format_of_sizes(size, text):
     assert format_bytes(size) == text
 
 
-def test_table_fits_80_columns_and_tells_everything():
+def test_table_fits_80_columns_and_tells_everything(printed):
     text = printed(check_budget("cp_resnet_damped:num_classes=3", precision="float16"))
     assert max(map(len, text.splitlines())) <= 80
     for expected in (
@@ -176,7 +161,7 @@ def test_table_fits_80_columns_and_tells_everything():
     assert "13,689,856 bytes (13.06 MB) too much" in printed(check_budget("cp_resnet"))
 
 
-def test_long_layer_names_are_shortened_in_the_middle():
+def test_long_layer_names_are_shortened_in_the_middle(printed):
     network = nn.Module()
     network.add_module("encoder_of_the_first_channel", nn.Sequential(nn.Sequential(nn.Linear(2, 2))))
     text = printed(check_budget(network))

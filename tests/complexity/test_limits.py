@@ -1,40 +1,25 @@
 """The limits of every rule: both readings of 128 KB, assumed and stored widths, multiply-adds, statistics."""
 
-import io
 
 import pytest
 import torch
-from rich.console import Console
 from torch import nn
 
-from asc_mrkd.complexity import RULES, budget_table, check_budget
+from asc_mrkd.complexity import RULES, check_budget
 from asc_mrkd.errors import ConfigError
-
-
-def values(count):
-    """A network of `count` values, none of them zero."""
-    network = nn.Linear(count, 1, bias=False)
-    nn.init.ones_(network.weight)
-    return network
-
-
-def printed(budget):
-    console = Console(width=80, record=True, file=io.StringIO())
-    console.print(budget_table(budget))
-    return console.export_text()
 
 
 @pytest.mark.parametrize(
     ("size", "within", "grey"),
     [(128_000, True, False), (128_001, False, True), (131_072, False, True), (131_073, False, False)],
 )
-def test_both_readings_of_128_kb(size, within, grey):
+def test_both_readings_of_128_kb(size, within, grey, values, printed):
     budget = check_budget(values(size), "dcase2021-task1a", precision="int8")
     assert (budget.within, budget.grey) == (within, grey)
     assert ("grey  " in printed(budget), "over  " in printed(budget)) == (grey, not within and not grey)
 
 
-def test_grey_zone_is_explained():
+def test_grey_zone_is_explained(values, printed):
     text = " ".join(printed(check_budget(values(130_000), "dcase2021-task1a", precision="int8")).split())
     assert "2,000 bytes (1.953 KB) too much; 1,072 bytes (1.047 KB) to spare if the limit is 131,072 bytes" in text
 
@@ -63,7 +48,7 @@ def convolution(columns):
 
 
 @pytest.mark.parametrize("rule", [name for name, rule in RULES.items() if rule.multiply_adds])
-def test_the_edge_of_the_multiply_adds(rule):
+def test_the_edge_of_the_multiply_adds(rule, printed):
     network, shape = convolution(1_000)
     budget = check_budget(network, rule, input_shape=shape)
     assert (budget.within, budget.multiply_adds, budget.multiply_adds_headroom) == (True, 30_000_000, 0)
@@ -72,7 +57,7 @@ def test_the_edge_of_the_multiply_adds(rule):
     assert "30,030,000 MACs for 1 x 100 x 1001, 30,000 too many" in printed(budget)
 
 
-def test_a_limit_of_multiply_adds_wants_an_input_shape():
+def test_a_limit_of_multiply_adds_wants_an_input_shape(values):
     with pytest.raises(ConfigError, match="dcase2024-task1 limits the multiply-adds") as caught:
         check_budget(values(3), "dcase2024-task1")
     assert "--input-shape" in caught.value.hint
@@ -90,6 +75,6 @@ def test_running_statistics_count_in_2021_only():
     assert [check_budget(network, name).buffers for name in ("dcase2020-task1b", "dcase2021-task1a")] == [9, 1]
 
 
-def test_multiply_adds_without_a_limit_are_exact_too():
+def test_multiply_adds_without_a_limit_are_exact_too(printed):
     text = printed(check_budget("cp_resnet:num_classes=3,rho=3,width=48,blocks=4,0,0,decomposition=4"))
     assert "211,232,934 MACs for 2 x 256 x 431" in text
