@@ -33,8 +33,8 @@ def compress(
     from asc_mrkd.complexity.compression import Compressor
 
     compressor = Compressor(run, rule)
-    candidates = [compressor.measure(""), compressor.write(steps, out)]
-    _print(candidates, compressor.rule.title, as_json)
+    compressed = compressor.write(steps, out)
+    _print([compressor.measure(""), compressed], compressor.rule.title, as_json)
 
 
 def fit_budget(
@@ -52,19 +52,17 @@ def fit_budget(
 
     Example: asc-mrkd fit-budget exp/dcase20/builtin/reduced/mrkd --rule dcase2021-task1a --out exp/small
     """
-    from asc_mrkd.complexity.compression import LADDER, Compressor, ladder_for
+    from asc_mrkd.complexity.compression import Compressor, ladder_for
 
     compressor = Compressor(run, rule)
     candidates: list[Candidate] = []
-    for steps in ladder_for(compressor.rule, ladder or LADDER):
-        candidates.append(compressor.measure(steps))
+    for steps in ladder or ladder_for(compressor.rule):
+        candidates.append(compressor.write(steps, out, only_within=True) if out else compressor.measure(steps))
         if candidates[-1].budget.within:
             break
     _print(candidates, compressor.rule.title, as_json)
     if not candidates[-1].budget.within:
         raise typer.Exit(1)
-    if out is not None:
-        compressor.write(candidates[-1].steps, out)
 
 
 def _print(candidates: Sequence["Candidate"], rule: str, as_json: bool) -> None:

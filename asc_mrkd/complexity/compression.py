@@ -3,15 +3,15 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from asc_mrkd.complexity.budget import Budget, check_budget
-from asc_mrkd.complexity.rules import RULES, Rule
+from asc_mrkd.complexity.budget import Budget, check_budget, find_rule
+from asc_mrkd.complexity.rules import Rule
 from asc_mrkd.complexity.steps import INT8, SEPARATOR, apply_steps, parse_steps
 from asc_mrkd.config import save_experiment
 from asc_mrkd.data.experiment_data import open_data
@@ -19,7 +19,7 @@ from asc_mrkd.data.samples import Samples
 from asc_mrkd.engine.inference import predict, write_predictions
 from asc_mrkd.engine.model_file import MODEL_FILE, ONNX_FILE, ModelFile, find_model, load_model, save_model
 from asc_mrkd.engine.run_folder import CONFIG, ENVIRONMENT, METRICS, PREDICTIONS, read_run
-from asc_mrkd.errors import ConfigError, RunError, suggest
+from asc_mrkd.errors import RunError
 from asc_mrkd.evaluation import Metrics, clip_scores, overall_metrics, read_predictions
 from asc_mrkd.evaluation.kinds import kind_of
 
@@ -79,17 +79,16 @@ class Compressor:
         self.seed_folder = trained.parent
         self.run_folder = self.seed_folder.parent
         self.experiment = read_run(self.run_folder)
-        if rule not in RULES:
-            raise ConfigError(f"there is no rule '{rule}'", suggest(rule, RULES))
-        self.rule: Rule = RULES[rule]
+        self.rule = find_rule(rule)
         self.file = load_model(self.seed_folder)
         self.train, self.test = open_data(self.experiment.data).load(torch.device("cpu"))
 
-    def write(self, steps: str, out: Path) -> Candidate:
+    def write(self, steps: str, out: Path, only_within: bool = False) -> Candidate:
         """Write the network after `steps` as a run folder of its own and measure it.
 
         The folder takes config.yaml and metrics.jsonl from the run; the seed folder in it holds the model file, the
-        predictions of the compressed network and compression.json. A folder that is there already is replaced.
+        predictions of the compressed network and compression.json. A folder that is there already is replaced. With
+        `only_within` a network over the limits is measured and not kept.
 
         Raises:
             ConfigError, ModelError: the steps are not known or the network does not allow them.
@@ -102,9 +101,9 @@ class Compressor:
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
             new = Path(temporary) / out.name
             candidate = self._write(steps, new)
-            if out.exists():
-                shutil.rmtree(out)
-            new.replace(out)
+            if candidate.budget.within or not only_within:
+                shutil.rmtree(out, ignore_errors=True)
+                new.replace(out)
         return candidate
 
     def measure(self, steps: str) -> Candidate:
@@ -150,9 +149,9 @@ def calibration_batches(samples: Samples, count: int = CALIBRATION_SAMPLES) -> I
         yield samples.normalise(samples.read(slice(position, position + 1))).cpu().numpy()
 
 
-def ladder_for(rule: Rule, ladder: Sequence[str] = LADDER) -> list[str]:
-    """Return the steps worth trying under a rule: pruning gains nothing where zeros count."""
-    return [steps for steps in ladder if not (rule.counts_zeros and "prune" in steps)]
+def ladder_for(rule: Rule) -> list[str]:
+    """Return the steps of `LADDER` worth trying under a rule: pruning gains nothing where zeros count."""
+    return [steps for steps in LADDER if not (rule.counts_zeros and "prune" in steps)]
 
 
 def _require_replaceable(out: Path) -> None:

@@ -18,7 +18,7 @@ from asc_mrkd.engine.guard import require_finite
 from asc_mrkd.engine.schedule import lr_factor
 from asc_mrkd.methods import Method, Run, build_method
 from asc_mrkd.models import build_model
-from asc_mrkd.models.pruning import amount_to_keep, attach_masks, ramp_factor, set_masks, without_masks
+from asc_mrkd.models.pruning import amount_to_keep, attach_masks, ramp_factor, set_masks
 from asc_mrkd.mrkd.backups import unwrap
 from asc_mrkd.mrkd.labels import MixedLabels
 from asc_mrkd.mrkd.losses import Losses
@@ -123,10 +123,9 @@ class Trainer:
         return record
 
     def _prune(self, config: PruneConfig) -> None:
-        plain = without_masks(self.student)
-        amount = config.amount if config.keep is None else amount_to_keep(plain, config.keep, config.kernels)
+        amount = amount_to_keep(self.student, config.keep, config.kernels) if config.keep else config.amount or 0.0
         factor = ramp_factor(self.epoch % self.config.epochs, config.ramp, config.ramp_epochs)
-        set_masks(self.student, factor * (amount or 0.0), config.scope)
+        set_masks(self.student, factor * amount, config.scope)
 
     def _keys(self, epoch: int) -> list[BatchKey]:
         return Epoch(self.seed, epoch, len(self.samples), self.device).batches(self.config.batch_size)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -118,3 +119,27 @@ def test_what_cannot_be_compressed(tmp_path, trained):
         Compressor(tmp_path)
     with pytest.raises(ConfigError, match="no rule 'dcase1900'"):
         Compressor(trained, "dcase1900")
+
+
+def test_fit_budget_keeps_the_first_that_fits(cli, trained, tmp_path):
+    options = "--out", tmp_path / "fitted", "--json"
+    code, out, _ = cli("fit-budget", trained, "--rule", "dcase2020-task1b", *options)
+    assert (code, [record["steps"] for record in json.loads(out)]) == (0, [""])
+    code, out, _ = cli("fit-budget", trained, "--try", "float16", "--try", "prune:amount=0.5", *options)
+    assert (code, [record["steps"] for record in json.loads(out)]) == (0, ["float16"])
+    assert json.loads((tmp_path / "fitted/seed0/compression.json").read_text())["steps"] == ["float16"]
+
+
+def test_fit_budget_says_no_and_writes_nothing(cli, trained, tmp_path, monkeypatch):
+    rule = "dcase2022-task1"  # zeros count there, and a ladder of one's own is taken as it is
+    monkeypatch.setitem(RULES, rule, replace(RULES[rule], limit=10))
+    options = "--rule", rule, "--try", "prune:amount=0.5", "--out", tmp_path / "fitted"
+    code, out, _ = cli("fit-budget", trained, *options)
+    assert (code, "prune:amount=0.5" in out) == (1, True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_fit_budget_refuses_a_folder_before_it_measures(cli, trained, monkeypatch):
+    monkeypatch.setattr(Compressor, "_write", None)
+    code, _, err = cli("fit-budget", trained, "--out", trained)
+    assert (code, "no compressed network" in err) == (2, True)
