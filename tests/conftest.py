@@ -18,6 +18,7 @@ from asc_mrkd.cli import main
 from asc_mrkd.config import load_experiment
 from asc_mrkd.engine.train import train
 from asc_mrkd.features.spec import FrontendSpec
+from asc_mrkd.features.statistics import RunningStatistics, row_moments
 from asc_mrkd.features.store import FeatureStore, create_or_continue, write_statistics, write_table
 
 SPEC = FrontendSpec(
@@ -44,7 +45,10 @@ def make_store(folder: Path, clips_per_class: int = 8) -> FeatureStore:
         features[row] = x
     features.flush()
     table = store.clips.assign(status="ok", frames=SPEC.frames)
-    write_statistics(FeatureStore(folder, SPEC, table, features))
+    statistics = RunningStatistics(SPEC.n_mels)
+    for row in table.loc[table["split"] == "train", "row"]:
+        statistics.add(row_moments(features[row]))
+    write_statistics(folder, statistics)
     write_table(folder, table)
     return store
 

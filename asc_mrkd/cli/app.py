@@ -49,6 +49,7 @@ def build_app() -> typer.Typer:
         download.download,
         check_data.check_data,
         extract_features.extract_features,
+        extract_features.join_stores,
         train.train,
         sweep.sweep,
         evaluate.evaluate,

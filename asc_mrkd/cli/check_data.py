@@ -1,4 +1,4 @@
-"""asc-mrkd check-data: what is wrong with a data set."""
+"""asc-mrkd check-data: what is wrong with a data set or a feature store."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +11,8 @@ from asc_mrkd.cli.progress import progress
 from asc_mrkd.cores import CORES
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from asc_mrkd.data.findings import Finding
 
 SHOWN = 10
@@ -19,7 +21,7 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found, and what of it cannot be used: clips of a recorded set, splits and classes of an image set."""
+    """What was found, and what of it cannot be used: clips or rows, or splits and classes of an image set."""
 
     layout: str
     unit: str
@@ -41,32 +43,48 @@ class Diagnosis:
 
 
 def check_data(
-    folder: Annotated[Path, typer.Argument(help="Data set folder as unpacked from its archives.")],
+    folder: Annotated[Path, typer.Argument(help="Data set as unpacked from its archives, or a feature store.")],
     max_bad: MaxBad = 0.01,
     workers: Workers = CORES,
     as_json: Json = False,
 ) -> None:
-    """Read every clip or image of a data set and name everything that is wrong, with a reason code.
+    """Read every clip, image or row and name everything that is wrong, with a reason code.
 
-    An image set is compared with the official one; --max-bad and --workers are for recordings.
+    An image set is compared with the official one, a feature store with its checksums; --max-bad and --workers are for
+    recordings.
 
     Example: asc-mrkd check-data data/TUT-urban-acoustic-scenes-2018-development
     """
     from asc_mrkd.data.images import is_image_set
+    from asc_mrkd.features.store import is_store
 
-    images = is_image_set(folder)
-    found = _check_images(folder) if images else _check_clips(folder, workers)
+    if is_store(folder):
+        found, verdict, allowed = _check_store(folder), "rows are damaged", 0.0
+    elif is_image_set(folder):
+        found, verdict, allowed = _check_images(folder), "", 0.0
+    else:
+        found, verdict, allowed = _check_clips(folder, workers), "clips cannot be used", max_bad
     if as_json:
         print_json({"layout": found.layout, "clips": found.total, "splits": found.splits, "classes": found.classes,
                     "bad": found.bad, "findings": [asdict(finding) for finding in found.findings]})  # fmt: skip
     else:
         _print(found)
-        if images:
-            typer.echo(f"not the official {found.layout}: {', '.join(found.bad)}" if found.bad else "all can be used")
+        if verdict:
+            typer.echo(f"{len(found.bad)} of {found.total} {verdict}")
         else:
-            typer.echo(f"{len(found.bad)} of {found.total} clips cannot be used")
-    if len(found.bad) > (0 if images else max_bad * found.total):
+            typer.echo(f"not the official {found.layout}: {', '.join(found.bad)}" if found.bad else "all can be used")
+    if len(found.bad) > allowed * found.total:
         raise typer.Exit(1)
+
+
+def _check_store(folder: Path) -> Diagnosis:
+    from asc_mrkd.data.check_store import check_store
+    from asc_mrkd.features import open_store
+
+    store = open_store(folder)
+    with progress("reading", len(store.clips), "rows") as advance:
+        findings = check_store(store, advance)
+    return Diagnosis(f"feature store {store.spec.name}", "rows", _splits(store.clips), store.classes, findings)
 
 
 def _check_clips(folder: Path, workers: int) -> Diagnosis:
@@ -76,8 +94,11 @@ def _check_clips(folder: Path, workers: int) -> Diagnosis:
     dataset = read_dataset(folder)
     with progress("reading", len(dataset.clips), "clips") as advance:
         findings = check_dataset(dataset, workers=workers, on_clip=lambda name: advance())
-    splits = {str(name): count for name, count in dataset.clips["split"].value_counts().items()}
-    return Diagnosis(dataset.layout, "clips", splits, dataset.classes, findings)
+    return Diagnosis(dataset.layout, "clips", _splits(dataset.clips), dataset.classes, findings)
+
+
+def _splits(clips: "DataFrame") -> dict[str, int]:
+    return {str(name): count for name, count in clips["split"].value_counts().items()}
 
 
 def _check_images(folder: Path) -> Diagnosis:

@@ -1,7 +1,7 @@
-"""asc-mrkd extract-features: recordings into a feature store."""
+"""asc-mrkd extract-features: recordings into a feature store; join-stores: shards into one."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,12 +9,26 @@ from asc_mrkd.cli.options import MaxBad, Workers
 from asc_mrkd.cli.progress import progress
 from asc_mrkd.cores import CORES
 
+if TYPE_CHECKING:
+    from asc_mrkd.features import FeatureStore
+
+SHOWN = 20
+"""Files that are named when they were left out; clips.csv has all."""
+
 
 def extract_features(
     data: Annotated[Path, typer.Option(help="Data set folder as unpacked from its archives.")],
     out: Annotated[Path, typer.Option(help="Feature store to write.")],
     spec: Annotated[str, typer.Option(help="Front end: a name out of features/ or a YAML file.")] = "pmel256",
     workers: Workers = CORES,
+    device: Annotated[str, typer.Option(help="cpu, or cuda: batches of clips on a GPU.")] = "cpu",
+    scheduler: Annotated[str | None, typer.Option(help="Dask scheduler whose workers do it, tcp://HOST:PORT.")] = None,
+    shard: Annotated[
+        str | None, typer.Option(help="Only this part of the clips, as in 3/8; see join-stores.")
+    ] = None,
+    no_resample: Annotated[
+        bool, typer.Option("--no-resample", help="Refuse recordings of another rate than the front end's.")
+    ] = False,
     max_bad: MaxBad = 0.01,
 ) -> None:
     """Turn the recordings of a data set into a feature store; the same command continues and never works twice.
@@ -22,16 +36,48 @@ def extract_features(
     Example: asc-mrkd extract-features --data exp/scenes --spec pmel256 --out exp/store
     """
     from asc_mrkd.data.dcase import read_dataset
+    from asc_mrkd.engine.device import choose_device
     from asc_mrkd.features import extract, load_spec
+    from asc_mrkd.features.shards import mark_shard, parse_shard
 
+    part = parse_shard(shard) if shard else None
     frontend, dataset = load_spec(spec), read_dataset(data)
-    with progress("features", len(dataset.clips), "clips") as advance:
-        store = extract(dataset.clips, dataset.root, frontend, out, workers, advance)
+    if no_resample:
+        frontend = frontend.model_copy(update={"resample": False})
+    clips = part.of(dataset.clips) if part else dataset.clips
+    where = "cpu" if device == "cpu" else str(choose_device(device))
+    with progress("features", len(clips), "clips") as advance:
+        store = extract(clips, dataset.root, frontend, out, workers, advance, device=where, scheduler=scheduler)
+    if part:
+        mark_shard(out, part)
+    _print_size(store)
     bad = store.clips[store.clips["status"] == "bad"]
-    shape = " x ".join(str(size) for size in store.features.shape)
-    typer.echo(f"{out}: {shape} float16, {store.features.nbytes / 2**20:.0f} MiB")
-    for clip in bad.itertuples():
-        typer.echo(f"left out {clip.filename}: {clip.reason}", err=True)
+    for name, reason in bad[["filename", "reason"]].head(SHOWN).values:
+        typer.echo(f"left out {name}: {reason}", err=True)
+    if len(bad) > SHOWN:
+        typer.echo(f"... and {len(bad) - SHOWN} more, see {out / 'clips.csv'}", err=True)
     if len(bad) > max_bad * len(store.clips):
         typer.echo(f"{len(bad)} of {len(store.clips)} clips cannot be used, more than --max-bad {max_bad}", err=True)
         raise typer.Exit(1)
+
+
+def join_stores(
+    shards: Annotated[list[Path], typer.Argument(help="Feature stores made with --shard, all of one data set.")],
+    out: Annotated[Path, typer.Option(help="Feature store to write.")],
+) -> None:
+    """Join the stores of all shards; the result has the bytes of a store that was made in one piece.
+
+    Example: asc-mrkd join-stores exp/store-1 exp/store-2 --out exp/store
+    """
+    from asc_mrkd.features import open_store
+    from asc_mrkd.features.shards import join
+
+    rows = sum(int((open_store(folder).clips["status"] == "ok").sum()) for folder in shards)
+    with progress("joining", rows, "rows") as advance:
+        store = join(shards, out, advance)
+    _print_size(store)
+
+
+def _print_size(store: "FeatureStore") -> None:
+    shape = " x ".join(str(size) for size in store.features.shape)
+    typer.echo(f"{store.folder}: {shape} float16, {store.features.nbytes / 2**20:.0f} MiB")

@@ -1,37 +1,37 @@
 """Extraction: a data set's clips into a feature store, in parallel, continuing where it stopped."""
 
-import csv
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from functools import lru_cache
-from itertools import repeat
-from multiprocessing import get_context
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import torch
 
-from asc_mrkd.errors import AudioError
+from asc_mrkd.features.executors import Crew, dask_crew, in_order, local_crew
 from asc_mrkd.features.frontend import Frontend
+from asc_mrkd.features.ledger import LEDGER, Ledger, ledger_line
+from asc_mrkd.features.lock import locked
+from asc_mrkd.features.rows import Job, Outcome, extract_rows
 from asc_mrkd.features.spec import FrontendSpec
+from asc_mrkd.features.statistics import RunningStatistics
 from asc_mrkd.features.store import (
     BAD,
+    CLIPS,
     FEATURES,
     OK,
     PENDING,
-    STATS,
     FeatureStore,
+    check_space,
     create_or_continue,
+    finish,
+    full_disk_explained,
     open_store,
-    write_statistics,
     write_table,
 )
+from asc_mrkd.files import write_text
 
-LEDGER = "ledger.csv"
-"""Lines `row,status,reason` of an extraction that is under way, each written after its row of the memory map."""
-
-Outcome = tuple[int, str, str]
+CLIPS_ON_CPU, CLIPS_ON_GPU = 4, 16
+"""Clips that a worker is given at once; on a GPU they are one batch."""
 
 
 def extract(
@@ -41,87 +41,92 @@ def extract(
     out: Path,
     workers: int = 1,
     on_clip: Callable[[], None] = lambda: None,
+    *,
+    device: str = "cpu",
+    scheduler: str | None = None,
 ) -> FeatureStore:
     """Extract the features of all clips into the store `out`; a finished store is opened as it is.
 
     A clip that cannot be used is marked `bad` with its reason, and the work goes on. Interrupted at any moment, the
-    same call continues.
+    same call continues and ends with the same bytes: rows that are there are compared with their checksum.
 
     Args:
         clips: columns filename, label, identifier, source_label, split.
         root: folder that the file names start from.
         spec: the front end.
         out: store folder.
-        workers: processes.
+        workers: processes of this machine.
         on_clip: called once for every clip, those done before included.
+        device: where the front end computes, `cpu` or `cuda`.
+        scheduler: address of a Dask cluster that works instead of processes of this machine.
 
     Raises:
-        StoreError: `out` holds a store of another spec or list.
+        StoreError: `out` holds a store of another spec or list, another process writes it, or the disk is full.
     """
-    store = create_or_continue(out, clips, spec)
-    if not (store.clips["status"] == PENDING).any() and (out / STATS).exists():
-        return store
-    done = {row: (row, status, reason) for row, status, reason in _read_ledger(out / LEDGER)}
-    for _ in done:
-        on_clip()
-    todo = [(row, root / name) for row, name in enumerate(clips["filename"]) if row not in done]
-    with open(out / LEDGER, "a", newline="") as stream:
-        ledger = csv.writer(stream)
-        for outcome in _outcomes(todo, spec, out / FEATURES, workers):
-            ledger.writerow(outcome)
-            stream.flush()
-            done[outcome[0]] = outcome
-            on_clip()
-    _finish(store, done)
+    if (out / CLIPS).exists():
+        store = create_or_continue(out, clips, spec)
+        if _is_done(store, root):
+            return store
+    out.mkdir(parents=True, exist_ok=True)
+    crew_of: AbstractContextManager[Crew] = dask_crew(scheduler) if scheduler else nullcontext(local_crew(workers))
+    with locked(out), crew_of as crew:
+        store = create_or_continue(out, clips, spec)
+        if store.is_finished and not (out / LEDGER).exists():
+            _reopen(store)
+        with full_disk_explained(store):
+            check_space(store)
+            _fill(store, root, Frontend(spec, device=device), crew, on_clip)
     return open_store(out)
 
 
-def _outcomes(todo: list[tuple[int, Path]], spec: FrontendSpec, features: Path, workers: int) -> Iterator[Outcome]:
-    arguments: tuple[Iterable, ...] = (todo, repeat(spec), repeat(features))
-    if workers <= 1:
-        yield from map(extract_row, *arguments)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=torch.set_num_threads,
-                             initargs=(1,)) as pool:  # fmt: skip
-        yield from pool.map(extract_row, *arguments, chunksize=4)
+def _is_done(store: FeatureStore, root: Path) -> bool:
+    """Whether nothing is left to do: all rows are there, and no bad clip was replaced after the table was written."""
+    if not store.is_finished or (store.folder / LEDGER).exists():
+        return False
+    written = (store.folder / CLIPS).stat().st_mtime
+    paths = [root / name for name in store.clips.loc[store.clips["status"] == BAD, "filename"]]
+    return not any(path.exists() and path.stat().st_ctime > written for path in paths)
 
 
-def extract_row(clip: tuple[int, Path], spec: FrontendSpec, features: Path) -> Outcome:
-    """Write one row of the memory map; return (row, status, reason)."""
-    row, path = clip
-    try:
-        values = _frontend(spec).from_file(path, expected_seconds=spec.clip_seconds)
-    except AudioError as error:
-        return row, BAD, error.reason
-    memory_map = np.load(features, mmap_mode="r+", allow_pickle=False)
-    memory_map[row] = values
-    return row, OK, ""
+def _reopen(store: FeatureStore) -> None:
+    """Make a finished store one that is under way, with its good rows in the ledger."""
+    good = store.clips[store.clips["status"] == OK]
+    lines = [ledger_line(int(row), int(crc32), "") for row, crc32 in zip(good["row"], good["crc32"], strict=True)]
+    write_text(store.folder / LEDGER, "".join(lines))
+    write_table(store.folder, store.clips.assign(status=PENDING))
 
 
-@lru_cache(maxsize=1)
-def _frontend(spec: FrontendSpec) -> Frontend:
-    return Frontend(spec)
-
-
-def _read_ledger(path: Path) -> Iterator[Outcome]:
-    """Yield the whole lines; the last one may be torn by a kill and is then done again."""
-    if not path.exists():
-        return
-    text = path.read_text()
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        path.write_text(whole)
-    for row, status, reason in csv.reader(whole.splitlines()):
-        yield int(row), status, reason
-
-
-def _finish(store: FeatureStore, done: dict[int, Outcome]) -> None:
-    outcomes = [done[row] for row in range(len(store.clips))]
-    clips = store.clips.assign(
-        status=[status for _, status, _ in outcomes],
-        reason=[reason for _, _, reason in outcomes],
-        frames=[store.spec.frames if status == OK else 0 for _, status, _ in outcomes],
-    )
-    write_statistics(FeatureStore(store.folder, store.spec, clips, store.features))
-    write_table(store.folder, clips)
+def _fill(store: FeatureStore, root: Path, frontend: Frontend, crew: Crew, on_clip: Callable[[], None]) -> None:
+    """Write what is missing of the rows, then the statistics and the table, and remove the ledger."""
+    statistics, outcomes = RunningStatistics(store.spec.n_mels), []
+    trains = (store.clips["split"] == "train").tolist()
+    with Ledger(store.folder) as ledger:
+        jobs = [
+            Job(row, str(root / name), ledger.checksums.get(row)) for row, name in enumerate(store.clips["filename"])
+        ]
+        for outcome in _outcomes(jobs, frontend, store.folder / FEATURES, crew):
+            if outcome.reason or outcome.crc32 != jobs[outcome.row].crc32:
+                ledger.write(outcome)
+            if outcome.moments and trains[outcome.row]:
+                statistics.add(outcome.moments)
+            outcomes.append((outcome.reason, outcome.crc32))
+            on_clip()
+    finish(store, _table(store, outcomes), statistics)
     (store.folder / LEDGER).unlink()
+
+
+def _outcomes(jobs: Sequence[Job], frontend: Frontend, features: Path, crew: Crew) -> Iterator[Outcome]:
+    task = partial(extract_rows, frontend=frontend, features=features.absolute())
+    size = CLIPS_ON_GPU if frontend.backend == "torch" else CLIPS_ON_CPU
+    chunks = (jobs[start : start + size] for start in range(0, len(jobs), size))
+    return in_order(crew, task, chunks, lost=lambda job: Outcome(job.row, "crashed"))
+
+
+def _table(store: FeatureStore, outcomes: Sequence[tuple[str, int]]) -> pd.DataFrame:
+    reasons, checksums = map(list, zip(*outcomes, strict=True))
+    return store.clips.assign(
+        status=[BAD if reason else OK for reason in reasons],
+        reason=reasons,
+        frames=[0 if reason else store.spec.frames for reason in reasons],
+        crc32=checksums,
+    )

@@ -1,6 +1,10 @@
 """The feature store: one memory map of spectrograms, its table of clips, its specification and its statistics."""
 
+import errno
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +14,14 @@ import yaml
 
 from asc_mrkd.errors import StoreError
 from asc_mrkd.features.spec import FrontendSpec
+from asc_mrkd.features.statistics import RunningStatistics
 from asc_mrkd.files import atomic_writer, write_text
 from asc_mrkd.schema import differing_key, parse, read_yaml
 
 FEATURES, CLIPS, SPEC, STATS = "features.npy", "clips.csv", "spec.yaml", "stats.npz"
-COLUMNS = ["row", "filename", "label", "identifier", "source_label", "split", "frames", "status", "reason"]
+COLUMNS = ["row", "filename", "label", "identifier", "source_label", "split", "frames", "status", "reason",
+           "crc32"]  # fmt: skip
+TYPES = {name: int if name in ("row", "frames", "crc32") else str for name in COLUMNS}
 PENDING, OK, BAD = "pending", "ok", "bad"
 
 
@@ -25,7 +32,7 @@ class FeatureStore:
     Attributes:
         folder: where it is.
         spec: the front end it was made with.
-        clips: a row a clip (see COLUMNS); `status` is ok, bad or pending.
+        clips: a row a clip (see COLUMNS); `status` is ok, bad or pending, `crc32` that of the stored row.
         features: memory map (row, channel, mel, frame), float16, read-only.
     """
 
@@ -33,6 +40,11 @@ class FeatureStore:
     spec: FrontendSpec
     clips: pd.DataFrame
     features: np.ndarray
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every clip has been tried and the statistics are there."""
+        return not (self.clips["status"] == PENDING).any() and (self.folder / STATS).exists()
 
     @property
     def classes(self) -> list[str]:
@@ -54,6 +66,11 @@ class FeatureStore:
             ) from None
 
 
+def is_store(folder: Path) -> bool:
+    """Tell a feature store, finished or not, from a data set."""
+    return all((folder / name).exists() for name in (SPEC, CLIPS, FEATURES))
+
+
 def open_store(folder: str | os.PathLike[str]) -> FeatureStore:
     """Open a finished store.
 
@@ -62,8 +79,8 @@ def open_store(folder: str | os.PathLike[str]) -> FeatureStore:
     """
     folder = Path(folder)
     store = _read(folder)
-    pending = int((store.clips["status"] == PENDING).sum())
-    if pending or not (folder / STATS).exists():
+    if not store.is_finished:
+        pending = (store.clips["status"] == PENDING).sum()
         raise StoreError(
             f"{folder}: extraction has not finished, {pending} clips are missing",
             "run the same extract-features command again; it continues",
@@ -77,7 +94,7 @@ def _read(folder: Path) -> FeatureStore:
         hint = "make one: asc-mrkd extract-features --data DIR --spec pmel256 --out STORE"
         raise StoreError(f"{folder} is not a feature store: {missing[0]} is missing", hint)
     spec = parse(FrontendSpec, read_yaml(folder / SPEC), str(folder / SPEC))
-    clips = pd.read_csv(folder / CLIPS, keep_default_na=False, dtype={"reason": str, "label": str})
+    clips = pd.read_csv(folder / CLIPS, keep_default_na=False, dtype=TYPES)
     try:
         features = np.load(folder / FEATURES, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
@@ -91,25 +108,68 @@ def create_or_continue(folder: Path, clips: pd.DataFrame, spec: FrontendSpec) ->
     """Make an empty store for `clips`, or open the one that is there if it was made for the same clips and spec.
 
     Raises:
-        StoreError: the store there was made with another spec (the differing key is named) or from another list.
+        StoreError: the store there was made with another spec (the differing key is named) or from another list; the
+            disk has too little space for what is missing.
     """
-    if (folder / CLIPS).exists():
-        store = _read(folder)
-        difference = differing_key(store.spec, spec)
-        if difference:
-            raise StoreError(f"{folder} was made with another spec: {difference.replace(' here', ' in the store')}",
-                             "choose another --out")  # fmt: skip
-        keys = ["filename", "label", "split"]
-        if store.clips[keys].values.tolist() != clips[keys].values.tolist():
-            raise StoreError(f"{folder} was made from another list of clips", "choose another --out")
-        return store
+    if not (folder / CLIPS).exists():
+        _create(folder, clips, spec)
+    store = _read(folder)
+    difference = differing_key(store.spec, spec)
+    if difference:
+        raise StoreError(f"{folder} was made with another spec: {difference.replace(' here', ' in the store')}",
+                         "choose another --out")  # fmt: skip
+    keys = ["filename", "label", "split"]
+    if store.clips[keys].values.tolist() != clips[keys].values.tolist():
+        raise StoreError(f"{folder} was made from another list of clips", "choose another --out")
+    return store
+
+
+def _create(folder: Path, clips: pd.DataFrame, spec: FrontendSpec) -> None:
+    """Write an empty store; its memory map takes no space before its rows are written."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / SPEC, yaml.safe_dump(spec.model_dump(), sort_keys=False))
     shape = (len(clips), *spec.shape)
     np.lib.format.open_memmap(folder / FEATURES, mode="w+", dtype=np.float16, shape=shape).flush()
-    table = clips.assign(row=range(len(clips)), frames=0, status=PENDING, reason="")
+    table = clips.assign(row=range(len(clips)), frames=0, status=PENDING, reason="", crc32=0)
     write_table(folder, table[COLUMNS])
-    return _read(folder)
+
+
+def check_space(store: FeatureStore) -> None:
+    """Compare what the unwritten rows need with what is free.
+
+    Raises:
+        OSError: ENOSPC, as if the disk were full already.
+    """
+    if _missing_space(store):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@contextmanager
+def full_disk_explained(store: FeatureStore) -> Iterator[None]:
+    """Turn a full disk into a StoreError that says how many bytes are missing."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise StoreError(
+            f"{store.folder}: the disk is full, {_missing_space(store):,} bytes are missing",
+            "free so much, or choose another --out; the same command continues",
+        ) from None
+
+
+def _missing_space(store: FeatureStore) -> int:
+    """Return how many bytes the disk lacks for the rows that are not written yet; 0 when they fit."""
+    file = (store.folder / FEATURES).stat()
+    return max(0, file.st_size - file.st_blocks * 512 - shutil.disk_usage(store.folder).free)
+
+
+def finish(store: FeatureStore, clips: pd.DataFrame, statistics: RunningStatistics) -> None:
+    """Write the statistics and the table `clips` of a store whose rows are all written."""
+    with open(store.folder / FEATURES, "rb") as features:
+        os.fsync(features.fileno())
+    write_statistics(store.folder, statistics)
+    write_table(store.folder, clips)
 
 
 def write_table(folder: Path, clips: pd.DataFrame) -> None:
@@ -118,19 +178,7 @@ def write_table(folder: Path, clips: pd.DataFrame) -> None:
         clips.to_csv(stream, index=False, lineterminator="\n")
 
 
-def write_statistics(store: FeatureStore) -> None:
-    """Compute mean and unbiased standard deviation a mel bin over the training rows, in one streaming pass.
-
-    Channels and frames are pooled; rows are merged by the formula of Chan et al. (1979) in float64.
-    """
-    count, mean, squares = 0, np.zeros(store.spec.n_mels), np.zeros(store.spec.n_mels)
-    for row in store.rows("train")["row"]:
-        values = np.asarray(store.features[row], dtype=np.float64).swapaxes(0, 1).reshape(store.spec.n_mels, -1)
-        row_mean = values.mean(axis=1)
-        total = count + values.shape[1]
-        squares += ((values - row_mean[:, None]) ** 2).sum(axis=1)
-        squares += (row_mean - mean) ** 2 * (count * values.shape[1] / total)
-        mean += (row_mean - mean) * (values.shape[1] / total)
-        count = total
-    with atomic_writer(store.folder / STATS) as stream:
-        np.savez(stream, mean=mean, std=np.sqrt(squares / max(count - 1, 1)), values=np.array(count))
+def write_statistics(folder: Path, statistics: RunningStatistics) -> None:
+    """Write mean and unbiased standard deviation of the training rows, a value a mel bin."""
+    with atomic_writer(folder / STATS) as stream:
+        np.savez(stream, mean=statistics.mean, std=statistics.std, values=np.array(statistics.count))
