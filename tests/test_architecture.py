@@ -128,6 +128,12 @@ train(load_experiment({str(request.getfixturevalue(file))!r}, ["train.epochs=1"]
     assert not modules & {"librosa", "soundfile", "soxr", "torchaudio"}
 
 
+def test_a_worker_of_the_extraction_imports_little():
+    modules = modules_after("import asc_mrkd.features.rows, asc_mrkd.features.executors")
+    assert "soundfile" in modules
+    assert not modules & {"torch", "torchaudio", "librosa", "pandas", "sklearn"}
+
+
 def test_help_imports_nothing_heavy():
     code = """
 import sys

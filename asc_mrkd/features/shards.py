@@ -87,6 +87,8 @@ def join(folders: Sequence[Path], out: Path, on_row: Callable[[], None] = lambda
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
         store = create_or_continue(out, clips, spec)
+        if store.is_finished:
+            return store
         with full_disk_explained(store):
             check_space(store)
             statistics, splits = RunningStatistics(spec.n_mels), clips["split"].tolist()

@@ -1,6 +1,7 @@
 """A small recorded data set in the official layout, its front end, and the store of an undisturbed extraction."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,9 +51,15 @@ def spec() -> FrontendSpec:
 
 
 @pytest.fixture
-def recordings(tmp_path) -> Recordings:
-    """Write ten clips that a test may damage."""
-    return write_recordings(tmp_path / "set", 10)
+def record(tmp_path) -> Callable[[int], Recordings]:
+    """Return a function that writes so many clips, which a test may damage."""
+    return partial(write_recordings, tmp_path / "set")
+
+
+@pytest.fixture
+def recordings(record) -> Recordings:
+    """Write ten clips."""
+    return record(10)
 
 
 @pytest.fixture(scope="session")
