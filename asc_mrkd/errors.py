@@ -77,7 +77,7 @@ class NonFiniteError(AscMrkdError):
 
 
 class InterruptedRun(AscMrkdError):
-    """Training was interrupted after its state had been saved."""
+    """Training or an extraction was interrupted after its state had been saved."""
 
     exit_code = 3
 

@@ -36,7 +36,6 @@ def extract_features(
     Example: asc-mrkd extract-features --data exp/scenes --spec pmel256 --out exp/store
     """
     from asc_mrkd.data.dcase import read_dataset
-    from asc_mrkd.engine.device import choose_device
     from asc_mrkd.features import extract, load_spec
     from asc_mrkd.features.shards import mark_shard, parse_shard
 
@@ -45,9 +44,12 @@ def extract_features(
     if no_resample:
         frontend = frontend.model_copy(update={"resample": False})
     clips = part.of(dataset.clips) if part else dataset.clips
-    where = "cpu" if device == "cpu" else str(choose_device(device))
+    if device != "cpu":
+        from asc_mrkd.engine.device import choose_device
+
+        device = str(choose_device(device))
     with progress("features", len(clips), "clips") as advance:
-        store = extract(clips, dataset.root, frontend, out, workers, advance, device=where, scheduler=scheduler)
+        store = extract(clips, dataset.root, frontend, out, workers, advance, device=device, scheduler=scheduler)
     if part:
         mark_shard(out, part)
     _print_size(store)

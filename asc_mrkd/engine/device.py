@@ -20,7 +20,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"train.device={name}: {first_line(error)}", "asc-mrkd doctor") from None
+        raise ConfigError(f"device={name}: {first_line(error)}", "asc-mrkd doctor") from None
     return device
 
 

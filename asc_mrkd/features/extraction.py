@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from asc_mrkd.errors import InterruptedRun
 from asc_mrkd.features.executors import Crew, dask_crew, in_order, local_crew
 from asc_mrkd.features.frontend import Frontend
 from asc_mrkd.features.ledger import LEDGER, Ledger, ledger_line
@@ -62,20 +63,26 @@ def extract(
 
     Raises:
         StoreError: `out` holds a store of another spec or list, another process writes it, or the disk is full.
+        InterruptedRun: Ctrl-C; what was done is kept.
     """
     if (out / CLIPS).exists():
         store = create_or_continue(out, clips, spec)
         if _is_done(store, root):
             return store
-    out.mkdir(parents=True, exist_ok=True)
+    frontend = Frontend(spec, device=device)
     crew_of: AbstractContextManager[Crew] = dask_crew(scheduler) if scheduler else nullcontext(local_crew(workers))
-    with locked(out), crew_of as crew:
-        store = create_or_continue(out, clips, spec)
-        if store.is_finished and not (out / LEDGER).exists():
-            _reopen(store)
-        with full_disk_explained(store):
-            check_space(store)
-            _fill(store, root, Frontend(spec, device=device), crew, on_clip)
+    with crew_of as crew:
+        out.mkdir(parents=True, exist_ok=True)
+        with locked(out):
+            store = create_or_continue(out, clips, spec)
+            if store.is_finished and not (out / LEDGER).exists():
+                _reopen(store)
+            with full_disk_explained(store):
+                check_space(store)
+                try:
+                    _fill(store, root, frontend, crew, on_clip)
+                except KeyboardInterrupt:
+                    raise InterruptedRun(f"{out}: interrupted", "the same command continues") from None
     return open_store(out)
 
 

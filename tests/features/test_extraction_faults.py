@@ -86,6 +86,26 @@ def test_killed_workers_do_not_stop_the_run(start, whole, tmp_path, differing):
     assert not differing(tmp_path / "store", whole)
 
 
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_was_done(many, spec, whole, tmp_path, differing):
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec.model_dump()))
+    command = [sys.executable, "-m", "asc_mrkd", "extract-features", "--data", str(many.root), "--workers", "2",
+               "--spec", str(tmp_path / "spec.yaml"), "--out", str(tmp_path / "store")]  # fmt: skip
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    wait_for(lambda: lines(tmp_path / "store" / LEDGER) > 0)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert err.splitlines()[-2:] == [f"error: {tmp_path / 'store'}: interrupted", "hint: the same command continues"]
+    assert "Traceback" not in err
+    assert 0 < lines(tmp_path / "store" / LEDGER) < len(many.clips)
+    subprocess.run(command, check=True, capture_output=True)
+    assert not differing(tmp_path / "store", whole)
+
+
 @pytest.fixture
 def interrupted(whole, tmp_path):
     """Copy the finished store and take back that it was finished: all rows in the ledger, all clips pending."""
