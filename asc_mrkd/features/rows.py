@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,8 +41,6 @@ class Outcome:
 def extract_rows(jobs: Sequence[Job], frontend: Frontend, features: Path) -> list[Outcome]:
     """Write one row of the memory map `features` for every job that needs it.
 
-    Clips that were read are transformed in one batch, which is what a GPU wants; on a CPU give few at a time.
-
     Raises:
         OSError: the row cannot be written (disk full).
     """
@@ -59,9 +57,8 @@ def extract_rows(jobs: Sequence[Job], frontend: Frontend, features: Path) -> lis
                 samples[job.row] = _read(job.path, frontend)
             except AudioError as error:
                 outcomes[job.row] = Outcome(job.row, error.reason)
-        if samples:
-            for row, values in zip(samples, frontend(np.stack(list(samples.values()))), strict=True):
-                outcomes[row] = rows.write(row, values)
+        for row, values in zip(samples, _transformed(list(samples.values()), frontend), strict=True):
+            outcomes[row] = rows.write(row, values)
     return [outcomes[job.row] for job in jobs]
 
 
@@ -95,6 +92,13 @@ def outcome_of(row: int, values: np.ndarray) -> Outcome:
     return Outcome(row, crc32=zlib.crc32(values.tobytes()), moments=row_moments(values))
 
 
+def _transformed(samples: Sequence[np.ndarray], frontend: Frontend) -> Iterable[np.ndarray]:
+    """Return the features of clips: in one batch by torch, which a GPU wants, else one by one, which a cache wants."""
+    if frontend.backend == "torch" and samples:
+        return frontend(np.stack(samples))
+    return map(frontend, samples)
+
+
 def _written(job: Job, rows: RowFile) -> Outcome | None:
     """Return the outcome of a row that an earlier run has written, if it is what was written."""
     if job.crc32 is None:
@@ -107,5 +111,5 @@ def _read(path: str, frontend: Frontend) -> np.ndarray:
     """Return samples (channel, sample) of exactly the length of a clip: resampling may be a few samples off."""
     spec = frontend.spec
     samples = frontend.read(path, spec.clip_seconds, None if spec.resample else spec.sample_rate)
-    missing = max(0, spec.samples - samples.shape[-1])
-    return np.pad(samples, ((0, 0), (0, missing)))[:, : spec.samples]
+    missing = spec.samples - samples.shape[-1]
+    return np.pad(samples, ((0, 0), (0, missing))) if missing > 0 else samples[:, : spec.samples]
