@@ -1,20 +1,15 @@
-"""The published archives of the data sets, and fetching one: at hand or downloaded, checked, unpacked."""
+"""The data sets that can be downloaded: their archives, and how to tell that they are all there."""
 
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from asc_mrkd.data.download import Progress, download, file_md5, mismatch, silent
+from asc_mrkd.data.download import file_md5
 from asc_mrkd.data.images.official import OFFICIAL
-from asc_mrkd.data.unpack import Allowance, unpack
-from asc_mrkd.errors import DataError
-from asc_mrkd.files import sync_folder
+from asc_mrkd.data.published import RECORDS, Record
 
-GROWTH = 4
-"""Most bytes unpacked for each byte of the archives; pictures and sound hardly shrink."""
+CLIP_BYTES = 48_000 * 10 * 2 * 3 + 44
+"""Of a recording of the DCASE data sets: ten seconds of two channels in 24 bits, and the header."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +36,21 @@ class DataSet:
     """Number of files for each pattern."""
     has_root: bool = True
     """Whether the names in the archives begin with the folder."""
+    summary: str = ""
+    licence: str = ""
+    """What the licence allows, where it allows little."""
+    unpacked: int = 0
+    """About how many bytes the folder has; 0 means as many as the archives."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all archives."""
+        return sum(archive.size for archive in self.archives)
+
+    @property
+    def size_unpacked(self) -> int:
+        """Bytes of the folder, about."""
+        return self.unpacked or self.size
 
 
 def _cifar(name: str, size: int, md5: str) -> tuple[Archive]:
@@ -49,16 +59,39 @@ def _cifar(name: str, size: int, md5: str) -> tuple[Archive]:
     return (Archive(name, size, md5, addresses),)
 
 
+def _dcase(record: Record) -> DataSet:
+    """A record of Zenodo; its address of today comes first, the one before it is forwarded there."""
+    archives = []
+    for part, size, md5 in record.archives:
+        name = f"{record.folder}.{part}.zip"
+        forms = ("records", "record")
+        addresses = tuple(f"https://zenodo.org/{form}/{record.number}/files/{name}" for form in forms)
+        archives.append(Archive(name, size, md5, addresses))
+    return DataSet(
+        record.folder,
+        tuple(archives),
+        counts=dict.fromkeys(record.lists, 1) | {"audio/*.wav": record.clips},
+        summary=record.summary,
+        licence="academic, non-commercial use only",
+        unpacked=record.clips * CLIP_BYTES,
+    )
+
+
 DATA_SETS: Mapping[str, DataSet] = {
+    **{name: _dcase(record) for name, record in RECORDS.items()},
     "cifar10": DataSet(
         "cifar-10-batches-py",
         _cifar("cifar-10-python.tar.gz", 170_498_071, "c58f30108f718f92721af3b95e74349a"),
         files=OFFICIAL["CIFAR-10"].md5,
+        summary="60,000 images of 32 x 32, ten classes",
+        unpacked=186_000_000,
     ),
     "cifar100": DataSet(
         "cifar-100-python",
         _cifar("cifar-100-python.tar.gz", 169_001_437, "eb9058c3a382ffc7106e4002c42a8d85"),
         files=OFFICIAL["CIFAR-100"].md5,
+        summary="60,000 images of 32 x 32, 100 classes",
+        unpacked=186_000_000,
     ),
     "cinic10": DataSet(
         "CINIC-10",
@@ -75,51 +108,11 @@ DATA_SETS: Mapping[str, DataSet] = {
         ),
         counts={f"{split}/*/*.png": count for split, count in OFFICIAL["CINIC-10"].images.items()},
         has_root=False,
+        summary="270,000 images of 32 x 32, ten classes",
+        unpacked=270_000 * 4096,  # a block of the disk each
     ),
 }
 """The data sets by the name that `asc-mrkd download` takes."""
-
-
-def fetch(
-    data_set: DataSet,
-    out: str | os.PathLike[str],
-    given: str | os.PathLike[str] | None = None,
-    keep_archives: bool = False,
-    progress: Progress = silent,
-) -> Path:
-    """Bring a data set to `out` and return its folder; one that is there and complete is left as it is.
-
-    Archives that lie in `out` or `given` are used without any network and stay; downloaded ones are removed in the end.
-
-    Args:
-        data_set: a row of DATA_SETS.
-        out: folder that receives the folder of the data set.
-        given: archive downloaded by hand, or the folder that holds the archives.
-        keep_archives: leave what was downloaded in `out`.
-        progress: told how far downloads and unpacking are.
-
-    Raises:
-        DataError: an archive at hand is not the published one; an archive holds what it must not; the folder is there,
-            but not as published; the disk has too little space.
-        DownloadError: no address gave the archive.
-    """
-    out = Path(out)
-    folder = out / data_set.folder
-    if folder.exists() and any(folder.iterdir()):
-        if gap := find_gap(data_set, folder):
-            raise DataError(f"{folder} is there, but not as published: {gap}", f"remove or rename {folder} first")
-        return folder
-    at_hand = {archive: _find(archive, out, given) for archive in data_set.archives}
-    missing = [archive for archive, path in at_hand.items() if path is None]
-    out.mkdir(parents=True, exist_ok=True)
-    _check_space(out, sum(archive.size for archive in (*missing, *data_set.archives)))
-    for archive in missing:
-        download(out / archive.name, archive.size, archive.md5, archive.addresses, progress)
-    _unpack(data_set, [path or out / archive.name for archive, path in at_hand.items()], out, progress)
-    if not keep_archives:
-        for archive in missing:
-            (out / archive.name).unlink()
-    return folder
 
 
 def find_gap(data_set: DataSet, folder: Path) -> str:
@@ -132,45 +125,5 @@ def find_gap(data_set: DataSet, folder: Path) -> str:
     for pattern, count in data_set.counts.items():
         found = sum(1 for _ in folder.glob(pattern))
         if found != count:
-            return f"{pattern} gives {found:,} files, not {count:,}"
+            return f"{pattern} is missing" if count == 1 else f"{pattern} gives {found:,} files, not {count:,}"
     return ""
-
-
-def _find(archive: Archive, out: Path, given: str | os.PathLike[str] | None) -> Path | None:
-    """Return where an archive lies already, checked; None when it has to be downloaded."""
-    path = out if given is None else Path(given)
-    if path.is_dir() or given is None:
-        path /= archive.name
-    if not path.is_file():
-        if given is None:
-            return None
-        raise DataError(f"{path}: no such archive", f"without --archive {archive.name} is downloaded")
-    if wrong := mismatch(path, archive.size, archive.md5):
-        raise DataError(
-            f"{path} is not {archive.name} as it was published: {wrong}", "move it away; the same command downloads it"
-        )
-    return path
-
-
-def _check_space(out: Path, size: int) -> None:
-    """Compare the free bytes with those of the downloads and of about as much unpacked."""
-    free = shutil.disk_usage(out).free
-    if free < size:
-        raise DataError(
-            f"{out.resolve()} has {free / 1e9:.1f} GB left, {size / 1e9:.1f} GB are needed", "choose another with --out"
-        )
-
-
-def _unpack(data_set: DataSet, archives: list[Path], out: Path, progress: Progress) -> None:
-    """Unpack into a temporary folder and rename it when it is complete."""
-    allowance = Allowance(GROWTH * sum(path.stat().st_size for path in archives))
-    with tempfile.TemporaryDirectory(prefix=f".{data_set.folder}.", dir=out) as temporary:
-        whole = Path(temporary) / data_set.folder
-        for path in archives:
-            with progress(f"unpack {path.name}", path.stat().st_size, 0) as on_position:
-                unpack(path, Path(temporary) if data_set.has_root else whole, allowance, on_position)
-        if gap := find_gap(data_set, whole):
-            names = ", ".join(path.name for path in archives)
-            raise DataError(f"{names} does not hold the data set: {gap}", "nothing was unpacked")
-        os.replace(whole, out / data_set.folder)
-    sync_folder(out)

@@ -1,6 +1,7 @@
 """Downloading one published file: several addresses, continued where it was cut, whole and right or not there."""
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -13,6 +14,12 @@ from asc_mrkd.files import sync_folder
 
 ROUNDS = 5
 """How often all addresses are tried, as long as every round brings something."""
+
+PAUSE = 5.0
+"""Seconds before a server that is busy is asked again, times the number of the round."""
+
+BUSY = (429, 500, 502, 503, 504)
+"""Answers of a server that may have the file a little later."""
 
 CHUNK = 2**15
 """Bytes that are written at a time, and the most that a cut connection loses."""
@@ -42,28 +49,36 @@ def download(path: Path, size: int, md5: str, addresses: Sequence[str], progress
 
     Raises:
         DownloadError: no address gave the file.
+        OSError: the disk failed or is full; what had arrived is kept.
     """
-    part = path.with_name(f"{path.name}.part")
-    failures: list[str] = []
+    part = part_of(path)
     with progress(path.name, size, _size(part)) as on_position:
-        for _ in range(ROUNDS):
-            before, failures = _size(part), []
+        for number in range(1, ROUNDS + 1):
+            before, failures, busy = _size(part), list[str](), False
             for address in addresses:
                 try:
                     _complete(part, size, md5, address, on_position)
                 except DownloadError as error:
                     failures.append(f"{address}: {error}")
+                    busy |= isinstance(error, _Busy)
                 else:
                     os.replace(part, path)
                     sync_folder(path.parent)
                     return
-            if _size(part) <= before:
+            if _size(part) <= before and not busy:
                 break
-    kept = f"; {_size(part):,} of {size:,} bytes are kept, the same command goes on from there" if _size(part) else ""
-    raise DownloadError(
-        f"{path.name} could not be downloaded; {'; '.join(failures)}",
-        f"download {addresses[0]} by hand, put it into {path.parent} and try again{kept}",
-    )
+            if busy and number < ROUNDS:
+                _wait(PAUSE * number, lambda: on_position(_size(part)))
+        at = f"; {_size(part):,} of {size:,} bytes are kept, the same command goes on from there" if _size(part) else ""
+        raise DownloadError(
+            f"{path.name} could not be downloaded; {'; '.join(failures)}",
+            f"download {addresses[0]} by hand, put it into {path.parent} and try again{at}",
+        )
+
+
+def part_of(path: Path) -> Path:
+    """Return where what has arrived of a file is kept."""
+    return path.with_name(f"{path.name}.part")
 
 
 def mismatch(path: Path, size: int, md5: str) -> str:
@@ -79,8 +94,20 @@ def file_md5(path: Path) -> str:
     return str(pooch.file_hash(str(path), alg="md5"))
 
 
+class _Busy(DownloadError):
+    """The server answers, but not now."""
+
+
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
+
+
+def _wait(seconds: float, on_tick: Callable[[], None]) -> None:
+    """Sleep; `on_tick` may end it by an error."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        on_tick()
+        time.sleep(min(left, 0.2))
 
 
 def _complete(part: Path, size: int, md5: str, address: str, on_position: Callable[[int], None]) -> None:
@@ -107,7 +134,8 @@ def _receive(part: Path, size: int, address: str, on_position: Callable[[int], N
         except OSError as error:
             if error.errno is not None:  # the disk's: those of the network carry no number
                 raise
-            raise DownloadError(_reason(error)) from None
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            raise (_Busy if status in BUSY else DownloadError)(_reason(error)) from None
         stream.flush()
         os.fsync(stream.fileno())
 

@@ -61,7 +61,11 @@ class _Refused(Exception):
 
 
 def unpack(
-    archive: Path, folder: Path, allowance: Allowance, on_position: Callable[[int], None] = lambda position: None
+    archive: Path,
+    folder: Path,
+    allowance: Allowance,
+    on_position: Callable[[int], None] = lambda position: None,
+    root: str = "",
 ) -> None:
     """Unpack a .tar.gz or .zip into an empty folder; what lies there after an error is to be thrown away.
 
@@ -70,6 +74,7 @@ def unpack(
         folder: receives the members; is made if need be.
         allowance: bytes and members that may be unpacked; shared by the archives of one data set.
         on_position: called after each file with how many bytes of the archive were read.
+        root: the one folder that all members must lie in; nothing for any.
 
     Raises:
         DataError: a member is a link or a device, leads outside, comes twice or exceeds the allowance; the archive is
@@ -79,7 +84,7 @@ def unpack(
         with open(archive, "rb") as stream:
             for member in (_zip_members if archive.suffix == ".zip" else _tar_members)(stream):
                 try:
-                    _write(member, folder, allowance)
+                    _write(member, folder, allowance, root)
                 except _Refused as reason:
                     raise DataError(f"{archive}: member '{member.name}' {reason}", "do not use this archive") from None
                 if member.kind == "file":
@@ -108,9 +113,11 @@ def _zip_members(stream: IO[bytes]) -> Iterator[_Member]:
             yield _Member(info.orig_filename, kind, info.file_size, partial(archive.open, info))
 
 
-def _write(member: _Member, folder: Path, allowance: Allowance) -> None:
+def _write(member: _Member, folder: Path, allowance: Allowance, root: str) -> None:
     if _leads_outside(member.name):
         raise _Refused("would be unpacked outside the folder")
+    if root and Path(member.name).parts[:1] not in ((), (root,)):
+        raise _Refused(f"would be unpacked outside {root}")
     if member.kind not in ("file", "folder"):
         raise _Refused(f"is a {member.kind}")
     if not allowance.take(member.size):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import pandas as pd
@@ -108,11 +109,10 @@ def _fill(store: FeatureStore, root: Path, frontend: Frontend, crew: Crew, on_cl
     statistics, outcomes = RunningStatistics(store.spec.n_mels), []
     trains = (store.clips["split"] == "train").tolist()
     with Ledger(store.folder) as ledger:
-        jobs = [
-            Job(row, str(root / name), ledger.checksums.get(row)) for row, name in enumerate(store.clips["filename"])
-        ]
+        done = ledger.checksums
+        jobs = (Job(row, str(root / name), done.get(row)) for row, name in enumerate(store.clips["filename"]))
         for outcome in _outcomes(jobs, frontend, store.folder / FEATURES, crew):
-            if outcome.reason or outcome.crc32 != jobs[outcome.row].crc32:
+            if outcome.reason or outcome.crc32 != done.get(outcome.row):
                 ledger.write(outcome)
             if outcome.moments and trains[outcome.row]:
                 statistics.add(outcome.moments)
@@ -122,10 +122,10 @@ def _fill(store: FeatureStore, root: Path, frontend: Frontend, crew: Crew, on_cl
     (store.folder / LEDGER).unlink()
 
 
-def _outcomes(jobs: Sequence[Job], frontend: Frontend, features: Path, crew: Crew) -> Iterator[Outcome]:
+def _outcomes(jobs: Iterator[Job], frontend: Frontend, features: Path, crew: Crew) -> Iterator[Outcome]:
     task = partial(extract_rows, frontend=frontend, features=features.absolute())
     size = CLIPS_ON_GPU if frontend.backend == "torch" else CLIPS_ON_CPU
-    chunks = (jobs[start : start + size] for start in range(0, len(jobs), size))
+    chunks = iter(lambda: list(islice(jobs, size)), [])
     return in_order(crew, task, chunks, lost=lambda job: Outcome(job.row, "crashed"))
 
 

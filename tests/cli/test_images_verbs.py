@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import tarfile
 
 import pytest
@@ -47,6 +48,27 @@ def test_download_takes_an_archive_at_hand(cli, tiny, tmp_path):
     assert err == "tiny was there already and is complete\n"
 
 
+def test_download_removes_archives_on_request(cli, tiny, tmp_path):
+    code, out, _ = cli("download", "tiny", "--out", tmp_path, "--json", "--remove-archives")
+    assert (code, json.loads(out)) == (0, {"name": "tiny", "folder": str(tmp_path / "tiny")})
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+
+
+def test_download_lists_what_there_is(cli):
+    for command in (("download",), ("download", "--list")):
+        code, out, err = cli(*command)
+        assert (code, err) == (0, "")
+        lines = out.splitlines()
+        assert max(map(len, lines)) <= 80
+        assert lines[1].split()[:4] == ["name", "archives", "GB", "unpacked"]
+        assert lines[2].split()[:4] == ["dcase18", "15", "21.4", "24.9"]
+        assert "non-commercial" in out
+    records = json.loads(cli("download", "--list", "--json").out)
+    assert {"dcase18", "dcase20", "cifar10", "cifar100", "cinic10"} <= {record["name"] for record in records}
+    (record,) = json.loads(cli("download", "dcase20", "--list", "--json").out)
+    assert record["bytes"] == sum(archive["size"] for archive in record["archives"]) == 35_543_717_092
+
+
 def test_download_names_a_folder_that_is_not_complete(cli, tiny, tmp_path):
     (tmp_path / "tiny").mkdir()
     (tmp_path / "tiny/notes").write_text("mine")
@@ -63,6 +85,9 @@ def test_download_names_a_folder_that_is_not_complete(cli, tiny, tmp_path):
         ("make-images new --per-class 1", "--per-class': Input should be greater than or equal to 2", "make-images -h"),
         ("make-images notes", "notes: Not a directory", "can hold 3 MB"),
         ("download cifar11", "there is no data set 'cifar11'", "did you mean 'cifar1"),
+        ("download dcase2018", "there is no data set 'dcase2018'", "did you mean 'dcase18'"),
+        ("download dcase18 --archive notes --out new", "notes has the name of none of the 15 archives", "known: TUT"),
+        ("download cifar10 --jobs 0", "'--jobs' / '-j': Input should be greater", "download -h"),
         ("download cifar10 --archive missing.tar.gz --out new", "missing.tar.gz: no such archive", "--archive"),
         ("download cifar10 --archive notes --out new", "notes is not cifar-10-python.tar.gz", "move it away"),
     ],
