@@ -1,7 +1,6 @@
 """The data doctor: reads every clip of a data set and lists what is wrong with the clips and their lists."""
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,8 @@ import pandas as pd
 from asc_mrkd.data.dcase import Dataset, audio_names
 from asc_mrkd.data.findings import Finding, Severity
 from asc_mrkd.errors import AudioError
-from asc_mrkd.features.audio import SECONDS_TOLERANCE, read_audio
+from asc_mrkd.features.audio import REASONS, SECONDS_TOLERANCE, read_audio
+from asc_mrkd.features.executors import in_order, local_crew
 
 _CLIPS_PER_TASK = 16
 
@@ -52,8 +52,7 @@ def check_dataset(
 
     Returns:
         Findings about clips first, then about the lists. Codes: a reason of asc_mrkd.features.audio.REASONS, or
-        wrong_rate, wrong_channels, extra_file, duplicate_rows, location_in_both_folds, class_not_in_train,
-        class_not_in_test.
+        extra_file, duplicate_rows, location_in_both_folds, class_not_in_train, class_not_in_test.
     """
     findings: list[Finding] = []
     shapes: dict[str, dict] = {}
@@ -72,15 +71,16 @@ def check_dataset(
 
 
 def _examine_all(root: Path, names: list[str], workers: int) -> Iterator[_Shape | Finding]:
-    examine = partial(_examine, root)
-    if workers == 1:
-        yield from map(examine, names)
-    else:
-        with ProcessPoolExecutor(workers) as pool:
-            yield from pool.map(examine, names, chunksize=_CLIPS_PER_TASK)
+    chunks = (names[start : start + _CLIPS_PER_TASK] for start in range(0, len(names), _CLIPS_PER_TASK))
+    crashed = partial(Finding, "crashed", detail=REASONS["crashed"], severity="error")
+    return in_order(local_crew(workers), partial(_examine, root), chunks, lost=crashed)
 
 
-def _examine(root: Path, name: str) -> _Shape | Finding:
+def _examine(root: Path, names: Sequence[str]) -> list[_Shape | Finding]:
+    return [_examine_one(root, name) for name in names]
+
+
+def _examine_one(root: Path, name: str) -> _Shape | Finding:
     try:
         audio = read_audio(root / name)
     except AudioError as error:
