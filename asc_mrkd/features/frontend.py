@@ -1,44 +1,43 @@
-"""The front end: recordings to perceptually weighted Mel spectrograms.
-
-Order of CP-JKU's pipeline: power spectrum, dB with a floor 80 dB below the channel's maximum, A-weighting of the
-linear frequencies, and only then the Mel filterbank, as a matrix product with the dB values.
-"""
+"""The front end: recordings to spectrograms, as a specification defines them."""
 
 import os
+from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from asc_mrkd.errors import ConfigError
 from asc_mrkd.features.audio import match_channels, read_audio, resample
-from asc_mrkd.features.filterbank import a_weighting, mel_filterbank
 from asc_mrkd.features.spec import FrontendSpec
 
-AMIN = 1e-10
-"""Smallest power that is told from zero."""
+Backend = Literal["scipy", "torch", "librosa"]
 
 
 class Frontend:
     """Compute the features that a specification defines.
 
+    With the back end scipy it can be pickled, and a process that receives it computes with numpy and scipy alone:
+    the curves, whose making imports librosa, travel along.
+
     Args:
         spec: see `load_spec`.
-        backend: `torch` (fast, any device) or `librosa` (the reference: slow, same values within 1e-3 dB).
+        backend: `scipy` (the default on a CPU), `torch` (any device, the default on others), or `librosa` (the
+            reference: slow); they agree within 1e-3 dB.
         device: where the torch back end computes.
+
+    Raises:
+        ConfigError: a Mel filter would be empty, or the back end cannot use the device.
     """
 
-    def __init__(
-        self, spec: FrontendSpec, backend: Literal["torch", "librosa"] = "torch", device: str = "cpu"
-    ) -> None:
-        self.spec, self.backend = spec, backend
-        filters = mel_filterbank(spec).to(device)
-        self._window = torch.hann_window(spec.n_fft, device=device)
-        frequencies = np.arange(spec.n_fft // 2 + 1) * spec.sample_rate / spec.n_fft
-        self._weighting = torch.from_numpy(a_weighting(frequencies)).float().to(device)[:, None]
-        rows, self._bins = filters.nonzero(as_tuple=True)
-        self._factors = filters[rows, self._bins]
-        self._offsets = torch.searchsorted(rows, torch.arange(spec.n_mels, device=device))
+    def __init__(self, spec: FrontendSpec, backend: Backend | None = None, device: str = "cpu") -> None:
+        self.spec, self.device = spec, device
+        self.backend: Backend = backend or ("scipy" if device == "cpu" else "torch")
+        if device != "cpu" and self.backend != "torch":
+            raise ConfigError(
+                f"the back end {self.backend} computes on the CPU only, not on {device}", "use the back end torch"
+            )
+        self._transform = _transform_of(spec, self.backend, device)
 
     def from_file(self, path: str | os.PathLike[str], expected_seconds: float | None = None) -> np.ndarray:
         """Return the features (channel, mel, frame), float32, of a recording of any rate, channel count and length.
@@ -46,34 +45,52 @@ class Frontend:
         Raises:
             AudioError: the file cannot be used; `reason` says why.
         """
-        audio = read_audio(path, expected_seconds)
-        samples = match_channels(audio.samples, self.spec.channels)
-        return self(resample(samples, audio.sample_rate, self.spec.sample_rate))
+        return self(self.read(path, expected_seconds))
+
+    def read(
+        self, path: str | os.PathLike[str], expected_seconds: float | None = None, expected_rate: int | None = None
+    ) -> np.ndarray:
+        """Return the samples (channel, sample), float32, of a recording, with the channels and the rate of the spec.
+
+        Args:
+            path: the file.
+            expected_seconds: refuse every other length (s).
+            expected_rate: refuse every other sample rate (Hz) of the file.
+
+        Raises:
+            AudioError: the file cannot be used; `reason` says why.
+        """
+        audio = read_audio(path, expected_seconds, expected_rate)
+        samples = match_channels(audio.samples, self.spec.channels, path)
+        return resample(samples, audio.sample_rate, self.spec.sample_rate)
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
-        """Return the features (channel, mel, frame), float32, of samples (channel, sample) at the spec's rate."""
-        if self.backend == "librosa":
-            from asc_mrkd.features.reference import librosa_features
+        """Return the features (..., channel, mel, frame), float32, of samples (..., channel, sample).
 
-            return librosa_features(samples, self.spec)
-        spectrum = self._weighted_decibels(torch.from_numpy(samples).to(self._window.device))
-        return self._to_mel(spectrum).cpu().numpy()
+        The samples have the rate of the spec. A leading dimension of clips makes a batch, which a GPU wants.
 
-    def _weighted_decibels(self, samples: Tensor) -> Tensor:
-        """Map (channel, sample) to A-weighted dB (channel, bin, frame)."""
-        spectrum = torch.stft(
-            samples, self.spec.n_fft, self.spec.hop_length, window=self._window, pad_mode="reflect", return_complex=True
-        )
-        power = spectrum.real.square() + spectrum.imag.square()
-        decibels = power.clamp_(min=AMIN).log10_().mul_(10)
-        floor = decibels.amax(dim=(1, 2), keepdim=True) - self.spec.top_db
-        return torch.maximum(decibels, floor, out=decibels).add_(self._weighting)
+        Raises:
+            ValueError: there are too few samples to reflect them, n_fft / 2 or less.
+        """
+        signals = np.asarray(samples, dtype=np.float32)
+        if signals.shape[-1] <= self.spec.n_fft // 2:
+            raise ValueError(f"{signals.shape[-1]} samples are too few for n_fft {self.spec.n_fft}")
+        features = self._transform(signals.reshape(-1, signals.shape[-1]))
+        return features.reshape(*signals.shape[:-1], *features.shape[1:])
 
-    def _to_mel(self, decibels: Tensor) -> Tensor:
-        """Map (channel, bin, frame) to (channel, mel, frame): only the non-zero filter entries are multiplied."""
-        channels, bins, frames = decibels.shape
-        table = decibels.transpose(0, 1).reshape(bins, channels * frames)
-        mel = torch.nn.functional.embedding_bag(
-            self._bins, table, self._offsets, mode="sum", per_sample_weights=self._factors
-        )
-        return mel.view(-1, channels, frames).transpose(0, 1).contiguous()
+
+def _transform_of(spec: FrontendSpec, backend: Backend, device: str) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function from signals (signal, sample) to features (signal, mel, frame)."""
+    if backend == "librosa":
+        from asc_mrkd.features.reference import librosa_features
+
+        return partial(librosa_features, spec=spec)
+    from asc_mrkd.features.filterbank import curves_of, librosa_filterbank, torch_filterbank
+
+    if backend == "torch":
+        from asc_mrkd.features.torch_frontend import TorchTransform
+
+        return TorchTransform(spec, curves_of(spec, torch_filterbank(spec)), device)
+    from asc_mrkd.features.scipy_frontend import ScipyTransform
+
+    return ScipyTransform(spec, curves_of(spec, librosa_filterbank(spec)))

@@ -3,17 +3,23 @@
 import librosa
 import numpy as np
 
+from asc_mrkd.features.filterbank import librosa_filterbank
 from asc_mrkd.features.spec import FrontendSpec
 
 
-def librosa_features(samples: np.ndarray, spec: FrontendSpec) -> np.ndarray:
-    """Return the features (channel, mel, frame), float32, of samples (channel, sample) at the spec's rate."""
+def librosa_features(signals: np.ndarray, spec: FrontendSpec) -> np.ndarray:
+    """Return the features (signal, mel, frame), float32, of signals (signal, sample) at the spec's rate."""
     frequencies = librosa.fft_frequencies(sr=spec.sample_rate, n_fft=spec.n_fft)
-    filters = librosa.filters.mel(
-        sr=spec.sample_rate, n_fft=spec.n_fft, n_mels=spec.n_mels, fmin=spec.fmin, fmax=spec.fmax
-    )
-    channels = []
-    for channel in samples:
-        power = np.abs(librosa.stft(channel, n_fft=spec.n_fft, hop_length=spec.hop_length, pad_mode="reflect")) ** 2
-        channels.append(filters @ librosa.perceptual_weighting(power, frequencies, ref=1.0, top_db=spec.top_db))
-    return np.stack(channels).astype(np.float32)
+    filters = librosa_filterbank(spec)
+    features = []
+    for signal in signals:
+        stft = librosa.stft(
+            signal, n_fft=spec.n_fft, hop_length=spec.hop_length, win_length=spec.win_length, window=spec.window,
+            pad_mode="reflect",
+        )  # fmt: skip
+        spectrum = np.abs(stft[:, : spec.frames_of(len(signal))]) ** spec.power
+        if spec.scale == "perceptual_db":
+            features.append(filters @ librosa.perceptual_weighting(spectrum, frequencies, ref=1.0, top_db=spec.top_db))
+        else:
+            features.append(np.log(filters @ spectrum + spec.log_offset))
+    return np.stack(features).astype(np.float32)

@@ -1,17 +1,14 @@
-import os
 import struct
-import tracemalloc
-from contextlib import suppress
+import subprocess
+import sys
 
 import librosa
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from asc_mrkd.errors import AudioError, DataError
-from asc_mrkd.features.audio import REASONS, match_channels, read_audio, resample
+from asc_mrkd.errors import AudioError
+from asc_mrkd.features.audio import match_channels, read_audio, resample
 
 RATE = 48_000
 
@@ -24,26 +21,19 @@ def noise(channels: int = 2, frames: int = RATE // 4) -> np.ndarray:
 def clip(tmp_path):
     """Write samples (channel, sample) or bytes under a name and return the path."""
 
-    def write(content: np.ndarray | bytes, name: str = "a.wav", rate: int = RATE, **options: str):
+    def write(content: np.ndarray | bytes, name: str = "a.wav", rate: int = RATE, **options):
         path = tmp_path / name
         if isinstance(content, bytes):
             path.write_bytes(content)
         else:
-            soundfile.write(path, content.T, rate, **options)
+            with soundfile.SoundFile(path, "w", rate, len(content), **options) as sound:
+                sound.write(content.T)
         return path
 
     return write
 
 
-def reason_of(path, expected_seconds: float | None = None) -> str:
-    with pytest.raises(AudioError) as caught:
-        read_audio(path, expected_seconds)
-    assert str(path) in str(caught.value)
-    assert REASONS[caught.value.reason] in str(caught.value)
-    return caught.value.reason
-
-
-LOSSLESS = [  # options of soundfile.write, largest rounding error
+LOSSLESS = [  # options of soundfile, largest rounding error
     ("a.wav", {"subtype": "PCM_U8"}, 2**-7),
     ("a.wav", {"subtype": "PCM_16"}, 2**-15),
     ("a.wav", {"subtype": "PCM_24"}, 2**-23),
@@ -51,10 +41,21 @@ LOSSLESS = [  # options of soundfile.write, largest rounding error
     ("a.wav", {"subtype": "FLOAT"}, 0),
     ("a.wav", {"subtype": "DOUBLE"}, 0),
     ("a.wav", {"subtype": "PCM_16", "endian": "BIG"}, 2**-15),
+    ("a.wav", {"subtype": "PCM_16", "format": "WAVEX"}, 2**-15),
     ("a.wav", {"subtype": "PCM_24", "format": "WAVEX"}, 2**-23),
+    ("a.wav", {"subtype": "FLOAT", "format": "WAVEX"}, 0),
     ("a.wav", {"subtype": "PCM_16", "format": "RF64"}, 2**-15),
+    ("a.wav", {"subtype": "PCM_24", "format": "RF64"}, 2**-23),
+    ("a.flac", {"subtype": "PCM_16"}, 2**-15),
     ("a.flac", {"subtype": "PCM_24"}, 2**-23),
     ("a.aiff", {"subtype": "PCM_16"}, 2**-15),
+    ("a.aiff", {"subtype": "PCM_24"}, 2**-23),
+    ("a.aiff", {"subtype": "FLOAT"}, 0),
+    ("a.au", {"subtype": "PCM_16"}, 2**-15),
+    ("a.au", {"subtype": "PCM_16", "endian": "LITTLE"}, 2**-15),
+    ("a.w64", {"subtype": "PCM_24"}, 2**-23),
+    ("a.caf", {"subtype": "PCM_24"}, 2**-23),
+    ("a.caf", {"subtype": "ALAC_16"}, 2**-15),
 ]
 
 
@@ -62,27 +63,46 @@ LOSSLESS = [  # options of soundfile.write, largest rounding error
 @pytest.mark.parametrize("frames", [12_000, 12_001])
 def test_lossless_files_give_the_samples_that_were_written(clip, name, options, error, frames):
     written = noise(3, frames)
-    audio = read_audio(clip(written, name, **options), frames / RATE)
+    audio = read_audio(clip(written, name, **options), frames / RATE, RATE)
     assert audio.sample_rate == RATE
     assert audio.samples.dtype == np.float32
     assert audio.samples.shape == (3, frames)
     np.testing.assert_allclose(audio.samples, written, rtol=0, atol=error)
 
 
-@pytest.mark.parametrize("name", ["a.ogg", "a.mp3"])
-def test_lossy_files_give_the_sound_that_was_written(clip, name):
-    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE) * np.float32([[1], [0.5]])
-    audio = read_audio(clip(tone, name), 1.0)
+@pytest.mark.parametrize("options", [{}, {"endian": "BIG"}, {"format": "WAVEX"}, {"format": "RF64"}])
+@pytest.mark.parametrize(("channels", "frames"), [(1, 5), (2, 2**15), (5, 2**16 + 7)])
+def test_24_bit_samples_have_the_bits_that_libsndfile_gives(clip, options, channels, frames):
+    path = clip(noise(channels, frames), subtype="PCM_24", **options)
+    np.testing.assert_array_equal(read_audio(path).samples, soundfile.read(path, dtype="float32", always_2d=True)[0].T)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("a.ogg", {}), ("a.ogg", {"subtype": "OPUS"}), ("a.mp3", {}), ("a.wav", {"subtype": "ULAW"})]
+)
+@pytest.mark.parametrize("rate", [8_000, 48_000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_lossy_files_give_the_sound_that_was_written(clip, name, options, rate, channels):
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(rate) / rate) * np.float32([[1], [0.5]])[:channels]
+    audio = read_audio(clip(tone, name, rate, **options), 1.0, rate)
     assert audio.samples.shape == tone.shape
-    assert all(np.corrcoef(audio.samples[c], tone[c])[0, 1] > 0.99 for c in range(2))
+    assert all(np.corrcoef(audio.samples[c], tone[c])[0, 1] > 0.99 for c in range(channels))
 
 
-@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 96_000])
-@pytest.mark.parametrize("channels", range(1, 9))
-def test_every_rate_and_channel_count_is_read(clip, rate, channels):
-    audio = read_audio(clip(noise(channels, rate // 10), rate=rate), 0.1)
-    assert audio.sample_rate == rate
-    assert audio.samples.shape == (channels, rate // 10)
+@pytest.mark.parametrize("subtype", ["GSM610", "NMS_ADPCM_32", "IMA_ADPCM"])
+def test_speech_codecs_that_cannot_seek_are_read(clip, subtype):
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(8000) / 8000)[None]
+    samples = read_audio(clip(tone, rate=8000, subtype=subtype)).samples
+    assert np.corrcoef(samples[0, :8000], tone[0])[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 88_200, 96_000])
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg"])
+def test_every_rate_and_channel_count_is_read(clip, name, rate):
+    for channels in range(1, 9):
+        audio = read_audio(clip(noise(channels, rate // 25), name, rate), 0.04, rate)
+        assert audio.sample_rate == rate
+        assert audio.samples.shape == (channels, rate // 25)
 
 
 def test_wav_of_a_stream_with_unknown_size_is_read_to_its_end(clip):
@@ -92,154 +112,34 @@ def test_wav_of_a_stream_with_unknown_size_is_read_to_its_end(clip):
     assert read_audio(clip(bytes(data))).samples.shape == noise().shape
 
 
-def test_sound_after_other_chunks_is_found(clip):
-    data = clip(noise()).read_bytes()
-    extra = b"LIST" + struct.pack("<I", 5) + b"odd.." + b"\0"
-    longer = data[:36] + extra + data[36:]
-    assert read_audio(clip(longer)).samples.shape == noise().shape
-    assert reason_of(clip(longer[:-2])) == "truncated"
+@pytest.mark.parametrize("name", ["a.flac", "a.ogg"])
+def test_a_click_in_silence_is_sound_however_well_it_packs(clip, name):
+    samples = np.zeros((2, 10 * RATE), np.float32)
+    samples[:, 1000] = 0.5
+    path = clip(samples, name)
+    assert path.stat().st_size < samples.size // 128
+    assert read_audio(path, 10.0).samples.shape == samples.shape
 
 
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"", "empty"),
-        (b"these are words, no sound\n" * 50, "not_audio"),
-        (b"<!DOCTYPE html><html><title>404 Not Found</title></html>", "not_audio"),
-        (bytes(5000), "not_audio"),
-        (b"RIFF", "not_audio"),
-    ],
-)
-def test_files_that_are_no_sound(clip, content, reason):
-    assert reason_of(clip(content)) == reason
+def mp3_without_length(data: bytes) -> bytes:
+    """Leave out the first frame, which tells the length; older encoders and recorders write none."""
+    return data[data.index(data[:2], 4) :]
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "keep", "reason"),
-    [
-        ("a.wav", {}, 20, "damaged"),
-        ("a.wav", {}, 40, "damaged"),
-        ("a.wav", {}, 44, "truncated"),
-        ("a.wav", {}, 0.5, "truncated"),
-        ("a.wav", {}, -1, "truncated"),
-        ("a.wav", {"format": "WAVEX"}, 0.5, "truncated"),
-        ("a.wav", {"format": "RF64"}, 0.5, "truncated"),
-        ("a.wav", {"endian": "BIG"}, 0.5, "truncated"),
-        ("a.aiff", {}, 0.5, "truncated"),
-        ("a.ogg", {}, 0.5, "truncated"),
-        ("a.ogg", {}, -1, "truncated"),
-        ("a.mp3", {}, 0.5, "truncated"),
-        ("a.flac", {}, 0.5, "damaged"),
-    ],
-)
-def test_cut_files(clip, name, options, keep, reason):
-    data = clip(noise(2, RATE), name, **options).read_bytes()
-    length = int(len(data) * keep) if isinstance(keep, float) else keep
-    assert reason_of(clip(data[:length], name)) == reason
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
+def test_mp3_of_constant_rate_needs_no_length_in_it(clip, rate):
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(rate) / rate)[None]
+    data = mp3_without_length(clip(tone, "a.mp3", rate, bitrate_mode="CONSTANT", compression_level=0.5).read_bytes())
+    tags = b"ID3\4\0\0\0\0\1\0" + bytes(128), b"TAG" + bytes(125)
+    for before, after in [(b"", b""), (tags[0], b""), (b"", tags[1]), tags]:
+        samples = read_audio(clip(before + data + after, "a.mp3"), None, rate).samples
+        assert samples.shape[1] % 576 == 0  # all frames, the encoder's delay included
+        assert 0 <= samples.shape[1] - rate < 4000
 
 
-def test_flipped_byte_in_flac_is_damage(clip):
-    data = bytearray(clip(noise(), "a.flac").read_bytes())
-    data[len(data) // 2] ^= 0xFF
-    assert reason_of(clip(bytes(data), "a.flac")) == "damaged"
-
-
-@pytest.mark.parametrize(
-    ("value", "reason"),
-    [(np.nan, "non_finite"), (np.inf, "non_finite"), (-np.inf, "non_finite"), (20_000, "out_of_range")],
-)
-def test_one_bad_sample_is_enough(clip, value, reason):
-    samples = noise()
-    samples[1, 77] = value
-    assert reason_of(clip(samples, subtype="FLOAT")) == reason
-
-
-def test_double_beyond_float32_is_non_finite(clip):
-    assert reason_of(clip(np.full((1, 10), 1e300), subtype="DOUBLE")) == "non_finite"
-
-
-def test_silence_is_refused_but_one_quiet_sample_is_sound(clip):
-    samples = np.zeros((2, 1000))
-    assert reason_of(clip(samples)) == "silent"
-    samples[1, 500] = -(2**-15)
-    assert read_audio(clip(samples, subtype="PCM_16")).samples.min() == -(2**-15)
-
-
-def test_file_without_frames_is_empty(clip):
-    assert reason_of(clip(np.zeros((2, 0)))) == "empty"
-
-
-def test_wrong_length_is_refused(clip):
-    path = clip(noise(2, RATE))
-    assert reason_of(path, 10.0) == "wrong_length"
-    assert reason_of(path, 1.001) == "wrong_length"
-    assert read_audio(path, 1.0).samples.shape == (2, RATE)
-
-
-def test_missing_files_and_things_that_are_no_files(clip, tmp_path):
-    assert reason_of(tmp_path / "vanished.wav") == "missing"
-    assert reason_of(clip(noise()) / "below-a-file.wav") == "missing"
-    assert reason_of(tmp_path) == "not_audio"
-    os.mkfifo(tmp_path / "pipe.wav")
-    assert reason_of(tmp_path / "pipe.wav") == "not_audio"
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_permission_denied(clip):
-    path = clip(noise())
-    path.chmod(0)
-    assert reason_of(path) == "no_permission"
-
-
-def with_flac_header(data: bytes, frames: int, rate: int | None = None) -> bytes:
-    """Rewrite the 36-bit frame count, and the 20-bit rate, in the STREAMINFO block of a FLAC file."""
-    word = int.from_bytes(data[18:26], "big") >> 36 << 36 | frames
-    if rate is not None:
-        word = word & (2**44 - 1) | rate << 44
-    return data[:18] + word.to_bytes(8, "big") + data[26:]
-
-
-def test_absurd_headers_are_refused_before_memory_is_taken(clip, monkeypatch):
-    data = clip(noise(), "a.flac").read_bytes()
-    lies = [(with_flac_header(data, 2**36 - 1), "damaged"), (with_flac_header(data, RATE // 4, 3), "damaged")]
-    for content, reason in lies:
-        path = clip(content, "lie.flac")
-        tracemalloc.start()
-        assert reason_of(path) == reason
-        assert tracemalloc.get_traced_memory()[1] < 2**20
-        tracemalloc.stop()
-    monkeypatch.setattr("asc_mrkd.features.audio.MAX_SAMPLES", 1000)
-    assert reason_of(clip(data, "a.flac")) == "too_long"
-
-
-@pytest.fixture(scope="module")
-def good_bytes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("good")
-    for name, options in [("wav", {"subtype": "PCM_24"}), ("wavex", {"format": "WAVEX"}), ("rf64", {"format": "RF64"})]:
-        soundfile.write(folder / name, noise(2, 500).T, RATE, **{"format": "WAV", **options})
-    return [(folder / name).read_bytes() for name in ("wav", "wavex", "rf64")]
-
-
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
-@given(
-    which=st.integers(0, 2),
-    changes=st.lists(st.tuples(st.integers(0, 110), st.binary(min_size=1, max_size=4)), min_size=1, max_size=6),
-    cut=st.none() | st.integers(0, 3000),
-)
-def test_mutated_headers_give_sound_or_an_audio_error(good_bytes, tmp_path, which, changes, cut):
-    data = bytearray(good_bytes[which])
-    for position, new in changes:
-        data[position : position + len(new)] = new
-    path = tmp_path / "mutated.wav"
-    path.write_bytes(data[:cut])
-    tracemalloc.start()
-    with suppress(AudioError):
-        samples = read_audio(path).samples
-        assert np.isfinite(samples).all()
-        assert samples.any()
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 16 * 2**20
+def test_resample_without_a_change_gives_the_same_array():
+    same = noise()
+    assert resample(same, RATE, RATE) is same
 
 
 @pytest.mark.parametrize(
@@ -256,8 +156,6 @@ def test_resample_equals_librosa(from_rate, to_rate, frames):
 
 def test_resample_keeps_a_clip_of_ten_seconds_ten_seconds_long():
     assert resample(noise(2, 480_000), 48_000, 22_050).shape == (2, 220_500)
-    same = noise()
-    assert resample(same, RATE, RATE) is same
 
 
 def test_match_channels():
@@ -266,5 +164,24 @@ def test_match_channels():
     assert match_channels(left_right, 1).tolist() == [[2, 3, 0]]
     assert match_channels(left_right[:1], 2).tolist() == [[1, 2, 3], [1, 2, 3]]
     assert match_channels(np.arange(12).reshape(4, 3), 2).tolist() == [[0, 1, 2], [3, 4, 5]]
-    with pytest.raises(DataError, match="2 channels cannot give 4"):
-        match_channels(left_right, 4)
+    with pytest.raises(AudioError, match=r"a\.wav: the recording has too few channels \(2 cannot give 4\)") as caught:
+        match_channels(left_right, 4, "a.wav")
+    assert caught.value.reason == "wrong_channels"
+
+
+def test_reading_imports_neither_torch_nor_pandas():
+    code = (
+        "import sys, asc_mrkd.features.audio; print(sorted({'torch', 'pandas', 'scipy', 'librosa'} & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out == "[]\n"
+
+
+def test_sound_after_other_chunks_is_found(clip):
+    data = clip(noise()).read_bytes()
+    extra = b"LIST" + struct.pack("<I", 5) + b"odd.." + b"\0"
+    longer = data[:36] + extra + data[36:]
+    assert read_audio(clip(longer)).samples.shape == noise().shape
+    with pytest.raises(AudioError) as caught:
+        read_audio(clip(longer[:-2]))
+    assert caught.value.reason == "truncated"

@@ -1,0 +1,96 @@
+"""The front end on a CPU: numpy and scipy alone, so that a worker starts fast and stays small."""
+
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.fft import rfft
+
+from asc_mrkd.features.filterbank import AMIN, Curves
+from asc_mrkd.features.spec import FrontendSpec
+
+BLOCK_SAMPLES = 2**18
+"""Samples that are transformed at once: 1 MiB stays in the cache, and smaller blocks cost more calls."""
+
+KEPT_BYTES = 2**25 - 2**16
+"""A little less than 32 MiB, the largest array that glibc's malloc learns from (see `keep_memory`)."""
+
+BAND = 16
+"""Neighbouring filters that are multiplied together: few products, and few zeros in each."""
+
+
+class ScipyTransform:
+    """Signals (signal, sample) to features (signal, mel, frame), float32.
+
+    The spectrum of a signal is kept as (frame, bin), the order in which the Fourier transform writes it, in one array
+    that every step overwrites. The filters are narrow: a band of them is a small dense matrix, and its product with
+    the few bins that it needs transposes on the way.
+    """
+
+    def __init__(self, spec: FrontendSpec, curves: Curves) -> None:
+        self._spec, self._window, self._offset = spec, curves.window, curves.offset
+        self._bands = [_band(curves.filters, first) for first in range(0, spec.n_mels, BAND)]
+        keep_memory()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        keep_memory()
+
+    def __call__(self, signals: np.ndarray) -> np.ndarray:
+        """Return the features of all signals, computed one after the other."""
+        frames, half = self._spec.frames_of(signals.shape[-1]), self._spec.n_fft // 2
+        spectrum = np.empty((frames, half + 1), np.float32)
+        features = np.empty((len(signals), self._spec.n_mels, frames), np.float32)
+        for signal, mel in zip(signals, features, strict=True):
+            ends = signal[half:0:-1], signal[-2 : -half - 2 : -1]  # reflected here: np.pad takes five times as long
+            self.write_spectrum(np.concatenate([ends[0], signal, ends[1]]), spectrum)
+            self.take_logarithm(spectrum)
+            self.write_mel(spectrum, mel)
+        return features
+
+    def write_spectrum(self, signal: np.ndarray, spectrum: np.ndarray) -> None:
+        """Write the power or magnitude of a padded signal (sample,) into `spectrum` (frame, bin)."""
+        windows = sliding_window_view(signal, self._spec.n_fft)[:: self._spec.hop_length][: len(spectrum)]
+        step = max(1, BLOCK_SAMPLES // self._spec.n_fft)
+        block = np.empty((step, self._spec.n_fft), np.float32)
+        for start in range(0, len(windows), step):
+            frames = windows[start : start + step]
+            parts = rfft(np.multiply(frames, self._window, out=block[: len(frames)])).view(np.float32)
+            np.square(parts, out=parts)
+            power = np.add(parts[:, 0::2], parts[:, 1::2], out=spectrum[start : start + step])
+            if self._spec.power == 1:
+                np.sqrt(power, out=power)
+
+    def take_logarithm(self, power: np.ndarray) -> None:
+        """Of `perceptual_db`: replace the power (frame, bin) by its natural logarithm, from the floor upwards."""
+        if self._spec.top_db is not None:
+            peak = max(AMIN, power.max())
+            floor = max(AMIN, peak * 10 ** (-self._spec.top_db / 10))
+            np.log(np.clip(power, floor, peak, out=power), out=power)  # clip takes a third of the time of maximum
+
+    def write_mel(self, spectrum: np.ndarray, mel: np.ndarray) -> None:
+        """Write the features of a `spectrum` (frame, bin) into `mel` (mel, frame)."""
+        for rows, bins, filters in self._bands:
+            np.matmul(filters, spectrum[:, bins].T, out=mel[rows])
+        mel += self._offset
+        if self._spec.log_offset is not None:
+            mel += np.float32(self._spec.log_offset)
+            np.log(mel, out=mel)
+
+
+def keep_memory() -> None:
+    """Have the C library keep the memory of freed arrays for the next clip instead of giving it back to the system.
+
+    Otherwise a worker gets 7 MiB anew with every clip, page by page, which costs a quarter of its time. glibc keeps
+    twice the size of the largest block that was freed, which this one becomes; it is never touched, so it takes no
+    memory. With another C library nothing happens.
+    """
+    np.empty(KEPT_BYTES, np.uint8)
+
+
+def _band(filters: np.ndarray, first: int) -> tuple[slice, slice, np.ndarray]:
+    """Return the rows of a band, the bins that it needs, and that part of the filters."""
+    rows = slice(first, first + BAND)
+    used = np.flatnonzero(filters[rows].any(axis=0))
+    bins = slice(used[0], used[-1] + 1)
+    return rows, bins, np.ascontiguousarray(filters[rows, bins])

@@ -1,0 +1,95 @@
+"""Definitions of front ends: what is wrong with one is named, and those that come along are as published."""
+
+import math
+
+import pytest
+import yaml
+
+from asc_mrkd.errors import ConfigError
+from asc_mrkd.features import FrontendSpec, load_spec
+from asc_mrkd.schema import parse
+from asc_mrkd.shipped import shipped
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("name: x\nsample_rat: 1", "unknown key 'sample_rat'", "sample_rate"),
+        ("name: x", "sample_rate", ""),
+        ("[1, 2]", "no sections", ""),
+    ],
+)
+def test_wrong_definitions_are_named(tmp_path, text, message, hint):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_spec(path)
+    assert hint in caught.value.hint
+
+
+def test_unknown_name_gets_a_suggestion():
+    with pytest.raises(ConfigError) as caught:
+        load_spec("pmel265")
+    assert "pmel256" in caught.value.hint
+
+
+NAMES = sorted(path.stem for path in shipped("features").glob("*.yaml"))
+PMEL256 = yaml.safe_load((shipped("features") / "pmel256.yaml").read_text())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_is_called_what_it_defines(name):
+    assert load_spec(name).name == name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_written_definition_reads_back(name):
+    spec = load_spec(name)
+    assert FrontendSpec(**spec.model_dump()) == spec
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("pmel256", (2, 256, 431)),
+        ("pmel256_mono", (1, 256, 431)),
+        ("baseline40", (1, 40, 500)),
+        ("cpjku18_task2", (1, 128, 1667)),
+        ("logmel256", (1, 256, 65)),
+    ],
+)
+def test_published_shapes(name, shape):
+    assert load_spec(name).shape == shape
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_table_says_what_a_clip_and_an_hour_take(name):
+    spec, table = load_spec(name), (shipped("features") / "README.md").read_text()
+    size = 2 * math.prod(spec.shape) * 3600 / spec.clip_seconds / 2**20
+    shape = " x ".join(map(str, spec.shape))
+    assert f"| `{name}` | {shape} ({spec.clip_seconds:g} s) | {size:.0f} MiB |" in table
+    assert (shipped("features") / "pictures" / f"{name}.png").stat().st_size < 60_000
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fmax": 12_000}, "fmin < fmax <= sample_rate / 2 does not hold"),
+        ({"win_length": 4096}, "win_length 4096 is longer than n_fft 2048"),
+        ({"n_fft": 2047}, "n_fft 2047 is odd"),
+        ({"clip_seconds": 0.01}, "a clip of 220 samples is too short to be reflected"),
+        ({"power": 1}, "perceptual_db takes power 2"),
+        ({"log_offset": 1e-5}, "perceptual_db takes power 2 and top_db, and no log_offset"),
+        ({"scale": "log"}, "scale log takes log_offset, and no top_db"),
+        ({"scale": "log", "log_offset": 1e-5}, "scale log takes log_offset, and no top_db"),
+        ({"window": "square"}, "window: Input should be 'hann' or 'hamming', got 'square'"),
+    ],
+)
+def test_keys_that_do_not_fit_together_are_named(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        parse(FrontendSpec, PMEL256 | changes, "mine.yaml")
+
+
+def test_the_floor_has_a_usual_depth():
+    values = {key: value for key, value in PMEL256.items() if key != "top_db"}
+    assert FrontendSpec(**values) == load_spec("pmel256")

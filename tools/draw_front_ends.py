@@ -1,0 +1,74 @@
+"""Draw what every front end makes of a built-in scene: features/pictures/NAME.png.
+
+python tools/draw_front_ends.py             # all
+python tools/draw_front_ends.py baseline40  # some
+"""
+
+import io
+import sys
+
+import matplotlib
+import numpy as np
+from librosa import mel_frequencies
+from matplotlib.figure import Figure
+from PIL import Image
+
+from asc_mrkd.data.synthetic.scenes import render_clip
+from asc_mrkd.data.synthetic.signals import RATE
+from asc_mrkd.features import Frontend, FrontendSpec, load_spec
+from asc_mrkd.features.audio import match_channels, resample
+from asc_mrkd.shipped import shipped
+
+CLIP = "tram-helsinki-3-3-a.wav"
+TICKS = (300, 1000, 3000, 10_000)
+LEVELS, COLOURS = 32, 96
+"""Colours of the spectrogram and of the whole picture: enough to see no steps, few enough for a small file."""
+
+
+def features_of(spec: FrontendSpec) -> np.ndarray:
+    """Return the features (mel, frame) of the first channel of the scene's beginning."""
+    samples = match_channels(render_clip(0, CLIP).T.astype(np.float32), spec.channels)
+    return Frontend(spec)(resample(samples, RATE, spec.sample_rate)[:, : spec.samples])[0]
+
+
+def draw(spec: FrontendSpec) -> Figure:
+    """Return the picture: time in seconds, frequency in Hz at the Mel filters' distances."""
+    features = features_of(spec)
+    figure = Figure(figsize=(5.6, 2.5), dpi=100, layout="constrained")
+    axes = figure.add_subplot()
+    low, high = np.quantile(features, [0.005, 0.998])
+    first, last = np.array([-0.5, spec.frames - 0.5]) * spec.hop_length / spec.sample_rate
+    image = axes.imshow(
+        features, origin="lower", aspect="auto", extent=(first, last, -0.5, spec.n_mels - 0.5), vmin=low, vmax=high,
+        cmap=matplotlib.colormaps["magma"].resampled(LEVELS), interpolation="antialiased",
+    )  # fmt: skip
+    centres = mel_frequencies(spec.n_mels + 2, fmin=spec.fmin, fmax=spec.fmax, htk=spec.mel_scale == "htk")[1:-1]
+    ticks = [tick for tick in TICKS if tick < spec.fmax]
+    axes.set_yticks(np.interp(ticks, centres, range(spec.n_mels)), [f"{tick:,}" for tick in ticks])
+    axes.set(xlabel="time (s)", ylabel="frequency (Hz)", xlim=(0, spec.clip_seconds))
+    axes.set_title(f"{spec.name}: {' x '.join(map(str, spec.shape))}", fontsize=10)
+    unit = "filtered level (dB)" if spec.scale == "perceptual_db" else "natural logarithm"
+    figure.colorbar(image, ax=axes, label=unit, pad=0.01)
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """Return the picture as a PNG with few colours."""
+    full, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(full, format="png")
+    Image.open(full).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(small, "png", optimize=True)
+    return small.getvalue()
+
+
+def main() -> None:
+    matplotlib.use("agg")
+    folder = shipped("features") / "pictures"
+    folder.mkdir(exist_ok=True)
+    for name in sys.argv[1:] or sorted(path.stem for path in shipped("features").glob("*.yaml")):
+        data = png(draw(load_spec(name)))
+        (folder / f"{name}.png").write_bytes(data)
+        print(f"{folder / name}.png, {len(data) / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
