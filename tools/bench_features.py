@@ -35,7 +35,7 @@ from extraction_speed import ALL, FIRST, extract_by_turns
 
 from asc_mrkd.data.dcase import read_dataset
 from asc_mrkd.data.synthetic import make_scenes
-from asc_mrkd.features import Frontend, FrontendSpec, load_spec
+from asc_mrkd.features import Frontend, FrontendSpec, load_spec, scipy_frontend
 from asc_mrkd.features import frontend as frontend_module
 from asc_mrkd.features.scipy_frontend import ScipyTransform
 
@@ -79,8 +79,8 @@ def reference(path: Path, spec: FrontendSpec, lap: Callable[[str], None] = lambd
 @contextmanager
 def watched(lap: Callable[[str], None]) -> Iterator[None]:
     """Have `lap` called at the end of every stage of our front end."""
-    places = [(frontend_module, "read_audio"), (frontend_module, "resample"), (ScipyTransform, "write_spectrum"),
-              (ScipyTransform, "take_logarithm"), (ScipyTransform, "write_mel")]  # fmt: skip
+    places = [(frontend_module, "read_audio"), (frontend_module, "resample"), (scipy_frontend, "rfft"),
+              (scipy_frontend, "log_power"), (ScipyTransform, "write_mel")]  # fmt: skip
 
     def watch(function: Callable, stage: str) -> Callable:
         def run(*arguments: object) -> object:

@@ -1,4 +1,4 @@
-"""The front end on a CPU: numpy and scipy alone, so that a worker starts fast and stays small."""
+"""The front end on a CPU: numpy, scipy and a compiled loop, so that a worker starts fast and stays small."""
 
 from typing import Any
 
@@ -6,7 +6,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.fft import rfft
 
-from asc_mrkd.features.filterbank import AMIN, Curves
+from asc_mrkd.features.filterbank import DB_PER_NEPER, Curves
+from asc_mrkd.features.log_power import log_power
 from asc_mrkd.features.spec import FrontendSpec
 
 BLOCK_SAMPLES = 2**18
@@ -29,6 +30,7 @@ class ScipyTransform:
 
     def __init__(self, spec: FrontendSpec, curves: Curves) -> None:
         self._spec, self._window, self._offset = spec, curves.window, curves.offset
+        self._depth = None if spec.top_db is None else np.float32(spec.top_db / DB_PER_NEPER)
         self._bands = [_band(curves.filters, first) for first in range(0, spec.n_mels, BAND)]
         keep_memory()
 
@@ -44,29 +46,30 @@ class ScipyTransform:
         for signal, mel in zip(signals, features, strict=True):
             ends = signal[half:0:-1], signal[-2 : -half - 2 : -1]  # reflected here: np.pad takes five times as long
             self.write_spectrum(np.concatenate([ends[0], signal, ends[1]]), spectrum)
-            self.take_logarithm(spectrum)
+            if self._depth is not None:
+                peak = spectrum.max()
+                np.clip(spectrum, peak - self._depth, peak, out=spectrum)  # a third of the time of maximum
             self.write_mel(spectrum, mel)
         return features
 
     def write_spectrum(self, signal: np.ndarray, spectrum: np.ndarray) -> None:
-        """Write the power or magnitude of a padded signal (sample,) into `spectrum` (frame, bin)."""
+        """Write the spectrum of a padded signal (sample,) into `spectrum` (frame, bin).
+
+        It is the natural logarithm of the power for `perceptual_db`, power or magnitude for `log`.
+        """
         windows = sliding_window_view(signal, self._spec.n_fft)[:: self._spec.hop_length][: len(spectrum)]
         step = max(1, BLOCK_SAMPLES // self._spec.n_fft)
         block = np.empty((step, self._spec.n_fft), np.float32)
         for start in range(0, len(windows), step):
-            frames = windows[start : start + step]
+            frames, out = windows[start : start + step], spectrum[start : start + step]
             parts = rfft(np.multiply(frames, self._window, out=block[: len(frames)])).view(np.float32)
+            if self._spec.scale == "perceptual_db":
+                log_power(parts, out)
+                continue
             np.square(parts, out=parts)
-            power = np.add(parts[:, 0::2], parts[:, 1::2], out=spectrum[start : start + step])
+            np.add(parts[:, 0::2], parts[:, 1::2], out=out)
             if self._spec.power == 1:
-                np.sqrt(power, out=power)
-
-    def take_logarithm(self, power: np.ndarray) -> None:
-        """Of `perceptual_db`: replace the power (frame, bin) by its natural logarithm, from the floor upwards."""
-        if self._spec.top_db is not None:
-            peak = max(AMIN, power.max())
-            floor = max(AMIN, peak * 10 ** (-self._spec.top_db / 10))
-            np.log(np.clip(power, floor, peak, out=power), out=power)  # clip takes a third of the time of maximum
+                np.sqrt(out, out=out)
 
     def write_mel(self, spectrum: np.ndarray, mel: np.ndarray) -> None:
         """Write the features of a `spectrum` (frame, bin) into `mel` (mel, frame)."""

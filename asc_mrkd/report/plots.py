@@ -20,6 +20,9 @@ from asc_mrkd.report.layout import layout_of
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Colours that people with any colour vision tell apart (M. Okabe and K. Ito, 2008)."""
 
+SCALE_LABELS = {"perceptual_db": "weighted level (dB)", "log": "natural logarithm"}
+"""What the values of a front end are, by its scale."""
+
 MAX_CLASSES_WITH_COUNTS = 20
 """Above this number of classes the confusion matrix is colour only."""
 
@@ -141,7 +144,7 @@ def spectrograms_png(store: FeatureStore) -> bytes:
         axes.tick_params(labelbottom=True)
     figure.supxlabel("time (s)", fontsize=10)
     figure.supylabel("frequency (Hz, mel scale)", fontsize=10)
-    figure.colorbar(image, ax=grid, shrink=0.9, aspect=40, label="level (dB)")
+    figure.colorbar(image, ax=grid, shrink=0.9, aspect=40, label=SCALE_LABELS[store.spec.scale])
     return png(figure)
 
 
@@ -149,9 +152,9 @@ def _mel_ticks(spec: FrontendSpec) -> tuple[list[int], list[str]]:
     """Label five mel bins from the lowest to the highest with their centre frequencies."""
     from librosa import mel_frequencies  # here, because a report about images needs no audio library
 
-    centres = mel_frequencies(n_mels=spec.n_mels + 2, fmin=spec.fmin, fmax=spec.fmax)[1:-1]
+    edges = mel_frequencies(n_mels=spec.n_mels + 2, fmin=spec.fmin, fmax=spec.fmax, htk=spec.mel_scale == "htk")
     bins = np.linspace(0, spec.n_mels - 1, 5).round().astype(int).tolist()
-    return bins, [f"{centres[index]:.0f}" for index in bins]
+    return bins, [f"{edges[index + 1]:.0f}" for index in bins]
 
 
 def png(figure: Figure) -> bytes:

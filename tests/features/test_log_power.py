@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+
+from asc_mrkd.features import log_power as module
+from asc_mrkd.features.log_power import compiled, log_power
+
+
+def test_logarithm_of_the_power_is_that_of_double_precision():
+    rng = np.random.default_rng(0)
+    scale = np.logspace(-12, 12, 2050, dtype=np.float32)
+    spectrum = (rng.standard_normal((64, 2050)) * scale).astype(np.float32)
+    out = np.empty((64, 1025), np.float32)
+    log_power(spectrum, out)
+    real, imaginary = spectrum[:, ::2].astype(np.float64), spectrum[:, 1::2].astype(np.float64)
+    expected = 10 * np.log10(np.maximum(real**2 + imaginary**2, 1e-10))
+    np.testing.assert_allclose(10 / np.log(10) * out, expected, rtol=0, atol=3e-5)
+
+
+def test_powers_of_two_and_silence():
+    power = 2.0 ** np.arange(-33, 100)
+    spectrum = np.stack([np.sqrt(power), 0 * power], axis=1).reshape(1, -1).astype(np.float32)
+    spectrum[0, 0] = 0
+    out = np.empty((1, len(power)), np.float32)
+    log_power(spectrum, out)
+    np.testing.assert_allclose(out[0, 1:], np.log(power[1:]), rtol=3e-7, atol=2e-6)
+    assert out[0, 0] == pytest.approx(np.log(1e-10), rel=1e-6)
+
+
+def test_it_is_compiled_where_nothing_can_be_kept(monkeypatch):
+    def njit(function, fastmath, cache=False):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return function
+
+    monkeypatch.setattr(module, "njit", njit)
+    assert compiled(len) is len
