@@ -1,7 +1,9 @@
 """What several parts share: a small feature store without audio, an experiment, a trained run, the command line."""
 
 import contextlib
+import fcntl
 import io
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ from PIL import Image
 
 from asc_mrkd.cli import main
 from asc_mrkd.config import load_experiment
+from asc_mrkd.data.synthetic import make_scenes
 from asc_mrkd.engine.train import train
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.features.statistics import RunningStatistics, row_moments
@@ -126,6 +129,21 @@ def image_conf(image_values, tmp_path) -> Path:
     path = tmp_path / "images.yaml"
     path.write_text(yaml.safe_dump(image_values))
     return path
+
+
+@pytest.fixture(scope="session")
+def built_in_scenes(tmp_path_factory) -> Path:
+    """Folder of the 120 built-in scenes, made once for all processes that test; not to be changed."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    with open(root / "scenes.txt", "a+") as made:
+        fcntl.flock(made, fcntl.LOCK_EX)  # who comes second waits, and reads here where the scenes are
+        made.seek(0)
+        folder = made.read()
+        if not folder:
+            folder = str(make_scenes(root / "scenes", clips_per_class=12, seed=0, workers=2))
+            made.write(folder)
+    return Path(folder)
 
 
 class Outcome(NamedTuple):

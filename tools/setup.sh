@@ -15,7 +15,7 @@ extra=${1:-}
 case $extra in
     "") modules="" marks="installed installed-deploy installed-dev" ;;
     deploy) modules="onnx onnxruntime onnxscript" marks="installed-deploy installed-dev" ;;
-    dev) modules="onnx onnxruntime onnxscript distributed pytest hypothesis" marks="installed-dev" ;;
+    dev) modules="onnx onnxruntime onnxscript distributed pytest xdist hypothesis" marks="installed-dev" ;;
     *) modules="" marks="installed-$extra" ;;
 esac
 # shellcheck disable=SC2086  # a word each

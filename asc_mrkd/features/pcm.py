@@ -4,8 +4,8 @@ from io import FileIO
 
 import numpy as np
 
-BLOCK = 2**15
-"""Frames that are decoded while they are in the cache."""
+BLOCK = 2**16
+"""Samples of all channels that are decoded while they are in the cache."""
 
 
 def read_pcm24(stream: FileIO, start: int, frames: int, channels: int) -> np.ndarray:
@@ -18,10 +18,11 @@ def read_pcm24(stream: FileIO, start: int, frames: int, channels: int) -> np.nda
         channels: they take turns.
     """
     samples = np.empty((channels, frames), np.float32)
-    data = bytearray(1 + 3 * channels * BLOCK)  # one before: a sample is the upper three bytes of an integer
+    step = max(1, BLOCK // channels)
+    data = bytearray(1 + 3 * channels * step)  # one before: a sample is the upper three bytes of an integer
     stream.seek(start)
-    for first in range(0, frames, BLOCK):
-        block = samples[:, first : first + BLOCK]
+    for first in range(0, frames, step):
+        block = samples[:, first : first + step]
         if stream.readinto(memoryview(data)[1 : 1 + 3 * block.size]) < 3 * block.size:
             return samples[:, :first]
         words = np.ndarray(block.shape, "<i4", data, strides=(3, 3 * channels))

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from asc_mrkd.errors import StoreError
+from asc_mrkd.errors import StoreError, first_line
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.features.statistics import RunningStatistics
 from asc_mrkd.files import atomic_writer, write_text
@@ -94,14 +94,26 @@ def _read(folder: Path) -> FeatureStore:
         hint = "make one: asc-mrkd extract-features --data DIR --spec pmel256 --out STORE"
         raise StoreError(f"{folder} is not a feature store: {missing[0]} is missing", hint)
     spec = parse(FrontendSpec, read_yaml(folder / SPEC), str(folder / SPEC))
-    clips = pd.read_csv(folder / CLIPS, keep_default_na=False, dtype=TYPES)
+    clips = _read_table(folder / CLIPS)
     try:
         features = np.load(folder / FEATURES, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise StoreError(f"{folder / FEATURES} is damaged: {error}", "remove the store and extract again") from None
-    if features.shape != (len(clips), *spec.shape) or list(clips.columns) != COLUMNS:
+    if features.shape != (len(clips), *spec.shape):
         raise StoreError(f"{folder}: {FEATURES} and {CLIPS} do not belong together", "remove the store, extract again")
     return FeatureStore(folder, spec, clips, features)
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    again = "remove the store and extract again"
+    try:
+        clips = pd.read_csv(path, keep_default_na=False, dtype=TYPES)
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged: {first_line(error)}", again) from None
+    for column in COLUMNS:
+        if column not in clips:
+            raise StoreError(f"{path} has no column {column}: another version of asc_mrkd made it", again)
+    return clips
 
 
 def create_or_continue(folder: Path, clips: pd.DataFrame, spec: FrontendSpec) -> FeatureStore:

@@ -63,7 +63,7 @@ def place(store, trained, tmp_path_factory):
         ("extract-features --data data --spec other.yaml --out new --shard 9/8", "--shard 9/8 is no shard"),
         ("extract-features --data data --spec other.yaml --out new --shard 3/999", "there are only"),
         ("extract-features --data data --spec other.yaml --out new --device cuda:99", "device=cuda:99"),
-        ("extract-features --data data --spec other.yaml --out new --scheduler here", "no Dask scheduler answers at here"),
+        ("extract-features --data data --spec other.yaml --out new --scheduler here", "no Dask scheduler answers"),
         ("join-stores store --out new", "store is no shard"),
         ("join-stores missing --out new", "missing is not a feature store"),
         ("train missing.yaml --out new", "missing.yaml: No such file"),

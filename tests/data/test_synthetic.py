@@ -26,8 +26,8 @@ def table(path):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return make_scenes(tmp_path_factory.mktemp("built-in"), clips_per_class=12, seed=0, workers=2)
+def folder(built_in_scenes):
+    return built_in_scenes
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +202,6 @@ def test_a_file_in_the_way(tmp_path):
 
 def test_three_labels_in_the_layout_of_2020(tmp_path):
     coarse = make_scenes(tmp_path, clips_per_class=2, workers=1, layout="tau2020-3class")
-    fine = make_scenes(tmp_path, clips_per_class=2, workers=1)
     assert coarse.name == "TAU-urban-acoustic-scenes-2020-3class-development"
     found = read_dataset(coarse)
     assert (found.layout, found.classes) == ("TAU 2019", ["indoor", "outdoor", "transportation"])
@@ -214,8 +213,8 @@ def test_three_labels_in_the_layout_of_2020(tmp_path):
     )
     assert lists["fold1_test.csv"][0] == ["filename"]
     assert lists["fold1_train.csv"][0] == ["filename", "scene_label"]
-    for path in coarse.glob("audio/*.wav"):  # only the lists differ
-        assert path.read_bytes() == (fine / "audio" / path.name).read_bytes()
+    for path in sorted(coarse.glob("audio/*.wav"))[::5]:  # only the lists differ
+        assert np.abs(sf.read(path)[0] - render_clip(0, path.name)).max() < 2**-23
 
 
 def test_an_unknown_layout(tmp_path):

@@ -85,6 +85,23 @@ def test_missing_and_damaged_parts_are_named(made, name):
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text.replace(",crc32", ",md5"), "has no column crc32: another version"),
+        (lambda text: text.replace(",ok,", ",ok,,"), "clips.csv is damaged"),
+        (lambda text: text.replace(",16,ok", ",x,ok"), "clips.csv is damaged"),
+        (lambda text: "", "clips.csv is damaged"),
+        (lambda text: text[: text.rindex("\n", 0, -1) + 1], "do not belong together"),
+    ],
+)
+def test_a_wrong_table_is_refused(made, change, message):
+    path = made.folder / "clips.csv"
+    path.write_text(change(path.read_text()))
+    with pytest.raises(StoreError, match=message):
+        open_store(made.folder)
+
+
 def test_workers_never_change_a_byte(made, recordings, spec, tmp_path, differing):
     extract(recordings.clips, recordings.root, spec, tmp_path / "two", workers=2)
     assert not differing(made.folder, tmp_path / "two")

@@ -10,7 +10,7 @@ from asc_mrkd.models import build_model, parse_model_spec
 
 SMALL = {
     "resnet20": {"depth": 8, "width": 4},
-    "resnet20:shortcut=B": {"depth": 8, "width": 4},
+    "resnet20:shortcut=B": {"depth": 8, "width": 8},  # torch 2.11 corrupts memory below 8, channels_last, one thread
     "resnet164": {"depth": 11, "width": 2},
     "wrn_16_8": {"depth": 10, "width": 1},
     "resnext29_8x64d": {"depth": 11, "cardinality": 2, "width": 4},

@@ -1,5 +1,7 @@
 """The DCASE 2018 recipe: its options by dry runs, and the whole of it once at a tiny size."""
 
+import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -114,8 +116,11 @@ def test_confs_parse_and_build(conf):
 
 
 @pytest.mark.slow
-def test_the_whole_recipe_on_built_in_scenes(recipe, tmp_path):
+def test_the_whole_recipe_on_built_in_scenes(recipe, built_in_scenes, tmp_path):
     out = tmp_path / "a b" / "out"
+    scenes = shutil.copytree(built_in_scenes, out / "scenes" / built_in_scenes.name, copy_function=os.link)
+    for path in list(scenes.glob("audio/*.wav"))[:5]:  # stage 1 makes what is missing
+        path.unlink()
     options = "--out", out, "--method", "ce,mrkd", "--seeds", "0", "train.epochs=1"
     done = recipe(*options, folder=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -134,6 +139,6 @@ def test_the_whole_recipe_on_built_in_scenes(recipe, tmp_path):
     products = [*out.glob("scenes/**/*.wav"), *out.glob("store/*"), *out.glob("reduced/*/seed0/*")]
     assert len(products) == 120 + 4 + 2 * 3
     before = [path.stat().st_mtime_ns for path in products]
-    again = recipe(*options, "--stop-stage", 4, folder=tmp_path)
+    again = recipe(*options, "--method", "mrkd", "--stop-stage", 4, folder=tmp_path)
     assert again.returncode == 0, again.stderr
     assert [path.stat().st_mtime_ns for path in products] == before

@@ -91,7 +91,8 @@ def write_store(folder: Path, classes: tuple[str, ...] = CLASSES) -> Path:
     labels = list(classes) * 2
     pd.DataFrame(
         {"row": range(rows), "filename": [f"audio/{row}.wav" for row in range(rows)], "label": labels,
-         "identifier": "lyon-1", "source_label": "a", "split": "test", "frames": frames, "status": "ok", "reason": ""}
+         "identifier": "lyon-1", "source_label": "a", "split": "test", "frames": frames, "status": "ok", "reason": "",
+         "crc32": 0}
     ).to_csv(folder / "clips.csv", index=False)  # fmt: skip
     np.savez(folder / "stats.npz", mean=np.zeros(32), std=np.ones(32))
     return folder
