@@ -23,9 +23,7 @@ def extract_features(
     workers: Workers = CORES,
     device: Annotated[str, typer.Option(help="cpu, or cuda: batches of clips on a GPU.")] = "cpu",
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler whose workers do it, tcp://HOST:PORT.")] = None,
-    shard: Annotated[
-        str | None, typer.Option(help="Only this part of the clips, as in 3/8; see join-stores.")
-    ] = None,
+    shard: Annotated[str | None, typer.Option(help="Only this part of the clips, as in 3/8; see join-stores.")] = None,
     no_resample: Annotated[
         bool, typer.Option("--no-resample", help="Refuse recordings of another rate than the front end's.")
     ] = False,
