@@ -60,6 +60,7 @@ _CHUNKS = {
 _LITTLE_ENDIAN = (b"RIFF", b"RF64")
 _FORMS = {b"RIFF": (b"WAVE",), b"RIFX": (b"WAVE",), b"RF64": (b"WAVE",), b"FORM": (b"AIFF", b"AIFC")}
 _AU_BYTE_ORDER = {b".snd": ">", b"dns.": "<"}
+_AU_HEADER_BYTES = 24
 _MAX_CHUNKS = 1000
 _OGG_PAGE_BYTES = 65_307
 _OGG_END_OF_STREAM = 4
@@ -74,6 +75,8 @@ def read_contents(stream: BinaryIO, size: int) -> Contents | None:
         return Contents(cut, start if magic in _LITTLE_ENDIAN else None)
     if magic in _AU_BYTE_ORDER and len(head) == 12:
         start, promised = struct.unpack_from(_AU_BYTE_ORDER[magic] + "II", head, 4)
+        if start < _AU_HEADER_BYTES:
+            return None  # libsndfile reads something else each time
         return Contents(cut=promised != 2**32 - 1 and start + promised > size)
     if magic == b"OggS":
         return Contents(cut=_last_ogg_page_is_cut(stream, size))

@@ -12,13 +12,17 @@ class TorchTransform:
     """Signals (signal, sample) to features (signal, mel, frame), float32, computed on a device."""
 
     def __init__(self, spec: FrontendSpec, curves: Curves, device: str) -> None:
-        self._spec = spec
+        self._spec, self._made_of = spec, (spec, curves, device)
         self._window, filters, self._offset = (
             torch.from_numpy(curve).to(device) for curve in (curves.window, curves.filters, curves.offset)
         )
         rows, self._bins = filters.nonzero(as_tuple=True)
         self._factors = filters[rows, self._bins]
         self._starts = torch.searchsorted(rows, torch.arange(spec.n_mels, device=device))
+
+    def __reduce__(self) -> tuple[type["TorchTransform"], tuple[FrontendSpec, Curves, str]]:
+        """Travel to another process without the tensors: it puts its own on the device."""
+        return TorchTransform, self._made_of
 
     @torch.no_grad()
     def __call__(self, signals: np.ndarray) -> np.ndarray:
