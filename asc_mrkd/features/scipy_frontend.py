@@ -7,7 +7,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.fft import rfft
 
 from asc_mrkd.features.filterbank import DB_PER_NEPER, Curves
-from asc_mrkd.features.log_power import log_power
+from asc_mrkd.features.loops import apply_filters, log_power
 from asc_mrkd.features.spec import FrontendSpec
 
 BLOCK_SAMPLES = 2**18
@@ -16,22 +16,26 @@ BLOCK_SAMPLES = 2**18
 KEPT_BYTES = 2**25 - 2**16
 """A little less than 32 MiB, the largest array that glibc's malloc learns from (see `keep_memory`)."""
 
-BAND = 16
-"""Neighbouring filters that are multiplied together: few products, and few zeros in each."""
+LEAST = -3e38
+"""Below every float32 that occurs."""
 
 
 class ScipyTransform:
     """Signals (signal, sample) to features (signal, mel, frame), float32.
 
-    The spectrum of a signal is kept as (frame, bin), the order in which the Fourier transform writes it, in one array
-    that every step overwrites. The filters are narrow: a band of them is a small dense matrix, and its product with
-    the few bins that it needs transposes on the way.
+    The spectrum of a signal is kept as (frame, bin), the order in which the Fourier transform writes it, in one array.
+    Of the filters only what is not zero is kept.
     """
 
     def __init__(self, spec: FrontendSpec, curves: Curves) -> None:
-        self._spec, self._window, self._offset = spec, curves.window, curves.offset
-        self._depth = None if spec.top_db is None else np.float32(spec.top_db / DB_PER_NEPER)
-        self._bands = [_band(curves.filters, first) for first in range(0, spec.n_mels, BAND)]
+        self._spec, self._window, self._offset = spec, curves.window, curves.offset[:, 0]
+        self._depth = None if spec.top_db is None else spec.top_db / DB_PER_NEPER
+        used = [np.flatnonzero(row) for row in curves.filters]
+        self._starts = np.array([bins[0] for bins in used])
+        self._counts = np.array([bins[-1] + 1 - bins[0] for bins in used])
+        self._factors = np.concatenate(
+            [row[bins[0] : bins[-1] + 1] for row, bins in zip(curves.filters, used, strict=True)]
+        )
         keep_memory()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -46,9 +50,6 @@ class ScipyTransform:
         for signal, mel in zip(signals, features, strict=True):
             ends = signal[half:0:-1], signal[-2 : -half - 2 : -1]  # reflected here: np.pad takes five times as long
             self.write_spectrum(np.concatenate([ends[0], signal, ends[1]]), spectrum)
-            if self._depth is not None:
-                peak = spectrum.max()
-                np.clip(spectrum, peak - self._depth, peak, out=spectrum)  # a third of the time of maximum
             self.write_mel(spectrum, mel)
         return features
 
@@ -73,9 +74,8 @@ class ScipyTransform:
 
     def write_mel(self, spectrum: np.ndarray, mel: np.ndarray) -> None:
         """Write the features of a `spectrum` (frame, bin) into `mel` (mel, frame)."""
-        for rows, bins, filters in self._bands:
-            np.matmul(filters, spectrum[:, bins].T, out=mel[rows])
-        mel += self._offset
+        least = LEAST if self._depth is None else spectrum.max() - self._depth
+        apply_filters(spectrum, least, self._starts, self._counts, self._factors, self._offset, mel)
         if self._spec.log_offset is not None:
             mel += np.float32(self._spec.log_offset)
             np.log(mel, out=mel)
@@ -89,11 +89,3 @@ def keep_memory() -> None:
     memory. With another C library nothing happens.
     """
     np.empty(KEPT_BYTES, np.uint8)
-
-
-def _band(filters: np.ndarray, first: int) -> tuple[slice, slice, np.ndarray]:
-    """Return the rows of a band, the bins that it needs, and that part of the filters."""
-    rows = slice(first, first + BAND)
-    used = np.flatnonzero(filters[rows].any(axis=0))
-    bins = slice(used[0], used[-1] + 1)
-    return rows, bins, np.ascontiguousarray(filters[rows, bins])

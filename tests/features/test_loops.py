@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from asc_mrkd.features import log_power as module
-from asc_mrkd.features.log_power import compiled, log_power
+from asc_mrkd.features import loops
+from asc_mrkd.features.loops import apply_filters, compiled, log_power
 
 
 def test_logarithm_of_the_power_is_that_of_double_precision():
@@ -26,11 +26,25 @@ def test_powers_of_two_and_silence():
     assert out[0, 0] == pytest.approx(np.log(1e-10), rel=1e-6)
 
 
+@pytest.mark.parametrize("frames", [1, 63, 64, 65, 200])
+def test_filters_are_a_matrix_product(frames):
+    rng = np.random.default_rng(frames)
+    starts, counts = np.array([0, 1, 5, 30]), np.array([1, 7, 40, 3])
+    factors, offset = rng.random(counts.sum()).astype(np.float32), rng.random(4).astype(np.float32)
+    filters = np.zeros((4, 50))
+    for row, start, part in zip(filters, starts, np.split(factors, counts.cumsum()[:-1]), strict=True):
+        row[start : start + len(part)] = part
+    spectrum, out = rng.standard_normal((frames, 50)).astype(np.float32), np.empty((4, frames), np.float32)
+    apply_filters(spectrum, -0.5, starts, counts, factors, offset, out)
+    expected = filters @ np.maximum(spectrum, -0.5).T + offset[:, None]
+    np.testing.assert_allclose(out, expected, rtol=0, atol=2e-5)
+
+
 def test_it_is_compiled_where_nothing_can_be_kept(monkeypatch):
     def njit(function, fastmath, cache=False):
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
         return function
 
-    monkeypatch.setattr(module, "njit", njit)
+    monkeypatch.setattr(loops, "njit", njit)
     assert compiled(len) is len

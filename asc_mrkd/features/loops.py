@@ -1,7 +1,7 @@
-"""The logarithm of a power spectrum in one compiled pass; numpy takes five passes and five times as long.
+"""The loops of the front end on a CPU, compiled: numpy takes several passes and a multiple of the time for each.
 
 The logarithm is a polynomial: log(2^e * m) = e log(2) + log(m), with 1 <= m < 2. Its error, 1e-6 or 5e-6 dB, is that of
-float32 itself.
+float32 itself. The filterbank is no matrix product of BLAS, whose last bits depend on its number of threads.
 """
 
 from collections.abc import Callable
@@ -20,6 +20,7 @@ def _log_coefficients(degree: int) -> tuple[np.float32, ...]:
 
 
 COEFFICIENTS = _log_coefficients(degree=7)
+LANES = 64  # frames that are filtered side by side
 LOG_2, LEAST_POWER = np.float32(np.log(2)), np.float32(AMIN)
 
 
@@ -54,3 +55,45 @@ def log_power(spectrum: np.ndarray, out: np.ndarray) -> None:
             x = mantissa[k] - np.float32(1.5)
             upper = c4 + x * (c5 + x * (c6 + x * c7))
             out[frame, k] = exponent[k] * LOG_2 + (c0 + x * (c1 + x * (c2 + x * (c3 + x * upper))))
+
+
+@compiled
+def apply_filters(
+    spectrum: np.ndarray,
+    least: float,
+    starts: np.ndarray,
+    counts: np.ndarray,
+    factors: np.ndarray,
+    offset: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Multiply a spectrum with the filterbank: out = filters @ max(spectrum, least).T + offset.
+
+    Args:
+        spectrum: (frame, bin), float32.
+        least: smaller values count as this one; finite.
+        starts: first bin of each filter.
+        counts: bins of each filter.
+        factors: of all filters, one after the other, float32.
+        offset: (mel,), float32.
+        out: (mel, frame), float32.
+    """
+    frames, bins = spectrum.shape
+    lanes, total = np.zeros((bins, LANES), np.float32), np.empty(LANES, np.float32)
+    floor = np.float32(least)
+    for first in range(0, frames, LANES):
+        width = min(LANES, frames - first)
+        for lane in range(width):
+            for k in range(bins):
+                lanes[k, lane] = max(spectrum[first + lane, k], floor)
+        position = 0
+        for mel in range(len(out)):
+            for lane in range(LANES):
+                total[lane] = offset[mel]
+            for k in range(starts[mel], starts[mel] + counts[mel]):
+                factor = factors[position]
+                for lane in range(LANES):
+                    total[lane] += factor * lanes[k, lane]
+                position += 1
+            for lane in range(width):
+                out[mel, first + lane] = total[lane]
