@@ -107,35 +107,22 @@ def run_reference(spec: FrontendSpec, paths: list[Path]) -> None:
         reference(path, spec)
 
 
-def stages_of_ours(frontend: Frontend, paths: list[Path]) -> list[float]:
-    """Return the median time (ms) of each stage."""
-
-    def run(path: Path, lap: Callable[[str], None]) -> None:
-        with watched(lap):
-            frontend.from_file(path)
-
-    return medians(run, paths)
+def stages_of_ours(frontend: Frontend, path: Path) -> list[float]:
+    """Return the seconds of each stage of a clip."""
+    laps = Laps()
+    with watched(laps):
+        frontend.from_file(path)
+    return [laps.seconds[stage] for stage in STAGES]
 
 
-def stages_of_reference(spec: FrontendSpec, paths: list[Path]) -> list[float]:
-    """Return the median time (ms) of each stage, and of the filterbanks, which it makes for every channel."""
-
-    def filterbanks(path: Path, lap: Callable[[str], None]) -> None:
-        for _ in range(spec.channels):
-            librosa.filters.mel(sr=spec.sample_rate, n_fft=spec.n_fft, n_mels=spec.n_mels)
-        lap(STAGES[0])
-
-    return medians(lambda path, lap: reference(path, spec, lap), paths) + medians(filterbanks, paths)[:1]
-
-
-def medians(run: Callable[[Path, Callable[[str], None]], object], paths: list[Path]) -> list[float]:
-    """Return the median time (ms) of each stage; the first clip does not count."""
-    clips = []
-    for path in paths:
-        laps = Laps()
-        run(path, laps)
-        clips.append([laps.seconds[stage] for stage in STAGES])
-    return (1000 * np.median(clips[1:], axis=0)).tolist()
+def stages_of_reference(spec: FrontendSpec, path: Path) -> list[float]:
+    """Return the seconds of each stage of a clip, and of the filterbanks, which it makes for every channel."""
+    laps = Laps()
+    reference(path, spec, laps)
+    for _ in range(spec.channels):
+        librosa.filters.mel(sr=spec.sample_rate, n_fft=spec.n_fft, n_mels=spec.n_mels)
+    laps("filterbanks")
+    return [laps.seconds[stage] for stage in (*STAGES, "filterbanks")]
 
 
 def compare(options: argparse.Namespace, paths: list[Path]) -> None:
@@ -151,8 +138,12 @@ def compare(options: argparse.Namespace, paths: list[Path]) -> None:
             len(paths), "clips/s",
         )  # fmt: skip
         seconds = paired_seconds(line, options.rounds)
-        ours = our_side.submit(stages_of_ours, frontend, paths).result()
-        theirs = their_side.submit(stages_of_reference, spec, paths).result()
+        stages = [
+            (our_side.submit(stages_of_ours, frontend, path).result(),
+             their_side.submit(stages_of_reference, spec, path).result())
+            for path in paths
+        ]  # fmt: skip
+    ours, theirs = ((1000 * np.median(side[1:], axis=0)).tolist() for side in zip(*stages, strict=True))
     (speed, their_speed), (ratio, low, high) = speeds(line, seconds), ratio_of(seconds)
     print(f"{'':16}{'ours':>8}{'reference':>12}")
     print(f"{'clips/s/core':16}{speed:8.1f}{their_speed:12.1f}")

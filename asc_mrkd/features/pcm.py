@@ -4,7 +4,7 @@ from io import FileIO
 
 import numpy as np
 
-BLOCK = 2**16
+BLOCK = 2**17
 """Samples of all channels that are decoded while they are in the cache."""
 
 
@@ -26,5 +26,6 @@ def read_pcm24(stream: FileIO, start: int, frames: int, channels: int) -> np.nda
         if stream.readinto(memoryview(data)[1 : 1 + 3 * block.size]) < 3 * block.size:
             return samples[:, :first]
         words = np.ndarray(block.shape, "<i4", data, strides=(3, 3 * channels))
-        np.multiply(np.right_shift(words, 8, order="C"), np.float32(2**-23), out=block, casting="unsafe")
+        block[...] = np.right_shift(words, 8, order="C")
+        block *= np.float32(2**-23)
     return samples
