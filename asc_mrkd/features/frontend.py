@@ -31,7 +31,7 @@ class Frontend:
     """
 
     def __init__(self, spec: FrontendSpec, backend: Backend | None = None, device: str = "cpu") -> None:
-        self.spec, self.device = spec, device
+        self.spec = spec
         self.backend: Backend = backend or ("scipy" if device == "cpu" else "torch")
         if device != "cpu" and self.backend != "torch":
             raise ConfigError(

@@ -68,7 +68,7 @@ class FeatureStore:
 
 def is_store(folder: Path) -> bool:
     """Tell a feature store, finished or not, from a data set."""
-    return all((folder / name).exists() for name in (SPEC, CLIPS, FEATURES))
+    return not _missing_parts(folder)
 
 
 def open_store(folder: str | os.PathLike[str]) -> FeatureStore:
@@ -88,9 +88,12 @@ def open_store(folder: str | os.PathLike[str]) -> FeatureStore:
     return store
 
 
+def _missing_parts(folder: Path) -> list[str]:
+    return [name for name in (SPEC, CLIPS, FEATURES) if not (folder / name).exists()]
+
+
 def _read(folder: Path) -> FeatureStore:
-    missing = [name for name in (SPEC, CLIPS, FEATURES) if not (folder / name).exists()]
-    if missing:
+    if missing := _missing_parts(folder):
         hint = "make one: asc-mrkd extract-features --data DIR --spec pmel256 --out STORE"
         raise StoreError(f"{folder} is not a feature store: {missing[0]} is missing", hint)
     spec = parse(FrontendSpec, read_yaml(folder / SPEC), str(folder / SPEC))
