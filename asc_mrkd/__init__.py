@@ -12,7 +12,7 @@ __getattr__ = lazy_names(
         "MemoryReplay": "asc_mrkd.mrkd",
         "Predictor": "asc_mrkd.deploy",
         "build_model": "asc_mrkd.models",
-        "check_budget": "asc_mrkd.complexity",
-        "load_model": "asc_mrkd.engine.model_file",
+        "check_budget": "asc_mrkd.budget",
+        "load_model": "asc_mrkd.deploy.model_file",
     },
 )

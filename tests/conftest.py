@@ -1,14 +1,8 @@
 """What several parts share: a small feature store without audio, an experiment, a trained run, the command line."""
 
-import contextlib
 import fcntl
-import io
 import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
-from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -16,13 +10,12 @@ import pytest
 import yaml
 from PIL import Image
 
-from asc_mrkd.cli import main
 from asc_mrkd.config import load_experiment
-from asc_mrkd.data.synthetic import make_scenes
+from asc_mrkd.datasets.synthetic import make_scenes
 from asc_mrkd.engine.train import train
 from asc_mrkd.features.spec import FrontendSpec
-from asc_mrkd.features.statistics import RunningStatistics, row_moments
-from asc_mrkd.features.store import FeatureStore, create_or_continue, write_statistics, write_table
+from asc_mrkd.store.layout import FeatureStore, create_or_continue, write_statistics, write_table
+from asc_mrkd.store.statistics import RunningStatistics, row_moments
 
 SPEC = FrontendSpec(
     name="tiny", sample_rate=8000, channels=2, clip_seconds=0.5, n_fft=256, hop_length=128, n_mels=24, fmax=4000.0
@@ -144,29 +137,3 @@ def built_in_scenes(tmp_path_factory) -> Path:
             folder = str(make_scenes(root / "scenes", clips_per_class=12, seed=0, workers=2))
             made.write(folder)
     return Path(folder)
-
-
-class Outcome(NamedTuple):
-    """What a command gave: its exit code and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture(scope="session")
-def cli() -> Callable[..., Outcome]:
-    """Return a function that runs `asc-mrkd` with the arguments, within this process."""
-
-    def run(*arguments: object) -> Outcome:
-        out, err = io.StringIO(), io.StringIO()
-        with (
-            mock.patch.object(sys, "argv", ["asc-mrkd", *map(str, arguments)]),
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-            pytest.raises(SystemExit) as end,
-        ):
-            main()
-        return Outcome(end.value.code, out.getvalue(), err.getvalue())
-
-    return run

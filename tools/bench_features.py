@@ -33,11 +33,11 @@ import torch
 from benchmark import Bench, Line, append, machine_name, paired_seconds, ratio_of, speeds
 from extraction_speed import ALL, FIRST, extract_by_turns
 
-from asc_mrkd.data.dcase import read_dataset
-from asc_mrkd.data.synthetic import make_scenes
-from asc_mrkd.features import Frontend, FrontendSpec, load_spec, scipy_frontend
+from asc_mrkd.datasets.dcase import read_dataset
+from asc_mrkd.datasets.synthetic import make_scenes
+from asc_mrkd.features import Frontend, FrontendSpec, load_spec, numpy_backend
 from asc_mrkd.features import frontend as frontend_module
-from asc_mrkd.features.scipy_frontend import ScipyTransform
+from asc_mrkd.features.numpy_backend import ScipyTransform
 
 THREADS = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
 STAGES = ("decode", "resample", "STFT", "dB, weighting", "mel")
@@ -79,8 +79,13 @@ def reference(path: Path, spec: FrontendSpec, lap: Callable[[str], None] = lambd
 @contextmanager
 def watched(lap: Callable[[str], None]) -> Iterator[None]:
     """Have `lap` called at the end of every stage of our front end."""
-    places = [(frontend_module, "read_audio"), (frontend_module, "resample"), (scipy_frontend, "rfft"),
-              (scipy_frontend, "log_power"), (ScipyTransform, "write_mel")]  # fmt: skip
+    places = [
+        (frontend_module, "read_audio"),
+        (frontend_module, "resample"),
+        (numpy_backend, "rfft"),
+        (numpy_backend, "log_power"),
+        (ScipyTransform, "write_mel"),
+    ]
 
     def watch(function: Callable, stage: str) -> Callable:
         def run(*arguments: object) -> object:
@@ -135,14 +140,17 @@ def compare(options: argparse.Namespace, paths: list[Path]) -> None:
         line = Line(
             lambda: our_side.submit(run_ours, frontend, paths).result(),
             lambda: their_side.submit(run_reference, spec, paths).result(),
-            len(paths), "clips/s",
-        )  # fmt: skip
+            len(paths),
+            "clips/s",
+        )
         seconds = paired_seconds(line, options.rounds)
         stages = [
-            (our_side.submit(stages_of_ours, frontend, path).result(),
-             their_side.submit(stages_of_reference, spec, path).result())
+            (
+                our_side.submit(stages_of_ours, frontend, path).result(),
+                their_side.submit(stages_of_reference, spec, path).result(),
+            )
             for path in paths
-        ]  # fmt: skip
+        ]
     ours, theirs = ((1000 * np.median(side[1:], axis=0)).tolist() for side in zip(*stages, strict=True))
     (speed, their_speed), (ratio, low, high) = speeds(line, seconds), ratio_of(seconds)
     print(f"{'':16}{'ours':>8}{'reference':>12}")

@@ -134,8 +134,13 @@ def together_line(bench: Bench) -> Line:
     return Line(together, lambda: [run_epoch(one) for one in alone], 4 * bench.steps * bench.batch, "images/s")
 
 
-PARTS = {"train": train_line, "evaluate": evaluate_line, "precision": precision_line, "together": together_line,
-         "mrkd": mrkd_line}  # fmt: skip
+PARTS = {
+    "train": train_line,
+    "evaluate": evaluate_line,
+    "precision": precision_line,
+    "together": together_line,
+    "mrkd": mrkd_line,
+}
 
 
 def main() -> None:

@@ -38,8 +38,14 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
 }
 """Options to measure a method with; all others with their defaults."""
 
-PAPER = {"mrkd copies=1": "2f+1b", "mrkd copies=3": "(4f+1b)", "mrkd copies=5": "(6f+1b)", "ban": "2f+1b",
-         "dml": "2f+2b", "msd": "2f+2b"}  # fmt: skip
+PAPER = {
+    "mrkd copies=1": "2f+1b",
+    "mrkd copies=3": "(4f+1b)",
+    "mrkd copies=5": "(6f+1b)",
+    "ban": "2f+1b",
+    "dml": "2f+2b",
+    "msd": "2f+2b",
+}
 
 
 @dataclass(frozen=True)
@@ -163,8 +169,12 @@ def main(arguments: list[str] | None = None) -> None:
         title = " ".join([method["name"], *(f"{key}={value}" for key, value in method.items() if key != "name")])
         costs[title] = cost = measure(bench, method, ce, options.rounds)
         print_cost(title, cost)
-        sides = [(1, cost.forwards, "forwards/step"), (1, cost.backwards, "backwards/step"),
-                 (student, cost.kept, "bytes beside"), (costs["ce"].peak, cost.peak, "bytes at peak")]  # fmt: skip
+        sides = [
+            (1, cost.forwards, "forwards/step"),
+            (1, cost.backwards, "backwards/step"),
+            (student, cost.kept, "bytes beside"),
+            (costs["ce"].peak, cost.peak, "bytes at peak"),
+        ]
         append(options.csv, bench, "methods", title, (*cost.speeds, "steps/s"), cost.ratio[0])
         for ours, theirs, unit in sides:
             if ours:  # no peak on a CPU

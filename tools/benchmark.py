@@ -13,8 +13,8 @@ import pandas as pd
 import torch
 
 from asc_mrkd.config import Experiment
-from asc_mrkd.data.samples import Samples, make_samples
 from asc_mrkd.engine.device import choose_device
+from asc_mrkd.engine.samples import Samples, make_samples
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.models import MODELS
 from asc_mrkd.schema import parse
@@ -127,7 +127,16 @@ def machine_name(device: torch.device) -> str:
 def append(path: Path, bench: Bench, benchmark: str, part: str, sides: tuple[float, float, str], ratio: float) -> None:
     """Add a line to the CSV file; `sides` are the figures of ours and theirs, and their unit."""
     ours, theirs, unit = sides
-    values = {"benchmark": benchmark, "part": part, "network": bench.network, "ours": round(ours, 1),
-              "theirs": round(theirs, 1), "unit": unit, "ratio": round(ratio, 2),
-              "machine": machine_name(bench.device), "torch": torch.__version__, "date": date.today()}  # fmt: skip
+    values = {
+        "benchmark": benchmark,
+        "part": part,
+        "network": bench.network,
+        "ours": round(ours, 1),
+        "theirs": round(theirs, 1),
+        "unit": unit,
+        "ratio": round(ratio, 2),
+        "machine": machine_name(bench.device),
+        "torch": torch.__version__,
+        "date": date.today(),
+    }
     pd.DataFrame([values]).to_csv(path, mode="a", header=not path.exists(), index=False)

@@ -13,11 +13,11 @@ from librosa import mel_frequencies
 from matplotlib.figure import Figure
 from PIL import Image
 
-from asc_mrkd.data.synthetic.scenes import render_clip
-from asc_mrkd.data.synthetic.signals import RATE
+from asc_mrkd.audio.read import match_channels, resample
+from asc_mrkd.datasets.synthetic.scenes import render_clip
+from asc_mrkd.datasets.synthetic.signals import RATE
 from asc_mrkd.features import Frontend, FrontendSpec, load_spec
-from asc_mrkd.features.audio import match_channels, resample
-from asc_mrkd.shipped import shipped
+from asc_mrkd.files import resource_folder
 
 CLIP = "tram-helsinki-3-3-a.wav"
 TICKS = (300, 1000, 3000, 10_000)
@@ -39,9 +39,15 @@ def draw(spec: FrontendSpec) -> Figure:
     low, high = np.quantile(features, [0.005, 0.998])
     first, last = np.array([-0.5, spec.frames - 0.5]) * spec.hop_length / spec.sample_rate
     image = axes.imshow(
-        features, origin="lower", aspect="auto", extent=(first, last, -0.5, spec.n_mels - 0.5), vmin=low, vmax=high,
-        cmap=matplotlib.colormaps["magma"].resampled(LEVELS), interpolation="antialiased",
-    )  # fmt: skip
+        features,
+        origin="lower",
+        aspect="auto",
+        extent=(first, last, -0.5, spec.n_mels - 0.5),
+        vmin=low,
+        vmax=high,
+        cmap=matplotlib.colormaps["magma"].resampled(LEVELS),
+        interpolation="antialiased",
+    )
     centres = mel_frequencies(spec.n_mels + 2, fmin=spec.fmin, fmax=spec.fmax, htk=spec.mel_scale == "htk")[1:-1]
     ticks = [tick for tick in TICKS if tick < spec.fmax]
     axes.set_yticks(np.interp(ticks, centres, range(spec.n_mels)), [f"{tick:,}" for tick in ticks])
@@ -62,9 +68,9 @@ def png(figure: Figure) -> bytes:
 
 def main() -> None:
     matplotlib.use("agg")
-    folder = shipped("features") / "pictures"
+    folder = resource_folder("features") / "pictures"
     folder.mkdir(exist_ok=True)
-    for name in sys.argv[1:] or sorted(path.stem for path in shipped("features").glob("*.yaml")):
+    for name in sys.argv[1:] or sorted(path.stem for path in resource_folder("features").glob("*.yaml")):
         data = png(draw(load_spec(name)))
         (folder / f"{name}.png").write_bytes(data)
         print(f"{folder / name}.png, {len(data) / 1000:.0f} kB")

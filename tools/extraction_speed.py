@@ -16,7 +16,8 @@ EXTRACT = """
 import sys, time
 from pathlib import Path
 import pandas as pd
-from asc_mrkd.features import extract, load_spec
+from asc_mrkd.features import load_spec
+from asc_mrkd.store import extract
 root, out, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 times = []
 extract(pd.read_csv(root / "clips.csv"), root, load_spec("pmel256"), out, workers, lambda: times.append(time.time()))

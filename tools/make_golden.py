@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from asc_mrkd.features import Frontend, FrontendSpec, load_spec
-from asc_mrkd.shipped import shipped
+from asc_mrkd.files import resource_folder
 
 SIGNALS = ("S1", "S2")
 DECIMALS = 5
@@ -64,11 +64,11 @@ def reference(spec: FrontendSpec) -> pd.DataFrame:
 
 def golden_path(name: str) -> Path:
     """Return where the golden vectors of a front end are."""
-    return shipped("features") / "golden" / f"{name}.csv"
+    return resource_folder("features") / "golden" / f"{name}.csv"
 
 
 def main() -> None:
-    for name in sys.argv[1:] or sorted(path.stem for path in shipped("features").glob("*.yaml")):
+    for name in sys.argv[1:] or sorted(path.stem for path in resource_folder("features").glob("*.yaml")):
         path = golden_path(name)
         path.parent.mkdir(exist_ok=True)
         reference(load_spec(name)).to_csv(path, index=False, float_format=f"%.{DECIMALS}f")

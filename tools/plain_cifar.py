@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from bench_images import PlainImages
 from torch.utils.data import DataLoader
 
-from asc_mrkd.data.experiment_data import CHOICE
-from asc_mrkd.data.images import ImageSplit, channel_statistics, open_images, stratified
+from asc_mrkd.datasets.images import ImageSplit, channel_statistics, open_images, stratified
+from asc_mrkd.engine.samples import CHOICE
 from asc_mrkd.models import build_model
 
 
@@ -40,13 +40,14 @@ def main() -> None:
         loader, test_loader = (loader_of(split, images.classes, statistics, split is train) for split in (train, test))
         train_loss = fit(model, loader, options.epochs)
         seconds = time.perf_counter() - start
-        print(f"seed {seed}: test accuracy {accuracy(model, test_loader):.4f}, "
-              f"training loss of the last epoch {train_loss:.4f}, {seconds:.0f} s", flush=True)  # fmt: skip
+        print(
+            f"seed {seed}: test accuracy {accuracy(model, test_loader):.4f}, "
+            f"training loss of the last epoch {train_loss:.4f}, {seconds:.0f} s",
+            flush=True,
+        )
 
 
-def loader_of(
-    split: ImageSplit, classes: list[str], statistics: list[torch.Tensor], is_train: bool
-) -> DataLoader:
+def loader_of(split: ImageSplit, classes: list[str], statistics: list[torch.Tensor], is_train: bool) -> DataLoader:
     """Return batches of 128, for training shuffled and augmented."""
     labels = np.searchsorted(classes, split.table["label"])
     images = PlainImages(split.pixels.copy(), labels, is_train, *statistics)

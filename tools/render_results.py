@@ -17,13 +17,12 @@ from pathlib import Path
 import pandas as pd
 
 from asc_mrkd.config import Experiment, load_experiment
+from asc_mrkd.config.domain import kind_of
 from asc_mrkd.errors import AscMrkdError, ConfigError, suggest
 from asc_mrkd.evaluation import summarise_run
-from asc_mrkd.evaluation.kinds import kind_of
-from asc_mrkd.files import write_text
-from asc_mrkd.report.layout import LAYOUTS
+from asc_mrkd.files import resource_folder, write_text
+from asc_mrkd.report.columns import LAYOUTS
 from asc_mrkd.schema import differing_key
-from asc_mrkd.shipped import shipped
 
 START, END = "<!-- made by tools/render_results.py -->", "<!-- end -->"
 
@@ -52,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", metavar="RECIPE", nargs="*", help="default: all that have a paper.csv")
     parser.add_argument("--runs", type=Path, default=Path("exp"), help="folder of RECIPE/tables/RUN (default: exp)")
-    parser.add_argument("--recipes", type=Path, default=shipped("recipes"), help="folder of the recipes")
+    parser.add_argument("--recipes", type=Path, default=resource_folder("recipes"), help="folder of the recipes")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where something would be written")
     options = parser.parse_args(arguments)
     try:

@@ -9,7 +9,7 @@ from asc_mrkd.cli.options import Json, print_json
 from asc_mrkd.errors import ConfigError
 
 if TYPE_CHECKING:
-    from asc_mrkd.complexity import Rule
+    from asc_mrkd.budget import Rule
 
 
 def check_budget(
@@ -33,8 +33,8 @@ def check_budget(
         raise typer.BadParameter("which model? Name one, or look at --list-rules", param_hint="MODEL")
     from rich.console import Console
 
-    from asc_mrkd.complexity import budget_record, budget_table
-    from asc_mrkd.complexity import check_budget as count
+    from asc_mrkd.budget import budget_record, budget_table
+    from asc_mrkd.budget import check_budget as count
 
     budget = count(model, rule, precision, None if input_shape is None else _shape(input_shape))
     if as_json:
@@ -49,7 +49,7 @@ def check_budget(
 def _list_rules(as_json: bool) -> None:
     from dataclasses import asdict
 
-    from asc_mrkd.complexity import RULES
+    from asc_mrkd.budget import RULES
 
     if as_json:
         return print_json([asdict(rule) for rule in RULES.values()])

@@ -8,12 +8,12 @@ import typer
 
 from asc_mrkd.cli.options import Json, MaxBad, Workers, print_json
 from asc_mrkd.cli.progress import progress
-from asc_mrkd.cores import CORES
+from asc_mrkd.workers import CORES
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from asc_mrkd.data.findings import Finding
+    from asc_mrkd.datasets.check import Finding
 
 SHOWN = 10
 """Findings of one code that are printed; --json prints all."""
@@ -37,7 +37,7 @@ class Diagnosis:
     @property
     def bad(self) -> list[str]:
         """Subjects of the errors, each once."""
-        from asc_mrkd.data.findings import unusable
+        from asc_mrkd.datasets.check import unusable
 
         return unusable(self.findings)
 
@@ -55,8 +55,8 @@ def check_data(
 
     Example: asc-mrkd check-data data/TUT-urban-acoustic-scenes-2018-development
     """
-    from asc_mrkd.data.images import is_image_set
-    from asc_mrkd.features.store import is_store
+    from asc_mrkd.datasets.images import is_image_set
+    from asc_mrkd.store.layout import is_store
 
     if is_store(folder):
         found, verdict, allowed = _check_store(folder), "rows are damaged", 0.0
@@ -65,8 +65,16 @@ def check_data(
     else:
         found, verdict, allowed = _check_clips(folder, workers), "clips cannot be used", max_bad
     if as_json:
-        print_json({"layout": found.layout, "clips": found.total, "splits": found.splits, "classes": found.classes,
-                    "bad": found.bad, "findings": [asdict(finding) for finding in found.findings]})  # fmt: skip
+        print_json(
+            {
+                "layout": found.layout,
+                "clips": found.total,
+                "splits": found.splits,
+                "classes": found.classes,
+                "bad": found.bad,
+                "findings": [asdict(finding) for finding in found.findings],
+            }
+        )
     else:
         _print(found)
         if verdict:
@@ -78,8 +86,8 @@ def check_data(
 
 
 def _check_store(folder: Path) -> Diagnosis:
-    from asc_mrkd.data.check_store import check_store
-    from asc_mrkd.features import open_store
+    from asc_mrkd.datasets.check import check_store
+    from asc_mrkd.store import open_store
 
     store = open_store(folder)
     with progress("reading", len(store.clips), "rows") as advance:
@@ -88,8 +96,8 @@ def _check_store(folder: Path) -> Diagnosis:
 
 
 def _check_clips(folder: Path, workers: int) -> Diagnosis:
-    from asc_mrkd.data.check import check_dataset
-    from asc_mrkd.data.dcase import read_dataset
+    from asc_mrkd.datasets.check import check_dataset
+    from asc_mrkd.datasets.dcase import read_dataset
 
     dataset = read_dataset(folder)
     with progress("reading", len(dataset.clips), "clips") as advance:
@@ -102,7 +110,8 @@ def _splits(clips: "DataFrame") -> dict[str, int]:
 
 
 def _check_images(folder: Path) -> Diagnosis:
-    from asc_mrkd.data.images import check_images, open_images
+    from asc_mrkd.datasets.images import open_images
+    from asc_mrkd.datasets.images.check import check_images
 
     images = open_images(folder)
     splits = {name: len(split.table) for name, split in images.splits.items()}

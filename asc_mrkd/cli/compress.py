@@ -9,7 +9,7 @@ import typer
 from asc_mrkd.cli.options import Json, print_json
 
 if TYPE_CHECKING:
-    from asc_mrkd.complexity.compression import Candidate
+    from asc_mrkd.compression.compress import Candidate
 
 Run = Annotated[Path, typer.Argument(help="Run folder (its lowest seed), or a seed folder.")]
 RuleName = Annotated[str, typer.Option(help="Challenge rule.")]
@@ -30,7 +30,7 @@ def compress(
 
     Example: asc-mrkd compress exp/dcase20/builtin/reduced/mrkd float16 --out exp/small
     """
-    from asc_mrkd.complexity.compression import Compressor
+    from asc_mrkd.compression.compress import Compressor
 
     compressor = Compressor(run, rule)
     compressed = compressor.write(steps, out)
@@ -52,7 +52,7 @@ def fit_budget(
 
     Example: asc-mrkd fit-budget exp/dcase20/builtin/reduced/mrkd --rule dcase2021-task1a --out exp/small
     """
-    from asc_mrkd.complexity.compression import Compressor, ladder_for
+    from asc_mrkd.compression.compress import Compressor, ladder_for
 
     compressor = Compressor(run, rule)
     candidates: list[Candidate] = []
@@ -68,8 +68,8 @@ def fit_budget(
 def _print(candidates: Sequence["Candidate"], rule: str, as_json: bool) -> None:
     from rich.console import Console
 
-    from asc_mrkd.complexity.sizes import short_bytes
-    from asc_mrkd.report.text_table import TextTable
+    from asc_mrkd.budget.table import short_bytes
+    from asc_mrkd.report.tables import TextTable
 
     if as_json:
         return print_json([_record(candidate) for candidate in candidates])

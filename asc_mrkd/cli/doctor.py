@@ -28,8 +28,8 @@ def examine() -> dict[str, Any]:
     from importlib.metadata import PackageNotFoundError, requires, version
 
     from asc_mrkd.engine.device import choose_device, has_fast_bfloat16
-    from asc_mrkd.engine.run_folder import environment
     from asc_mrkd.features.filterbank import torchaudio_problem
+    from asc_mrkd.runs.folder import environment
 
     report = {key: value for key, value in environment().items() if key != "command"}
     report["gpu"] = report["gpu"] or "none: training runs on the processor"

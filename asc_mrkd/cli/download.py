@@ -12,7 +12,7 @@ from asc_mrkd.cli.transfers import transfers
 from asc_mrkd.errors import ConfigError, suggest
 
 if TYPE_CHECKING:
-    from asc_mrkd.data.archives import DataSet
+    from asc_mrkd.download.catalogue import DataSet
 
 REMOVE = "Remove each archive in --out, downloaded or found there, once its content is on the disk; others stay."
 GIVEN = "Archive downloaded by hand, or the folder of some; the rest is downloaded. Outside --out it always stays."
@@ -35,8 +35,8 @@ def download(
 
     Example: asc-mrkd download dcase18 --out data
     """
-    from asc_mrkd.data.archives import DATA_SETS
-    from asc_mrkd.data.fetch import fetch
+    from asc_mrkd.download.catalogue import DATA_SETS
+    from asc_mrkd.download.dataset import fetch
 
     if name is not None and name not in DATA_SETS:
         short = re.sub(r"20(?=\d\d)", "", name)  # dcase2018 is meant for dcase18

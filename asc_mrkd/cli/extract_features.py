@@ -7,10 +7,10 @@ import typer
 
 from asc_mrkd.cli.options import MaxBad, Workers
 from asc_mrkd.cli.progress import progress
-from asc_mrkd.cores import CORES
+from asc_mrkd.workers import CORES
 
 if TYPE_CHECKING:
-    from asc_mrkd.features import FeatureStore
+    from asc_mrkd.store import FeatureStore
 
 SHOWN = 20
 """Files that are named when they were left out; clips.csv has all."""
@@ -33,9 +33,10 @@ def extract_features(
 
     Example: asc-mrkd extract-features --data exp/scenes --spec pmel256 --out exp/store
     """
-    from asc_mrkd.data.dcase import read_dataset
-    from asc_mrkd.features import extract, load_spec
-    from asc_mrkd.features.shards import mark_shard, parse_shard
+    from asc_mrkd.datasets.dcase import read_dataset
+    from asc_mrkd.features import load_spec
+    from asc_mrkd.store import extract
+    from asc_mrkd.store.shards import mark_shard, parse_shard
 
     part = parse_shard(shard) if shard else None
     frontend, dataset = load_spec(spec), read_dataset(data)
@@ -69,8 +70,8 @@ def join_stores(
 
     Example: asc-mrkd join-stores exp/store-1 exp/store-2 --out exp/store
     """
-    from asc_mrkd.features import open_store
-    from asc_mrkd.features.shards import join
+    from asc_mrkd.store import open_store
+    from asc_mrkd.store.shards import join
 
     rows = sum(int((open_store(folder).clips["status"] == "ok").sum()) for folder in shards)
     with progress("joining", rows, "rows") as advance:

@@ -7,7 +7,7 @@ import typer
 
 from asc_mrkd.cli.options import Workers
 from asc_mrkd.cli.progress import progress
-from asc_mrkd.cores import CORES
+from asc_mrkd.workers import CORES
 
 
 def make_images(
@@ -21,8 +21,8 @@ def make_images(
 
     Example: asc-mrkd make-images exp/images --classes 10 --per-class 200
     """
-    from asc_mrkd.data.synthetic import images
+    from asc_mrkd.datasets.synthetic.pictures import make_images as write_images
 
     with progress("images", classes * per_class, "images") as advance:
-        folder = images.make_images(out, classes, per_class, seed, workers, advance)
+        folder = write_images(out, classes, per_class, seed, workers, advance)
     typer.echo(folder)

@@ -7,7 +7,7 @@ import typer
 
 from asc_mrkd.cli.options import Workers
 from asc_mrkd.cli.progress import progress
-from asc_mrkd.cores import CORES
+from asc_mrkd.workers import CORES
 
 CLASSES = 10
 
@@ -23,7 +23,7 @@ def make_scenes(
 
     Example: asc-mrkd make-scenes exp/scenes --clips-per-class 12 --seed 0
     """
-    from asc_mrkd.data import synthetic
+    from asc_mrkd.datasets import synthetic
 
     with progress("scenes", CLASSES * clips_per_class, "clips") as advance:
         folder = synthetic.make_scenes(out, clips_per_class, seed, workers, advance, layout)

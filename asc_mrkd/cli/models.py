@@ -33,7 +33,7 @@ def _record(name: str) -> dict[str, Any]:
     """Return one network; it is built and counted without storage."""
     import torch
 
-    from asc_mrkd.complexity.count import count_multiply_adds
+    from asc_mrkd.budget.count import count_multiply_adds
     from asc_mrkd.models import MODELS, build_model
 
     entry = MODELS[name]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from asc_mrkd.errors import ConfigError, suggest
-from asc_mrkd.shipped import shipped
+from asc_mrkd.files import resource_folder
 
 app = typer.Typer(help="List the recipes that come along, or copy one to change it.", no_args_is_help=True)
 
@@ -40,9 +40,9 @@ def cp(
     if (out / name).exists():
         raise ConfigError(f"{out / name} exists already", "choose another folder; nothing was overwritten")
     shutil.copytree(known[name], out / name)
-    shutil.copytree(shipped("recipes") / "common", out / "common", dirs_exist_ok=True)
+    shutil.copytree(resource_folder("recipes") / "common", out / "common", dirs_exist_ok=True)
     typer.echo(f"bash {out / name / 'run.sh'}")
 
 
 def _recipes() -> list[Path]:
-    return sorted(path.parent for path in shipped("recipes").glob("*/run.sh"))
+    return sorted(path.parent for path in resource_folder("recipes").glob("*/run.sh"))

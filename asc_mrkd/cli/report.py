@@ -20,8 +20,8 @@ def report(
     from rich.console import Console
 
     from asc_mrkd.config import ImagesConfig
-    from asc_mrkd.engine.run_folder import read_run
     from asc_mrkd.report import comparison_records, print_comparison, write_report
+    from asc_mrkd.runs.folder import read_run
 
     data = read_run(runs[0]).data
     folder = Path(data.images if isinstance(data, ImagesConfig) else data.store)

@@ -56,7 +56,7 @@ def sweep(
 
 def _train_points(runs: "list[tuple[Path, Experiment]]", seeds: list[int], together: bool) -> dict[Path, str]:
     """Train what is not trained yet, point by point; return why a point failed, by its folder."""
-    from asc_mrkd.engine.signals import politely_interruptible
+    from asc_mrkd.engine.device import politely_interruptible
     from asc_mrkd.engine.train import pending_seeds, require_trainable
 
     for folder, experiment in runs:  # all of them before the first is trained

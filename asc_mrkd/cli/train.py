@@ -32,8 +32,8 @@ def train(
     experiment = load_experiment(conf, overrides)
     chosen = parse_seeds(seeds) if seeds else experiment.seeds
     if budget:
-        from asc_mrkd.complexity.gate import require_trained_within, require_untrained_within
-        from asc_mrkd.complexity.table import size_line
+        from asc_mrkd.budget.gate import require_trained_within, require_untrained_within
+        from asc_mrkd.budget.table import size_line
 
         require_untrained_within(experiment, budget, precision)
     train_visibly(experiment, out, chosen, together)

@@ -6,6 +6,7 @@ from asc_mrkd.config.experiment import (
     ImagesConfig,
     ModelConfig,
     OptimizerConfig,
+    PruneConfig,
     ScheduleConfig,
     StoreConfig,
     TrainConfig,
@@ -27,7 +28,6 @@ from asc_mrkd.config.methods import (
     TfkdRegConfig,
 )
 from asc_mrkd.config.mrkd import MRKD_PRESETS, MRKD_VARIANTS, MrkdConfig
-from asc_mrkd.config.prune import PruneConfig
 
 __all__ = [
     "MRKD_PRESETS",

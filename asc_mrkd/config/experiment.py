@@ -8,10 +8,30 @@ import yaml
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from asc_mrkd.config.methods import BanConfig, CrossEntropyConfig, MethodConfig, PskdConfig
-from asc_mrkd.config.prune import PruneConfig
 from asc_mrkd.errors import ConfigError
 from asc_mrkd.files import write_text
 from asc_mrkd.schema import Count, Fraction, NotNegative, Positive, Schema, apply_override, parse, read_yaml
+
+
+class PruneConfig(Schema):
+    """Magnitude pruning while training: masks set at the start of every epoch, multiplied in at the end."""
+
+    amount: Fraction | None = None
+    """Fraction of the weights to end without."""
+    keep: Count | None = None
+    """In its place: parameters to end with, batch normalisation included."""
+    scope: Literal["global", "layer"] = "global"
+    """Compare magnitudes over the whole network, or within each layer."""
+    kernels: Literal["all", "1x1"] = "all"
+    ramp: Literal["linear", "exp"] = "linear"
+    """How the fraction grows: epoch / ramp_epochs, or exp(-(1 - epoch / ramp_epochs)^3)."""
+    ramp_epochs: Count = 50
+
+    @model_validator(mode="after")
+    def _check_target(self) -> "PruneConfig":
+        if (self.amount is None) == (self.keep is None):
+            raise ValueError("give either amount or keep")
+        return self
 
 
 class StoreConfig(Schema):

@@ -88,10 +88,12 @@ def grid(overrides: Sequence[str]) -> list[Point]:
     if not swept:
         raise ConfigError("there is nothing to sweep over", "give a key several values: method.interval=0.05,0.125,0.5")
     return [
-        Point({key: value for key, value in zip(keys, values, strict=True) if key in swept},
-              [f"{key}={value}" for key, value in zip(keys, values, strict=True)])
+        Point(
+            {key: value for key, value in zip(keys, values, strict=True) if key in swept},
+            [f"{key}={value}" for key, value in zip(keys, values, strict=True)],
+        )
         for values in product(*(values for _, values in choices))
-    ]  # fmt: skip
+    ]
 
 
 def _choices(override: str) -> tuple[str, list[str]]:

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from asc_mrkd.data.dcase import SOUND_SUFFIXES
-from asc_mrkd.data.images.tree import SUFFIXES as IMAGE_SUFFIXES
-from asc_mrkd.engine.model_file import ModelFile, load_model
+from asc_mrkd.audio.read import match_channels, read_audio, resample
+from asc_mrkd.datasets.dcase import SOUND_SUFFIXES
+from asc_mrkd.datasets.images.image_folder import SUFFIXES as IMAGE_SUFFIXES
+from asc_mrkd.deploy.model_file import ModelFile, load_model
 from asc_mrkd.errors import DataError
-from asc_mrkd.features.audio import match_channels, read_audio, resample
 from asc_mrkd.features.frontend import Frontend
 from asc_mrkd.features.spec import FrontendSpec
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from asc_mrkd.engine.digest import digest
+from asc_mrkd.deploy.model_file import digest
 from asc_mrkd.errors import DamagedFileError
 from asc_mrkd.files import atomic_writer
 

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from asc_mrkd.data.samples import Samples
+from asc_mrkd.engine.samples import Samples
 from asc_mrkd.files import atomic_writer
 
 BATCH_VALUES = 2**19

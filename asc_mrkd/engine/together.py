@@ -7,8 +7,8 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 import torch
 from torch import nn
 
+from asc_mrkd.dist import is_parallel
 from asc_mrkd.errors import ConfigError, InterruptedRun
-from asc_mrkd.processes import is_parallel
 
 Training = Callable[[Callable[[], None], Callable[[], bool]], None]
 """Trains a seed, given what to call after each step and what says whether to stop."""
@@ -38,9 +38,7 @@ def require_fit(network: nn.Module, threads: int | None, device: torch.device, s
         )
 
 
-def all_at_once(
-    trainings: Sequence[Training], on_step: Callable[[], None], should_stop: Callable[[], bool]
-) -> None:
+def all_at_once(trainings: Sequence[Training], on_step: Callable[[], None], should_stop: Callable[[], bool]) -> None:
     """Run every training, in threads if there are several; the first error stops the others at their next step."""
     if len(trainings) == 1:
         return trainings[0](on_step, should_stop)

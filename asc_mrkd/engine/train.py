@@ -10,21 +10,19 @@ import torch
 from torch import nn
 
 from asc_mrkd.config import Experiment
-from asc_mrkd.data.experiment_data import ExperimentData, open_data
-from asc_mrkd.data.samples import Samples
+from asc_mrkd.deploy.model_file import MODEL_FILE, ModelFile, save_model
+from asc_mrkd.dist import rank
 from asc_mrkd.engine.checkpoint import load_checkpoint, save_checkpoint
-from asc_mrkd.engine.device import choose_device, own_stream, use_threads
-from asc_mrkd.engine.distributed import agreed, joined_processes, require_rows, wait_for_all
+from asc_mrkd.engine.device import choose_device, own_stream, politely_interruptible, use_threads
 from asc_mrkd.engine.inference import accuracy_and_log_loss, predict, write_predictions
-from asc_mrkd.engine.model_file import MODEL_FILE, ModelFile, save_model
-from asc_mrkd.engine.run_folder import CHECKPOINT, PREDICTIONS, MetricsLog, open_run, require_same_run, seed_folder
-from asc_mrkd.engine.signals import politely_interruptible
+from asc_mrkd.engine.parallel import agreed, joined_processes, require_rows, wait_for_all
+from asc_mrkd.engine.samples import ExperimentData, Samples, open_data
 from asc_mrkd.engine.together import all_at_once, require_fit
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import InterruptedRun, ModelError, first_line
 from asc_mrkd.models import build_model
 from asc_mrkd.models.pruning import without_masks
-from asc_mrkd.processes import rank
+from asc_mrkd.runs.folder import CHECKPOINT, PREDICTIONS, MetricsLog, open_run, require_same_run, seed_folder
 
 
 @dataclass(frozen=True)
@@ -91,9 +89,10 @@ def require_trainable(experiment: Experiment, folder: Path) -> tuple[ExperimentD
 def pending_seeds(folder: Path, seeds: list[int]) -> list[int]:
     """Return the seeds that are not finished in a run folder."""
     return [
-        seed for seed in seeds
+        seed
+        for seed in seeds
         if not all((seed_folder(folder, seed) / name).exists() for name in (MODEL_FILE, PREDICTIONS))
-    ]  # fmt: skip
+    ]
 
 
 def _train_groups(
@@ -193,6 +192,4 @@ class _SeedRun:
         source, trainer = self.source, self.trainer
         mean, std = (values.cpu().numpy() for values in (trainer.samples.mean, trainer.samples.std))
         student = without_masks(trainer.student)
-        return ModelFile(
-            student, trainer.architecture, source.classes, source.input_shape, mean, std, source.frontend
-        )
+        return ModelFile(student, trainer.architecture, source.classes, source.input_shape, mean, std, source.frontend)

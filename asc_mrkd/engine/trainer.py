@@ -1,28 +1,74 @@
 """One seed of an experiment: what is trained, one step, one epoch, and its state."""
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from asc_mrkd.config import Experiment, OptimizerConfig, PruneConfig
-from asc_mrkd.data.batches import training_batch
-from asc_mrkd.data.epoch import BatchKey, Epoch
-from asc_mrkd.data.samples import Samples
-from asc_mrkd.draws import generator
+from asc_mrkd.config import Experiment, OptimizerConfig, PruneConfig, ScheduleConfig
+from asc_mrkd.dist import all_reduce_sum, local_rows, rank
+from asc_mrkd.engine.batches import training_batch
 from asc_mrkd.engine.device import has_fast_bfloat16
-from asc_mrkd.engine.distributed import average_statistics, share_of_loss, wrapped
-from asc_mrkd.engine.guard import require_finite
-from asc_mrkd.engine.schedule import lr_factor
+from asc_mrkd.engine.keys import BatchKey, Epoch
+from asc_mrkd.engine.parallel import average_statistics, share_of_loss, wrapped
+from asc_mrkd.engine.samples import Samples
+from asc_mrkd.errors import NonFiniteError
 from asc_mrkd.methods import Method, Run, build_method
 from asc_mrkd.models import build_model
 from asc_mrkd.models.pruning import amount_to_keep, attach_masks, ramp_factor, set_masks
 from asc_mrkd.mrkd.backups import unwrap
-from asc_mrkd.mrkd.labels import MixedLabels
-from asc_mrkd.mrkd.losses import Losses
-from asc_mrkd.processes import own_rows, rank, total
+from asc_mrkd.mrkd.losses import Losses, MixedLabels
+from asc_mrkd.rng import generator
+
+
+def require_finite(losses: Losses, x: Tensor, model: nn.Module, where: str) -> None:
+    """Raise when the loss is not finite, naming the place: the inputs, a weight, or the arithmetic.
+
+    Raises:
+        NonFiniteError: with the parts of the loss and the first tensor that is not finite.
+    """
+    if torch.isfinite(losses.total):
+        return
+    parts = ", ".join(f"{name} {value.item():.4g}" for name, value in losses.parts.items())
+    raise NonFiniteError(
+        f"{where}: the loss is {losses.total.item()} ({parts}); {_culprit(x, model)}",
+        "the last checkpoint is whole; try a lower train.optimizer.lr or train.precision=float32",
+    )
+
+
+def _culprit(x: Tensor, model: nn.Module) -> str:
+    if not torch.isfinite(x).all():
+        return "the inputs hold values that are not finite"
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            return f"'{name}' holds values that are not finite"
+    return "inputs and weights are finite, the arithmetic overflows"
+
+
+def lr_factor(schedule: ScheduleConfig, step: int, steps_per_epoch: int, epochs: int) -> float:
+    """Return the factor on the learning rate at a step counted from 0.
+
+    Linear decay to zero, per step: 1 at step 0, 1/T at step T - 1.
+
+    >>> [lr_factor(ScheduleConfig(), step, 391, 200) for step in (0, 39_100)]
+    [1.0, 0.5]
+    >>> cpjku = ScheduleConfig(hold=50, decay=200, floor=0.01, per="epoch")
+    >>> [round(lr_factor(cpjku, 613 * epoch, 613, 400), 6) for epoch in (49, 51, 150, 249, 250)]
+    [1.0, 0.995, 0.5, 0.005, 0.01]
+    """
+    epoch = step / steps_per_epoch
+    if schedule.per == "epoch":
+        epoch = math.floor(epoch)
+    decay = schedule.decay or max(epochs - schedule.hold, 1)
+    if epoch < schedule.hold:
+        return 1.0
+    if epoch < schedule.hold + decay:
+        return 1.0 - (epoch - schedule.hold) / decay
+    return schedule.floor
+
 
 GUARD_EVERY = 50
 """Steps between two looks at the loss on a GPU, where each look waits for the device; on a CPU it is every step."""
@@ -138,7 +184,7 @@ class Trainer:
             group["lr"] = self.config.optimizer.lr * factor
         # For dropout inside a network; the units that a process drops are its own.
         torch.manual_seed(int(generator("torch", self.seed, step).integers(2**63)) + rank())
-        needs, share = self.method.needs, own_rows()
+        needs, share = self.method.needs, local_rows()
         batch = training_batch(self.samples, key, self.augment, needs, before, share, self.memory_format)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             losses = self.losses_of(batch.x, batch.labels, **batch.needed)
@@ -162,7 +208,7 @@ class Trainer:
             "train_accuracy": (losses.logits.argmax(1) == truth).float().mean()
         }
         weighted = torch.stack([torch.ones_like(values["loss"]), *(value.detach() for value in values.values())])
-        count, *sums = total(weighted * len(truth))
+        count, *sums = all_reduce_sum(weighted * len(truth))
         for name, value in zip(values, sums, strict=True):
             before, samples = self.sums.get(name, (0.0, 0.0))
             self.sums[name] = (before + value, samples + count)

@@ -1,8 +1,8 @@
 """Scores of finished runs: metrics, group tables, statistics over seeds. Floor: errors, files and config only."""
 
+from asc_mrkd.config.domain import IMAGES, SCENES, Kind
 from asc_mrkd.evaluation.bootstrap import SMALL_TEST_SET, Bootstrap, cluster_bootstrap
 from asc_mrkd.evaluation.comparison import ComparisonRow, compare, conclusions, p_text
-from asc_mrkd.evaluation.kinds import IMAGES, SCENES, Kind
 from asc_mrkd.evaluation.metrics import (
     ConfusedPair,
     Metrics,
@@ -14,9 +14,9 @@ from asc_mrkd.evaluation.metrics import (
     overall_metrics,
     top_k_error,
 )
-from asc_mrkd.evaluation.predictions import Predictions, read_predictions
 from asc_mrkd.evaluation.statistics import Interval, MeanTest, Spread, hedges_g, mean_std, paired_test, welch_test
 from asc_mrkd.evaluation.summary import RunSummary, read_metrics, summarise_run
+from asc_mrkd.runs.predictions import Predictions, read_predictions
 
 __all__ = [
     "IMAGES",

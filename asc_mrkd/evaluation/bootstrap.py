@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from asc_mrkd.draws import generator
 from asc_mrkd.evaluation.statistics import SIGNIFICANCE, Interval
+from asc_mrkd.rng import generator
 
 SMALL_TEST_SET = 2000
 """Independent samples (locations, images) from which on the test set is taken as it is.

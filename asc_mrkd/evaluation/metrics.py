@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import sklearn.metrics
 
-from asc_mrkd.evaluation.kinds import SCENES, Kind
-from asc_mrkd.evaluation.predictions import Predictions
+from asc_mrkd.config.domain import SCENES, Kind
+from asc_mrkd.runs.predictions import Predictions
 
 EPS = float(np.finfo(np.float64).eps)
 """Probabilities are clipped to [EPS, 1 - EPS] before the logarithm: the worst clip costs 36.04 nats."""

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from asc_mrkd.config import Experiment, ImagesConfig, MrkdConfig, load_experiment
+from asc_mrkd.config.domain import Kind, kind_of
 from asc_mrkd.errors import RunError
-from asc_mrkd.evaluation.kinds import Kind, kind_of
 from asc_mrkd.evaluation.metrics import (
     calibration_error,
     clip_scores,
@@ -18,8 +18,8 @@ from asc_mrkd.evaluation.metrics import (
     overall_metrics,
     top_k_error,
 )
-from asc_mrkd.evaluation.predictions import CLIP_COLUMNS, Predictions, read_predictions
 from asc_mrkd.evaluation.statistics import Spread, mean_std
+from asc_mrkd.runs.predictions import CLIP_COLUMNS, Predictions, read_predictions
 
 VARIANTS = {"full": "", "plain": " plain", "no_ka": " w/o KA", "no_fcn": " w/o FCN", "mean": " mean"}
 """What is added to the name of MrKD with parts taken out."""

@@ -1,20 +1,17 @@
-"""Recordings to features: reading, front ends, the feature store.
+"""Front ends: their definition, and the back ends that compute features from samples.
 
-The names are imported when they are first used: training on a store needs no audio library.
+Knows recordings and samples, nothing of stores or data sets. Names are imported when first used.
 """
 
 from asc_mrkd.lazy import lazy_names
 
-__all__ = ["FeatureStore", "Frontend", "FrontendSpec", "extract", "load_spec", "open_store"]
+__all__ = ["Frontend", "FrontendSpec", "load_spec"]
 
 __getattr__ = lazy_names(
     __name__,
     {
-        "FeatureStore": "asc_mrkd.features.store",
         "Frontend": "asc_mrkd.features.frontend",
         "FrontendSpec": "asc_mrkd.features.spec",
-        "extract": "asc_mrkd.features.extraction",
         "load_spec": "asc_mrkd.features.spec",
-        "open_store": "asc_mrkd.features.store",
     },
 )

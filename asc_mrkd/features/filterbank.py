@@ -94,9 +94,14 @@ def librosa_filterbank(spec: FrontendSpec) -> np.ndarray:
     from librosa.filters import mel
 
     return mel(
-        sr=spec.sample_rate, n_fft=spec.n_fft, n_mels=spec.n_mels, fmin=spec.fmin, fmax=spec.fmax,
-        htk=spec.mel_scale == "htk", norm=None if spec.mel_norm == "none" else spec.mel_norm,
-    )  # fmt: skip
+        sr=spec.sample_rate,
+        n_fft=spec.n_fft,
+        n_mels=spec.n_mels,
+        fmin=spec.fmin,
+        fmax=spec.fmax,
+        htk=spec.mel_scale == "htk",
+        norm=None if spec.mel_norm == "none" else spec.mel_norm,
+    )
 
 
 def a_weighting(frequencies: np.ndarray, floor: float = -80.0) -> np.ndarray:

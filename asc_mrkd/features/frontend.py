@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
+from asc_mrkd.audio.read import match_channels, read_audio, resample
 from asc_mrkd.errors import ConfigError
-from asc_mrkd.features.audio import match_channels, read_audio, resample
 from asc_mrkd.features.spec import FrontendSpec
 
 Backend = Literal["scipy", "torch", "librosa"]
@@ -82,15 +82,15 @@ class Frontend:
 def _transform_of(spec: FrontendSpec, backend: Backend, device: str) -> Callable[[np.ndarray], np.ndarray]:
     """Return the function from signals (signal, sample) to features (signal, mel, frame)."""
     if backend == "librosa":
-        from asc_mrkd.features.reference import librosa_features
+        from asc_mrkd.features.librosa_reference import librosa_features
 
         return partial(librosa_features, spec=spec)
     from asc_mrkd.features.filterbank import curves_of, librosa_filterbank, torch_filterbank
 
     if backend == "torch":
-        from asc_mrkd.features.torch_frontend import TorchTransform
+        from asc_mrkd.features.torch_backend import TorchTransform
 
         return TorchTransform(spec, curves_of(spec, torch_filterbank(spec)), device)
-    from asc_mrkd.features.scipy_frontend import ScipyTransform
+    from asc_mrkd.features.numpy_backend import ScipyTransform
 
     return ScipyTransform(spec, curves_of(spec, librosa_filterbank(spec)))

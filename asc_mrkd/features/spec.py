@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from asc_mrkd.errors import ConfigError, suggest
+from asc_mrkd.files import resource_folder
 from asc_mrkd.schema import Count, Positive, Schema, parse, read_yaml
-from asc_mrkd.shipped import shipped
 
 TOP_DB = 80.0
 """Depth of the floor (dB) of a `perceptual_db` front end that names none."""
@@ -114,7 +114,7 @@ def load_spec(name_or_yaml: str | Path) -> FrontendSpec:
     """
     path = Path(name_or_yaml)
     if path.suffix not in (".yaml", ".yml"):
-        path = shipped("features") / f"{name_or_yaml}.yaml"
+        path = resource_folder("features") / f"{name_or_yaml}.yaml"
         if not path.exists():
             known = sorted(p.stem for p in path.parent.glob("*.yaml"))
             raise ConfigError(f"there is no front end '{name_or_yaml}'", suggest(str(name_or_yaml), known))

@@ -8,11 +8,10 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from asc_mrkd.draws import generator
-from asc_mrkd.methods.terms import distillation, labels_alone
+from asc_mrkd.methods.base import distillation, labels_alone
 from asc_mrkd.mrkd.backups import Backups, unwrap
-from asc_mrkd.mrkd.labels import Labels
-from asc_mrkd.mrkd.losses import Losses
+from asc_mrkd.mrkd.losses import Labels, Losses
+from asc_mrkd.rng import generator
 
 
 class Ban(nn.Module):

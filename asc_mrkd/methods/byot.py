@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from asc_mrkd.errors import ConfigError
+from asc_mrkd.methods.base import distillation, labels_alone
 from asc_mrkd.methods.branches import (
     branch_points,
     build_branches,
@@ -19,10 +20,8 @@ from asc_mrkd.methods.branches import (
     size_before_pooling,
     tapped,
 )
-from asc_mrkd.methods.terms import distillation, labels_alone
 from asc_mrkd.mrkd.backups import unwrap
-from asc_mrkd.mrkd.labels import Labels
-from asc_mrkd.mrkd.losses import Losses, at_least_float32, cross_entropy
+from asc_mrkd.mrkd.losses import Labels, Losses, at_least_float32, cross_entropy
 
 
 class Byot(nn.Module):

@@ -4,9 +4,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from asc_mrkd.methods.terms import labels_alone
-from asc_mrkd.mrkd.labels import Labels
-from asc_mrkd.mrkd.losses import Losses, cross_entropy
+from asc_mrkd.methods.base import labels_alone
+from asc_mrkd.mrkd.losses import Labels, Losses, cross_entropy
 
 
 class CrossEntropy(nn.Module):

@@ -8,10 +8,9 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from asc_mrkd.methods.terms import distillation, labels_alone
+from asc_mrkd.methods.base import distillation, labels_alone
 from asc_mrkd.mrkd.adapter import logits_of
-from asc_mrkd.mrkd.labels import Labels
-from asc_mrkd.mrkd.losses import Losses
+from asc_mrkd.mrkd.losses import Labels, Losses
 
 
 class Cskd(nn.Module):

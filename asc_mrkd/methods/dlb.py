@@ -8,11 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from asc_mrkd.methods.terms import distillation, labels_alone
+from asc_mrkd.dist import all_gather_rows, local_rows
+from asc_mrkd.methods.base import distillation, labels_alone
 from asc_mrkd.mrkd.adapter import logits_of
-from asc_mrkd.mrkd.labels import Labels
-from asc_mrkd.mrkd.losses import Losses, cross_entropy
-from asc_mrkd.processes import all_rows, own_rows
+from asc_mrkd.mrkd.losses import Labels, Losses, cross_entropy
 
 
 class Dlb(nn.Module):
@@ -52,17 +51,17 @@ class Dlb(nn.Module):
             return labels_alone(self.model, x, labels)
         if previous is None or self.said is None:
             losses = labels_alone(self.model, x, labels)
-            self.said = all_rows(losses.logits.detach())
+            self.said = all_gather_rows(losses.logits.detach())
             return losses
         x_before, labels_before = previous
         before, now = logits_of(self.model(torch.cat([x_before, x]))).split([len(x_before), len(x)])
         # A copy, or a checkpoint would hold the logits of both batches, whose storage it is a part of.
-        then, self.said = self.said.to(x.device), all_rows(now.detach().clone())
+        then, self.said = self.said.to(x.device), all_gather_rows(now.detach().clone())
         # A process of several is weighted by its rows of this batch; of the batch before it may have another share.
         share = len(x_before) / len(then) * len(self.said) / len(x)
         of_now, of_before = cross_entropy(now, labels), share * cross_entropy(before, labels_before)
         ce = (len(self.said) * of_now + len(then) * of_before) / (len(self.said) + len(then))
-        kd = share * distillation(then[own_rows()], before, self.temperature)
+        kd = share * distillation(then[local_rows()], before, self.temperature)
         return Losses(ce + self.weight * kd, now, {"ce": of_now.detach(), "kd": kd.detach()})
 
     def step(self) -> None:

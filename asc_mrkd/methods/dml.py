@@ -9,11 +9,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import nn
 
+from asc_mrkd.methods.base import labels_alone
 from asc_mrkd.methods.msd import mutual_divergence
-from asc_mrkd.methods.terms import labels_alone
 from asc_mrkd.mrkd.adapter import logits_of
-from asc_mrkd.mrkd.labels import Labels
-from asc_mrkd.mrkd.losses import Losses, cross_entropy
+from asc_mrkd.mrkd.losses import Labels, Losses, cross_entropy
 
 
 class Dml(nn.Module):

@@ -10,11 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from asc_mrkd.methods.base import labels_alone
 from asc_mrkd.methods.branches import branch_points, build_branches, run_branches
-from asc_mrkd.methods.terms import labels_alone
 from asc_mrkd.mrkd.backups import unwrap
-from asc_mrkd.mrkd.labels import Labels
-from asc_mrkd.mrkd.losses import Losses, at_least_float32, cross_entropy, kl_divergence
+from asc_mrkd.mrkd.losses import Labels, Losses, at_least_float32, cross_entropy, kl_divergence
 
 
 class Msd(nn.Module):

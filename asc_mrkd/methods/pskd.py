@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from asc_mrkd.dist import all_gather_rows
 from asc_mrkd.errors import ConfigError
-from asc_mrkd.methods.terms import labels_alone
+from asc_mrkd.methods.base import labels_alone
 from asc_mrkd.mrkd.backups import Backups
-from asc_mrkd.mrkd.labels import Labels, MixedLabels
-from asc_mrkd.mrkd.losses import Losses, at_least_float32
-from asc_mrkd.processes import all_rows
+from asc_mrkd.mrkd.losses import Labels, Losses, MixedLabels, at_least_float32
 
 
 class Pskd(nn.Module):
@@ -82,7 +81,7 @@ class Pskd(nn.Module):
             losses = Losses((1 - weight) * ce + weight * kd, logits, losses.parts | {"kd": kd.detach()})
         if self.backups is None and self.training:
             # One matrix serves both epochs: an epoch has each sample once, and its row was read just above.
-            self.past[all_rows(index)] = all_rows(_probabilities(logits).to(self.past.dtype))
+            self.past[all_gather_rows(index)] = all_gather_rows(_probabilities(logits).to(self.past.dtype))
         return losses
 
     def past_weight(self) -> float:

@@ -21,7 +21,6 @@ from asc_mrkd.config import (
     PskdConfig,
     TfkdRegConfig,
 )
-from asc_mrkd.draws import generator
 from asc_mrkd.methods.ban import Ban
 from asc_mrkd.methods.base import Method, Run
 from asc_mrkd.methods.byot import Byot
@@ -34,6 +33,7 @@ from asc_mrkd.methods.msd import Msd
 from asc_mrkd.methods.pskd import Pskd
 from asc_mrkd.methods.tfkd_reg import TfkdReg
 from asc_mrkd.mrkd import MemoryReplay
+from asc_mrkd.rng import generator
 
 
 @dataclass(frozen=True)
@@ -121,12 +121,20 @@ METHODS: dict[str, MethodEntry] = {
         LabelSmoothingConfig, CrossEntropy, _label_smoothing, lambda c: (1, 1), "", "Szegedy et al., CVPR 2016"
     ),
     "mrkd": MethodEntry(
-        MrkdConfig, MemoryReplay, _mrkd, lambda c: (c.copies + 1, 1),
-        "copies of the network, the ensemble", "Wang et al., Sensors 2021",
+        MrkdConfig,
+        MemoryReplay,
+        _mrkd,
+        lambda c: (c.copies + 1, 1),
+        "copies of the network, the ensemble",
+        "Wang et al., Sensors 2021",
     ),
     "pskd": MethodEntry(
-        PskdConfig, Pskd, _pskd, lambda c: (2 if c.source == "model" else 1, 1),
-        "a probability a class for every training sample, or a copy of the network", "Kim et al., ICCV 2021",
+        PskdConfig,
+        Pskd,
+        _pskd,
+        lambda c: (2 if c.source == "model" else 1, 1),
+        "a probability a class for every training sample, or a copy of the network",
+        "Kim et al., ICCV 2021",
     ),
     "msd": MethodEntry(MsdConfig, Msd, _msd, lambda c: (1, 1), "early classifiers", "Luan et al., 2019"),
     "byot": MethodEntry(ByotConfig, Byot, _byot, lambda c: (1, 1), "early classifiers", "Zhang et al., ICCV 2019"),
@@ -134,17 +142,25 @@ METHODS: dict[str, MethodEntry] = {
         DmlConfig, Dml, _dml, lambda c: (c.peers, c.peers), "the other peers", "Zhang et al., CVPR 2018"
     ),
     "ban": MethodEntry(
-        BanConfig, Ban, _ban, lambda c: (2 if c.generations > 1 else 1, 1),
-        "a copy of the network", "Furlanello et al., ICML 2018",
+        BanConfig,
+        Ban,
+        _ban,
+        lambda c: (2 if c.generations > 1 else 1, 1),
+        "a copy of the network",
+        "Furlanello et al., ICML 2018",
     ),
     "cskd": MethodEntry(CskdConfig, Cskd, _cskd, lambda c: (2, 1), "", "Yun et al., CVPR 2020"),
     "ema_teacher": MethodEntry(
-        EmaTeacherConfig, EmaTeacher, _ema_teacher, lambda c: (2, 1),
-        "a copy of the network", "Tarvainen and Valpola, NeurIPS 2017",
+        EmaTeacherConfig,
+        EmaTeacher,
+        _ema_teacher,
+        lambda c: (2, 1),
+        "a copy of the network",
+        "Tarvainen and Valpola, NeurIPS 2017",
     ),
     "dlb": MethodEntry(DlbConfig, Dlb, _dlb, lambda c: (2, 2), "the logits of a batch", "Shen et al., CVPR 2022"),
     "tfkd_reg": MethodEntry(TfkdRegConfig, TfkdReg, _tfkd_reg, lambda c: (1, 1), "", "Yuan et al., CVPR 2020"),
-}  # fmt: skip
+}
 """By the name in an experiment, in the order of `asc-mrkd methods`."""
 
 

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asc_mrkd.methods.terms import labels_alone
-from asc_mrkd.mrkd.labels import Labels, MixedLabels
-from asc_mrkd.mrkd.losses import Losses, kl_divergence
+from asc_mrkd.methods.base import labels_alone
+from asc_mrkd.mrkd.losses import Labels, Losses, MixedLabels, kl_divergence
 
 
 class TfkdReg(nn.Module):

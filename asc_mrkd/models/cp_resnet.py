@@ -110,9 +110,7 @@ class CPResNet(nn.Module):
             for block in range(1, count + 1):
                 first = 2 * (stage * SLOTS + block) - 1
                 kernels = (kernel_size(first, rho), kernel_size(first + 1, rho))
-                layers.append(
-                    ResidualBlock(channels, width << stage, kernels, damping, frequency_aware, decomposition)
-                )
+                layers.append(ResidualBlock(channels, width << stage, kernels, damping, frequency_aware, decomposition))
                 channels = width << stage
                 if stage == 0 and block in POOL_AFTER:
                     layers.append(nn.MaxPool2d(2))

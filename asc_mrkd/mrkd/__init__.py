@@ -9,8 +9,7 @@ from asc_mrkd.mrkd.adapter import logits_of
 from asc_mrkd.mrkd.adjustment import adjusted_divergence, knowledge_adjustment, log_target
 from asc_mrkd.mrkd.backups import Backups
 from asc_mrkd.mrkd.ensemble import FullyConnectedEnsemble
-from asc_mrkd.mrkd.labels import Labels, MixedLabels
-from asc_mrkd.mrkd.losses import Losses, kl_divergence
+from asc_mrkd.mrkd.losses import Labels, Losses, MixedLabels, kl_divergence
 from asc_mrkd.mrkd.memory_replay import MemoryReplay
 
 __all__ = [

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from asc_mrkd.mrkd.labels import Labels, MixedLabels
-from asc_mrkd.mrkd.losses import at_least_float32, kl_divergence
+from asc_mrkd.mrkd.losses import Labels, MixedLabels, at_least_float32, kl_divergence
 
 Adjustment = Literal["swap", "revision", "skip_wrong", "mask", "none"]
 """`swap`, the paper's: the values of the true class and of the largest change places. `revision`: the target moves

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.parallel import DistributedDataParallel
 
+from asc_mrkd.dist import broadcast
 from asc_mrkd.mrkd.adapter import logits_of
-from asc_mrkd.processes import from_first
 
 State = dict[str, Tensor]
 
@@ -83,7 +83,7 @@ class Backups(nn.Module):
         state = state_of(unwrap(network)) if isinstance(network, nn.Module) else network
         for name, tensor in state.items():
             youngest[name].copy_(tensor)
-            from_first(youngest[name])
+            broadcast(youngest[name])
         self._ring.insert(0, youngest)
         self.filled = min(self.filled + 1, len(self))
 

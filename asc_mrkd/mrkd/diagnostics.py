@@ -5,8 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from asc_mrkd.mrkd.adjustment import Adjustment, is_wrong, log_target
-from asc_mrkd.mrkd.labels import Labels, MixedLabels
-from asc_mrkd.mrkd.losses import at_least_float32
+from asc_mrkd.mrkd.losses import Labels, MixedLabels, at_least_float32
 
 
 @torch.no_grad()

@@ -6,7 +6,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from asc_mrkd.mrkd.labels import Labels, MixedLabels
+
+@dataclass(frozen=True)
+class MixedLabels:
+    """Labels of inputs mixed as weight * first + (1 - weight) * second.
+
+    Attributes:
+        first: class indices (batch,).
+        second: class indices (batch,).
+        weight: lambda of Mixup (batch,), float in [0, 1].
+    """
+
+    first: Tensor
+    second: Tensor
+    weight: Tensor
+
+
+Labels = Tensor | MixedLabels
+"""Class indices (batch,), or those of a mixed batch."""
 
 
 @dataclass(frozen=True)

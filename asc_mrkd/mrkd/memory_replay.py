@@ -7,15 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from asc_mrkd import processes
+from asc_mrkd import dist
 from asc_mrkd.errors import ConfigError
 from asc_mrkd.mrkd.adapter import logits_of
 from asc_mrkd.mrkd.adjustment import Adjustment, adjusted_divergence
 from asc_mrkd.mrkd.backups import Backups
 from asc_mrkd.mrkd.diagnostics import teacher_diagnostics
 from asc_mrkd.mrkd.ensemble import FullyConnectedEnsemble
-from asc_mrkd.mrkd.labels import Labels
-from asc_mrkd.mrkd.losses import Losses, cross_entropy
+from asc_mrkd.mrkd.losses import Labels, Losses, cross_entropy
 
 EMA_DECAY = 0.999
 """Of the running average with `snapshot_source="ema"`, as in the mean teacher; at first 1 - 1 / (step + 1)."""
@@ -106,7 +105,7 @@ class MemoryReplay(nn.Module):
         self.to(next(iter(model.parameters())).device)
         if self.ensemble is not None and isinstance(model, DistributedDataParallel):
             for parameter in self.ensemble.parameters():  # as the wrapper does it for those of the student
-                parameter.register_hook(lambda gradient: processes.total(gradient) / processes.world())
+                parameter.register_hook(lambda gradient: dist.all_reduce_sum(gradient) / dist.world_size())
 
     def forward(self, x: Any, labels: Labels) -> Losses:
         """Return the loss of Eq. 8 for one batch; the teachers see the very input that the student sees.

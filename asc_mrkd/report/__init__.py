@@ -3,10 +3,8 @@
 from asc_mrkd.report.comparisons import comparison_table, difference_table
 from asc_mrkd.report.html import write_report
 from asc_mrkd.report.records import comparison_records, difference_records, evaluation_records
-from asc_mrkd.report.tables import breakdown_table, confusion_table
-from asc_mrkd.report.terminal import print_comparison, print_differences, print_evaluation
-from asc_mrkd.report.text_table import TextTable
-from asc_mrkd.report.write import write_evaluation
+from asc_mrkd.report.tables import TextTable, breakdown_table, confusion_table
+from asc_mrkd.report.terminal import print_comparison, print_differences, print_evaluation, write_evaluation
 
 __all__ = [
     "TextTable",

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from asc_mrkd.evaluation import ComparisonRow, Interval, RunSummary, compare, p_text
 from asc_mrkd.evaluation.statistics import SIGNIFICANCE
-from asc_mrkd.report.layout import layout_of
-from asc_mrkd.report.text_table import TextTable
+from asc_mrkd.report.columns import layout_of
+from asc_mrkd.report.tables import TextTable
 
 
 def run_table(summaries: Sequence[RunSummary]) -> TextTable:

@@ -13,25 +13,25 @@ import jinja2
 import pandas as pd
 
 import asc_mrkd
-from asc_mrkd.data.images import open_images
+from asc_mrkd.datasets.images import open_images
 from asc_mrkd.errors import RunError
 from asc_mrkd.evaluation import RunSummary, compare, conclusions, summarise_run
-from asc_mrkd.features.store import open_store
 from asc_mrkd.files import write_text
+from asc_mrkd.report.columns import layout_of
 from asc_mrkd.report.comparisons import comparison_table
-from asc_mrkd.report.layout import layout_of
 from asc_mrkd.report.plots import (
     MAX_EXAMPLES,
     confusion_matrix_png,
     has_counts,
+    has_teachers,
     images_png,
     learning_curves_png,
     spectrograms_png,
+    teachers_png,
 )
 from asc_mrkd.report.records import shown_groups
-from asc_mrkd.report.tables import breakdown_table, confused_pairs_table, seed_table
-from asc_mrkd.report.teachers import has_teachers, teachers_png
-from asc_mrkd.report.text_table import TextTable
+from asc_mrkd.report.tables import TextTable, breakdown_table, confused_pairs_table, seed_table
+from asc_mrkd.store.layout import open_store
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from asc_mrkd.evaluation import ComparisonRow, RunSummary, compare, most_confused
-from asc_mrkd.report.layout import layout_of
+from asc_mrkd.report.columns import layout_of
 
 
 def comparison_records(summaries: Sequence[RunSummary]) -> list[dict[str, Any]]:

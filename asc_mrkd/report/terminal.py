@@ -1,15 +1,29 @@
 """Print the scores of runs on a terminal."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 from asc_mrkd.evaluation import ComparisonRow, RunSummary, compare, conclusions
+from asc_mrkd.files import atomic_writer, write_text
+from asc_mrkd.report.columns import layout_of
 from asc_mrkd.report.comparisons import comparison_table, difference_table, run_table, where
-from asc_mrkd.report.layout import layout_of
-from asc_mrkd.report.records import shown_groups
+from asc_mrkd.report.plots import confusion_matrix_png
+from asc_mrkd.report.records import evaluation_records, shown_groups
 from asc_mrkd.report.tables import breakdown_table, confused_pairs_table, confusion_table, seed_table
+
+
+def write_evaluation(run_folder: str | Path, summary: RunSummary) -> None:
+    """Write RUN/evaluation.json and RUN/confusion.png, each whole or not at all."""
+    run_folder = Path(run_folder)
+    text = json.dumps(evaluation_records(summary), indent=2, allow_nan=False)
+    write_text(run_folder / "evaluation.json", text + "\n")
+    with atomic_writer(run_folder / "confusion.png") as stream:
+        stream.write(confusion_matrix_png(summary))
+
 
 MAX_CONFUSION_CLASSES = 12
 """A confusion table of more classes does not fit in 80 columns; confusion.png shows it."""

@@ -2,7 +2,6 @@
 
 from asc_mrkd.submission.check import check_submission
 from asc_mrkd.submission.make import make_submission
-from asc_mrkd.submission.problem import Problem
-from asc_mrkd.submission.tasks import TASKS, Task
+from asc_mrkd.submission.tasks import TASKS, Problem, Task
 
 __all__ = ["TASKS", "Problem", "Task", "check_submission", "make_submission"]

@@ -9,8 +9,7 @@ from asc_mrkd.errors import SubmissionError
 from asc_mrkd.submission.check_meta import check_meta
 from asc_mrkd.submission.check_output import check_output
 from asc_mrkd.submission.package import read_package
-from asc_mrkd.submission.problem import Problem
-from asc_mrkd.submission.tasks import META, Task, find_task
+from asc_mrkd.submission.tasks import META, Problem, Task, find_task
 
 
 def check_submission(

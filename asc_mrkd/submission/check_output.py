@@ -6,9 +6,8 @@ import math
 import re
 from collections.abc import Collection, Iterator
 
-from asc_mrkd.evaluation.predictions import SUM_TOLERANCE
-from asc_mrkd.submission.problem import Problem
-from asc_mrkd.submission.tasks import Task
+from asc_mrkd.runs.predictions import SUM_TOLERANCE
+from asc_mrkd.submission.tasks import Problem, Task
 
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 """What every reader takes for a number; Python alone would take 1_0 and digits of other scripts too."""

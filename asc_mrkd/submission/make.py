@@ -47,7 +47,7 @@ def make_submission(
         meta: YAML file with the author's part of the meta file (authors, name, source_code, ...), same layout.
         precision: precision at which the weights are stored, for the size; None as they are.
         ensemble: average all finished seeds, and count all their parameters; otherwise the first seed alone.
-        budget: a key of `asc_mrkd.complexity.RULES` to keep beside that of the task.
+        budget: a key of `asc_mrkd.budget.RULES` to keep beside that of the task.
 
     Raises:
         ConfigError: unknown task, precision or budget, unreadable `meta`.

@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from asc_mrkd.errors import SubmissionError
-from asc_mrkd.submission.problem import Problem
+from asc_mrkd.submission.tasks import Problem
 
 MAX_FILES = 1000
 MAX_BYTES = 1024**3

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from asc_mrkd.complexity import Budget, check_budget, format_bytes
-from asc_mrkd.complexity.compression import COMPRESSION
-from asc_mrkd.complexity.steps import SEPARATOR, STEPS, parse_steps
+from asc_mrkd.budget import Budget, check_budget, format_bytes
+from asc_mrkd.compression.compress import COMPRESSION
+from asc_mrkd.compression.steps import SEPARATOR, STEPS, parse_steps
 from asc_mrkd.config import Experiment, load_experiment
-from asc_mrkd.engine.model_file import load_model
+from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.errors import BudgetError, DamagedFileError, RunError, SubmissionError
 from asc_mrkd.evaluation import Predictions, clip_scores, group_table, overall_metrics, read_predictions
 from asc_mrkd.features.spec import FrontendSpec

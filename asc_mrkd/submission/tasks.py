@@ -2,10 +2,33 @@
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
-from asc_mrkd.data.dcase import SCENES
+from asc_mrkd.config.domain import DEVICE_GROUPS
+from asc_mrkd.datasets.dcase import SCENES
 from asc_mrkd.errors import ConfigError, suggest
-from asc_mrkd.evaluation.kinds import DEVICE_GROUPS
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong, and where.
+
+    >>> print(Problem("a.output.csv", 7, "duplicate-file", "3.wav was listed in line 2"))
+    a.output.csv, line 7: [duplicate-file] 3.wav was listed in line 2
+    """
+
+    file: str
+    line: int | None
+    """Line in `file`, counted from 1; None for the file as a whole."""
+    code: str
+    message: str
+    severity: Literal["error", "warning"] = "error"
+    """An error keeps the submission from being sent; a warning is for the author to decide."""
+
+    def __str__(self) -> str:
+        line = "" if self.line is None else f", line {self.line}"
+        return f"{self.file}{line}: [{self.code}] {self.message}"
+
 
 META = ".meta.yaml"
 DEVELOPMENT = "results.development_dataset"
@@ -45,7 +68,7 @@ class Task:
     complexity: tuple[str, ...]
     """Keys of the block system.complexity."""
     rule: str | None = None
-    """Rule of `asc_mrkd.complexity.RULES` that the system must keep."""
+    """Rule of `asc_mrkd.budget.RULES` that the system must keep."""
     probabilities: bool = True
     """Whether the output has a header and one probability column per class after the scene label."""
     devices: tuple[str, ...] = ()

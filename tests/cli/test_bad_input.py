@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import yaml
+from helpers.cli import run_cli
 
 META = "filename\tscene_label\tidentifier\tsource_label\n{0}\tbus\tparis-0\ta\n{1}\tbus\tparis-1\ta\n"
 TRAIN, TEST = "audio/bus-paris-0-0-a.wav", "audio/bus-paris-1-1-a.wav"
@@ -108,9 +109,9 @@ def place(store, trained, tmp_path_factory):
         ("recipes nonsense", "nonsense"),
     ],
 )
-def test_wrong_input_is_explained(cli, place, monkeypatch, command, message):
+def test_wrong_input_is_explained(place, monkeypatch, command, message):
     monkeypatch.chdir(place)
-    code, out, err = cli(*command.split())
+    code, out, err = run_cli(*command.split())
     assert (code, out) == (2, "")
     error, hint = err.splitlines()
     assert error.startswith("error: ")
@@ -132,13 +133,13 @@ def test_wrong_input_is_explained(cli, place, monkeypatch, command, message):
         ("submit check empty --task dcase2018-task1b", "dcase2018-task1a"),
     ],
 )
-def test_a_typo_gets_a_suggestion(cli, place, monkeypatch, command, suggestion):
+def test_a_typo_gets_a_suggestion(place, monkeypatch, command, suggestion):
     monkeypatch.chdir(place)
-    assert cli(*command.split()).err.splitlines()[-1] == f"hint: did you mean '{suggestion}'?"
+    assert run_cli(*command.split()).err.splitlines()[-1] == f"hint: did you mean '{suggestion}'?"
 
 
-def test_debug_shows_the_exception(cli, place):
+def test_debug_shows_the_exception(place):
     from asc_mrkd.errors import DataError
 
     with pytest.raises(DataError, match="no such folder"):
-        cli("--debug", "check-data", place / "missing")
+        run_cli("--debug", "check-data", place / "missing")

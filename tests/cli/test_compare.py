@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from helpers.cli import run_cli
 from scipy import stats
 
 CLASSES = ("bee", "cat", "dog", "elm", "fox", "oak")
@@ -42,8 +43,8 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def as_json(cli, *arguments):
-    code, out, err = cli("compare", *arguments, "--json")
+def as_json(*arguments):
+    code, out, err = run_cli("compare", *arguments, "--json")
     assert (code, err) == (0, "")
     return json.loads(out)
 
@@ -58,9 +59,9 @@ def accuracies(place, run, seeds):
 
 
 @pytest.mark.parametrize("option", [[], ["--paired"]])
-def test_tables_fit_into_80_columns(cli, place, option):
+def test_tables_fit_into_80_columns(place, option):
     for runs in (["ce", "mrkd", "mixed"], ["image-ce", "image-mrkd"]):
-        code, out, err = cli("compare", *runs, *option)
+        code, out, err = run_cli("compare", *runs, *option)
         lines = out.splitlines()
         assert (code, err) == (0, "")
         assert max(map(len, lines)) <= 80
@@ -71,8 +72,8 @@ def test_tables_fit_into_80_columns(cli, place, option):
         assert f"Seeds: how steady training is. {unit}: how far the test set carries." in lines
 
 
-def test_the_numbers_of_welch(cli, place):
-    baseline, record = as_json(cli, "ce", "mrkd")
+def test_the_numbers_of_welch(place):
+    baseline, record = as_json("ce", "mrkd")
     theirs, ours = (accuracies(place, run, range(4)) for run in ("ce", "mrkd"))
     expected = stats.ttest_ind(ours, theirs, equal_var=False)
     low, high = expected.confidence_interval(0.95)
@@ -89,8 +90,8 @@ def test_the_numbers_of_welch(cli, place):
     assert [baseline[key] for key in missing] == [None] * len(missing)
 
 
-def test_the_numbers_of_pairs(cli, place):
-    record = as_json(cli, "ce", "mixed", "--paired")[1]
+def test_the_numbers_of_pairs(place):
+    record = as_json("ce", "mixed", "--paired")[1]
     theirs, ours = (accuracies(place, run, [1, 2, 3]) for run in ("ce", "mixed"))
     expected = stats.ttest_rel(ours, theirs)
     assert (record["test"], record["paired_seeds"], record["effect"]) == ("paired t-test", [1, 2, 3], "Cohen's d_z")
@@ -101,21 +102,21 @@ def test_the_numbers_of_pairs(cli, place):
     assert record["unfinished_seeds"] == [0]
 
 
-def test_images_are_drawn_one_by_one_and_their_errors_shown(cli, place):
-    record = as_json(cli, "image-ce", "image-mrkd")[1]
+def test_images_are_drawn_one_by_one_and_their_errors_shown(place):
+    record = as_json("image-ce", "image-mrkd")[1]
     assert (record["bootstrap"]["clusters"], record["bootstrap"]["resampled"]) == (60, "images")
     assert record["interval"]["low"] > 0, "records speak of accuracy"
-    out = cli("compare", "image-ce", "image-mrkd").out
+    out = run_cli("compare", "image-ce", "image-mrkd").out
     (line,) = [line for line in out.splitlines() if line.startswith("2 ") and " to " in line]
     low, high = (100 * record["interval"][end] for end in ("low", "high"))
     assert f"-{high:.2f} to -{low:.2f}" in line
 
 
-def test_unfinished_seeds_and_other_samples_are_named(cli, place):
-    out = cli("compare", "ce", "mixed", "cut").out
+def test_unfinished_seeds_and_other_samples_are_named(place):
+    out = run_cli("compare", "ce", "mixed", "cut").out
     assert "mixed (not finished: seed 0)" in out
     assert "MrKD (run 3) was scored on other test clips than CE (run 1)" in out
-    assert as_json(cli, "ce", "cut")[1]["warning"] == "other test clips: cannot be compared"
+    assert as_json("ce", "cut")[1]["warning"] == "other test clips: cannot be compared"
 
 
 @pytest.mark.parametrize(
@@ -126,8 +127,8 @@ def test_unfinished_seeds_and_other_samples_are_named(cli, place):
         ("compare ce missing", "missing is not a run folder", "asc-mrkd train"),
     ],
 )
-def test_wrong_usage_is_explained(cli, place, command, message, hint):
-    code, out, err = cli(*command.split())
+def test_wrong_usage_is_explained(place, command, message, hint):
+    code, out, err = run_cli(*command.split())
     assert (code, out) == (2, "")
     error, advice = err.splitlines()
     assert message in error

@@ -5,6 +5,7 @@ from typing import get_args
 
 import pytest
 import torch
+from helpers.cli import run_cli
 from torch import nn
 
 from asc_mrkd.config import MethodConfig
@@ -65,8 +66,8 @@ def test_a_step_does_the_passes_that_the_table_declares(name):
     assert (counts["forward"] / BATCH, counts["backward"] / BATCH) == entry.passes(section)
 
 
-def test_every_method_is_listed_with_its_options(cli):
-    listed = {record["name"]: record for record in json.loads(cli("methods", "--json").out)}
+def test_every_method_is_listed_with_its_options():
+    listed = {record["name"]: record for record in json.loads(run_cli("methods", "--json").out)}
     sections = {section().name: section for section in get_args(MethodConfig)}
     assert listed.keys() == sections.keys() == METHODS.keys()
     for name, section in sections.items():
@@ -76,8 +77,8 @@ def test_every_method_is_listed_with_its_options(cli):
     assert listed["pskd"]["needs"] == ["sample numbers"]
 
 
-def test_the_table_keeps_to_80_columns(cli, monkeypatch):
+def test_the_table_keeps_to_80_columns(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    out = cli("methods").out
+    out = run_cli("methods").out
     assert max(map(len, out.splitlines())) <= 80
     assert "4f + 1b" in out

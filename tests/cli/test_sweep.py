@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from helpers.cli import run_cli
 
 from asc_mrkd.engine import train as train_module
 from asc_mrkd.errors import NonFiniteError
@@ -17,11 +18,11 @@ STEPS = 2 * 5
 
 
 @pytest.fixture
-def sweep(cli, image_conf, tmp_path):
+def sweep(image_conf, tmp_path):
     """Return a function that sweeps a short experiment; `out` is the folder below tmp_path."""
 
     def run(*arguments: object, out: str = "sweep", seeds: str = "0-1"):
-        return cli("sweep", image_conf, "train.epochs=2", *arguments, "--out", tmp_path / out, "--seeds", seeds)
+        return run_cli("sweep", image_conf, "train.epochs=2", *arguments, "--out", tmp_path / out, "--seeds", seeds)
 
     return run
 
@@ -74,8 +75,8 @@ def test_a_folder_a_point_a_table_and_a_file(sweep, tmp_path, monkeypatch):
     assert (out / "sweep.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_scenes_have_points_too(cli, conf, tmp_path):
-    done = cli("sweep", conf, "method=ce,mrkd", "train.epochs=1", "--out", tmp_path / "sweep", "--json")
+def test_scenes_have_points_too(conf, tmp_path):
+    done = run_cli("sweep", conf, "method=ce,mrkd", "train.epochs=1", "--out", tmp_path / "sweep", "--json")
     assert done.code == 0, done.err
     for record in json.loads(done.out):
         point = tmp_path / "sweep" / f"method={record['values']['method']}"
@@ -174,8 +175,8 @@ def test_all_seeds_at_once_give_the_same(sweep, tmp_path):
     assert results(tmp_path / "sweep") == results(tmp_path / "whole")
 
 
-def test_the_points_are_those_of_train(sweep, cli, image_conf, tmp_path):
+def test_the_points_are_those_of_train(sweep, image_conf, tmp_path):
     sweep(AXIS, seeds="1")
-    cli("train", image_conf, "train.epochs=2", "method.interval=9", "--out", tmp_path / "run", "--seeds", "1")
+    run_cli("train", image_conf, "train.epochs=2", "method.interval=9", "--out", tmp_path / "run", "--seeds", "1")
     same = (tmp_path / folder / "seed1" / "model.safetensors" for folder in ("run", "sweep/method.interval=9"))
     assert len({path.read_bytes() for path in same}) == 1

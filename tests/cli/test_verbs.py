@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
+from helpers.cli import run_cli
 
 import asc_mrkd
 
@@ -22,7 +23,7 @@ LABEL = "Doe_INST_task1a_1"
 
 
 @pytest.fixture(scope="module")
-def place(cli, tmp_path_factory) -> Path:
+def place(tmp_path_factory) -> Path:
     """A folder with scenes, a store of them and two runs, all made by the verbs."""
     place = tmp_path_factory.mktemp("place")
     (place / "small.yaml").write_text(SPEC)
@@ -34,17 +35,17 @@ def place(cli, tmp_path_factory) -> Path:
         ["train", conf, f"data.store={store}", "train.epochs=2", "--out", place / "mrkd", "--seeds", "0-1"],
         ["train", conf, f"data.store={store}", "train.epochs=2", "method=ce", "--out", place / "ce", "--seeds", "1,3"],
     ):
-        code, _, err = cli(*command)
+        code, _, err = run_cli(*command)
         assert code == 0, err
     return place
 
 
 @pytest.fixture
-def as_json(cli):
+def as_json():
     """Return a function that runs a command with --json and returns its exit code and the parsed value."""
 
     def run(*arguments):
-        code, out, _ = cli(*arguments, "--json")
+        code, out, _ = run_cli(*arguments, "--json")
         return code, json.loads(out)
 
     return run
@@ -61,18 +62,18 @@ def test_chain_leaves_the_documented_files(place):
     assert np.load(place / "store/features.npy").shape == (20, 2, 32, 157)
 
 
-def test_the_same_command_does_nothing_twice(cli, place):
+def test_the_same_command_does_nothing_twice(place):
     files = [*place.glob("store/*"), *place.glob("mrkd/seed*/*")]
     before = [path.stat().st_mtime_ns for path in files]
     arguments = "--data", place / "scenes", "--spec", place / "small.yaml", "--out", place / "store"
-    assert cli("extract-features", *arguments).code == 0
+    assert run_cli("extract-features", *arguments).code == 0
     overrides = f"data.store={place / 'store'}", "train.epochs=2"
-    assert cli("train", place / "conf.yaml", *overrides, "--out", place / "mrkd", "--seeds", "0,1").code == 0
+    assert run_cli("train", place / "conf.yaml", *overrides, "--out", place / "mrkd", "--seeds", "0,1").code == 0
     assert [path.stat().st_mtime_ns for path in files] == before
 
 
-def test_check_data(cli, as_json, place):
-    code, out, _ = cli("check-data", place / "scenes", "--workers", 1)
+def test_check_data(as_json, place):
+    code, out, _ = run_cli("check-data", place / "scenes", "--workers", 1)
     assert code == 0
     assert "TUT 2018: 20 clips (10 train, 10 test), 10 classes" in out
     assert "0 of 20 clips cannot be used" in out
@@ -94,8 +95,8 @@ def test_check_data_answers_no_to_damaged_clips(as_json, place, tmp_path):
     assert as_json("check-data", tmp_path, "--workers", 1, "--max-bad", 0.05)[0] == 0
 
 
-def test_evaluate(cli, as_json, place):
-    code, out, _ = cli("evaluate", place / "mrkd")
+def test_evaluate(as_json, place):
+    code, out, _ = run_cli("evaluate", place / "mrkd")
     assert code == 0
     assert "accuracy" in out.lower()
     assert "shopping_mall" in out
@@ -105,9 +106,9 @@ def test_evaluate(cli, as_json, place):
     assert (place / "mrkd/confusion.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_report(cli, as_json, place, tmp_path):
+def test_report(as_json, place, tmp_path):
     page = tmp_path / "new" / "report.html"
-    code, out, _ = cli("report", place / "ce", place / "mrkd", "--out", page)
+    code, out, _ = run_cli("report", place / "ce", place / "mrkd", "--out", page)
     assert code == 0
     assert "MrKD" in out
     assert str(page) in out.replace("\n", "")
@@ -116,10 +117,10 @@ def test_report(cli, as_json, place, tmp_path):
 
 
 @pytest.mark.parametrize(("precision", "code", "size"), [("float16", 0, 485_184), ("float32", 1, 970_368)])
-def test_check_budget_of_a_name(cli, as_json, precision, code, size):
+def test_check_budget_of_a_name(as_json, precision, code, size):
     arguments = "check-budget", "cp_resnet_damped:num_classes=3", "--precision", precision
-    assert cli(*arguments).code == code
-    assert f"{size:,} bytes ({size / 1024:.1f} KB)" in cli(*arguments).out
+    assert run_cli(*arguments).code == code
+    assert f"{size:,} bytes ({size / 1024:.1f} KB)" in run_cli(*arguments).out
     answer, record = as_json(*arguments)
     assert (answer, record["bytes"], record["within"], record["limit"]) == (code, size, code == 0, 512_000)
 
@@ -142,8 +143,8 @@ def recordings(place) -> Path:
     return folder.parent
 
 
-def test_predict_a_file(cli, as_json, place, recordings):
-    code, out, _ = cli("predict", place / "mrkd", recordings / "monday/short.wav", "--top", 2)
+def test_predict_a_file(as_json, place, recordings):
+    code, out, _ = run_cli("predict", place / "mrkd", recordings / "monday/short.wav", "--top", 2)
     assert code == 0
     name, *scenes = out.split()
     assert name.endswith("short.wav")
@@ -156,34 +157,34 @@ def test_predict_a_file(cli, as_json, place, recordings):
     assert probabilities == sorted(probabilities, reverse=True)
 
 
-def test_predict_a_folder_leaves_out_what_cannot_be_used(cli, place, recordings):
-    code, out, err = cli("predict", place / "mrkd/seed1", recordings, "--json")
+def test_predict_a_folder_leaves_out_what_cannot_be_used(place, recordings):
+    code, out, err = run_cli("predict", place / "mrkd/seed1", recordings, "--json")
     assert code == 1
     assert [Path(record["file"]).name for record in json.loads(out)] == ["short.wav", "wide.flac"]
     assert "notes.wav: this is not a sound file" in err
 
 
-def test_predict_several_files(cli, place, recordings):
+def test_predict_several_files(place, recordings):
     names = ["monday/short.wav", "monday/wide.flac"]
-    code, out, _ = cli("predict", place / "mrkd/seed1", *(recordings / name for name in names), "--json")
+    code, out, _ = run_cli("predict", place / "mrkd/seed1", *(recordings / name for name in names), "--json")
     assert code == 0
     assert [record["file"] for record in json.loads(out)] == [str(recordings / name) for name in names]
 
 
-def test_submit(cli, as_json, place, tmp_path):
+def test_submit(as_json, place, tmp_path):
     make = "submit", "make", place / "mrkd", "--task", "dcase2018-task1a", "--label", LABEL, "--out", tmp_path
-    code, out, _ = cli(*make)
+    code, out, _ = run_cli(*make)
     assert code == 0
     package = Path(out.strip())
     assert package == tmp_path / "Doe_INST_task1a.zip"
     clips = place / "scenes/TUT-urban-acoustic-scenes-2018-development/evaluation_setup/fold1_test.txt"
     check = "--task", "dcase2018-task1a", "--files", clips
     for path in (package, tmp_path):
-        code, out, _ = cli("submit", "check", path, *check)
+        code, out, _ = run_cli("submit", "check", path, *check)
         assert (code, "accepted" in out) == (0, True)
     output = tmp_path / "task1" / LABEL / f"{LABEL}.output.csv"
     output.write_text(output.read_text().replace("\tbus\n", "\tbuss\n").replace("\ttram\n", "\ttrain\n")[:-20])
-    code, out, _ = cli("submit", "check", tmp_path, *check)
+    code, out, _ = run_cli("submit", "check", tmp_path, *check)
     assert (code, "refused" in out) == (1, True)
     code, problems = as_json("submit", "check", tmp_path, *check)
     assert code == 1
@@ -191,27 +192,27 @@ def test_submit(cli, as_json, place, tmp_path):
     assert as_json("submit", "check", package, "--task", "dcase2018-task1a")[0] == 1, "3600 clips are wanted"
 
 
-def test_models_and_doctor(cli, as_json):
-    assert "cp_resnet_damped" in cli("models").out
+def test_models_and_doctor(as_json):
+    assert "cp_resnet_damped" in run_cli("models").out
     sizes = {model["name"]: model["parameters"] for model in as_json("models")[1]}
     assert sizes["cp_resnet"] == 3_566_612
-    assert "torch" in cli("doctor").out
+    assert "torch" in run_cli("doctor").out
     code, found = as_json("doctor")
     assert (code, found["asc_mrkd"]) == (0, asc_mrkd.__version__)
 
 
-def test_recipes(cli, tmp_path):
-    assert "dcase18: bash " in cli("recipes", "ls").out
-    code, out, _ = cli("recipes", "cp", "dcase18", tmp_path / "mine")
+def test_recipes(tmp_path):
+    assert "dcase18: bash " in run_cli("recipes", "ls").out
+    code, out, _ = run_cli("recipes", "cp", "dcase18", tmp_path / "mine")
     assert (code, out) == (0, f"bash {tmp_path / 'mine/dcase18/run.sh'}\n")
     assert (tmp_path / "mine/common/recipe.sh").is_file()
     assert (tmp_path / "mine/dcase18/conf/paper.yaml").is_file()
-    assert cli("recipes", "cp", "dcase18", tmp_path / "mine").code == 2, "nothing is overwritten"
+    assert run_cli("recipes", "cp", "dcase18", tmp_path / "mine").code == 2, "nothing is overwritten"
 
 
-def test_version_and_help(cli):
-    assert cli("--version") == (0, f"{asc_mrkd.__version__}\n", "")
+def test_version_and_help():
+    assert run_cli("--version") == (0, f"{asc_mrkd.__version__}\n", "")
     for arguments in (["--help"], ["-h"], ["train", "-h"], ["submit", "make", "-h"]):
-        code, out, _ = cli(*arguments)
+        code, out, _ = run_cli(*arguments)
         assert code == 0
         assert "Usage" in out

@@ -45,7 +45,7 @@ def test_a_value_counts_once():
 
 
 def test_names_are_folders_and_tell_points_apart(tmp_path):
-    found = names("data.images=a/b,a_b,..,a%2Fb,\"a,x=1\",é\t", "x=1,2")
+    found = names('data.images=a/b,a_b,..,a%2Fb,"a,x=1",é\t', "x=1,2")
     assert len(set(found)) == 12
     for name in found:
         (tmp_path / name).mkdir()

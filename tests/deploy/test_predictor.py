@@ -7,7 +7,7 @@ import soundfile as sf
 import torch
 
 from asc_mrkd import Predictor
-from asc_mrkd.engine.model_file import ModelFile, save_model
+from asc_mrkd.deploy.model_file import ModelFile, save_model
 from asc_mrkd.errors import AudioError, DamagedFileError, RunError
 from asc_mrkd.features import Frontend, FrontendSpec
 from asc_mrkd.models import build_model

@@ -11,11 +11,11 @@ import safetensors.torch
 import torch
 
 from asc_mrkd.config import ImagesConfig
-from asc_mrkd.data.experiment_data import open_data
-from asc_mrkd.data.images import open_images
+from asc_mrkd.datasets.images import open_images
 from asc_mrkd.deploy import Predictor
+from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.engine import train as train_module
-from asc_mrkd.engine.model_file import load_model
+from asc_mrkd.engine.samples import open_data
 from asc_mrkd.errors import ConfigError, DataError, InterruptedRun, ModelError, NonFiniteError, RunError
 from asc_mrkd.methods import METHODS as REGISTRY
 

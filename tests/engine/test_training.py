@@ -13,10 +13,10 @@ import pytest
 import safetensors.torch
 import torch
 
+from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.engine import trainer as trainer_module
-from asc_mrkd.engine.model_file import load_model
-from asc_mrkd.engine.run_folder import MetricsLog
 from asc_mrkd.errors import ConfigError, DamagedFileError, InterruptedRun, NonFiniteError, RunError
+from asc_mrkd.runs.folder import MetricsLog
 
 
 def weights(out: Path, seed: int = 0) -> dict[str, torch.Tensor]:

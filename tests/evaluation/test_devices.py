@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn.metrics
+from helpers.cli import run_cli
 
 CLASSES = ["bus", "metro", "park", "tram"]
 DEVICES = ["a"] * 5 + ["b", "c", "s1", "s2", "s3", "s4", "s5", "s6"]
@@ -46,9 +47,9 @@ def expected(clips):
     return len(clips) // 2, sklearn.metrics.accuracy_score(clips["label"], clips["prediction"]), loss
 
 
-def test_devices_and_their_groups_are_pooled_over_clips(run, cli):
+def test_devices_and_their_groups_are_pooled_over_clips(run):
     folder, table = run
-    code, out, _ = cli("evaluate", folder, "--json")
+    code, out, _ = run_cli("evaluate", folder, "--json")
     assert code == 0
     for record in (json.loads(out), json.loads((folder / "evaluation.json").read_text())):
         by_device = {row["device"]: row for row in record["by_device"]}
@@ -61,9 +62,9 @@ def test_devices_and_their_groups_are_pooled_over_clips(run, cli):
             assert (row["clips"], row["accuracy"], row["log_loss"]) == pytest.approx(figures, rel=1e-9)
 
 
-def test_macro_accuracy_and_log_loss_are_those_of_scikit_learn(run, cli):
+def test_macro_accuracy_and_log_loss_are_those_of_scikit_learn(run):
     folder, table = run
-    record = json.loads(cli("evaluate", folder, "--json").out)
+    record = json.loads(run_cli("evaluate", folder, "--json").out)
     half = len(table) // 2
     for seed, clips in enumerate((table[:half], table[half:])):
         figures = record["per_seed"][seed]
@@ -73,19 +74,19 @@ def test_macro_accuracy_and_log_loss_are_those_of_scikit_learn(run, cli):
     assert record["macro_accuracy"]["mean"] != pytest.approx(record["accuracy"]["mean"], abs=1e-4)
 
 
-def test_both_tables_are_shown(run, cli):
-    lines = cli("evaluate", run[0]).out.splitlines()
+def test_both_tables_are_shown(run):
+    lines = run_cli("evaluate", run[0]).out.splitlines()
     for title, groups in (("By device", ["a", "s6"]), ("By device group", GROUPS)):
         start = next(number for number, line in enumerate(lines) if line.strip() == title)
         shown = " ".join(lines[start : start + 16]).split()
         assert set(groups) <= set(shown)
 
 
-def test_an_unknown_device_is_in_no_group(run, cli, tmp_path):
+def test_an_unknown_device_is_in_no_group(run, tmp_path):
     (tmp_path / "seed0").mkdir()
     text = (run[0] / "seed0" / "predictions.csv").read_text()
     (tmp_path / "seed0" / "predictions.csv").write_text(text.replace(",s6,", ",phone,"))
     (tmp_path / "config.yaml").write_text(CONFIG)
     (tmp_path / "metrics.jsonl").write_text("")
-    record = json.loads(cli("evaluate", tmp_path, "--json").out)
+    record = json.loads(run_cli("evaluate", tmp_path, "--json").out)
     assert {row["device_group"]: row["clips"] for row in record["by_device_group"]}["other"] == 10

@@ -15,27 +15,35 @@ from asc_mrkd.errors import AudioError, ConfigError
 from asc_mrkd.features import Frontend, load_spec
 from asc_mrkd.features import filterbank as filterbank_module
 from asc_mrkd.features.filterbank import DB_PER_NEPER, a_weighting, curves_of, librosa_filterbank, torch_filterbank
-from asc_mrkd.features.scipy_frontend import ScipyTransform
+from asc_mrkd.features.numpy_backend import ScipyTransform
 
 RATE, COUNT = 22_050, 220_500
 BINS = [0, 1, 10, 20, 33, 34, 100, 200, 255]
 FRAMES = [0, 1, 215, 430]
 GOLDEN = {
     "S1": [
-        [-3.98848, -4.53209, -8.51949, -4.22423], [-2.35411, -2.89763, -6.88697, -2.58971],
-        [0.42297, -0.12035, -4.19326, 0.18782], [1.31023, 0.76784, -3.59381, 1.07664],
-        [2.80348, 3.99315, 4.08364, 3.82133], [3.74327, 3.57859, 3.09417, 3.69113],
-        [-0.27935, -0.82119, -2.80571, -0.39873], [-1.25704, -1.81726, -2.92959, -1.69582],
+        [-3.98848, -4.53209, -8.51949, -4.22423],
+        [-2.35411, -2.89763, -6.88697, -2.58971],
+        [0.42297, -0.12035, -4.19326, 0.18782],
+        [1.31023, 0.76784, -3.59381, 1.07664],
+        [2.80348, 3.99315, 4.08364, 3.82133],
+        [3.74327, 3.57859, 3.09417, 3.69113],
+        [-0.27935, -0.82119, -2.80571, -0.39873],
+        [-1.25704, -1.81726, -2.92959, -1.69582],
         [-2.35414, -2.91261, -3.25037, -2.76916],
     ],
     "S2": [
-        [-6.46994, -5.54548, -6.52048, -6.44192], [-4.83641, -3.84077, -3.84463, -5.02135],
-        [-1.10196, -1.58464, -1.84875, -1.54798], [-1.22854, -0.82243, -2.44853, -0.38526],
-        [-1.55856, -1.31039, -0.26943, -0.64814], [-1.35343, -1.45013, -0.82088, -0.34930],
-        [-0.44259, -0.26719, -0.54217, -0.01171], [-0.73286, -0.51352, -0.30775, -0.40098],
+        [-6.46994, -5.54548, -6.52048, -6.44192],
+        [-4.83641, -3.84077, -3.84463, -5.02135],
+        [-1.10196, -1.58464, -1.84875, -1.54798],
+        [-1.22854, -0.82243, -2.44853, -0.38526],
+        [-1.55856, -1.31039, -0.26943, -0.64814],
+        [-1.35343, -1.45013, -0.82088, -0.34930],
+        [-0.44259, -0.26719, -0.54217, -0.01171],
+        [-0.73286, -0.51352, -0.30775, -0.40098],
         [-0.76590, -0.49482, -0.96366, -0.50336],
     ],
-}  # fmt: skip
+}
 WHOLE = {"S1": (-2.910288, 1.109786, -8.51949, 4.08364), "S2": (-0.588471, 0.702148, -7.73690, 0.79804)}
 DECIBELS_FRAME_215 = {
     "S1": [-111.9342, -100.0638, 43.9936, -31.9299, 34.6789, -35.1432],
@@ -77,9 +85,10 @@ def test_golden_decibels_before_the_filterbank(name):
     """With filters that let every frequency through, the features are the weighted dB."""
     spec, weighting = load_spec("pmel256"), a_weighting(np.arange(1025) * RATE / 2048)
     curves = replace(
-        curves_of(spec, librosa_filterbank(spec)), filters=np.eye(1025, dtype=np.float32) * np.float32(DB_PER_NEPER),
+        curves_of(spec, librosa_filterbank(spec)),
+        filters=np.eye(1025, dtype=np.float32) * np.float32(DB_PER_NEPER),
         offset=weighting[:, None].astype(np.float32),
-    )  # fmt: skip
+    )
     decibels = ScipyTransform(spec.model_copy(update={"n_mels": 1025}), curves)(signal(name))[0]
     np.testing.assert_allclose(decibels[[0, 1, 41, 93, 279, 1024], 215], DECIBELS_FRAME_215[name], rtol=0, atol=1e-3)
 
@@ -102,8 +111,10 @@ def check_filterbank(filters: np.ndarray) -> None:
     )
     np.testing.assert_allclose(
         filters.max(axis=1)[[0, 1, 50, 128, 255]],
-        [0.064231, 0.051223, 0.056161, 0.031670, 0.006669], rtol=0, atol=2e-6,
-    )  # fmt: skip
+        [0.064231, 0.051223, 0.056161, 0.031670, 0.006669],
+        rtol=0,
+        atol=2e-6,
+    )
     assert sums.min() > 0.0854
     assert sums.max() < 0.1034
 

@@ -10,10 +10,10 @@ import torch
 
 from asc_mrkd.features import Frontend, load_spec
 from asc_mrkd.features.filterbank import torchaudio_problem
-from asc_mrkd.shipped import shipped
+from asc_mrkd.files import resource_folder
 
 TOOL = Path(__file__).parents[2] / "tools" / "make_golden.py"
-NAMES = sorted(path.stem for path in shipped("features").glob("*.yaml"))
+NAMES = sorted(path.stem for path in resource_folder("features").glob("*.yaml"))
 TOLERANCE = {"logmel256": 2e-3}
 """Largest difference, otherwise 1e-3. Beside a pure tone the rounding of a float32 Fourier transform shows in the
 logarithm of a power that lies far below it; torchaudio, where these features come from, is 0.8e-3 from librosa."""
@@ -32,7 +32,7 @@ def assert_near(table: pd.DataFrame, expected: pd.DataFrame, tolerance: float) -
 
 
 def test_there_are_no_others():
-    assert sorted(path.stem for path in (shipped("features") / "golden").iterdir()) == NAMES
+    assert sorted(path.stem for path in (resource_folder("features") / "golden").iterdir()) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)

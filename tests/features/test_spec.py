@@ -7,8 +7,8 @@ import yaml
 
 from asc_mrkd.errors import ConfigError
 from asc_mrkd.features import FrontendSpec, load_spec
+from asc_mrkd.files import resource_folder
 from asc_mrkd.schema import parse
-from asc_mrkd.shipped import shipped
 
 
 @pytest.mark.parametrize(
@@ -33,8 +33,8 @@ def test_unknown_name_gets_a_suggestion():
     assert "pmel256" in caught.value.hint
 
 
-NAMES = sorted(path.stem for path in shipped("features").glob("*.yaml"))
-PMEL256 = yaml.safe_load((shipped("features") / "pmel256.yaml").read_text())
+NAMES = sorted(path.stem for path in resource_folder("features").glob("*.yaml"))
+PMEL256 = yaml.safe_load((resource_folder("features") / "pmel256.yaml").read_text())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -64,11 +64,11 @@ def test_published_shapes(name, shape):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_table_says_what_a_clip_and_an_hour_take(name):
-    spec, table = load_spec(name), (shipped("features") / "README.md").read_text()
+    spec, table = load_spec(name), (resource_folder("features") / "README.md").read_text()
     size = 2 * math.prod(spec.shape) * 3600 / spec.clip_seconds / 2**20
     shape = " x ".join(map(str, spec.shape))
     assert f"| `{name}` | {shape} ({spec.clip_seconds:g} s) | {size:.0f} MiB |" in table
-    assert (shipped("features") / "pictures" / f"{name}.png").stat().st_size < 60_000
+    assert (resource_folder("features") / "pictures" / f"{name}.png").stat().st_size < 60_000
 
 
 @pytest.mark.parametrize(

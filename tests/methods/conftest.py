@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asc_mrkd.methods import Run
-from asc_mrkd.mrkd.labels import Labels, MixedLabels
+from asc_mrkd.mrkd.losses import Labels, MixedLabels
 
 CLASSES, SHAPE = 3, (1, 4, 4)
 LR = 0.1

@@ -45,8 +45,9 @@ def test_student_is_taught_by_constant_peers(network, batch):
     for p in teachers:
         expected = expected + 0.5 * 4 * (p * (p.log() - (s / 2).log_softmax(1))).sum(1).mean() / 2
     parameters = list(method.model.parameters())
-    for gradient, reference in zip(torch.autograd.grad(method(x, labels).total, parameters),
-                                   torch.autograd.grad(expected, parameters), strict=True):  # fmt: skip
+    for gradient, reference in zip(
+        torch.autograd.grad(method(x, labels).total, parameters), torch.autograd.grad(expected, parameters), strict=True
+    ):
         torch.testing.assert_close(gradient, reference)
 
 

@@ -109,8 +109,9 @@ def test_alpha_zero_is_deep_supervision_without_teaching():
     x, labels = batch()
     expected = sum(F.cross_entropy(z, labels) for z in all_logits(method, x))
     parameters = list(method.parameters())
-    for a, b in zip(torch.autograd.grad(method(x, labels).total, parameters),
-                    torch.autograd.grad(expected, parameters), strict=True):  # fmt: skip
+    for a, b in zip(
+        torch.autograd.grad(method(x, labels).total, parameters), torch.autograd.grad(expected, parameters), strict=True
+    ):
         torch.testing.assert_close(a, b)
 
 
@@ -221,7 +222,7 @@ def test_layers_can_be_named():
         (Small(), ["secnd"], "no layer 'secnd'", "did you mean 'second'?"),
         (Small(), ["linear"], "'linear' has no output", "first.0, first.1, first.2, first"),
     ],
-)  # fmt: skip
+)
 def test_layers_that_cannot_be_tapped_are_refused(model, branches, message, hint):
     with pytest.raises(ConfigError, match=message) as error:
         Msd(model, CLASSES, SHAPE, branches=branches)

@@ -41,8 +41,9 @@ def test_alpha_one_at_temperature_one_is_cross_entropy_with_smoothed_labels_but_
     x, labels = batch()
     parameters = list(method.parameters())
     smoothed = F.cross_entropy(method.model(x), labels, label_smoothing=0.3)  # 0.7 + 0.1 for the true class
-    for a, b in zip(torch.autograd.grad(method(x, labels).total, parameters),
-                    torch.autograd.grad(smoothed, parameters), strict=True):  # fmt: skip
+    for a, b in zip(
+        torch.autograd.grad(method(x, labels).total, parameters), torch.autograd.grad(smoothed, parameters), strict=True
+    ):
         torch.testing.assert_close(a, b)
 
 

@@ -4,9 +4,10 @@ import json
 
 import pytest
 import torch
+from helpers.cli import run_cli
 from torch import nn
 
-from asc_mrkd.complexity import check_budget
+from asc_mrkd.budget import check_budget
 from asc_mrkd.errors import ModelError
 from asc_mrkd.models import MODELS, build_model, parse_model_spec
 
@@ -30,10 +31,21 @@ SIZES = {
 """Parameters with 10 and with 100 classes, batch normalisations."""
 
 MILLION_MULTIPLY_ADDS = {
-    "resnet20": 40.6, "resnet20:shortcut=B": 40.8, "resnet32": 68.9, "resnet32:shortcut=B": 69.1, "resnet44": 97.2,
-    "resnet44:shortcut=B": 97.4, "resnet56": 125.5, "resnet56:shortcut=B": 125.8, "resnet110": 252.9,
-    "resnet110:shortcut=B": 253.2, "resnet164": 247.7, "wrn_16_8": 1548, "wrn_28_10": 5243, "resnext29_8x64d": 5387,
-}  # fmt: skip
+    "resnet20": 40.6,
+    "resnet20:shortcut=B": 40.8,
+    "resnet32": 68.9,
+    "resnet32:shortcut=B": 69.1,
+    "resnet44": 97.2,
+    "resnet44:shortcut=B": 97.4,
+    "resnet56": 125.5,
+    "resnet56:shortcut=B": 125.8,
+    "resnet110": 252.9,
+    "resnet110:shortcut=B": 253.2,
+    "resnet164": 247.7,
+    "wrn_16_8": 1548,
+    "wrn_28_10": 5243,
+    "resnext29_8x64d": 5387,
+}
 """For one image of 32 x 32, in 100 classes."""
 
 
@@ -131,11 +143,11 @@ def test_impossible_options(spec, message, hint):
     assert hint in caught.value.hint
 
 
-def test_models_are_listed_in_80_columns(cli, monkeypatch):
+def test_models_are_listed_in_80_columns(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    out = cli("models").out
+    out = run_cli("models").out
     assert max(map(len, out.splitlines())) <= 80
     assert all(f"{name} " in out for name in MODELS)
-    records = {record["name"]: record for record in json.loads(cli("models", "--json").out)}
+    records = {record["name"]: record for record in json.loads(run_cli("models", "--json").out)}
     assert records["resnet110"]["options"]["shortcut"] == "A"
     assert records["resnet20"]["multiply_adds"] == check_budget("resnet20").multiply_adds

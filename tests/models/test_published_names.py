@@ -30,9 +30,12 @@ SPELLINGS = {
     "torchvision": {"linear": "fc", "shortcut": "downsample"},
     "all at once": {"linear": "fc", "shortcut": "downsample", "^": "_orig_mod.module."},
     "original wide residual network": {
-        "linear": "fc", r"shortcut\.0": "convShortcut", r"layer(\d)": r"block\1.layer", "^": "module.",
+        "linear": "fc",
+        r"shortcut\.0": "convShortcut",
+        r"layer(\d)": r"block\1.layer",
+        "^": "module.",
     },
-}  # fmt: skip
+}
 
 
 def spell(state: dict[str, torch.Tensor], spelling: dict[str, str]) -> dict[str, torch.Tensor]:

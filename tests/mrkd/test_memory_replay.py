@@ -76,8 +76,9 @@ def test_saved_state_continues_to_the_same_bits(network, batch, tmp_path, stop, 
         assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize(("before_first", "expected"), [("init", [0.6] * 4), ("skip", [0, 0.6, 0.6, 0.6]),
-                                                        ("ramp", [0, 0.2, 0.4, 0.6])])  # fmt: skip
+@pytest.mark.parametrize(
+    ("before_first", "expected"), [("init", [0.6] * 4), ("skip", [0, 0.6, 0.6, 0.6]), ("ramp", [0, 0.2, 0.4, 0.6])]
+)
 def test_weight_of_the_distillation_term(network, before_first, expected):
     method = MemoryReplay(network(), 3, alpha=0.6, before_first=before_first)
     weights = []
@@ -107,8 +108,11 @@ def test_detached_adjustment_teaches_the_ensemble_without_the_swap(network, batc
     a, b = literal(x, y), detached(x, y)
     assert a.total.item() == pytest.approx(b.total.item(), rel=1e-6)
     student = list(model.parameters())
-    for g, h in zip(torch.autograd.grad(a.total, student, retain_graph=True),
-                    torch.autograd.grad(b.total, student, retain_graph=True), strict=True):  # fmt: skip
+    for g, h in zip(
+        torch.autograd.grad(a.total, student, retain_graph=True),
+        torch.autograd.grad(b.total, student, retain_graph=True),
+        strict=True,
+    ):
         torch.testing.assert_close(g, h)
     (gradient,) = torch.autograd.grad(b.total, [detached.ensemble.layers[-1].bias])
     joined = detached.ensemble(detached.backups(x))
@@ -161,8 +165,9 @@ def test_what_trains_the_ensemble_leaves_the_student_alone(network, batch, ensem
     student = list(model.parameters())
     for g, h in zip(
         torch.autograd.grad(loss, student, retain_graph=True),
-        torch.autograd.grad(expected, student, retain_graph=True), strict=True,
-    ):  # fmt: skip
+        torch.autograd.grad(expected, student, retain_graph=True),
+        strict=True,
+    ):
         torch.testing.assert_close(g, h)
     of_ensemble = list(method.ensemble.parameters())
     by_kl = torch.autograd.grad(expected, list(reference.ensemble.parameters()))

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from asc_mrkd.complexity import check_budget
+from asc_mrkd.budget import check_budget
 from asc_mrkd.config import load_experiment
-from asc_mrkd.data.synthetic import make_scenes
+from asc_mrkd.datasets.synthetic import make_scenes
 from asc_mrkd.models import build_model
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "dcase20"

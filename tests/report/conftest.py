@@ -9,16 +9,34 @@ import pandas as pd
 import pytest
 import yaml
 
-CLASSES = ("airport", "bus", "metro", "metro_station", "park", "public_square", "shopping_mall",
-           "street_pedestrian", "street_traffic", "tram")  # fmt: skip
+CLASSES = (
+    "airport",
+    "bus",
+    "metro",
+    "metro_station",
+    "park",
+    "public_square",
+    "shopping_mall",
+    "street_pedestrian",
+    "street_traffic",
+    "tram",
+)
 CITIES = ("barcelona", "helsinki", "lyon", "prague")
 DEVICES = ("a", "b", "s4")
 
 
 def write_run(
-    folder: Path, method: str | dict = "ce", seeds: int = 4, skill: float = 1.0, classes: tuple[str, ...] = CLASSES,
-    mixup: float = 0.0, clips_per_class: int = 12, epochs: int = 10, prefix: str = "audio/", images: bool = False,
-) -> Path:  # fmt: skip
+    folder: Path,
+    method: str | dict = "ce",
+    seeds: int = 4,
+    skill: float = 1.0,
+    classes: tuple[str, ...] = CLASSES,
+    mixup: float = 0.0,
+    clips_per_class: int = 12,
+    epochs: int = 10,
+    prefix: str = "audio/",
+    images: bool = False,
+) -> Path:
     """Write a finished run; `skill` is how far the logit of the true class stands out.
 
     Five image classes make a superclass, and every other image comes from ImageNet: CIFAR-100 and CINIC-10 in one.
@@ -45,8 +63,17 @@ def write_run(
         accuracy = float((table["prediction"] == table["label"]).mean())
         for epoch in range(1, epochs + 1):
             loss = 2.3 * 0.8**epoch + 0.05 * seed
-            record = {"seed": seed, "epoch": epoch, "epochs": epochs, "step": 8 * epoch, "lr": 1e-4, "loss": loss,
-                      "ce": 0.9 * loss, "train_accuracy": 1 - 0.9 * 0.8**epoch, "seconds": 1.0}  # fmt: skip
+            record = {
+                "seed": seed,
+                "epoch": epoch,
+                "epochs": epochs,
+                "step": 8 * epoch,
+                "lr": 1e-4,
+                "loss": loss,
+                "ce": 0.9 * loss,
+                "train_accuracy": 1 - 0.9 * 0.8**epoch,
+                "seconds": 1.0,
+            }
             if epoch % 2 == 0:
                 record |= {"test_accuracy": accuracy * (1 - 0.8**epoch) / (1 - 0.8**epochs), "test_log_loss": loss}
             lines.append(json.dumps(record) + "\n")
@@ -66,22 +93,33 @@ def predictions(
     devices = np.array(DEVICES)[number % len(DEVICES)]
     table = pd.DataFrame(
         {
-            "filename": [f"{prefix}{classes[k]}-{c}-{n}-{d}.wav"
-                         for k, c, n, d in zip(labels, cities, number, devices, strict=True)],
+            "filename": [
+                f"{prefix}{classes[k]}-{c}-{n}-{d}.wav"
+                for k, c, n, d in zip(labels, cities, number, devices, strict=True)
+            ],
             "label": np.array(classes)[labels],
             "identifier": [f"{city}-{n}" for city, n in zip(cities, number, strict=True)],
             "source_label": devices,
             "prediction": np.array(classes)[probabilities.argmax(axis=1)],
         }
-    )  # fmt: skip
+    )
     return pd.concat([table, pd.DataFrame(probabilities, columns=list(classes))], axis=1)
 
 
 def write_store(folder: Path, classes: tuple[str, ...] = CLASSES) -> Path:
     """Write a small feature store: two clips of every class, noise under a band that climbs with the class."""
     folder.mkdir(parents=True)
-    spec = {"name": "tiny", "sample_rate": 22050, "channels": 1, "clip_seconds": 1.0, "n_fft": 2048,
-            "hop_length": 512, "n_mels": 32, "fmin": 0.0, "fmax": 11025.0}  # fmt: skip
+    spec = {
+        "name": "tiny",
+        "sample_rate": 22050,
+        "channels": 1,
+        "clip_seconds": 1.0,
+        "n_fft": 2048,
+        "hop_length": 512,
+        "n_mels": 32,
+        "fmin": 0.0,
+        "fmax": 11025.0,
+    }
     (folder / "spec.yaml").write_text(yaml.safe_dump(spec))
     rows, frames = 2 * len(classes), 1 + 22050 // 512
     features = np.random.default_rng(0).normal(-5, 1, size=(rows, 1, 32, frames)).astype(np.float16)
@@ -90,10 +128,19 @@ def write_store(folder: Path, classes: tuple[str, ...] = CLASSES) -> Path:
     np.save(folder / "features.npy", features)
     labels = list(classes) * 2
     pd.DataFrame(
-        {"row": range(rows), "filename": [f"audio/{row}.wav" for row in range(rows)], "label": labels,
-         "identifier": "lyon-1", "source_label": "a", "split": "test", "frames": frames, "status": "ok", "reason": "",
-         "crc32": 0}
-    ).to_csv(folder / "clips.csv", index=False)  # fmt: skip
+        {
+            "row": range(rows),
+            "filename": [f"audio/{row}.wav" for row in range(rows)],
+            "label": labels,
+            "identifier": "lyon-1",
+            "source_label": "a",
+            "split": "test",
+            "frames": frames,
+            "status": "ok",
+            "reason": "",
+            "crc32": 0,
+        }
+    ).to_csv(folder / "clips.csv", index=False)
     np.savez(folder / "stats.npz", mean=np.zeros(32), std=np.ones(32))
     return folder
 

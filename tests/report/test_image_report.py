@@ -9,9 +9,10 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.cli import run_cli
 from rich.console import Console
 
-from asc_mrkd.data.images import ImageSet, ImageSplit
+from asc_mrkd.datasets.images import ImageSet, ImageSplit
 from asc_mrkd.errors import DataError
 from asc_mrkd.evaluation import summarise_run
 from asc_mrkd.report import (
@@ -181,15 +182,15 @@ def test_a_folder_without_images_is_an_error(make_run, tmp_path):
         write_report([run], tmp_path / "report.html", tmp_path)
 
 
-def test_the_command_finds_the_data_of_the_run(cli, make_run, image_folder, store, tmp_path):
+def test_the_command_finds_the_data_of_the_run(make_run, image_folder, store, tmp_path):
     for kind, data in {"images": image_folder, "store": store}.items():
         run = make_run(tmp_path / kind, classes=CLASSES[:2], seeds=1, epochs=1, images=kind == "images")
         config = run / "config.yaml"
         out = tmp_path / f"{kind}.html"
-        assert cli("report", run, "--out", out).code == 0
+        assert run_cli("report", run, "--out", out).code == 0
         assert pictures(out.read_text()) == 2  # the folder that the experiment names does not exist
         config.write_text(re.sub(rf"{kind}: .*", f"{kind}: {data}", config.read_text()))
-        assert cli("report", run, "--out", out).code == 0
+        assert run_cli("report", run, "--out", out).code == 0
         assert pictures(out.read_text()) == 3
 
 

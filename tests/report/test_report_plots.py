@@ -8,8 +8,8 @@ import pytest
 
 from asc_mrkd.errors import StoreError
 from asc_mrkd.evaluation import summarise_run
-from asc_mrkd.features.store import open_store
 from asc_mrkd.report.plots import confusion_matrix_png, learning_curves_png, spectrograms_png
+from asc_mrkd.store.layout import open_store
 
 
 def decode(png: bytes) -> np.ndarray:

@@ -82,8 +82,9 @@ def test_tables_of_one_group_and_confusions_too_wide_are_left_out(make_run, tmp_
     run = make_run(tmp_path / "run", classes=IMAGE_CLASSES, seeds=1, clips_per_class=3, epochs=1)
     for path in run.glob("seed*/predictions.csv"):  # images have neither places nor devices
         lines = [line.split(",") for line in path.read_text().splitlines()]
-        path.write_text("\n".join(",".join([*line[:2], *(["", ""] if n else line[2:4]), *line[4:]])
-                                  for n, line in enumerate(lines)))  # fmt: skip
+        path.write_text(
+            "\n".join(",".join([*line[:2], *(["", ""] if n else line[2:4]), *line[4:]]) for n, line in enumerate(lines))
+        )
     lines = printed(print_evaluation, summarise_run(run))
     assert "By class" in lines
     assert not {"By city", "By device", "By device group"} & set(lines)
@@ -130,12 +131,14 @@ def test_write_evaluation(make_run, tmp_path):
 @pytest.mark.parametrize(
     ("classes", "short"),
     [
-        (("airport", "metro", "metro_station", "street_pedestrian", "street_traffic", "tram"),
-         ["air", "met", "mst", "spe", "str", "tra"]),
+        (
+            ("airport", "metro", "metro_station", "street_pedestrian", "street_traffic", "tram"),
+            ["air", "met", "mst", "spe", "str", "tra"],
+        ),
         (("train", "tram", "tractor"), ["1", "2", "3"]),
         (("a", "b"), ["a", "b"]),
     ],
-)  # fmt: skip
+)
 def test_short_class_names_are_unique(classes, short):
     assert abbreviate(classes) == short
 

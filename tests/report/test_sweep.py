@@ -9,8 +9,15 @@ import pytest
 from rich.console import Console
 
 from asc_mrkd.evaluation import summarise_run
-from asc_mrkd.report.sweep import SweptPoint, read_point, sweep_frame, sweep_records, sweep_table, write_sweep
-from asc_mrkd.report.sweep_figure import sweep_figure
+from asc_mrkd.report.sweep import (
+    SweptPoint,
+    read_point,
+    sweep_figure,
+    sweep_frame,
+    sweep_records,
+    sweep_table,
+    write_sweep,
+)
 
 
 @pytest.fixture(scope="module")
@@ -156,8 +163,9 @@ def test_the_file_has_a_row_a_point_and_seed(summaries, tmp_path):
     half = read_point({"method.copies": "5"}, summaries[1].folder, summaries[1].experiment, [0, 7], "nan, at last")
     none = SweptPoint({"method.copies": "6"}, half.experiment, None, "nan at once")
     assert [path.name for path in write_sweep(tmp_path, [*points_of(summaries), half, none])] == [
-        "sweep.csv", "sweep.png"
-    ]  # fmt: skip
+        "sweep.csv",
+        "sweep.png",
+    ]
     table = pd.read_csv(tmp_path / "sweep.csv", keep_default_na=False, na_values={"accuracy": [""]})
     assert table["method.copies"].tolist() == [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4 + [5] * 2 + [6] * 2
     assert table["seed"].tolist() == [0, 1, 2, 3] * 4 + [0, 7] * 2

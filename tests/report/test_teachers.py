@@ -8,7 +8,7 @@ from asc_mrkd.config import load_experiment
 from asc_mrkd.engine.train import train
 from asc_mrkd.evaluation import summarise_run
 from asc_mrkd.report import write_report
-from asc_mrkd.report.teachers import PANELS, curves, has_teachers, teachers_figure
+from asc_mrkd.report.plots import PANELS, curves, has_teachers, teachers_figure
 
 
 @pytest.fixture

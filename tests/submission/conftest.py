@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from asc_mrkd.config import Experiment, save_experiment
-from asc_mrkd.engine.model_file import ModelFile, save_model
+from asc_mrkd.deploy.model_file import ModelFile, save_model
 from asc_mrkd.features.spec import FrontendSpec, load_spec
 from asc_mrkd.models import build_model
 from asc_mrkd.schema import parse

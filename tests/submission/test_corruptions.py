@@ -6,6 +6,7 @@ Every row of the tables is one change of a package that `make_submission` has ma
 import json
 
 import pytest
+from helpers.cli import run_cli
 
 B, A18, A20 = "dcase2020-task1b", "dcase2018-task1a", "dcase2020-task1a"
 A21, A24 = "dcase2021-task1a", "dcase2024-task1"
@@ -82,7 +83,7 @@ OUTPUTS = [
     (A24, "sum in one split", ("cell", 3, 2, "1.0", {"suffix": SPLIT}), "probability-sum", "add up to", 3, "argmax"),
     (A24, "padded clip twice", ("cell", 3, 0, "00.wav", {"suffix": SPLIT}), "duplicate-file", "in line 2", 3, M),
     (A24, "index too large", ("cell", 3, 0, "audio/10.wav", {"suffix": SPLIT}), "unknown-file", "10.wav", 3, M),
-]  # fmt: skip
+]
 METAS = [
     (B, "no submission", ("meta", "submission", ...), K, "submission is missing", None),
     (B, "no system", ("meta", "system", ...), K, "system is missing", None),
@@ -142,7 +143,7 @@ METAS = [
     (A24, "no pipeline", ("meta", f"{ABOUT}.pipeline", ...), K, "description.pipeline", "description:"),
     (A24, "no results of a split", ("meta", f"{RESULTS}.split_50", ...), K, "dataset.split_50", "development_dataset:"),
     (A24, "no device", ("meta", f"{RESULTS}.split_5.device_wise.s4", ...), K, "device_wise.s4", "device_wise:"),
-]  # fmt: skip
+]
 LABEL = "Kim_KETI_task1b"
 PACKAGES = [
     (B, "no meta file", ("remove", META), "missing-meta", f"{LABEL}_1.meta.yaml is missing", None),
@@ -166,17 +167,17 @@ PACKAGES = [
     (A24, "one output for all", ("rename", SPLIT, OUTPUT), "missing-output", ".output.split_25.csv", None),
     (A24, "a folder around", ("rename", "task1/K", "Kim/task1/K"), "layout", "as task1/<label>/<label>", None),
     (A24, "label with a letter", ("rename", "_task1_", "_task1a_"), "label-pattern", "INSTITUTE_task1_N", None, L),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("variant", OUTPUTS + METAS + PACKAGES, ids=lambda v: f"{v[0].removeprefix('dcase')}: {v[1]}")
-def test_a_corrupted_package_is_refused(packages, cli, tmp_path, variant):
+def test_a_corrupted_package_is_refused(packages, tmp_path, variant):
     task, _, (method, *arguments), code, words, place, *further = variant
     package = packages[task].copy()
     options = arguments.pop() if isinstance(arguments[-1], dict) else {}
     getattr(package, method)(*arguments, **options)
     path = package.save(tmp_path / "package.zip")
-    exit_code, out, _ = cli("submit", "check", path, "--task", task, "--files", package.clip_list, "--json")
+    exit_code, out, _ = run_cli("submit", "check", path, "--task", task, "--files", package.clip_list, "--json")
     problems = [problem for problem in json.loads(out) if problem["severity"] == "error"]
     assert exit_code == 1
     assert {problem["code"] for problem in problems} == {code, *further}

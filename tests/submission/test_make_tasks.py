@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 import sklearn.metrics
 import yaml
+from helpers.cli import run_cli
 
-from asc_mrkd.complexity import check_budget
-from asc_mrkd.engine.model_file import load_model, save_model
+from asc_mrkd.budget import check_budget
+from asc_mrkd.deploy.model_file import load_model, save_model
 from asc_mrkd.errors import BudgetError, ConfigError, DamagedFileError, SubmissionError
 from asc_mrkd.evaluation import read_predictions
 from asc_mrkd.submission import TASKS, make_submission
@@ -106,10 +107,10 @@ def test_splits_are_for_2024_only(splits, tmp_path):
         make_submission(splits, A20, TEN, tmp_path / "out")
 
 
-def test_splits_on_the_command_line(splits, cli, tmp_path):
+def test_splits_on_the_command_line(splits, tmp_path):
     make = "submit", "make", "--task", A24, "--label", SPLITS, "--out", tmp_path / "out"
     pairs = [word for percent, run in splits.items() for word in ("--split", f"{percent}={run}")]
-    assert cli(*make, *pairs) == (0, f"{tmp_path / 'out' / 'Kim_KETI_task1.zip'}\n", "")
+    assert run_cli(*make, *pairs) == (0, f"{tmp_path / 'out' / 'Kim_KETI_task1.zip'}\n", "")
     for wrong, message in (
         ([splits[5]], "wants a run of its own for each of 5, 10"),
         (pairs[:-2], "wants a run of its own for each of 5, 10"),
@@ -119,14 +120,14 @@ def test_splits_on_the_command_line(splits, cli, tmp_path):
         (["--split", "half=x"], "does not read PERCENT=RUN"),
         ([*pairs, *pairs[:2]], "once each"),
     ):
-        code, out, err = cli(*make, *wrong)
+        code, out, err = run_cli(*make, *wrong)
         assert (code, out) == (2, "")
         assert message in err
 
 
-def test_exit_code_of_a_system_over_the_limit(make_run, cli, tmp_path):
+def test_exit_code_of_a_system_over_the_limit(make_run, tmp_path):
     make = "submit", "make", make_run(A18, clips=10), "--task", A18, "--label", TEN, "--out", tmp_path / "out"
-    code, out, err = cli(*make, "--budget", TASK)
+    code, out, err = run_cli(*make, "--budget", TASK)
     assert (code, out) == (1, "")
     assert "DCASE 2020 task 1B allows 512,000 bytes (500 KB)" in err
     assert "hint: asc-mrkd fit-budget" in err
@@ -181,7 +182,7 @@ def test_a_damaged_record_of_the_compression(make_run, tmp_path):
 
 def test_an_int8_network_is_counted_in_its_file(make_run, tmp_path):
     pytest.importorskip("onnxruntime")
-    from asc_mrkd.engine.onnx_file import quantise_onnx, save_onnx
+    from asc_mrkd.deploy.onnx_file import quantise_onnx, save_onnx
 
     run = make_run(small=True)
     seed = run / "seed0"

@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 from asc_mrkd.submission import TASKS
+from asc_mrkd.submission.check_meta import required_keys
 from asc_mrkd.submission.check_output import check_output
-from asc_mrkd.submission.meta_keys import required_keys
 
 TASK, META = "dcase2020-task1b", ".meta.yaml"
 

@@ -1,1 +1,0 @@
-"""Data sets: official layouts, built-in scenes, checks, and the batches that training sees."""

@@ -1,0 +1,180 @@
+"""The doctor of feature stores: every row has its checksum still, and what was left out is named."""
+
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from asc_mrkd.audio.read import REASONS, SECONDS_TOLERANCE, read_audio
+from asc_mrkd.datasets.dcase import Dataset, audio_names
+from asc_mrkd.errors import AudioError
+from asc_mrkd.store.layout import OK, FeatureStore
+from asc_mrkd.workers import in_order, local_crew
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes:
+        code: what it is; check_dataset and check_images list theirs.
+        subject: the clip, image, file, list, split, location or class.
+        detail: the figures behind it.
+        severity: "error" for what cannot be used, "warning" for everything else.
+    """
+
+    code: str
+    subject: str
+    detail: str
+    severity: Severity
+
+
+def unusable(findings: list[Finding]) -> list[str]:
+    """Name the subjects of the errors, each once.
+
+    >>> unusable([Finding("silent", "b.wav", "", "error"), Finding("wrong_rate", "a.wav", "", "warning")])
+    ['b.wav']
+    """
+    return sorted({finding.subject for finding in findings if finding.severity == "error"})
+
+
+_CLIPS_PER_TASK = 16
+
+
+@dataclass(frozen=True)
+class _Shape:
+    sample_rate: int
+    channels: int
+    seconds: float
+
+
+_SHAPE_CHECKS: list[tuple[str, str, str, Severity]] = [
+    ("sample_rate", "wrong_rate", "Hz", "warning"),
+    ("channels", "wrong_channels", "channels", "warning"),
+    ("seconds", "wrong_length", "s", "error"),
+]
+"""Field, code, unit, severity: rate and channels are converted on reading, clips of two lengths fit no batch."""
+
+
+def check_dataset(
+    dataset: Dataset,
+    *,
+    sample_rate: int | None = None,
+    channels: int | None = None,
+    seconds: float | None = None,
+    workers: int = 1,
+    on_clip: Callable[[str], None] | None = None,
+) -> list[Finding]:
+    """Read every clip once and compare the lists with the folder and with each other.
+
+    Args:
+        dataset: from asc_mrkd.datasets.dcase.read_dataset.
+        sample_rate: expected rate (Hz); like the next two, by default what most clips have.
+        channels: expected number of channels.
+        seconds: expected length (s).
+        workers: processes that read; each holds one clip at a time.
+        on_clip: called with the name of each clip when it has been read, for progress.
+
+    Returns:
+        Findings about clips first, then about the lists. Codes: a reason of asc_mrkd.audio.read.REASONS, or
+        extra_file, duplicate_rows, location_in_both_folds, class_not_in_train, class_not_in_test.
+    """
+    findings: list[Finding] = []
+    shapes: dict[str, dict] = {}
+    names = dataset.clips["filename"].tolist()
+    for name, result in zip(names, _examine_all(dataset.root, names, workers), strict=True):
+        if isinstance(result, Finding):
+            findings.append(result)
+        else:
+            shapes[name] = asdict(result)
+        if on_clip:
+            on_clip(name)
+    if shapes:
+        expected = {"sample_rate": sample_rate, "channels": channels, "seconds": seconds}
+        findings += _compare_shapes(pd.DataFrame.from_dict(shapes, orient="index"), expected)
+    return findings + _check_lists(dataset)
+
+
+def _examine_all(root: Path, names: list[str], workers: int) -> Iterator[_Shape | Finding]:
+    chunks = (names[start : start + _CLIPS_PER_TASK] for start in range(0, len(names), _CLIPS_PER_TASK))
+    crashed = partial(Finding, "crashed", detail=REASONS["crashed"], severity="error")
+    return in_order(local_crew(workers), partial(_examine, root), chunks, lost=crashed)
+
+
+def _examine(root: Path, names: Sequence[str]) -> list[_Shape | Finding]:
+    return [_examine_one(root, name) for name in names]
+
+
+def _examine_one(root: Path, name: str) -> _Shape | Finding:
+    try:
+        audio = read_audio(root / name)
+    except AudioError as error:
+        return Finding(error.reason, name, str(error).removeprefix(f"{root / name}: "), "error")
+    channels, samples = audio.samples.shape
+    return _Shape(audio.sample_rate, channels, samples / audio.sample_rate)
+
+
+def _compare_shapes(shapes: pd.DataFrame, expected: dict[str, int | float | None]) -> list[Finding]:
+    """Find the clips whose rate, channels or length is not the expected one or else that of most clips."""
+    findings = []
+    for field, code, unit, severity in _SHAPE_CHECKS:
+        usual = expected[field] or shapes[field].mode()[0]
+        deviating = shapes.loc[(shapes[field] - usual).abs() > SECONDS_TOLERANCE, field]
+        findings += [
+            Finding(code, str(name), f"{value:g} {unit} instead of {usual:g}", severity)
+            for name, value in deviating.items()
+        ]
+    return findings
+
+
+def _check_lists(dataset: Dataset) -> list[Finding]:
+    """Compare the lists with the folder and the two folds with each other."""
+    extra = sorted(set(audio_names(dataset.root)) - set(dataset.clips["filename"]))
+    findings = [Finding("extra_file", name, "no list names it", "warning") for name in extra]
+    if dataset.duplicates:
+        findings.append(Finding("duplicate_rows", "lists", f"{dataset.duplicates} rows are repeated", "warning"))
+    locations = _count_by_fold(dataset.clips, "identifier").drop(index="", errors="ignore")
+    for row in locations[(locations > 0).all(axis=1)].itertuples():
+        detail = f"{row.train} clips in train, {row.test} in test"
+        findings.append(Finding("location_in_both_folds", str(row.Index), detail, "warning"))
+    labels = _count_by_fold(dataset.clips, "label").reindex(dataset.classes)
+    for fold in labels:
+        for label in labels.index[labels[fold] == 0]:
+            findings.append(Finding(f"class_not_in_{fold}", label, f"no clip in {fold} has this label", "warning"))
+    return findings
+
+
+def _count_by_fold(clips: pd.DataFrame, column: str) -> pd.DataFrame:
+    return pd.crosstab(clips[column], clips["split"]).reindex(columns=["train", "test"], fill_value=0)
+
+
+def check_store(store: FeatureStore, on_row: Callable[[], None] = lambda: None) -> list[Finding]:
+    """Read every row of a finished store once and compare it with its checksum.
+
+    Args:
+        store: from open_store.
+        on_row: called once for every row.
+
+    Returns:
+        Findings: `checksum` for a row that is not what was written; for a clip that was left out at extraction its
+        reason (a warning).
+
+    Raises:
+        StoreError: the statistics are damaged.
+    """
+    store.statistics()
+    findings = []
+    columns = ("row", "filename", "status", "reason", "crc32")
+    for row, name, status, reason, crc32 in zip(*(store.clips[column] for column in columns), strict=True):
+        if status != OK:
+            findings.append(Finding(reason, name, "left out at extraction", "warning"))
+        elif (found := zlib.crc32(store.features[row].tobytes())) != crc32:
+            findings.append(Finding("checksum", name, f"row {row} has {found:08x} instead of {crc32:08x}", "error"))
+        on_row()
+    return findings

@@ -1,0 +1,107 @@
+"""The order of an epoch and its random draws, each a function of (seed, epoch, sample)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asc_mrkd.rng import generator
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the samples.
+
+    All its draws are made at once and kept on the device, so that a batch is a matter of indexing there.
+
+    Attributes:
+        seed: of the run.
+        number: of the epoch, from 0.
+        count: samples of the data set.
+        device: where the samples are.
+    """
+
+    seed: int
+    number: int
+    count: int
+    device: torch.device | str = "cpu"
+    _draws: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False)
+
+    def batches(self, batch_size: int) -> "list[BatchKey]":
+        """Cut a random order of the samples into batches; the last, shorter one is kept.
+
+        >>> [len(key.positions) for key in Epoch(seed=0, number=0, count=25).batches(10)]
+        [10, 10, 5]
+        """
+        order = generator("order", self.seed, self.number).permutation(self.count)
+        index = torch.from_numpy(order).to(self.device)
+        pieces = [slice(i, i + batch_size) for i in range(0, self.count, batch_size)]
+        return [BatchKey(self, order[piece], index[piece]) for piece in pieces]
+
+    def draw(self, purpose: str, sample: Callable[[np.random.Generator], np.ndarray]) -> Tensor:
+        """Return the draws (sample,) for a purpose, made when they are first asked for."""
+        if purpose not in self._draws:
+            values = sample(generator(purpose, self.seed, self.number))
+            self._draws[purpose] = torch.from_numpy(values).to(self.device)
+        return self._draws[purpose]
+
+
+@dataclass(frozen=True)
+class BatchKey:
+    """Which samples of which epoch: everything that a draw may depend on.
+
+    Attributes:
+        epoch: the epoch.
+        positions: the samples of this batch (batch,).
+        index: the same on the device.
+        view: another number gives other draws for the augmentation of the same samples, but not for Mixup.
+    """
+
+    epoch: Epoch
+    positions: np.ndarray
+    index: Tensor
+    view: int = 0
+
+    def other_view(self) -> "BatchKey":
+        """Return the key of the same batch in a second view."""
+        return replace(self, view=self.view + 1)
+
+    def rows(self, share: slice) -> "BatchKey":
+        """Return the key of a part of this batch."""
+        return replace(self, positions=self.positions[share], index=self.index[share])
+
+    def integers(self, purpose: str, low: int, high: int) -> Tensor:
+        """Draw an integer in [low, high) for every sample of the batch and this view of it."""
+        purpose = f"{purpose}, view {self.view}" if self.view else purpose
+        return self.epoch.draw(purpose, lambda rng: rng.integers(low, high, self.epoch.count))[self.index]
+
+    def partners(self, labels: Tensor) -> Tensor:
+        """Draw for every sample of the batch another one of its class, (batch,), by the labels of all samples."""
+        return self.epoch.draw("pair", lambda rng: of_same_class(labels.cpu().numpy(), rng))[self.index]
+
+    def beta(self, purpose: str, a: float) -> Tensor:
+        """Draw from Beta(a, a) for every sample of the batch."""
+        return self.epoch.draw(purpose, lambda rng: rng.beta(a, a, self.epoch.count))[self.index]
+
+    def permutation(self, purpose: str) -> Tensor:
+        """Draw an order of the batch; its first sample, which no other batch of the epoch has, names the batch."""
+        rng = generator(purpose, self.epoch.seed, self.epoch.number, int(self.positions[0]))
+        return torch.from_numpy(rng.permutation(len(self.positions))).to(self.index.device)
+
+
+def of_same_class(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw for every sample (sample,) another one of its class; a class of one sample can only give that one.
+
+    >>> of_same_class(np.array([0, 1, 0, 2]), np.random.default_rng(0)).tolist()
+    [2, 1, 0, 3]
+    """
+    order = np.argsort(labels, kind="stable")
+    counts = np.bincount(labels)
+    first = np.cumsum(counts) - counts
+    place = np.empty_like(order)
+    place[order] = np.arange(len(labels)) - first[labels[order]]
+    size = counts[labels]
+    ahead = 1 + rng.integers(0, np.maximum(size - 1, 1))
+    return order[first[labels] + (place + ahead) % size]

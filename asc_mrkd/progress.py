@@ -1,0 +1,26 @@
+"""Progress of long work: the protocol through which library functions report it, and the silent form."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Callable that opens one task and yields the function that counts finished units.
+
+    >>> with no_progress("features", 2, "clips") as advance:
+    ...     advance()
+    """
+
+    def __call__(self, title: str, total: int, unit: str, done: int = 0) -> AbstractContextManager[Callable[..., None]]:
+        """Open a task of `total` units (clips, steps, bytes), `done` of them finished before.
+
+        The yielded function `advance(amount=1)` counts further units.
+        """
+        ...
+
+
+@contextmanager
+def no_progress(title: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[..., None]]:
+    """Report nothing."""
+    yield lambda amount=1: None

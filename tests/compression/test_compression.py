@@ -1,0 +1,146 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from helpers.cli import run_cli
+
+from asc_mrkd.budget import RULES, check_budget
+from asc_mrkd.compression.compress import LADDER, Compressor, calibration_batches, ladder_for
+from asc_mrkd.compression.steps import parse_steps
+from asc_mrkd.deploy.model_file import load_model
+from asc_mrkd.engine.samples import open_data
+from asc_mrkd.errors import ConfigError, RunError
+from asc_mrkd.evaluation import summarise_run
+from asc_mrkd.models.pruning import prunable_layers
+
+
+@pytest.fixture(scope="module")
+def compressor(trained) -> Compressor:
+    return Compressor(trained)
+
+
+def test_as_trained_is_what_the_run_says(compressor, trained):
+    candidate = compressor.measure("")
+    summary = summarise_run(trained)
+    assert candidate.metrics.accuracy == summary.per_seed["accuracy"][0]
+    assert candidate.metrics.log_loss == pytest.approx(summary.per_seed["log_loss"][0], abs=1e-9)
+    assert candidate.budget.bytes == check_budget(trained).bytes
+    assert candidate.file_bytes == (trained / "seed0/model.safetensors").stat().st_size
+
+
+def test_float16_takes_half(compressor, trained, tmp_path):
+    before, after = compressor.measure(""), compressor.write("float16", tmp_path / "half")
+    assert after.budget.bytes * 2 == before.budget.bytes
+    assert after.metrics.accuracy == pytest.approx(before.metrics.accuracy, abs=0.2)
+    stored, original = load_model(tmp_path / "half"), load_model(trained)
+    assert (stored.dtype, original.dtype) == ("float16", "float32")
+    for name, tensor in original.model.state_dict().items():
+        found = stored.model.state_dict()[name]
+        assert found.dtype == tensor.dtype
+        if tensor.is_floating_point():
+            assert torch.equal(found, tensor.half().float()), name
+
+
+def test_pruning_leaves_half_of_the_weights(compressor, tmp_path):
+    candidate = compressor.write("prune:amount=0.5", tmp_path / "pruned")
+    weights = [layer.weight for layer in prunable_layers(load_model(tmp_path / "pruned").model).values()]
+    total, kept = sum(w.numel() for w in weights), sum(int(w.count_nonzero()) for w in weights)
+    assert kept == total - round(0.5 * (total - 1))
+    assert candidate.budget.counted == kept
+
+
+def test_the_folder_is_a_run(compressor, trained, tmp_path):
+    out = tmp_path / "new" / "small"
+    compressor.write("prune:amount=0.3,scope=layer,kernels=1x1+float16", out)
+    record = json.loads((out / "seed0/compression.json").read_text())
+    assert record["steps"] == ["prune:amount=0.3,scope=layer,kernels=1x1", "float16"]
+    summary = summarise_run(out)
+    assert (summary.seeds, summary.unfinished_seeds) == ([0], [])
+    assert list(out.parent.iterdir()) == [out]
+    compressor.write("float16", out)  # a second call replaces it
+    assert json.loads((out / "seed0/compression.json").read_text())["steps"] == ["float16"]
+    with pytest.raises(RunError, match="no compressed network"):
+        compressor.write("float16", trained)
+    assert load_model(trained).dtype == "float32"
+
+
+def test_int8_is_written_and_read(compressor, tmp_path):
+    pytest.importorskip("onnxruntime")
+    before, after = compressor.measure(""), compressor.write("int8", tmp_path / "int8")
+    assert sorted(path.name for path in (tmp_path / "int8/seed0").iterdir()) == [
+        "compression.json",
+        "model.onnx",
+        "predictions.csv",
+    ]
+    assert after.budget.bytes < before.budget.bytes / 2
+    assert after.budget.multiply_adds > 0
+    assert abs(after.metrics.accuracy - before.metrics.accuracy) <= 0.2
+    assert load_model(tmp_path / "int8").classes == load_model(compressor.seed_folder).classes
+    with pytest.raises(RunError, match=r"is no model\.safetensors"):
+        Compressor(tmp_path / "int8")
+
+
+def test_calibration_samples_are_normalised_training_samples(compressor):
+    train, _ = open_data(compressor.experiment.data).load(torch.device("cpu"))
+    batches = list(calibration_batches(train, 3))
+    assert [batch.shape for batch in batches] == [(1, *train.read(slice(0, 1)).shape[1:])] * 3
+    np.testing.assert_array_equal(batches[-1], train.normalise(train.read(slice(len(train) - 1, None))).numpy())
+
+
+def test_the_ladder_gets_harder_and_fits_the_rule():
+    assert [parse_steps(steps) for steps in LADDER]
+    assert list(LADDER) == ladder_for(RULES["dcase2020-task1b"])
+    assert not any("prune" in steps for steps in ladder_for(RULES["dcase2022-task1"]))
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ("half", "no step 'half'"),
+        ("prune", "amount"),
+        ("prune:amont=0.3", "amont"),
+        ("prune:amount=2", "amount"),
+        ("decompose:factor=1", "factor"),
+        ("float16:bits=3", "bits"),
+        ("float16+int8", "cannot be combined"),
+        ("int8+prune:amount=0.1", "cannot be combined"),
+        ("float16+float16", "cannot be combined"),
+    ],
+)
+def test_steps_that_are_wrong(compressor, tmp_path, steps, message):
+    with pytest.raises(ConfigError, match=message):
+        compressor.write(steps, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_compressed(tmp_path, trained):
+    with pytest.raises(RunError, match="no trained model"):
+        Compressor(tmp_path)
+    with pytest.raises(ConfigError, match="no rule 'dcase1900'"):
+        Compressor(trained, "dcase1900")
+
+
+def test_fit_budget_keeps_the_first_that_fits(trained, tmp_path):
+    options = "--out", tmp_path / "fitted", "--json"
+    code, out, _ = run_cli("fit-budget", trained, "--rule", "dcase2020-task1b", *options)
+    assert (code, [record["steps"] for record in json.loads(out)]) == (0, [""])
+    code, out, _ = run_cli("fit-budget", trained, "--try", "float16", "--try", "prune:amount=0.5", *options)
+    assert (code, [record["steps"] for record in json.loads(out)]) == (0, ["float16"])
+    assert json.loads((tmp_path / "fitted/seed0/compression.json").read_text())["steps"] == ["float16"]
+
+
+def test_fit_budget_says_no_and_writes_nothing(trained, tmp_path, monkeypatch):
+    rule = "dcase2022-task1"  # zeros count there, and a ladder of one's own is taken as it is
+    monkeypatch.setitem(RULES, rule, replace(RULES[rule], limit=10))
+    options = "--rule", rule, "--try", "prune:amount=0.5", "--out", tmp_path / "fitted"
+    code, out, _ = run_cli("fit-budget", trained, *options)
+    assert (code, "prune:amount=0.5" in out) == (1, True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_fit_budget_refuses_a_folder_before_it_measures(trained, monkeypatch):
+    monkeypatch.setattr(Compressor, "_write", None)
+    code, _, err = run_cli("fit-budget", trained, "--out", trained)
+    assert (code, "no compressed network" in err) == (2, True)

@@ -1,0 +1,133 @@
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from asc_mrkd.errors import StoreError
+from asc_mrkd.features import Frontend
+from asc_mrkd.store import extract, open_store
+
+
+@pytest.fixture
+def made(recordings, spec, tmp_path):
+    """Extract the ten clips."""
+    return extract(recordings.clips, recordings.root, spec, tmp_path / "store")
+
+
+def test_rows_are_the_features_of_their_files(tmp_path, recordings, spec):
+    seen = []
+    store = extract(recordings.clips, recordings.root, spec, tmp_path / "store", on_clip=lambda: seen.append(1))
+    assert len(seen) == 10
+    assert store.features.shape == (10, 2, 40, 16)
+    assert store.features.dtype == np.float16
+    assert store.classes == ["bus", "park"]
+    frontend = Frontend(spec)
+    for row, name in zip(store.clips["row"], store.clips["filename"], strict=True):
+        expected = frontend.from_file(recordings.root / name)
+        np.testing.assert_array_equal(store.features[row], expected.astype(np.float16))
+
+
+def test_statistics_are_those_of_the_training_rows(made):
+    train = np.asarray(made.features[made.rows("train")["row"]], dtype=np.float64)
+    values = train.transpose(2, 0, 1, 3).reshape(40, -1)
+    mean, std = made.statistics()
+    np.testing.assert_allclose(mean, values.mean(1), rtol=1e-6)
+    np.testing.assert_allclose(std, values.std(1, ddof=1), rtol=1e-6)
+
+
+def test_bad_clips_are_marked_and_left_out(tmp_path, recordings, spec):
+    names = recordings.clips["filename"]
+    (recordings.root / names[2]).write_text("this is no audio")
+    (recordings.root / names[8]).unlink()
+    store = extract(recordings.clips, recordings.root, spec, tmp_path / "store")
+    bad = store.clips[store.clips["status"] == "bad"]
+    assert bad[["filename", "reason", "frames"]].values.tolist() == [
+        [names[2], "not_audio", 0],
+        [names[8], "missing", 0],
+    ]
+    assert len(store.rows("train")) + len(store.rows("test")) == 8
+
+
+def test_bad_clips_are_tried_again_once_they_were_replaced(tmp_path, recordings, spec, differing):
+    extract(recordings.clips, recordings.root, spec, tmp_path / "sound")
+    wounded = recordings.root / recordings.clips["filename"][2]
+    shutil.move(wounded, tmp_path / "good.wav")
+    wounded.write_bytes(b"")
+    arguments = (recordings.clips, recordings.root, spec, tmp_path / "store")
+    assert extract(*arguments).clips["reason"][2] == "empty"
+    before = (tmp_path / "store" / "clips.csv").stat().st_mtime_ns
+    extract(*arguments)
+    assert (tmp_path / "store" / "clips.csv").stat().st_mtime_ns == before
+    shutil.copy2(tmp_path / "good.wav", wounded)
+    assert extract(*arguments).clips["status"].tolist() == ["ok"] * 10
+    assert not differing(tmp_path / "store", tmp_path / "sound")
+
+
+def test_finished_store_is_not_made_again(made, recordings, spec):
+    shutil.rmtree(recordings.root)
+    before = {path.name: path.stat().st_mtime_ns for path in made.folder.iterdir()}
+    extract(recordings.clips, recordings.root, spec, made.folder)
+    assert {path.name: path.stat().st_mtime_ns for path in made.folder.iterdir()} == before
+
+
+def test_other_spec_and_other_list_are_refused(made, recordings, spec):
+    with pytest.raises(StoreError, match="hop_length is 512 in the store and 256 there"):
+        extract(recordings.clips, recordings.root, spec.model_copy(update={"hop_length": 256}), made.folder)
+    with pytest.raises(StoreError, match="another list"):
+        extract(recordings.clips.iloc[::-1], recordings.root, spec, made.folder)
+
+
+@pytest.mark.parametrize("name", ["spec.yaml", "clips.csv", "features.npy", "stats.npz"])
+def test_missing_and_damaged_parts_are_named(made, name):
+    (made.folder / name).unlink()
+    with pytest.raises(StoreError, match="missing") as caught:
+        open_store(made.folder)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text.replace(",crc32", ",md5"), "has no column crc32: another version"),
+        (lambda text: text.replace(",ok,", ",ok,,"), "clips.csv is damaged"),
+        (lambda text: text.replace(",16,ok", ",x,ok"), "clips.csv is damaged"),
+        (lambda text: "", "clips.csv is damaged"),
+        (lambda text: text[: text.rindex("\n", 0, -1) + 1], "do not belong together"),
+    ],
+)
+def test_a_wrong_table_is_refused(made, change, message):
+    path = made.folder / "clips.csv"
+    path.write_text(change(path.read_text()))
+    with pytest.raises(StoreError, match=message):
+        open_store(made.folder)
+
+
+def test_workers_never_change_a_byte(made, recordings, spec, tmp_path, differing):
+    extract(recordings.clips, recordings.root, spec, tmp_path / "two", workers=2)
+    assert not differing(made.folder, tmp_path / "two")
+
+
+def test_the_torch_back_end_fills_a_store_in_batches(made, recordings, spec, tmp_path, monkeypatch):
+    monkeypatch.setattr("asc_mrkd.store.extraction.Frontend", lambda spec, device: Frontend(spec, backend="torch"))
+    batched = extract(recordings.clips, recordings.root, spec, tmp_path / "batched")
+    np.testing.assert_allclose(batched.features, made.features, rtol=0, atol=0.01)
+    assert batched.clips["status"].tolist() == ["ok"] * 10
+
+
+def test_clips_a_few_samples_off_fill_their_row(recordings, spec, tmp_path):
+    import soundfile
+
+    path = recordings.root / recordings.clips["filename"][0]
+    samples, rate = soundfile.read(path)
+    soundfile.write(path, samples[:-3], rate, subtype="PCM_24")
+    store = extract(recordings.clips, recordings.root, spec, tmp_path / "store")
+    assert store.clips["status"][0] == "ok"
+    assert np.isfinite(store.features[0]).all()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_store_that_may_only_be_read_is_opened(made, recordings, spec):
+    made.folder.chmod(0o500)
+    assert extract(recordings.clips, recordings.root, spec, made.folder).is_finished
+    made.folder.chmod(0o700)
