@@ -1,18 +1,12 @@
 #!/usr/bin/env bash
 # CIFAR-10: residual networks trained with cross-entropy, Self-KD, MSD and MrKD (Table 6 of the paper).
 #
-#   bash recipes/cifar10/run.sh [--data DIR] [--conf NETWORK] [--method NAMES] [--seeds 0-3] [--out DIR]
-#                               [--stage N] [--stop-stage N] [--list] [--dry-run] [key=value ...]
+#   bash recipes/cifar10/run.sh [OPTION ...] [key=value ...]
 #
-# --data DIR      cifar-10-batches-py as unpacked (asc-mrkd download cifar10); without it, built-in images
-# --conf NETWORK  conf/NETWORK.yaml; default: resnet32 where there is a GPU and --data, else reduced
-# --method NAMES  of `asc-mrkd methods`; default: ce,pskd,msd,mrkd, with the reduced settings ce,mrkd
+# --data DIR      cifar-10-batches-py as unpacked (asc-mrkd download cifar10); default: built-in images
+# --conf NAME     reduced or paper (conf/NAME.yaml); default: paper if there are --data and a GPU, else reduced
+# --method NAMES  methods of `asc-mrkd methods`; default: ce,mrkd with the reduced settings, else ce,pskd,msd,mrkd
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-title=cifar10 classes=10
-# shellcheck source=recipes/common/recipe.sh
-source "$here/../common/recipe.sh"
 # shellcheck source=recipes/common/images.sh
-source "$here/../common/images.sh"
-parse_options "$@"
-image_recipe
+source "$(dirname "$0")/../common/images.sh"
+image_recipe cifar10 10 "$@"

@@ -1,5 +1,6 @@
-# Shell functions of every recipe: options, stages, the environment. Sourced by run.sh.
-# shellcheck shell=bash disable=SC2034  # the variables are used by run.sh
+# Shell functions of the recipes. A script sources this file, calls parse_options, choose_settings and use_environment,
+# then runs stage after stage.
+# shellcheck shell=bash
 set -euo pipefail
 
 fail() {
@@ -8,70 +9,199 @@ fail() {
     exit 2
 }
 
-# require_method NAME: stop unless it is one of `asc-mrkd methods`.
-require_method() {
-    local known="ce label_smoothing mrkd pskd msd byot dml ban cskd ema_teacher tfkd_reg dlb"
-    case " $known " in *" $1 "*) ;; *) fail "there is no method '$1'" "known: $known" ;; esac
+# Print the comment that the script opens with, then the options that all scripts have.
+print_help() {
+    sed -n '2,/^$/s/^# \{0,1\}//p' "$0"
+    cat <<'END'
+
+--seeds LIST    seeds to train, as in 0-3 or 0,2; default: those of the settings
+--out DIR       folder of the results; default: one below exp/
+--stage N       first stage to run
+--stop-stage N  last stage to run
+--list          print the stages and stop
+--dry-run       print the commands and stop
+key=value       change a setting, as in train.epochs=10
+END
 }
 
-# Read the options into variables of their names (--stop-stage into stop_stage) and the array overrides.
+# parse_options "OPTION ..." ARGUMENT...: read the arguments into variables. The first word names the options that this
+# script has besides those of all scripts.
+# shellcheck disable=SC2034  # the scripts read these variables
 parse_options() {
-    data="" evaluation="" conf="" method="" seeds="" out="" label="" stage=1 stop_stage=99
-    dry_run=false list=false overrides=()
-    local name
+    local known=" --data --seeds --out --stage --stop-stage $1 " name value
+    shift
+    data="" conf="" method="" seeds="" out="" evaluation="" label="" jobs=1
+    first_stage=0 last_stage=99 list=false dry_run=false
+    overrides=()
     while [ $# -gt 0 ]; do
+        name=${1%%=*}
         case $1 in
-            --*=*)
-                set -- "${1%%=*}" "${1#*=}" "${@:2}"
-                continue
-                ;;
             -h | --help)
-                sed -n '/^# /s/^# //p; /^$/q' "$0"
-                exit 0
+                print_help
+                exit
                 ;;
             --list) list=true ;;
             --dry-run) dry_run=true ;;
-            --data | --evaluation | --conf | --method | --seeds | --out | --label | --stage | --stop-stage)
-                [ $# -ge 2 ] || fail "option $1 needs a value"
-                name=${1#--}
-                printf -v "${name//-/_}" %s "$2"
-                shift
+            -*)
+                [[ $known == *" $name "* ]] || fail "unknown option $name"
+                if [ "$name" != "$1" ]; then
+                    value=${1#*=}
+                else
+                    [ $# -ge 2 ] || fail "option $name needs a value"
+                    value=$2
+                    shift
+                fi
+                case $name in
+                    --data) data=$value ;;
+                    --conf) conf=$value ;;
+                    --method) method=$value ;;
+                    --seeds) seeds=$value ;;
+                    --out) out=$value ;;
+                    --evaluation) evaluation=$value ;;
+                    --label) label=$value ;;
+                    --jobs) jobs=$value ;;
+                    --stage) first_stage=$value ;;
+                    --stop-stage) last_stage=$value ;;
+                esac
                 ;;
-            --*) fail "unknown option $1" ;;
             *=*) overrides+=("$1") ;;
-            *) fail "what is '$1'?" "options start with --, overrides read key=value" ;;
+            *) fail "'$1' is neither an option nor a setting" "options start with --, settings are written key=value" ;;
         esac
         shift
     done
-    case $stage$stop_stage in *[!0-9]*) fail "--stage and --stop-stage take a number" "bash $0 --list" ;; esac
+    [[ $first_stage$last_stage =~ ^[0-9]+$ ]] || fail "--stage and --stop-stage take a number" "bash $0 --list"
 }
 
-# stage NUMBER TITLE: is it to run? With --list it only prints itself.
-stage() {
-    if $list; then
-        printf '%2d  %s\n' "$1" "$2"
-        return 1
+# choose_settings RECIPE DATA METHODS: choose what the options leave open, and print it.
+#   RECIPE   name of the recipe
+#   DATA     folder of the built-in data, within the results
+#   METHODS  methods of the paper's table
+# shellcheck disable=SC2034  # the scripts read these variables
+choose_settings() {
+    local name
+    if [ -z "$data" ]; then
+        built_in=true
+        out=${out:-exp/$1/builtin}
+        data=$out/$2
+        conf=${conf:-reduced}
+        say "no --data: every stage runs on built-in data, at a reduced size"
+    else
+        built_in=false
+        out=${out:-exp/$1/official}
+        if command -v nvidia-smi >/dev/null; then
+            conf=${conf:-paper}
+        else
+            conf=${conf:-reduced}
+        fi
     fi
-    [ "$1" -ge "$stage" ] && [ "$1" -le "$stop_stage" ] || return 1
-    echo "== stage $1: $2"
+    experiment=$(dirname "$0")/conf/$conf.yaml
+    [ -f "$experiment" ] || fail "there is no $experiment" "known: $(cd "$(dirname "$experiment")" && echo *.yaml)"
+    say "settings: $experiment, results: $out/$conf"
+
+    if [ "$conf" = reduced ]; then
+        method=${method:-ce,mrkd}
+    else
+        method=${method:-$3}
+    fi
+    IFS=, read -ra methods <<<"$method"
+    runs=()
+    for name in "${methods[@]}"; do
+        runs+=("$out/$conf/$name")
+    done
 }
 
-# run COMMAND...: print the command, then run it unless this is a dry run.
-run() {
-    echo "+ $*"
-    $dry_run || "$@"
+say() {
+    if [ "$list" = false ]; then
+        echo "$1"
+    fi
 }
 
-# use_environment [EXTRA]: put the environment's commands on the PATH, of the source tree or the one that is active.
+# use_environment [EXTRA]: put the commands of the environment on the PATH: the active one, or that of the source tree.
 use_environment() {
     local root commands
-    root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-    if $list || $dry_run; then
+    if [ "$list" = true ] || [ "$dry_run" = true ]; then
         return 0
-    elif [ -f "$root/tools/setup.sh" ]; then
+    fi
+    root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+    if [ -f "$root/tools/setup.sh" ]; then
         commands=$(bash "$root/tools/setup.sh" "${1:-}")
         export PATH="$commands:$PATH"
     elif ! command -v asc-mrkd >/dev/null; then
         fail "asc-mrkd is not installed" "pip install asc-mrkd"
+    fi
+}
+
+# require_methods NAME...: stop unless the program knows every method.
+require_methods() {
+    local known name
+    if [ "$list" = true ] || [ "$dry_run" = true ]; then
+        return 0
+    fi
+    known=$(asc-mrkd methods --json)
+    for name in "$@"; do
+        [[ $known == *"\"name\": \"$name\""* ]] || fail "there is no method '$name'" "asc-mrkd methods lists them"
+    done
+}
+
+# set_training METHOD SETTING...: set the array `training` to what METHOD changes in the experiment, which is that of
+# MrKD, then to the settings given here, then to those of the command line.
+set_training() {
+    training=("${@:2}")
+    if [ "$1" != mrkd ]; then
+        training=("method=$1" "${training[@]}")
+    fi
+    if [ ${#overrides[@]} -gt 0 ]; then
+        training+=("${overrides[@]}")
+    fi
+    if [ -n "$seeds" ]; then
+        training+=(--seeds "$seeds")
+    fi
+}
+
+# set_scene_training NAME: set_training for a method without Mixup, or with it as in ce_mixup. The experiment has Mixup.
+set_scene_training() {
+    local features="data.store=$out/store"
+    case $1 in
+        pskd_mixup) set_training pskd "$features" method.source=model ;; # stored predictions are of other mixtures
+        *_mixup) set_training "${1%_mixup}" "$features" ;;
+        *) set_training "$1" "$features" augment.mixup=0 ;;
+    esac
+}
+
+# stage NUMBER TITLE COMMAND...: run a command of a stage, unless the options exclude the stage.
+# Commands of the same stage follow each other; its title is printed once.
+stage() {
+    local number=$1 title=$2 is_new=true
+    shift 2
+    if [ "$number" = "$current_stage" ]; then
+        is_new=false
+    fi
+    current_stage=$number
+
+    if [ "$list" = true ]; then
+        if [ "$is_new" = true ]; then
+            printf '%2d  %s\n' "$number" "$title"
+        fi
+        return 0
+    fi
+    if [ "$number" -lt "$first_stage" ] || [ "$number" -gt "$last_stage" ]; then
+        return 0
+    fi
+    if [ "$is_new" = true ]; then
+        echo "== stage $number: $title"
+    fi
+    echo "+ $*"
+    if [ "$dry_run" = false ]; then
+        "$@"
+    fi
+}
+current_stage=""
+
+# stage_that_may_fail NUMBER TITLE COMMAND...: a stage whose exit code 1, a failed check, does not stop the recipe.
+stage_that_may_fail() {
+    local code=0
+    stage "$@" || code=$?
+    if [ "$code" -gt 1 ]; then
+        exit "$code"
     fi
 }

@@ -1,26 +1,48 @@
 #!/usr/bin/env bash
 # DCASE 2018 task 1A: CP-ResNet trained with cross-entropy, MrKD or one of its rivals, with and without Mixup.
 #
-#   bash recipes/dcase18/run.sh [--data DIR] [--stage N] [--stop-stage N] [--method NAME] [--seeds 0-3] [--out DIR]
-#                               [--conf NAME] [--evaluation DIR] [--label LABEL] [--list] [--dry-run] [key=value ...]
+#   bash recipes/dcase18/run.sh [OPTION ...] [key=value ...]
 #
-# --data DIR        TUT-urban-acoustic-scenes-2018-development as unpacked; without it, built-in scenes
-# --conf NAME       reduced, paper or cpjku (conf/NAME.yaml); default: paper where there is a GPU and --data, else reduced
-# --method NAMES    of `asc-mrkd methods`, and with Mixup as in ce_mixup; default: ce,ce_mixup,mrkd,mrkd_mixup, with the
-#                   reduced settings ce,mrkd; the last one is submitted
-# --evaluation DIR  recordings of the evaluation set for the submission; without it, a rehearsal on the test clips
-# --label LABEL     of the submission: Lastname_INSTITUTE_task1a_N
+# --data DIR        TUT-urban-acoustic-scenes-2018-development as unpacked; default: built-in scenes
+# --conf NAME       reduced, paper or cpjku (conf/NAME.yaml); default: paper if there are --data and a GPU, else reduced
+# --method NAMES    methods of `asc-mrkd methods`, each also with Mixup, as in ce_mixup; default: ce,mrkd with the reduced
+#                   settings, else ce,ce_mixup,mrkd,mrkd_mixup; the last one is submitted
+# --evaluation DIR  recordings of the evaluation set, for the submission; default: a rehearsal on the test clips
+# --label LABEL     label of the submission: Lastname_INSTITUTE_task1a_N
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-title=dcase18 layout=tut2018 folder=TUT-urban-acoustic-scenes-2018-development lists=txt
-known_methods=ce,ce_mixup,mrkd,mrkd_mixup
 # shellcheck source=recipes/common/recipe.sh
-source "$here/../common/recipe.sh"
-# shellcheck source=recipes/common/scenes.sh
-source "$here/../common/scenes.sh"
-parse_options "$@"
-scene_settings
-scene_stages
-! stage 6 "check the size (500 KB; DCASE 2018 has no limit, 2020 had this one)" ||
-    run asc-mrkd check-budget "$entry" --rule dcase2020-task1b --precision float16 || [ $? -eq 1 ]
-submission_stages 7 "$entry" dcase2018-task1a Yourname_INST_task1a_1
+source "$(dirname "$0")/../common/recipe.sh"
+parse_options "--conf --method --evaluation --label" "$@"
+choose_settings dcase18 scenes/TUT-urban-acoustic-scenes-2018-development ce,ce_mixup,mrkd,mrkd_mixup
+use_environment
+require_methods "${methods[@]%_mixup}"
+
+if [ "$built_in" = true ]; then
+    stage 1 "make the built-in scenes" asc-mrkd make-scenes "$out/scenes" --layout tut2018
+fi
+stage 2 "check the data set" asc-mrkd check-data "$data"
+stage 3 "extract the features" asc-mrkd extract-features --data "$data" --spec pmel256 --out "$out/store"
+for name in "${methods[@]}"; do
+    set_scene_training "$name"
+    stage 4 "train" asc-mrkd train "$experiment" "${training[@]}" --out "$out/$conf/$name"
+done
+for name in "${methods[@]}"; do
+    stage 5 "score the test clips" asc-mrkd evaluate "$out/$conf/$name"
+done
+
+entry=$out/$conf/$name
+submission=$out/submission
+label=${label:-Yourname_INST_task1a_1}
+stage_that_may_fail 6 "check the size (500 KB; DCASE 2018 has no limit, 2020 had this one)" \
+    asc-mrkd check-budget "$entry" --rule dcase2020-task1b --precision float16
+if [ -n "$evaluation" ]; then
+    stage 7 "make the submission" asc-mrkd submit make "$entry" --task dcase2018-task1a --label "$label" \
+        --out "$submission" --audio "$evaluation"
+    stage 8 "check the submission" asc-mrkd submit check "$submission" --task dcase2018-task1a
+else
+    stage 7 "make the submission" asc-mrkd submit make "$entry" --task dcase2018-task1a --label "$label" \
+        --out "$submission"
+    stage 8 "check the submission" asc-mrkd submit check "$submission" --task dcase2018-task1a \
+        --files "$data/evaluation_setup/fold1_test.txt"
+fi
+stage 9 "report" asc-mrkd report "${runs[@]}" --out "$out/report.html"

@@ -1,26 +1,25 @@
 """The DCASE 2020 recipe: what differs from that of 2018 by dry runs, and the whole of it once at a tiny size."""
 
 import zipfile
-from pathlib import Path
 
 import pytest
 import torch
+from helpers.recipes import RECIPES, dry_run, printed_stages, run_names, run_recipe
 
 from asc_mrkd.budget import check_budget
 from asc_mrkd.config import load_experiment
 from asc_mrkd.datasets.synthetic import make_scenes
 from asc_mrkd.models import build_model
 
-RECIPE = Path(__file__).parents[2] / "recipes" / "dcase20"
+CONFS = sorted((RECIPES / "dcase20" / "conf").glob("*.yaml"))
 NARROW = "model.options={width: 8, blocks: [4, 1, 0]}"
 PARAMETERS = {"pruned": 268_166, "decomposed": 18_390}
 
 
-def test_stages_of_the_official_data(dry_run, tmp_path):
-    lines = dry_run("--data", "official", "--conf", "paper", folder=tmp_path)
+def test_stages_of_the_official_data(tmp_path):
+    lines = dry_run("dcase20", "--data", "official", "--conf", "paper", folder=tmp_path)
     assert "check-data official" in lines
-    trained = [line.split(" --out ")[1].rpartition("/")[2] for line in lines if line.startswith("train")]
-    assert trained == [f"{name}{mixup}" for name in ("ce", "pskd", "msd", "mrkd") for mixup in ("", "_mixup")]
+    assert run_names(lines) == [f"{name}{mixup}" for name in ("ce", "pskd", "msd", "mrkd") for mixup in ("", "_mixup")]
     fitted = "exp/dcase20/official/paper/fitted/mrkd_mixup"
     rest = [line for line in lines if line.split()[0] in ("fit-budget", "compress", "check-budget", "submit")]
     assert rest == [
@@ -35,12 +34,12 @@ def test_stages_of_the_official_data(dry_run, tmp_path):
     ]
 
 
-def test_self_kd_with_mixup_takes_its_teacher_from_the_model(dry_run, tmp_path):
-    lines = dry_run("--method", "pskd,pskd_mixup", "--stage=4", "--stop-stage=4", folder=tmp_path)
+def test_self_kd_with_mixup_takes_its_teacher_from_the_model(tmp_path):
+    lines = dry_run("dcase20", "--method", "pskd,pskd_mixup", "--stage=4", "--stop-stage=4", folder=tmp_path)
     assert ["method.source=model" in line for line in lines] == [False, True]
 
 
-@pytest.mark.parametrize("conf", sorted(RECIPE.glob("conf/*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("conf", CONFS, ids=lambda path: path.stem)
 def test_confs_parse_and_build(conf):
     experiment = load_experiment(conf)
     with torch.device("meta"):
@@ -50,28 +49,14 @@ def test_confs_parse_and_build(conf):
 
 
 @pytest.mark.slow
-def test_the_whole_recipe_on_a_small_set(recipe, tmp_path):
+def test_the_whole_recipe_on_a_small_set(tmp_path):
     pytest.importorskip("onnxruntime")
     data = make_scenes(tmp_path, clips_per_class=2, layout="tau2020-3class")
     out = tmp_path / "out"
-    done = recipe(
-        "--data",
-        data,
-        "--conf",
-        "reduced",
-        "--out",
-        out,
-        "--seeds",
-        "0",
-        "--method",
-        "mrkd",
-        "train.epochs=1",
-        NARROW,
-        folder=tmp_path,
-    )
+    options = ["--data", data, "--conf", "reduced", "--out", out, "--seeds", 0, "--method", "mrkd"]
+    done = run_recipe("dcase20", *options, "train.epochs=1", NARROW, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    stages = [line.split()[2] for line in done.stdout.splitlines() if line.startswith("== stage")]
-    assert stages == [f"{number}:" for number in range(2, 12)]
+    assert printed_stages(done.stdout) == list(range(2, 12))
     assert "accepted, 0 errors" in done.stdout.replace("\n", "")
     size = check_budget(out / "reduced/fitted/mrkd").bytes
     assert f"{size:,} bytes" in done.stdout

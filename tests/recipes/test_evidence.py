@@ -1,90 +1,78 @@
-"""tools/evidence.sh: its stages by dry runs, and one of them as a whole at a tiny size."""
+"""tools/evidence.sh: its stages by dry runs, and all of them at a tiny size."""
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from functools import partial
-from pathlib import Path
 
 import pandas as pd
 import pytest
+from helpers.recipes import ROOT, finish, printed_commands, printed_stages, start_script
 
-SCRIPT = Path(__file__).parents[2] / "tools" / "evidence.sh"
-
-
-@pytest.fixture
-def start(tmp_path):
-    """Return a function that starts the script in an empty folder."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-
-    def run(*options: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            ["bash", str(SCRIPT), *options], cwd=tmp_path, env={**os.environ, "PATH": path},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            # Tests in the background of a shell ignore SIGINT, and what they start would too.
-            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
-        )  # fmt: skip
-
-    return run
+SCRIPT = ROOT / "tools" / "evidence.sh"
 
 
-def outcome(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
-
-
-def test_stages_are_listed_and_wrong_options_stop_it(start, tmp_path):
-    code, out, _ = outcome(start("--list"))
-    assert code == 0
-    assert [line.split()[0] for line in out.splitlines()] == list("12345")
-    for options, message in (
-        (["--tpy"], "unknown option --tpy"),
-        (["--toy", "--jobs", "0"], "--jobs takes a number"),
-        (["--jobs=2"], "--data DIR is needed"),
-    ):
-        code, _, err = outcome(start(*options))
-        assert (code, message in err) == (2, True), err
+def test_stages_are_listed_and_wrong_options_stop_it(tmp_path):
+    listed = finish(start_script(SCRIPT, "--list", "--data", "cifar", folder=tmp_path))
+    assert listed.returncode == 0
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == list("12345")
+    for options, message in (["--tpy"], "unknown option --tpy"), (["--method=ce"], "unknown option --method"):
+        done = finish(start_script(SCRIPT, *options, folder=tmp_path))
+        assert done.returncode == 2
+        assert message in done.stderr
     assert not list(tmp_path.iterdir())
 
 
-def test_a_dry_run_shows_the_protocol(start, tmp_path):
-    code, out, err = outcome(start("--data", "cifar", "--dry-run", "--jobs", "4", "method.alpha=0.3"))
-    assert code == 0, err
-    commands = [line.removeprefix("+ asc-mrkd ") for line in out.splitlines() if line.startswith("+ ")]
-    trained = [line for line in commands if line.startswith("train") and "/cifar100/tables/" in line]
-    runs = {line.split(" --out ")[1].split()[0].rpartition("table2_")[2] for line in trained}
-    names = ("ce", "pskd", "mrkd", "mrkd_robust", "mrkd_chosen")
-    assert runs == {f"{network}_{name}" for network in ("resnet20", "resnet32") for name in names}
-    assert len(trained) == len(runs) * 4  # seeds
-    assert all("held_out" not in line for line in trained)
-    tuned = [line for line in commands if line.startswith("sweep")]
-    assert all("data.held_out=5000" in line for line in tuned)
-    assert "method.teacher_bn=eval,batch method.before_first=init,ramp,skip" in tuned[0]
-    assert "method.alpha=0.1,0.3,0.5,0.7,0.9 method.temperature=2,3,4" in tuned[1]
-    assert "method.ensemble_input=raw,temperature,layernorm method.adjustment_gradient=literal,detached" in tuned[2]
-    assert ["method.alpha=0.3" in line for line in tuned] == [False, False, True]  # what was chosen holds from there on
+def test_a_dry_run_shows_the_protocol(tmp_path):
+    options = ["--data", "cifar", "--dry-run", "--jobs", "4", "method.alpha=0.3", "train.precision=float32"]
+    done = finish(start_script(SCRIPT, *options, folder=tmp_path))
+    assert done.returncode == 0, done.stderr
+    sweeps = [line for line in printed_commands(done.stdout) if line.startswith("sweep")]
+    assert all("--seeds 0-3 --jobs 4" in line and "train.precision=float32" in line for line in sweeps)
+    assert all("method={name: mrkd, preset: robust" in line for line in sweeps[:3])
+    assert ["data.held_out=5000" in line for line in sweeps] == [True, True, True, False, False]
+    assert "method.teacher_bn=eval,batch method.before_first=init,ramp,skip" in sweeps[0]
+    assert "method.alpha=0.1,0.3,0.5,0.7,0.9 method.temperature=2,3,4" in sweeps[1]
+    assert "method.ensemble_input=raw,temperature,layernorm method.adjustment_gradient=literal,detached" in sweeps[2]
+    paper, robust, chosen = (
+        f"{{name: mrkd, preset: {options}}}"
+        for options in (
+            "paper, copies: 3, interval: 25 epochs",
+            "robust, copies: 3, interval: 25 epochs",
+            "robust, copies: 3, interval: 25 epochs, alpha: 0.3",
+        )
+    )
+    for network, line in zip(["resnet20", "resnet32"], sweeps[3:], strict=True):
+        assert f" model.name={network} method=ce,pskd,{paper},{robust},{chosen} " in line
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
-def test_a_stage_is_stopped_and_continued(start, tmp_path):
-    options = ["--toy", "--stage", "1", "--stop-stage", "1", "--seeds", "0", "--jobs", "2", "--out", "out"]
-    options += ["data.subset=40", "train.epochs=15"]
-    process = start(*options)
+def test_every_stage_runs_and_the_figures_stay_out_of_the_pages(tmp_path):
+    pages = {path: path.read_bytes() for path in ROOT.glob("recipes/*/RESULTS.md")}
+    options = ["--out", "out", "--seeds", "0", "data.subset=40", "train.epochs=1"]
+    done = finish(start_script(SCRIPT, *options, folder=tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert printed_stages(done.stdout) == [0, 1, 2, 3, 4, 5]
+    assert "MrKD" in done.stdout.rpartition("== stage 5")[2]
+    assert "</html>" in (tmp_path / "out" / "resnet20.html").read_text()
+    assert {path: path.read_bytes() for path in pages} == pages
+
+
+@pytest.mark.slow
+def test_a_stage_is_stopped_and_continued(tmp_path):
+    options = ["--stop-stage", "1", "--seeds", "0", "--out", "out", "data.subset=40", "train.epochs=15"]
+    process = start_script(SCRIPT, *options, folder=tmp_path)
     runs = tmp_path / "out" / "first"
     while process.poll() is None and not list(runs.glob("*/seed0/checkpoint.pt")):
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    code, _, err = outcome(process)
-    assert code == 3, err
-    assert "the same command continues" in err
-    assert len(list(runs.glob("*/seed0/model.safetensors"))) < 4
-    code, out, err = outcome(start(*options))
-    assert code == 0, err
-    assert "a person reads this table" in out
+    os.killpg(process.pid, signal.SIGINT)
+    done = finish(process)
+    assert done.returncode == 3, done.stderr
+    assert "the same command continues" in done.stderr
+    assert len(list(runs.glob("*/seed0/model.safetensors"))) < 6
+    done = finish(start_script(SCRIPT, *options, folder=tmp_path))
+    assert done.returncode == 0, done.stderr
     table = pd.read_csv(runs / "sweep.csv")
     assert table[["method.teacher_bn", "method.before_first"]].to_numpy().tolist() == [
-        [bn, first] for bn in ("eval", "batch") for first in ("init", "ramp")
+        [bn, first] for bn in ("eval", "batch") for first in ("init", "ramp", "skip")
     ]

@@ -1,0 +1,68 @@
+"""Run the scripts of the recipes as a user does, with the commands of this environment first on the PATH."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RECIPES = ROOT / "recipes"
+
+
+def start_script(script: Path, *options: object, folder: Path) -> subprocess.Popen[str]:
+    """Start a shell script in a folder, in a process group of its own."""
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("bash is missing")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.Popen(
+        [bash, str(script), *map(str, options)],
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    """Wait for a script and return its exit code and output."""
+    out, err = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def run_recipe(name: str, *options: object, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the recipe `name` in a folder."""
+    return finish(start_script(RECIPES / name / "run.sh", *options, folder=folder))
+
+
+def dry_run(name: str, *options: object, folder: Path) -> list[str]:
+    """Return the commands that a dry run of the recipe `name` prints, without `asc-mrkd`."""
+    done = run_recipe(name, *options, "--dry-run", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert not list(folder.iterdir()), "a dry run wrote something"
+    return printed_commands(done.stdout)
+
+
+def printed_commands(out: str) -> list[str]:
+    """Return the commands in the output of a script, without `asc-mrkd`."""
+    return [line.removeprefix("+ asc-mrkd ") for line in out.splitlines() if line.startswith("+ ")]
+
+
+def printed_stages(out: str) -> list[int]:
+    """Return the numbers of the stages that the output of a script names."""
+    return [int(line.split()[2].rstrip(":")) for line in out.splitlines() if line.startswith("== stage")]
+
+
+def run_names(commands: list[str]) -> list[str]:
+    """Return the names of the run folders that `train` commands write."""
+    return [line.split(" --out ")[1].split()[0].rpartition("/")[2] for line in commands if line.startswith("train")]
+
+
+def modification_times(paths: list[Path]) -> list[int]:
+    """Return the modification time of every file, in nanoseconds."""
+    return [path.stat().st_mtime_ns for path in paths]
