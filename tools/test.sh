@@ -1,15 +1,28 @@
 #!/usr/bin/env bash
-# All checks: style, types, shell scripts, tests. Arguments go to pytest, as in `bash tools/test.sh -k frontend`.
+# All checks: style, types, shell scripts, spelling, tests.
 #
-# Two processes take the test files in turn, each with one thread; `-n 0` at the end brings all into one, for a debugger.
+#   bash tools/test.sh              everything
+#   bash tools/test.sh --fast       without the slow tests and without the tests of the recipes
+#   bash tools/test.sh -k frontend  other arguments go to pytest
+#
+# pytest shares the test files between two processes of one thread; `-n 0` runs all in one process, for a debugger.
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-commands=$(bash "$root/tools/setup.sh" dev)
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+commands=$(bash tools/setup.sh dev)
 export PATH="$commands:$PATH"
-cd "$root"
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+
+pytest_options=(-n 2 --dist loadfile --no-loadscope-reorder)
+for argument in "$@"; do
+    case $argument in
+        --fast) pytest_options+=(-m "not slow" --ignore=tests/recipes) ;;
+        *) pytest_options+=("$argument") ;;
+    esac
+done
 
 ruff check .
+ruff format --check .
 mypy
 shellcheck --external-sources .ci/run tools/*.sh recipes/*/*.sh
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-python -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"
+codespell
+python -m pytest "${pytest_options[@]}"
