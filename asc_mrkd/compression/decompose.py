@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from asc_mrkd.deploy.model_file import ModelFile
 from asc_mrkd.errors import ModelError
 from asc_mrkd.models import MODELS, build_model
-from asc_mrkd.models.convolution import DampedConv2d
+from asc_mrkd.models.cp_resnet import DampedConv2d
 
 
 def decompose(file: ModelFile, factor: int) -> ModelFile:

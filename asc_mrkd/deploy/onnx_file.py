@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from asc_mrkd.deploy.model_file import KEY, ModelFile, describe, from_description
 from asc_mrkd.errors import DamagedFileError, MissingExtraError, ModelError, first_line
 from asc_mrkd.files import atomic_writer
-from asc_mrkd.models.convolution import DampedConv2d
+from asc_mrkd.models.cp_resnet import DampedConv2d
 
 
 def require(purpose: str, *libraries: str) -> list[Any]:

@@ -1,4 +1,7 @@
-"""Networks by name."""
+"""Networks by name, with the options that make their published configurations.
+
+Knows torch alone: no data, no front end, no file of weights. A network is one file and one row of `MODELS`.
+"""
 
 from asc_mrkd.models.registry import MODELS, build_model, parse_model_spec
 

@@ -1,4 +1,4 @@
-"""Magnitude pruning: masks on the convolutions of a network, set anew as often as wanted.
+"""Magnitude pruning: masks on the weights of a network, which can be set again at any time.
 
 Source: Koutini et al., "Low-Complexity Models for Acoustic Scene Classification Based on Receptive Field Regularization
 and Frequency Damping" (DCASE 2020). A masked value keeps what it holds and can come back, unlike in
@@ -36,7 +36,11 @@ class Mask(nn.Module):
 
 
 def prunable_layers(model: nn.Module, kernels: Kernels = "all") -> dict[str, nn.Module]:
-    """Return by name the layers whose weight has more than one dimension; `1x1` leaves out the larger kernels."""
+    """Map names to the layers whose weight has more than one dimension; `1x1` leaves out the larger kernels.
+
+    Raises:
+        ModelError: no layer is left.
+    """
     layers = {
         name: layer
         for name, layer in model.named_modules()
@@ -50,14 +54,14 @@ def prunable_layers(model: nn.Module, kernels: Kernels = "all") -> dict[str, nn.
 
 
 def magnitude_masks(weights: Mapping[str, Tensor], amount: float, scope: Scope = "global") -> dict[str, Tensor]:
-    """Return a mask for every weight that takes out the fraction `amount` of smallest magnitude.
+    """Return one mask per weight that sets the fraction `amount` of smallest magnitude to zero.
 
-    The threshold is the k-th smallest magnitude of N, k = 1 + round(amount (N - 1)); what equals it stays.
+    The threshold is the k-th smallest magnitude of N, k = 1 + round(amount (N - 1)); a value equal to it stays.
 
     Args:
         weights: tensors by name.
         amount: fraction, 0..1, of all values together (`global`) or of each tensor (`layer`).
-        scope: over what the magnitudes are compared.
+        scope: set of values whose magnitudes are compared: all layers together, or each layer.
 
     >>> magnitude_masks({"a": torch.tensor([[3.0, -1.0]]), "b": torch.tensor([[2.0, 0.5]])}, 0.5)
     {'a': tensor([[1., 0.]]), 'b': tensor([[1., 0.]])}
@@ -72,10 +76,10 @@ def magnitude_masks(weights: Mapping[str, Tensor], amount: float, scope: Scope =
 
 
 def amount_to_keep(model: nn.Module, keep: int, kernels: Kernels = "all") -> float:
-    """Return the fraction to prune so that `keep` parameters of all stay, batch normalisation included among them.
+    """Return the fraction to prune so that `keep` parameters stay, those of batch normalisation included.
 
     Raises:
-        ModelError: even without any prunable value there are more.
+        ModelError: the parameters that cannot be pruned are more than `keep`.
     """
     total = sum(parameter.numel() for parameter in model.parameters())
     prunable = sum(cast(Tensor, layer.weight).numel() for layer in prunable_layers(model, kernels).values())
@@ -89,7 +93,7 @@ def amount_to_keep(model: nn.Module, keep: int, kernels: Kernels = "all") -> flo
 
 
 def ramp_factor(epoch: int, ramp: Ramp, ramp_epochs: float) -> float:
-    """Return how much of the final fraction is pruned in an epoch (from 0 on): 0..1, and 1 after `ramp_epochs`.
+    """Return the share of the final fraction that is pruned in an epoch (from 0 on): 0..1, and 1 after `ramp_epochs`.
 
     `linear` is epoch / ramp_epochs, `exp` is exp(-(1 - epoch / ramp_epochs)^3).
 

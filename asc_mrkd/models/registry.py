@@ -1,4 +1,4 @@
-"""The table of networks: a name stands for a builder and the options that make the published configuration."""
+"""The table of networks: each name stands for a builder and the options of the published configuration."""
 
 import inspect
 from collections.abc import Callable
@@ -14,8 +14,11 @@ from asc_mrkd.models.resnet import PreActivationResNet, ResNet
 from asc_mrkd.models.resnext import ResNeXt
 from asc_mrkd.models.wide_resnet import WideResNet
 
-SPECTROGRAM, IMAGE = (256, 431), (32, 32)
-"""Usual planes: 10 seconds in 256 Mel bins, and an image of the CIFAR sets."""
+SPECTROGRAM = (256, 431)
+"""Usual size of a spectrogram, (mel, frame): 10 seconds in 256 Mel bins."""
+
+IMAGE = (32, 32)
+"""Size of an image of the CIFAR sets, (height, width)."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +26,22 @@ class ModelEntry:
     """One row of the table of networks."""
 
     builder: Callable[..., nn.Module]
+    """Class of the network; its arguments are the options."""
     summary: str
+    """Short description."""
     preset: dict[str, Any] = field(default_factory=dict)
+    """Options that differ from the defaults of the class."""
     plane: tuple[int, int] = SPECTROGRAM
-    """Size of its usual input: (mel, frame) or (height, width)."""
+    """Size of the usual input: (mel, frame) or (height, width)."""
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Shape of the usual input: (channel, mel, frame) or (channel, height, width)."""
+        return (self.defaults["in_channels"], *self.plane)
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """Every option but the number of classes, with its default."""
+        """All options except the number of classes, with their defaults."""
         parameters = inspect.signature(self.builder).parameters.values()
         return {p.name: p.default for p in parameters if p.name != "num_classes"} | self.preset
 

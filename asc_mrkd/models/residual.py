@@ -1,4 +1,4 @@
-"""What the image networks share: convolutions, stages, the parameter-free shortcut, weights and published names."""
+"""Parts that the image networks share: convolutions, stages, shortcuts, initial weights and published names."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,14 +9,14 @@ from torch.nn import functional
 from asc_mrkd.errors import ModelError
 
 Block = Callable[[int, int, int], nn.Module]
-"""A residual block from its input channels, output channels and stride."""
+"""Builder of a residual block from its input channels, output channels and stride."""
 
 WRAPPERS = {"module", "_orig_mod", "layer"}
-"""Parts of a name that only say what wraps a layer: DataParallel, torch.compile, a stage of a published WRN."""
+"""Parts of a published name that stand for a wrapper alone: DataParallel, torch.compile, a stage of a WRN."""
 SYNONYMS = {"fc": "linear", "downsample": "shortcut", "convShortcut": "shortcut.0"} | {
     f"block{stage}": f"layer{stage}" for stage in (1, 2, 3)
 }
-"""Parts of the names in published checkpoints, and what they are called here."""
+"""Parts of the names in published checkpoints, and their names here."""
 
 
 def conv1x1(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
@@ -30,7 +30,7 @@ def conv3x3(in_channels: int, out_channels: int, stride: int = 1, groups: int = 
 
 
 def projection(in_channels: int, out_channels: int, stride: int, norm: bool) -> nn.Sequential:
-    """Build a shortcut: nothing where the shape stays, else a 1 x 1 convolution, normalised or not."""
+    """Build a shortcut: the identity where the shape stays, else a 1 x 1 convolution, normalised or not."""
     if stride == 1 and in_channels == out_channels:
         return nn.Sequential()
     conv = conv1x1(in_channels, out_channels, stride)
@@ -43,7 +43,8 @@ class ZeroPad(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
         before = (out_channels - in_channels) // 2
-        self.channels, self.stride = (before, out_channels - in_channels - before), stride
+        self.channels = (before, out_channels - in_channels - before)
+        self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, in_channels, height, width) to (batch, out_channels, height / stride, width / stride)."""
@@ -76,16 +77,18 @@ def finish(network: nn.Module) -> None:
 
 def _take_published_names(network: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
     for key in [key for key in state if key.startswith(prefix)]:
-        name = prefix + own_name(key.removeprefix(prefix))
-        if name not in state:  # both spellings of one tensor: the second stays, and is reported as unexpected
+        name = prefix + local_name(key.removeprefix(prefix))
+        if name not in state:  # of two spellings of one tensor the second stays, and torch reports it as unexpected
             state[name] = state.pop(key)
 
 
-def own_name(published: str) -> str:
-    """Return the name that a tensor of a published checkpoint has here.
+def local_name(published: str) -> str:
+    """Translate the name of a tensor in a published checkpoint into the name here.
 
-    >>> own_name("module.layer2.0.downsample.1.running_mean"), own_name("fc.bias"), own_name("block1.layer.3.bn1.bias")
-    ('layer2.0.shortcut.1.running_mean', 'linear.bias', 'layer1.3.bn1.bias')
+    >>> local_name("module.layer2.0.downsample.1.running_mean")
+    'layer2.0.shortcut.1.running_mean'
+    >>> local_name("block1.layer.3.bn1.bias")
+    'layer1.3.bn1.bias'
     """
     return ".".join(SYNONYMS.get(part, part) for part in published.split(".") if part not in WRAPPERS)
 
@@ -94,7 +97,7 @@ def blocks_per_stage(network: str, depth: int, layers: int, rest: int) -> int:
     """Return the blocks in each of three stages of a network with `depth` = `layers` n + `rest` weighted layers.
 
     Raises:
-        ModelError: no n gives that depth.
+        ModelError: the depth is not of that form.
 
     >>> blocks_per_stage("ResNet", depth=56, layers=6, rest=2)
     9
@@ -110,7 +113,7 @@ def check_positive(network: str, **options: int) -> None:
     """Check that every option is at least one.
 
     Raises:
-        ModelError: one is not.
+        ModelError: an option is smaller.
     """
     for name, value in options.items():
         if value < 1:

@@ -48,7 +48,7 @@ class ResNet(nn.Module):
     """ResNet of basic blocks, from an image (batch, channel, height, width) to logits (batch, class).
 
     Args:
-        num_classes: classes.
+        num_classes: number of classes.
         in_channels: channels of the image.
         depth: weighted layers, 6 n + 2.
         width: channels of the first stage; the next two have 2 and 4 times as many, at half and a quarter of the size.
@@ -56,14 +56,14 @@ class ResNet(nn.Module):
             for small images), `B` is a 1 x 1 convolution with batch normalisation.
 
     Raises:
-        ModelError: an option that no network can be built with.
+        ModelError: an option is out of range.
 
     >>> sum(p.numel() for p in ResNet(num_classes=100, depth=20).parameters())
     275572
     """
 
     branch_points: ClassVar[tuple[str, ...]] = ("layer1", "layer2")
-    """Layers that an early classifier can hang on."""
+    """Layers whose output an early classifier can take."""
 
     def __init__(
         self,
@@ -76,8 +76,9 @@ class ResNet(nn.Module):
         super().__init__()
         check_positive("ResNet", num_classes=num_classes, in_channels=in_channels, width=width)
         if shortcut not in ("A", "B"):
-            raise ModelError(f"ResNet: there is no shortcut {shortcut}", "write shortcut=A or shortcut=B")
-        blocks, block = blocks_per_stage("ResNet", depth, 6, 2), partial(BasicBlock, shortcut=shortcut)
+            raise ModelError(f"ResNet: {shortcut} is not a valid shortcut", "write shortcut=A or shortcut=B")
+        blocks = blocks_per_stage("ResNet", depth, 6, 2)
+        block = partial(BasicBlock, shortcut=shortcut)
         self.conv1 = conv3x3(in_channels, width)
         self.bn1 = nn.BatchNorm2d(width)
         self.layer1 = stage(block, width, width, blocks, stride=1)
@@ -122,30 +123,31 @@ class PreActivationBottleneck(nn.Module):
 class PreActivationResNet(nn.Module):
     """ResNet of pre-activation bottlenecks, from an image (batch, channel, height, width) to logits (batch, class).
 
-    Some public code projects the input before its BN - ReLU, under the same names: such a checkpoint loads too, and
-    computes something else.
+    Some public code projects the input before its BN - ReLU, under the same names. Such a checkpoint loads too, but
+    the network then computes something else.
 
     Args:
-        num_classes: classes.
+        num_classes: number of classes.
         in_channels: channels of the image.
         depth: weighted layers, 9 n + 2.
         width: inner channels of the first stage, which puts out 4 times as many; the next two have 2 and 4 times as
             many, at half and a quarter of the size.
 
     Raises:
-        ModelError: an option that no network can be built with.
+        ModelError: an option is out of range.
 
     >>> sum(p.numel() for p in PreActivationResNet(num_classes=100).parameters())
     1726388
     """
 
     branch_points: ClassVar[tuple[str, ...]] = ("layer1", "layer2")
-    """Layers that an early classifier can hang on."""
+    """Layers whose output an early classifier can take."""
 
     def __init__(self, num_classes: int, in_channels: int = 3, depth: int = 164, width: int = 16) -> None:
         super().__init__()
         check_positive("PreActivationResNet", num_classes=num_classes, in_channels=in_channels, width=width)
-        blocks, block = blocks_per_stage("PreActivationResNet", depth, 9, 2), PreActivationBottleneck
+        blocks = blocks_per_stage("PreActivationResNet", depth, 9, 2)
+        block = PreActivationBottleneck
         first, second, third = (block.EXPANSION * width << doublings for doublings in range(3))
         self.conv1 = conv3x3(in_channels, width)
         self.layer1 = stage(block, width, first, blocks, stride=1)

@@ -50,21 +50,21 @@ class ResNeXt(nn.Module):
     """ResNeXt from an image (batch, channel, height, width) to logits (batch, class).
 
     Args:
-        num_classes: classes.
+        num_classes: number of classes.
         in_channels: channels of the image.
         depth: weighted layers, 9 n + 2.
         cardinality: groups of the 3 x 3 convolutions.
         width: channels of a group in the first stage; it doubles from one stage to the next.
 
     Raises:
-        ModelError: an option that no network can be built with.
+        ModelError: an option is out of range.
 
     >>> sum(p.numel() for p in ResNeXt(num_classes=10, depth=11, cardinality=2, width=8).parameters())
     843658
     """
 
     branch_points: ClassVar[tuple[str, ...]] = ("layer1", "layer2")
-    """Layers that an early classifier can hang on."""
+    """Layers whose output an early classifier can take."""
 
     def __init__(
         self, num_classes: int, in_channels: int = 3, depth: int = 29, cardinality: int = 8, width: int = 64

@@ -52,21 +52,21 @@ class WideResNet(nn.Module):
     """Wide residual network from an image (batch, channel, height, width) to logits (batch, class).
 
     Args:
-        num_classes: classes.
+        num_classes: number of classes.
         in_channels: channels of the image.
         depth: convolutions, the three projections included; 6 n + 4.
         width: channels of the three stages are 16, 32 and 64 times this.
         dropout: probability of dropout before the second convolution of a block; 0.3 in the paper where it is used.
 
     Raises:
-        ModelError: an option that no network can be built with.
+        ModelError: an option is out of range.
 
     >>> sum(p.numel() for p in WideResNet(num_classes=10, depth=10, width=1).parameters())
     77850
     """
 
     branch_points: ClassVar[tuple[str, ...]] = ("layer1", "layer2")
-    """Layers that an early classifier can hang on."""
+    """Layers whose output an early classifier can take."""
 
     def __init__(
         self, num_classes: int, in_channels: int = 3, depth: int = 28, width: int = 10, dropout: float = 0.0
@@ -75,7 +75,8 @@ class WideResNet(nn.Module):
         check_positive("WideResNet", num_classes=num_classes, in_channels=in_channels, width=width)
         if not 0 <= dropout < 1:
             raise ModelError(f"WideResNet: dropout {dropout} is not between 0 and 1", "the paper has dropout=0.3")
-        blocks, block = blocks_per_stage("WideResNet", depth, 6, 4), partial(PreActivationBlock, dropout=dropout)
+        blocks = blocks_per_stage("WideResNet", depth, 6, 4)
+        block = partial(PreActivationBlock, dropout=dropout)
         first, second, third = (STEM * width << doublings for doublings in range(3))
         self.conv1 = conv3x3(in_channels, STEM)
         self.layer1 = stage(block, STEM, first, blocks, stride=1)

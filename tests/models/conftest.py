@@ -1,42 +1,10 @@
-"""Small image networks of every kind."""
-
-from collections.abc import Callable
+"""The image networks in turn."""
 
 import pytest
-import torch
-from torch import nn
-
-from asc_mrkd.models import build_model, parse_model_spec
-
-SMALL = {
-    "resnet20": {"depth": 8, "width": 4},
-    "resnet20:shortcut=B": {"depth": 8, "width": 8},  # torch 2.11 corrupts memory below 8, channels_last, one thread
-    "resnet164": {"depth": 11, "width": 2},
-    "wrn_16_8": {"depth": 10, "width": 1},
-    "resnext29_8x64d": {"depth": 11, "cardinality": 2, "width": 4},
-}
+from helpers.models import IMAGE_NETWORKS
 
 
-@pytest.fixture(params=SMALL)
-def kind(request) -> str:
-    """Every kind of image network in turn."""
+@pytest.fixture(params=IMAGE_NETWORKS)
+def spec(request) -> str:
+    """Name of each small image network in turn."""
     return request.param
-
-
-@pytest.fixture(scope="session")
-def small() -> Callable[..., nn.Module]:
-    """Return a function that builds a small network of a kind, whose batch normalisation is no identity."""
-
-    def build(kind: str, seed: int = 0, **options: object) -> nn.Module:
-        torch.manual_seed(seed)
-        name, written = parse_model_spec(kind)
-        model = build_model(name, 7, **(written | SMALL[kind] | options)).eval()
-        for norm in model.modules():
-            if isinstance(norm, nn.BatchNorm2d):
-                nn.init.uniform_(norm.weight, 0.5, 1.5)
-                nn.init.normal_(norm.bias, std=0.2)
-                nn.init.normal_(norm.running_mean, std=0.2)
-                nn.init.uniform_(norm.running_var, 0.5, 1.5)
-        return model
-
-    return build

@@ -1,3 +1,5 @@
+"""CP-ResNet: published sizes and receptive fields, first weights, damping, wrong options."""
+
 import math
 
 import pytest
@@ -6,8 +8,13 @@ from torch import nn
 
 from asc_mrkd.errors import ModelError
 from asc_mrkd.models import build_model, parse_model_spec
-from asc_mrkd.models.convolution import DampedConv2d, frequency_damper, with_frequency_position
-from asc_mrkd.models.cp_resnet import CPResNet, ResidualBlock
+from asc_mrkd.models.cp_resnet import (
+    CPResNet,
+    DampedConv2d,
+    ResidualBlock,
+    frequency_damper,
+    with_frequency_position,
+)
 
 
 def parameters(model: nn.Module) -> int:
@@ -107,7 +114,7 @@ def test_receptive_field_of_the_table(rho, expected):
 
 @pytest.mark.parametrize("rho", [0, 3, 5, 7])
 def test_receptive_field_by_gradient(rho):
-    """The inputs that one output position depends on; averages stand in for the maxima, which pass one input only."""
+    """Count the inputs that one output depends on; averages replace the maxima, which pass on one input only."""
     model = CPResNet(1, in_channels=1, rho=rho, width=2, init="kaiming").double().eval()
     for module in model.modules():
         if isinstance(module, nn.Conv2d):

@@ -1,10 +1,12 @@
 """Forward passes of the image networks against independent ones, and in every format they run in."""
 
 import copy
+import math
 
 import numpy as np
 import pytest
 import torch
+from helpers.models import small_image_network
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,7 +19,7 @@ CHANNELS_LAST = torch.channels_last
 
 
 def convolve(state: dict[str, Tensor], x: Tensor, name: str, stride: int = 1, groups: int = 1) -> Tensor:
-    """A convolution, group by group."""
+    """Convolve group by group."""
     weights = state[f"{name}.weight"].chunk(groups)
     padding = weights[0].shape[-1] // 2
     parts = zip(x.chunk(groups, dim=1), weights, strict=True)
@@ -36,7 +38,8 @@ def reference_resnet20(state: dict[str, Tensor], x: Tensor) -> Tensor:
     x = normalise(state, convolve(state, x, "module.conv1"), "module.bn1").relu()
     for stage in (1, 2, 3):
         for number in range(3):
-            block, stride = f"module.layer{stage}.{number}", 2 if stage > 1 and number == 0 else 1
+            block = f"module.layer{stage}.{number}"
+            stride = 2 if stage > 1 and number == 0 else 1
             y = normalise(state, convolve(state, x, f"{block}.conv1", stride), f"{block}.bn1").relu()
             y = normalise(state, convolve(state, y, f"{block}.conv2"), f"{block}.bn2")
             if f"{block}.shortcut.0.weight" in state:
@@ -48,9 +51,9 @@ def reference_resnet20(state: dict[str, Tensor], x: Tensor) -> Tensor:
     return x.mean((2, 3)) @ state["module.linear.weight"].T + state["module.linear.bias"]
 
 
-@pytest.mark.parametrize("kind", ["resnet20", "resnet20:shortcut=B"])
-def test_resnet20_against_a_functional_one(small, kind):
-    model = small(kind, depth=20, width=16).double()
+@pytest.mark.parametrize("spec", ["resnet20", "resnet20:shortcut=B"])
+def test_resnet20_against_a_functional_reference(spec):
+    model = small_image_network(spec, depth=20, width=16).double()
     state = {f"module.{name}": tensor for name, tensor in model.state_dict().items()}
     x = torch.randn(2, 3, 32, 32, dtype=torch.double)
     torch.testing.assert_close(model(x), reference_resnet20(state, x))
@@ -60,7 +63,7 @@ def test_resnet20_against_a_functional_one(small, kind):
 def test_shortcut_a_against_numpy(channels, size):
     x = np.random.default_rng(0).standard_normal((2, channels[0], *size), dtype=np.float32)
     before = (channels[1] - channels[0]) // 2
-    expected = np.zeros((2, channels[1], -(-size[0] // 2), -(-size[1] // 2)), np.float32)
+    expected = np.zeros((2, channels[1], math.ceil(size[0] / 2), math.ceil(size[1] / 2)), np.float32)
     expected[:, before : before + channels[0]] = x[:, :, ::2, ::2]
     shortcut = ZeroPad(*channels, stride=2)
     np.testing.assert_array_equal(shortcut(torch.from_numpy(x)).numpy(), expected)
@@ -87,7 +90,8 @@ def test_pre_activation_order(bottleneck, in_channels, stride):
     block.double().eval()
     for number in range(len(strides)):
         nn.init.normal_(block.get_submodule(f"bn{number + 1}").bias)
-    state, x = block.state_dict(), torch.randn(2, in_channels, 6, 6, dtype=torch.double)
+    state = block.state_dict()
+    x = torch.randn(2, in_channels, 6, 6, dtype=torch.double)
     y = x
     for number, step in enumerate(strides, 1):
         y = convolve(state, normalise(state, y, f"bn{number}").relu(), f"conv{number}", step)
@@ -105,7 +109,8 @@ def test_grouped_bottleneck_order(in_channels, stride):
     block = GroupedBottleneck(in_channels, OUTPUT, stride, cardinality=4, width=2).double().eval()
     for norm in ("bn1", "bn2", "bn3"):
         nn.init.normal_(block.get_submodule(norm).bias)
-    state, x = block.state_dict(), torch.randn(2, in_channels, 6, 6, dtype=torch.double)
+    state = block.state_dict()
+    x = torch.randn(2, in_channels, 6, 6, dtype=torch.double)
     y = normalise(state, convolve(state, x, "conv1"), "bn1").relu()
     y = normalise(state, convolve(state, y, "conv2", stride, groups=4), "bn2").relu()
     y = normalise(state, convolve(state, y, "conv3"), "bn3")
@@ -117,11 +122,12 @@ def test_grouped_bottleneck_order(in_channels, stride):
 
 
 @pytest.mark.parametrize(
-    ("kind", "first", "last"), [("resnet164", "", "bn"), ("wrn_16_8", "", "bn1"), ("resnext29_8x64d", "bn1", "")]
+    ("spec", "first", "last"), [("resnet164", "", "bn"), ("wrn_16_8", "", "bn1"), ("resnext29_8x64d", "bn1", "")]
 )
-def test_what_is_before_and_after_the_stages(small, kind, first, last):
-    model = small(kind).double()
-    state, x = model.state_dict(), torch.randn(2, 3, 16, 16, dtype=torch.double)
+def test_layers_before_and_after_the_stages(spec, first, last):
+    model = small_image_network(spec).double()
+    state = model.state_dict()
+    x = torch.randn(2, 3, 16, 16, dtype=torch.double)
     y = convolve(state, x, "conv1")
     y = normalise(state, y, first).relu() if first else y
     y = model.layer3(model.layer2(model.layer1(y)))
@@ -129,9 +135,11 @@ def test_what_is_before_and_after_the_stages(small, kind, first, last):
     torch.testing.assert_close(model(x), y.mean((2, 3)) @ state["linear.weight"].T + state["linear.bias"])
 
 
-def test_copies_channels_last_and_bfloat16_agree(small, kind):
-    model, x = small(kind), torch.randn(4, 3, 16, 16)
-    fast, expected = copy.deepcopy(model).to(memory_format=CHANNELS_LAST), model(x)
+def test_copies_channels_last_and_bfloat16_agree(spec):
+    model = small_image_network(spec)
+    x = torch.randn(4, 3, 16, 16)
+    fast = copy.deepcopy(model).to(memory_format=CHANNELS_LAST)
+    expected = model(x)
     x = x.contiguous(memory_format=CHANNELS_LAST)
     torch.testing.assert_close(fast(x), expected, rtol=1e-4, atol=1e-4)
     with torch.autocast("cpu", torch.bfloat16):
@@ -140,8 +148,8 @@ def test_copies_channels_last_and_bfloat16_agree(small, kind):
     torch.testing.assert_close(half.float(), expected, rtol=0.1, atol=0.03 * expected.abs().max().item())
 
 
-def test_gradients_keep_channels_last_between_the_layers(small, kind):
-    model = small(kind).train().to(memory_format=CHANNELS_LAST)
+def test_gradients_keep_channels_last_between_the_layers(spec):
+    model = small_image_network(spec).train().to(memory_format=CHANNELS_LAST)
     formats = {}
 
     def note(gradient: Tensor, name: str) -> None:
@@ -155,6 +163,7 @@ def test_gradients_keep_channels_last_between_the_layers(small, kind):
     assert formats == dict.fromkeys(model.branch_points, True)
 
 
-def test_forward_is_one_graph(small, kind):
-    model, x = small(kind), torch.randn(2, 3, 16, 16)
+def test_forward_is_one_graph(spec):
+    model = small_image_network(spec)
+    x = torch.randn(2, 3, 16, 16)
     torch.testing.assert_close(torch.compile(model, backend="eager", fullgraph=True)(x), model(x))

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from helpers.cli import run_cli
+from helpers.models import small_image_network
 from torch import nn
 
 from asc_mrkd.budget import check_budget
@@ -50,7 +51,7 @@ MILLION_MULTIPLY_ADDS = {
 
 
 def build(spec: str, num_classes: int = 10, **options: object) -> nn.Module:
-    """A network without storage."""
+    """Build a network without storage."""
     name, written = parse_model_spec(spec)
     with torch.device("meta"):
         return build_model(name, num_classes, **(written | options))
@@ -76,7 +77,7 @@ def test_multiply_adds(spec, expected):
     [("resnet20", 6, 2, 0), ("resnet164", 9, 2, 3), ("wrn_16_8", 6, 4, 3), ("resnext29_8x64d", 9, 2, 3)],
 )
 def test_depth(name, layers, rest, projections, n):
-    """Convolutions on the residual branches and the classifier; wide residual networks count the projections."""
+    """The depth counts convolutions of the branches and the classifier, in wide networks the projections too."""
     model = build(name, depth=layers * n + rest)
     convolutions = [key for key, module in model.named_modules() if isinstance(module, nn.Conv2d)]
     on_shortcuts = sum("shortcut" in key for key in convolutions)
@@ -84,8 +85,8 @@ def test_depth(name, layers, rest, projections, n):
     assert len(convolutions) + (0 if name == "wrn_16_8" else 1 - on_shortcuts) == layers * n + rest
 
 
-def test_sizes_channels_and_branch_points(small, kind):
-    model = small(kind, in_channels=2)
+def test_sizes_channels_and_branch_points(spec):
+    model = small_image_network(spec, in_channels=2)
     sizes = []
     for name in model.branch_points:
         model.get_submodule(name).register_forward_hook(lambda *args: sizes.append(tuple(args[2].shape[2:])))
@@ -112,8 +113,9 @@ def test_initial_weights():
     assert model.linear.weight.abs().max().item() == pytest.approx(256**-0.5, rel=0.01), "uniform, as torch has it"
 
 
-def test_dropout_acts_in_training_only(small):
-    model, x = small("wrn_16_8", dropout=0.3), torch.randn(2, 3, 16, 16)
+def test_dropout_acts_in_training_only():
+    model = small_image_network("wrn_16_8", dropout=0.3)
+    x = torch.randn(2, 3, 16, 16)
     assert torch.equal(model(x), model(x))
     for module in model.modules():
         module.training = isinstance(module, nn.Dropout)
@@ -129,7 +131,7 @@ def test_dropout_acts_in_training_only(small):
         ("resnext29_8x64d:depth=28", "depth 28 is not 9 n \\+ 2", "depth=29"),
         ("wrn_28_10:depth=27", "depth 27 is not 6 n \\+ 4", "depth=28"),
         ("wrn_28_10:depth=deep", "wrn_28_10", "asc-mrkd models"),
-        ("resnet20:shortcut=C", "no shortcut C", "shortcut=A or shortcut=B"),
+        ("resnet20:shortcut=C", "C is not a valid shortcut", "shortcut=A or shortcut=B"),
         ("wrn_28_10:dropout=1", "dropout 1 is not", "dropout=0.3"),
         ("wrn_28_10:width=0", "width must be at least 1, not 0", "width=1"),
         ("resnext29_8x64d:cardinality=0", "cardinality must be at least 1", "cardinality=1"),

@@ -1,3 +1,5 @@
+"""Pruning by magnitude: masks equal to those of torch, values that come back, the ramps."""
+
 import pytest
 import torch
 from torch import nn
@@ -26,7 +28,7 @@ def network():
     model = build_model("cp_resnet", **SUBMISSION_2, init="kaiming")
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d):
-            nn.init.ones_(layer.bias)  # no zeros beside the pruned ones
+            nn.init.ones_(layer.bias)  # the pruned values are the only zeros
     return model
 
 
@@ -97,7 +99,7 @@ def test_ramps():
     assert ramp_factor(50, "exp", 50) == 1
 
 
-def test_what_cannot_be_pruned(network):
+def test_impossible_pruning_is_explained(network):
     with pytest.raises(ModelError, match="no weight to prune"):
         prune(nn.BatchNorm2d(3), 0.5)
     with pytest.raises(ModelError, match="cannot be kept"):

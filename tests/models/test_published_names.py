@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+from helpers.models import small_image_network
 from torch import nn
 
 from asc_mrkd.models import build_model
@@ -13,7 +14,7 @@ NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
 def published_resnet20() -> set[str]:
-    """The names in a published ResNet-20 with option B, in the spelling of torchvision."""
+    """Return the names in a published ResNet-20 with option B, in the spelling of torchvision."""
     names = {"conv1.weight", "fc.weight", "fc.bias"} | {f"bn1.{key}" for key in NORM}
     for block in (f"layer{stage}.{number}" for stage in (1, 2, 3) for number in range(3)):
         for number in (1, 2):
@@ -45,8 +46,10 @@ def spell(state: dict[str, torch.Tensor], spelling: dict[str, str]) -> dict[str,
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_published_names_load_and_give_the_same_logits(small, kind, spelling):
-    trained, new, x = small(kind), small(kind, seed=1), torch.randn(2, 3, 16, 16)
+def test_published_names_load_and_give_the_same_logits(spec, spelling):
+    trained = small_image_network(spec)
+    new = small_image_network(spec, seed=1)
+    x = torch.randn(2, 3, 16, 16)
     state = spell(trained.state_dict(), SPELLINGS[spelling])
     names = list(state)
     assert not torch.allclose(new(x), trained(x))
@@ -61,14 +64,14 @@ def test_all_names_of_resnet20():
     assert set(spelled) == published_resnet20()
 
 
-@pytest.mark.parametrize("kind", ["wrn_16_8", "resnet164"])
-def test_last_normalisation_of_pre_activation_networks(small, kind):
-    last = {"wrn_16_8": "bn1", "resnet164": "bn"}[kind]
-    assert f"{last}.running_mean" in small(kind).state_dict()
+@pytest.mark.parametrize("spec", ["wrn_16_8", "resnet164"])
+def test_last_normalisation_of_pre_activation_networks(spec):
+    last = {"wrn_16_8": "bn1", "resnet164": "bn"}[spec]
+    assert f"{last}.running_mean" in small_image_network(spec).state_dict()
 
 
-def test_a_wrong_key_still_raises(small, kind):
-    model = small(kind)
+def test_a_wrong_key_still_raises(spec):
+    model = small_image_network(spec)
     state = model.state_dict()
     with pytest.raises(RuntimeError, match=r'Unexpected key\(s\) in state_dict: "head.weight"'):
         model.load_state_dict({**state, "module.head.weight": state["linear.weight"]})
@@ -78,16 +81,17 @@ def test_a_wrong_key_still_raises(small, kind):
         model.load_state_dict({**state, "linear.weight": state["linear.weight"][:-1]})
 
 
-def test_two_spellings_of_one_tensor_raise(small, kind):
-    model = small(kind)
+def test_two_spellings_of_one_tensor_raise(spec):
+    model = small_image_network(spec)
     state = model.state_dict()
     with pytest.raises(RuntimeError, match=r'Unexpected key.*"fc.weight"'):
         model.load_state_dict({**state, "fc.weight": state["linear.weight"]})
 
 
-def test_a_copy_and_a_part_of_another_module_load_too(small, kind):
-    trained, x = small(kind), torch.randn(2, 3, 16, 16)
-    outer = nn.ModuleDict({"fc": nn.Linear(2, 2), "student": copy.deepcopy(small(kind, seed=1))})
+def test_a_copy_and_a_part_of_another_module_load_too(spec):
+    trained = small_image_network(spec)
+    x = torch.randn(2, 3, 16, 16)
+    outer = nn.ModuleDict({"fc": nn.Linear(2, 2), "student": copy.deepcopy(small_image_network(spec, seed=1))})
     published = spell(trained.state_dict(), SPELLINGS["torchvision"])
     inner = {f"student.{name}": tensor for name, tensor in published.items()}
     outer.load_state_dict({**inner, "fc.weight": torch.ones(2, 2), "fc.bias": torch.zeros(2)})

@@ -1,0 +1,29 @@
+"""Small networks whose values are drawn from a seed."""
+
+import torch
+from torch import nn
+
+from asc_mrkd.models import build_model, parse_model_spec
+
+IMAGE_NETWORKS = {
+    "resnet20": {"depth": 8, "width": 4},
+    "resnet20:shortcut=B": {"depth": 8, "width": 8},  # torch 2.11 corrupts memory below 8, channels_last, one thread
+    "resnet164": {"depth": 11, "width": 2},
+    "wrn_16_8": {"depth": 10, "width": 1},
+    "resnext29_8x64d": {"depth": 11, "cardinality": 2, "width": 4},
+}
+"""Options that make each image network small."""
+
+
+def small_image_network(spec: str, seed: int = 0, **options: object) -> nn.Module:
+    """Build a small network of 7 classes whose batch normalisation is not the identity; `spec` names a row above."""
+    torch.manual_seed(seed)
+    name, written = parse_model_spec(spec)
+    model = build_model(name, 7, **(written | IMAGE_NETWORKS[spec] | options)).eval()
+    for norm in model.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.uniform_(norm.weight, 0.5, 1.5)
+            nn.init.normal_(norm.bias, std=0.2)
+            nn.init.normal_(norm.running_mean, std=0.2)
+            nn.init.uniform_(norm.running_var, 0.5, 1.5)
+    return model
