@@ -1,0 +1,84 @@
+"""Progress on stderr: plain lines for files and pipes, bars on a terminal."""
+
+import contextlib
+import io
+import re
+import sys
+import threading
+
+import pytest
+
+from asc_mrkd.cli import progress as module
+from asc_mrkd.cli.progress import progress
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+def print_into(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """Make `stream` the standard error of this test and return it."""
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    return stream
+
+
+def test_one_plain_line_at_the_end_of_quick_work(monkeypatch):
+    stream = print_into(io.StringIO(), monkeypatch)
+    with progress("features", 3, "clips") as advance:
+        for _ in range(3):
+            advance()
+    assert re.fullmatch(r"features: 3/3 clips, [0-9.]+ clips/s\n", stream.getvalue())
+
+
+def test_plain_lines_of_slow_work_say_what_is_left(monkeypatch):
+    stream = print_into(io.StringIO(), monkeypatch)
+    seconds = iter(range(0, 100, 6))
+    monkeypatch.setattr(module.time, "monotonic", lambda: float(next(seconds)))
+    with progress("x", 40, "clips", done=20) as advance:
+        advance(5)
+        advance(5)
+    assert re.fullmatch(r"x: 30/40 clips, [0-9.]+ clips/s, \d+ s left\n", stream.getvalue())
+
+
+def test_bytes_are_shown_in_megabytes(monkeypatch):
+    stream = print_into(io.StringIO(), monkeypatch)
+    with progress("a.zip", 2_500_000, "bytes", done=500_000) as advance:
+        advance(-500_000)
+        advance(2_500_000)
+    assert re.fullmatch(r"a\.zip: 2\.5/2\.5 MB, [0-9.]+ MB/s\n", stream.getvalue())
+
+
+def test_bars_of_several_threads_share_the_terminal(monkeypatch):
+    terminal = print_into(Terminal(), monkeypatch)
+    meet = threading.Barrier(2)
+
+    def work(title):
+        with progress(title, 2, "steps") as advance:
+            meet.wait(10)
+            advance(2)
+            meet.wait(10)
+
+    threads = [threading.Thread(target=work, args=(title,)) for title in ("first", "second")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    text = terminal.getvalue()
+    assert re.search(r"first: 2/2 steps, [0-9.]+ steps/s\s", text)
+    assert re.search(r"second: 2/2 steps, [0-9.]+ steps/s\s", text)
+
+
+def test_a_task_that_fails_leaves_the_terminal_to_the_next(monkeypatch):
+    terminal = print_into(Terminal(), monkeypatch)
+    with contextlib.suppress(ValueError), progress("first [1]", 9, "steps") as advance:
+        advance()
+        raise ValueError
+    with progress("second", 1, "steps") as advance:
+        advance()
+    assert "first [1]: 1/9 steps" in terminal.getvalue()
+    assert "second: 1/1 steps" in terminal.getvalue()
