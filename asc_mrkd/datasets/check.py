@@ -1,48 +1,18 @@
-"""The doctor of feature stores: every row has its checksum still, and what was left out is named."""
+"""The check of recordings: every clip is read once, and the lists are compared with the folder and each other."""
 
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 
 from asc_mrkd.audio.read import REASONS, SECONDS_TOLERANCE, read_audio
 from asc_mrkd.datasets.dcase import Dataset, audio_names
+from asc_mrkd.datasets.findings import Finding, Severity
 from asc_mrkd.errors import AudioError
-from asc_mrkd.store.layout import OK, FeatureStore
+from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.workers import in_order, local_crew
-
-Severity = Literal["error", "warning"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong.
-
-    Attributes:
-        code: what it is; check_dataset and check_images list theirs.
-        subject: the clip, image, file, list, split, location or class.
-        detail: the figures behind it.
-        severity: "error" for what cannot be used, "warning" for everything else.
-    """
-
-    code: str
-    subject: str
-    detail: str
-    severity: Severity
-
-
-def unusable(findings: list[Finding]) -> list[str]:
-    """Name the subjects of the errors, each once.
-
-    >>> unusable([Finding("silent", "b.wav", "", "error"), Finding("wrong_rate", "a.wav", "", "warning")])
-    ['b.wav']
-    """
-    return sorted({finding.subject for finding in findings if finding.severity == "error"})
-
 
 _CLIPS_PER_TASK = 16
 
@@ -62,14 +32,14 @@ _SHAPE_CHECKS: list[tuple[str, str, str, Severity]] = [
 """Field, code, unit, severity: rate and channels are converted on reading, clips of two lengths fit no batch."""
 
 
-def check_dataset(
+def check_recordings(
     dataset: Dataset,
     *,
     sample_rate: int | None = None,
     channels: int | None = None,
     seconds: float | None = None,
     workers: int = 1,
-    on_clip: Callable[[str], None] | None = None,
+    progress: Progress = no_progress,
 ) -> list[Finding]:
     """Read every clip once and compare the lists with the folder and with each other.
 
@@ -79,7 +49,7 @@ def check_dataset(
         channels: expected number of channels.
         seconds: expected length (s).
         workers: processes that read; each holds one clip at a time.
-        on_clip: called with the name of each clip when it has been read, for progress.
+        progress: shows how many clips were read.
 
     Returns:
         Findings about clips first, then about the lists. Codes: a reason of asc_mrkd.audio.read.REASONS, or
@@ -88,13 +58,13 @@ def check_dataset(
     findings: list[Finding] = []
     shapes: dict[str, dict] = {}
     names = dataset.clips["filename"].tolist()
-    for name, result in zip(names, _examine_all(dataset.root, names, workers), strict=True):
-        if isinstance(result, Finding):
-            findings.append(result)
-        else:
-            shapes[name] = asdict(result)
-        if on_clip:
-            on_clip(name)
+    with progress("reading", len(names), "clips") as advance:
+        for name, result in zip(names, _examine_all(dataset.root, names, workers), strict=True):
+            if isinstance(result, Finding):
+                findings.append(result)
+            else:
+                shapes[name] = asdict(result)
+            advance()
     if shapes:
         expected = {"sample_rate": sample_rate, "channels": channels, "seconds": seconds}
         findings += _compare_shapes(pd.DataFrame.from_dict(shapes, orient="index"), expected)
@@ -152,29 +122,3 @@ def _check_lists(dataset: Dataset) -> list[Finding]:
 
 def _count_by_fold(clips: pd.DataFrame, column: str) -> pd.DataFrame:
     return pd.crosstab(clips[column], clips["split"]).reindex(columns=["train", "test"], fill_value=0)
-
-
-def check_store(store: FeatureStore, on_row: Callable[[], None] = lambda: None) -> list[Finding]:
-    """Read every row of a finished store once and compare it with its checksum.
-
-    Args:
-        store: from open_store.
-        on_row: called once for every row.
-
-    Returns:
-        Findings: `checksum` for a row that is not what was written; for a clip that was left out at extraction its
-        reason (a warning).
-
-    Raises:
-        StoreError: the statistics are damaged.
-    """
-    store.statistics()
-    findings = []
-    columns = ("row", "filename", "status", "reason", "crc32")
-    for row, name, status, reason, crc32 in zip(*(store.clips[column] for column in columns), strict=True):
-        if status != OK:
-            findings.append(Finding(reason, name, "left out at extraction", "warning"))
-        elif (found := zlib.crc32(store.features[row].tobytes())) != crc32:
-            findings.append(Finding("checksum", name, f"row {row} has {found:08x} instead of {crc32:08x}", "error"))
-        on_row()
-    return findings

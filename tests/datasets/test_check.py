@@ -1,12 +1,16 @@
+"""The check of recordings: a sound data set has no findings, and every fault has its own."""
+
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from helpers.progress import RecordedProgress
 
-from asc_mrkd.datasets.check import check_dataset, unusable
+from asc_mrkd.datasets.check import check_recordings
 from asc_mrkd.datasets.dcase import read_dataset
+from asc_mrkd.datasets.findings import unusable_subjects
 
 RATE = 8000
 
@@ -36,14 +40,14 @@ LOCATIONS = [("bus", 0), ("tram", 1), ("bus", 2), ("tram", 3)]
 
 
 def findings(root: Path, **options) -> list[tuple[str, str, str]]:
-    return [(f.code, f.subject, f.severity) for f in check_dataset(read_dataset(root), **options)]
+    return [(f.code, f.subject, f.severity) for f in check_recordings(read_dataset(root), **options)]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sound_data_set_has_no_findings(root, workers):
-    seen: list[str] = []
-    assert check_dataset(read_dataset(root), workers=workers, on_clip=seen.append) == []
-    assert seen == read_dataset(root).clips["filename"].tolist()
+    shown = RecordedProgress()
+    assert check_recordings(read_dataset(root), workers=workers, progress=shown) == []
+    assert shown.tasks == [("reading", 8, "clips", 0, [1] * 8)]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -64,19 +68,19 @@ def test_every_bad_clip_is_named_with_its_reason(root, workers):
         ("non_finite", "audio/tram-ulm-1-1-a.wav", "error"),
         ("wrong_length", "audio/tram-ulm-3-0-a.wav", "error"),
     ]
-    assert len(unusable(check_dataset(read_dataset(root)))) == 6
+    assert len(unusable_subjects(check_recordings(read_dataset(root)))) == 6
 
 
 def test_deviating_rate_and_channels_are_warnings(root):
     name = "audio/bus-ulm-2-0-a.wav"
     write_clip(root / name, rate=16_000, channels=1)
-    found = check_dataset(read_dataset(root))
+    found = check_recordings(read_dataset(root))
     assert [(f.code, f.subject, f.severity) for f in found] == [
         ("wrong_rate", name, "warning"),
         ("wrong_channels", name, "warning"),
     ]
     assert [f.detail for f in found] == ["16000 Hz instead of 8000", "1 channels instead of 2"]
-    assert unusable(found) == []
+    assert unusable_subjects(found) == []
 
 
 @pytest.mark.parametrize(
@@ -100,7 +104,7 @@ def test_location_in_both_folds_and_absent_class(root):
     train = (folds / "fold1_train.txt").read_text().splitlines(keepends=True)
     (folds / "fold1_train.txt").write_text("".join(train[1:]))
     (folds / "fold1_test.txt").write_text(train[0])
-    found = check_dataset(read_dataset(root))
+    found = check_recordings(read_dataset(root))
     assert [(f.code, f.subject, f.severity) for f in found] == [
         ("location_in_both_folds", "ulm-0", "warning"),
         ("class_not_in_test", "tram", "warning"),

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from asc_mrkd.datasets.check import Finding, Severity
+from asc_mrkd.datasets.findings import Finding, Severity
 from asc_mrkd.datasets.images.image_set import ImageSet, ImageSplit
 from asc_mrkd.datasets.images.load import open_images
 from asc_mrkd.download.official import OFFICIAL, OfficialSet

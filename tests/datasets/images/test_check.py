@@ -1,4 +1,4 @@
-"""The doctor: a perfect set has no findings, and every fault has its own."""
+"""The check of image sets: a perfect set has no findings, and every fault has its own."""
 
 import hashlib
 import json

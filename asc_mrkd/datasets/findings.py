@@ -1,0 +1,70 @@
+"""Findings of the data checks: faults of clips, images, lists, splits, classes and stored rows."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault.
+
+    >>> Finding("silent", "audio/a.wav", "all samples are equal", "error").severity
+    'error'
+    """
+
+    code: str
+    """Kind of fault; every check documents its codes."""
+    subject: str
+    """Name of the clip, image, file, list, split, location or class."""
+    detail: str
+    """Figures behind the fault."""
+    severity: Severity
+    """`error` if the subject cannot be used, `warning` otherwise."""
+
+
+def unusable_subjects(findings: list[Finding]) -> list[str]:
+    """Name the subjects of the errors, each once.
+
+    >>> unusable_subjects([Finding("silent", "b.wav", "", "error"), Finding("wrong_rate", "a.wav", "", "warning")])
+    ['b.wav']
+    """
+    return sorted({finding.subject for finding in findings if finding.severity == "error"})
+
+
+@dataclass(frozen=True)
+class DataCheck:
+    """Result of the check of a data set of recordings, an image set or a feature store."""
+
+    layout: str
+    """Name of the layout, such as `TUT 2018`."""
+    unit: Literal["clips", "images", "rows"]
+    """Name of what is counted."""
+    splits: dict[str, int]
+    """Number of clips, images or rows in each split."""
+    classes: list[str]
+    """Class names; the position of a name is its class index."""
+    findings: list[Finding]
+    """All findings, in the order of the check."""
+
+    @property
+    def total(self) -> int:
+        """Number of clips, images or rows."""
+        return sum(self.splits.values())
+
+    @property
+    def unusable(self) -> list[str]:
+        """Names of the unusable clips or rows, or the subjects in which an image set differs from the official one."""
+        return unusable_subjects(self.findings)
+
+    def passes(self, max_bad: float = 0.01) -> bool:
+        """Return whether the share of unusable clips is at most `max_bad`; for images and rows, whether none is.
+
+        >>> silent = Finding("silent", "b.wav", "", "error")
+        >>> check = DataCheck("TUT 2018", "clips", {"train": 40, "test": 10}, ["bus"], [silent])
+        >>> check.passes(), check.passes(max_bad=0.02)
+        (False, True)
+        """
+        allowed = max_bad if self.unit == "clips" else 0.0
+        return len(self.unusable) <= allowed * self.total

@@ -1,0 +1,88 @@
+"""Examine the installation and the data: the functions behind `asc-mrkd doctor` and `asc-mrkd check-data`."""
+
+import os
+import shutil
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asc_mrkd.datasets.findings import DataCheck
+from asc_mrkd.progress import Progress, no_progress
+from asc_mrkd.workers import CORES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def check_data(
+    folder: str | os.PathLike[str], *, workers: int | None = None, progress: Progress = no_progress
+) -> DataCheck:
+    """Read every clip of a data set, every image of an image set or every row of a feature store, and name all faults.
+
+    Args:
+        folder: a data set or image set as its archives unpack, or a finished feature store.
+        workers: processes that read recordings; None takes one per processor core.
+        progress: shows how many clips or rows were read.
+
+    Returns:
+        The check: all findings, and whether the data pass.
+
+    Raises:
+        DataError: the folder holds no data set, or its lists are damaged.
+        StoreError: the feature store is not finished, or its statistics are damaged.
+
+    Example:
+        check = check_data("exp/scenes")
+        if not check.passes(max_bad=0.01):
+            print(check.unusable)
+    """
+    # Imported here: `doctor` must run where a library for sound or images is broken.
+    from asc_mrkd.datasets.check import check_recordings
+    from asc_mrkd.datasets.dcase import read_dataset
+    from asc_mrkd.datasets.images import is_image_set, open_images
+    from asc_mrkd.datasets.images.check import check_images
+    from asc_mrkd.store import open_store
+    from asc_mrkd.store.check import check_store
+    from asc_mrkd.store.layout import is_store
+
+    folder = Path(folder)
+    if is_store(folder):
+        store = open_store(folder)
+        findings = check_store(store, progress)
+        return DataCheck(f"feature store {store.spec.name}", "rows", _splits(store.clips), store.classes, findings)
+    if is_image_set(folder):
+        images = open_images(folder)
+        splits = {name: len(split.table) for name, split in images.splits.items()}
+        return DataCheck(images.layout, "images", splits, images.classes, check_images(images))
+    dataset = read_dataset(folder)
+    findings = check_recordings(dataset, workers=workers or CORES, progress=progress)
+    return DataCheck(dataset.layout, "clips", _splits(dataset.clips), dataset.classes, findings)
+
+
+def _splits(clips: "pd.DataFrame") -> dict[str, int]:
+    """Count the clips of each split, the largest first."""
+    return {str(name): int(count) for name, count in clips["split"].value_counts().items()}
+
+
+def examine_installation() -> dict[str, Any]:
+    """Return versions, processor, GPU, free disk and what is missing, by name."""
+    from asc_mrkd.engine.device import choose_device, has_fast_bfloat16
+    from asc_mrkd.features.filterbank import torchaudio_problem
+    from asc_mrkd.runs.folder import environment
+
+    report = {key: value for key, value in environment().items() if key != "command"}
+    report["gpu"] = report["gpu"] or "none: training runs on the processor"
+    problem = torchaudio_problem()
+    report["torchaudio"] = f"{problem}; librosa's filterbank takes over" if problem else "works"
+    has_bfloat16 = has_fast_bfloat16(choose_device("auto"))
+    report["bfloat16"] = "in hardware" if has_bfloat16 else "emulated: `auto` takes float32"
+    report["free disk"] = f"{shutil.disk_usage('.').free / 2**30:.1f} GiB"
+    for requirement in requires("asc-mrkd") or []:
+        name = requirement.split(";")[0].split(">")[0].strip()
+        if "extra" in requirement or name in ("torch", "torchaudio"):
+            continue
+        try:
+            report[name] = version(name)
+        except PackageNotFoundError:
+            report[name] = f"missing: pip install {name}"
+    return report
