@@ -1,6 +1,11 @@
-"""Strict sections: YAML in, `key=value` overrides, unknown keys answered with a suggestion, differences by name."""
+"""Strict sections of YAML files, and the two short forms of the command line.
+
+An unknown key is an error with a suggestion. The short forms are `section.key=value`, which overrides one value of a
+file, and `name:option=value,...`, which names a network or a compression step with its options.
+"""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -51,8 +56,9 @@ def apply_override(values: dict[str, Any], override: str) -> None:
     *sections, last = key.strip().split(".")
     for section in sections:
         inner = values.setdefault(section, {})
-        if isinstance(inner, str):  # a section that was given by its name alone, as in `method: ce`
-            inner = values[section] = {"name": inner}
+        if isinstance(inner, str):  # a section given by its name alone, as in `method: ce`
+            inner = {"name": inner}
+            values[section] = inner
         if not isinstance(inner, dict):
             raise ConfigError(f"override '{override}': {section} is a value, not a section")
         values = inner
@@ -62,8 +68,54 @@ def apply_override(values: dict[str, Any], override: str) -> None:
         raise ConfigError(f"override '{override}': the value is not YAML", "quote it: 'key=\"value\"'") from None
 
 
+def parse_call(text: str) -> tuple[str, dict[str, Any]]:
+    """Split `name:option=value,option=value` into the name and its options.
+
+    A value is read as YAML. A value without an option name extends the option before it to a list.
+
+    Raises:
+        ConfigError: an option has no value, or its value is not YAML.
+
+    >>> parse_call("cp_resnet:num_classes=3,blocks=4,3,1,damping=0.1")
+    ('cp_resnet', {'num_classes': 3, 'blocks': [4, 3, 1], 'damping': 0.1})
+    >>> parse_call("float16")
+    ('float16', {})
+    """
+    name, _, arguments = text.partition(":")
+    options: dict[str, Any] = {}
+    option = ""
+    for argument in filter(None, arguments.split(",")):
+        key, equals, value = argument.partition("=")
+        if equals:
+            option = key.strip()
+            options[option] = _parse_option(value, text)
+        elif option:
+            if not isinstance(options[option], list):
+                options[option] = [options[option]]
+            options[option].append(_parse_option(argument, text))
+        else:
+            raise ConfigError(f"'{argument}' in '{text}' has no value", "write name:option=value,option=value")
+    return name, options
+
+
+def _parse_option(value: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"'{value}' in '{text}' is not a valid value", "write name:option=value") from None
+
+
 def parse(schema: type[Section], values: Any, source: str) -> Section:
-    """Validate `values` against `schema`; the first fault becomes a ConfigError that names the key."""
+    """Validate `values` against `schema`.
+
+    Args:
+        schema: class of the section.
+        values: mapping to validate.
+        source: file or argument that the error message names.
+
+    Raises:
+        ConfigError: the first fault, with its key.
+    """
     try:
         return schema.model_validate(values)
     except ValidationError as error:
@@ -72,48 +124,59 @@ def parse(schema: type[Section], values: Any, source: str) -> Section:
 
 def _explain(error: ValidationError, schema: type[Schema], source: str) -> ConfigError:
     faults = error.errors()
-    fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])  # a typo also leaves a key missing
-    if not fault["loc"]:  # a rule about the whole, written as a sentence
+    unknown = [fault for fault in faults if fault["type"] == "extra_forbidden"]
+    fault = [*unknown, *faults][0]  # a typo comes first: it may also leave a required key missing
+    if not fault["loc"]:  # a rule about the whole section, written as a sentence
         return ConfigError(f"{source}: {fault['msg'].removeprefix('Value error, ')}")
-    known = _keys_of(schema)
+    known = _dotted_keys(schema)
     names = {name for key in known for name in key.split(".")}
     *sections, last = map(str, fault["loc"])
-    where = ".".join([*(name for name in sections if name in names), last])  # without the tags of unions
+    sections = [name for name in sections if name in names]  # without the tags of unions
+    where = ".".join([*sections, last])
     if fault["type"] == "extra_forbidden":
         return ConfigError(f"{source}: unknown key '{where}'", suggest(where, known))
     if fault["type"] == "union_tag_invalid":
-        tag, tags = fault["ctx"]["tag"], fault["ctx"]["expected_tags"].replace("'", "").split(", ")
+        tag = fault["ctx"]["tag"]
+        tags = fault["ctx"]["expected_tags"].replace("'", "").split(", ")
         return ConfigError(f"{source}: there is no {where} '{tag}'", suggest(tag, tags))
     if fault["type"] == "missing":
         return ConfigError(f"{source}: key '{where}' is missing")
     return ConfigError(f"{source}: {where}: {fault['msg']}, got {fault['input']!r}")
 
 
-def _keys_of(schema: type[Schema], prefix: str = "") -> list[str]:
+def _dotted_keys(schema: type[Schema], prefix: str = "") -> list[str]:
+    """List the keys of a section and of the sections in it, as in `train.epochs`."""
     keys: list[str] = []
     for name, field in schema.model_fields.items():
         keys.append(prefix + name)
-        for inner in (field.annotation, *getattr(field.annotation, "__args__", ())):
-            inner = getattr(inner, "__origin__", inner)  # without Annotated
+        alternatives = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        for alternative in alternatives:
+            inner = getattr(alternative, "__origin__", alternative)  # without Annotated
             if isinstance(inner, type) and issubclass(inner, Schema):
-                keys += _keys_of(inner, f"{prefix}{name}.")
+                keys += _dotted_keys(inner, f"{prefix}{name}.")
     return keys
 
 
 def differing_key(ours: Schema, theirs: Schema, ignore: tuple[str, ...] = ()) -> str | None:
-    """Return 'key: ours is A, theirs is B' for the first key in which two sections differ, or None."""
-    a, b = _flat(ours.model_dump()), _flat(theirs.model_dump())
-    for key in dict.fromkeys([*a, *b]):
-        if key not in ignore and a.get(key) != b.get(key):
-            return f"{key} is {a.get(key)!r} here and {b.get(key)!r} there"
+    """Return "KEY is A here and B there" for the first key in which two sections differ, or None."""
+    here = flatten(ours.model_dump())
+    there = flatten(theirs.model_dump())
+    for key in dict.fromkeys([*here, *there]):
+        if key not in ignore and here.get(key) != there.get(key):
+            return f"{key} is {here.get(key)!r} here and {there.get(key)!r} there"
     return None
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Write a nested mapping with dotted keys.
+
+    >>> flatten({"train": {"epochs": 3, "prune": {}}})
+    {'train.epochs': 3, 'train.prune': {}}
+    """
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, dict) and value:
-            flat.update(_flat(value, f"{prefix}{key}."))
+            flat.update(flatten(value, f"{prefix}{key}."))
         else:
             flat[prefix + key] = value
     return flat

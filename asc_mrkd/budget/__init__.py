@@ -2,7 +2,7 @@
 
 from asc_mrkd.budget.count import LayerCount, Tally, count_layers
 from asc_mrkd.budget.rules import PRECISIONS, RULES, Rule
-from asc_mrkd.budget.table import budget_record, budget_table, format_bytes
+from asc_mrkd.budget.table import budget_record, budget_table, exact_size
 from asc_mrkd.budget.verdict import Budget, check_budget
 
 __all__ = [
@@ -16,5 +16,5 @@ __all__ = [
     "budget_table",
     "check_budget",
     "count_layers",
-    "format_bytes",
+    "exact_size",
 ]

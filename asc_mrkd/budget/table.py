@@ -9,26 +9,16 @@ from rich.table import Table
 from rich.text import Text
 
 from asc_mrkd.budget.verdict import Budget, layer_bytes
+from asc_mrkd.files import format_bytes
 
 
-def format_bytes(size: int) -> str:
+def exact_size(size: int) -> str:
     """Write a size as the organisers' calculator does: units of 1024, four digits.
 
-    >>> format_bytes(485184), format_bytes(512000), format_bytes(1000)
+    >>> exact_size(485184), exact_size(512000), exact_size(1000)
     ('485,184 bytes (473.8 KB)', '512,000 bytes (500 KB)', '1,000 bytes')
     """
-    return f"{size:,} bytes" if abs(size) < 1024 else f"{size:,} bytes ({short_bytes(size)})"
-
-
-def short_bytes(size: int) -> str:
-    """Write a size in its largest unit of 1024.
-
-    >>> short_bytes(35040), short_bytes(14201856), short_bytes(96)
-    ('34.22 KB', '13.54 MB', '96 bytes')
-    """
-    if abs(size) < 1024:
-        return f"{size} bytes"
-    return f"{size / 1024:.4g} KB" if abs(size) < 1024**2 else f"{size / 1024**2:.4g} MB"
+    return f"{size:,} bytes" if abs(size) < 1024 else f"{size:,} bytes ({format_bytes(size, kilo=1024)})"
 
 
 def shorten(text: str, width: int) -> str:
@@ -87,11 +77,12 @@ def _summary_table(budget: Budget) -> Table:
     table.add_row("rule", f"{rule.title}: {limits_of(budget)}")
     table.add_row("counted", _counted_line(budget))
     table.add_row("left out", ", ".join(_left_out(budget)))
-    what_if = (
-        f"{name} {short_bytes(size)}{' (over)' if size > rule.limit else ''}" for name, size in budget.what_if.items()
-    )
+    what_if = []
+    for name, size in budget.what_if.items():
+        over = " (over)" if size > rule.limit else ""
+        what_if.append(f"{name} {format_bytes(size, kilo=1024)}{over}")
     table.add_row("what if", ", ".join(what_if))
-    largest = (f"{row.name or row.kind} {short_bytes(layer_bytes(row, rule))}" for row in budget.largest)
+    largest = (f"{row.name or row.kind} {format_bytes(layer_bytes(row, rule), kilo=1024)}" for row in budget.largest)
     table.add_row("largest", ", ".join(largest))
     if rule.onnx_macs == "nessi":
         table.add_row("as NeSsi", f"MACC {budget.multiply_adds / 1e6:.3f} M, memory {budget.bytes / 1e3:.3f} K")
@@ -108,9 +99,9 @@ def _summary_table(budget: Budget) -> Table:
 def limits_of(budget: Budget) -> str:
     """Return what the rule allows, in words."""
     rule = budget.rule
-    text = f"at most {format_bytes(rule.limit)}"
+    text = f"at most {exact_size(rule.limit)}"
     if rule.grey_limit is not None:
-        text += f", by another reading {format_bytes(rule.grey_limit)}"
+        text += f", by another reading {exact_size(rule.grey_limit)}"
     return text if rule.multiply_adds is None else f"{text}, {rule.multiply_adds / 1e6:,.0f} MMAC"
 
 
@@ -135,11 +126,11 @@ def _verdict(fits: bool, grey: bool = False) -> Text:
 
 def size_line(budget: Budget) -> str:
     """Return the size and what is left of the limit, by both readings of it where there are two."""
-    text = f"{format_bytes(budget.bytes)}, {_left(format_bytes(abs(budget.headroom)), budget.headroom, 'much')}"
+    text = f"{exact_size(budget.bytes)}, {_left(exact_size(abs(budget.headroom)), budget.headroom, 'much')}"
     if not budget.grey or budget.rule.grey_limit is None:
         return text
     spare = budget.rule.grey_limit - budget.bytes
-    return f"{text}; {format_bytes(spare)} to spare if the limit is {format_bytes(budget.rule.grey_limit)}"
+    return f"{text}; {exact_size(spare)} to spare if the limit is {exact_size(budget.rule.grey_limit)}"
 
 
 def multiply_adds_line(budget: Budget) -> str:

@@ -68,7 +68,7 @@ def fit_budget(
 def _print(candidates: Sequence["Candidate"], rule: str, as_json: bool) -> None:
     from rich.console import Console
 
-    from asc_mrkd.budget.table import short_bytes
+    from asc_mrkd.files import format_bytes
     from asc_mrkd.report.tables import TextTable
 
     if as_json:
@@ -78,8 +78,8 @@ def _print(candidates: Sequence["Candidate"], rule: str, as_json: bool) -> None:
             candidate.steps or "as trained",
             f"{100 * candidate.metrics.macro_accuracy:.2f}",
             f"{candidate.metrics.log_loss:.3f}",
-            short_bytes(candidate.budget.bytes),
-            short_bytes(candidate.file_bytes),
+            format_bytes(candidate.budget.bytes, kilo=1024),
+            format_bytes(candidate.file_bytes, kilo=1024),
             f"{candidate.budget.multiply_adds / 1e6:,.1f}",
             "yes" if candidate.budget.within else "no",
         )

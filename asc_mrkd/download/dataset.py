@@ -1,7 +1,6 @@
 """Fetching a data set: its archives at hand or downloaded, several at once, each unpacked as soon as it is whole."""
 
 import errno
-import fcntl
 import filecmp
 import os
 import shutil
@@ -16,15 +15,13 @@ from asc_mrkd.download.catalogue import Archive, DataSet, find_gap
 from asc_mrkd.download.transfer import Progress, download, in_threads, mismatch, part_of, silent
 from asc_mrkd.download.unpack import Allowance, unpack
 from asc_mrkd.errors import AscMrkdError, DataError, DownloadError, suggest
-from asc_mrkd.files import sync_folder
+from asc_mrkd.files import LOCK, exclusive_lock, format_bytes, sync_folder
 
 GROWTH = 4
 """Most bytes unpacked for each byte of the archives; pictures and sound hardly shrink."""
 
 MEMBERS = 1_000_000
 """Most files and folders of a data set."""
-
-LOCK = "lock"
 
 
 @contextmanager
@@ -36,11 +33,7 @@ def staging_folder(data_set: DataSet, out: Path) -> Iterator[Path]:
     """
     staging = part_of(out / data_set.folder)
     staging.mkdir(parents=True, exist_ok=True)
-    with open(staging / LOCK, "w") as lock:  # for writing: a lock on the folder itself is refused by network disks
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(f"another download works in {staging}", "wait for it, or choose another --out") from None
+    with exclusive_lock(staging, DataError):
         try:
             yield staging
         finally:
@@ -207,18 +200,10 @@ def check_space(data_set: DataSet, steps: Sequence[Step], out: Path, jobs: int) 
     removed = all(step.is_removed for step in steps)
     advice = "" if removed else " or remove archives once they are unpacked with --remove-archives"
     raise DataError(
-        f"{out.resolve()} has {amount(free)} left, {amount(needed)} are needed, {amount(needed - free)} more",
+        f"{out.resolve()} has {format_bytes(free)} left, {format_bytes(needed)} are needed, "
+        f"{format_bytes(needed - free)} more",
         f"make room, choose another folder with --out{advice}",
     )
-
-
-def amount(size: int) -> str:
-    """Return a number of bytes as people say it.
-
-    >>> amount(21_353_171_682), amount(1_234_567)
-    ('21.4 GB', '1.2 MB')
-    """
-    return f"{size / 1e9:,.1f} GB" if size >= 10**8 else f"{size / 1e6:,.1f} MB"
 
 
 def _given(archives: Sequence[Archive], given: Path, is_begun: bool) -> Mapping[Archive, Path]:
@@ -393,7 +378,7 @@ def _summary(failures: Sequence[AscMrkdError], data_set: DataSet, out: Path) -> 
 def _disk_full(data_set: DataSet, steps: Sequence[Step], out: Path, jobs: int) -> DataError:
     """Return the error for a disk that became full on the way."""
     more = max(space_needed(data_set, steps, jobs) - shutil.disk_usage(out).free, 0)
-    needed = f", {amount(more)} more are needed" if more else ""
+    needed = f", {format_bytes(more)} more are needed" if more else ""
     return DataError(f"{out.resolve()}: the disk is full{needed}", f"make room; {_state(data_set, out)}")
 
 

@@ -3,17 +3,17 @@
 import gzip
 import lzma
 import shutil
-import stat
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import IO, cast
 
 from asc_mrkd.errors import DataError, first_line
+from asc_mrkd.files import archive_member_fault, is_plain_zip_member
 
 CHUNK = 2**20
 Opener = Callable[[], IO[bytes]]
@@ -106,20 +106,18 @@ def _tar_members(stream: IO[bytes]) -> Iterator[_Member]:
 def _zip_members(stream: IO[bytes]) -> Iterator[_Member]:
     with zipfile.ZipFile(stream) as archive:
         for info in archive.infolist():
-            mode = stat.S_IFMT(info.external_attr >> 16)
-            plain = mode in (0, stat.S_IFREG, stat.S_IFDIR)
-            kind = "link, device or pipe" if not plain else "folder" if info.is_dir() else "file"
+            kind = "folder" if info.is_dir() else "file"
+            if not is_plain_zip_member(info):
+                kind = "link, device or pipe"
             # As stored: zipfile tidies `filename`.
             yield _Member(info.orig_filename, kind, info.file_size, partial(archive.open, info))
 
 
 def _write(member: _Member, folder: Path, allowance: Allowance, root: str) -> None:
-    if _leads_outside(member.name):
-        raise _Refused("would be unpacked outside the folder")
+    if fault := archive_member_fault(member.name, is_plain=member.kind in ("file", "folder")):
+        raise _Refused(fault)
     if root and Path(member.name).parts[:1] not in ((), (root,)):
         raise _Refused(f"would be unpacked outside {root}")
-    if member.kind not in ("file", "folder"):
-        raise _Refused(f"is a {member.kind}")
     if not allowance.take(member.size):
         raise _Refused("is more than the archive may hold")
     target = folder / member.name
@@ -132,13 +130,3 @@ def _write(member: _Member, folder: Path, allowance: Allowance, root: str) -> No
             shutil.copyfileobj(source, copy, CHUNK)
     except (FileExistsError, NotADirectoryError):
         raise _Refused("comes twice") from None
-
-
-def _leads_outside(name: str) -> bool:
-    r"""Whether a name is absolute, climbs, or names a drive or stream, on any system.
-
-    >>> [_leads_outside(name) for name in ("a/b", "./a..b", "/a", "a/../b", r"a\..\b", "C:a", r"\\host\a")]
-    [False, False, True, True, True, True, True]
-    """
-    path = PureWindowsPath(name)
-    return bool(path.anchor) or ".." in path.parts or ":" in name or "\0" in name

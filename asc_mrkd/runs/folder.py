@@ -1,12 +1,9 @@
 """The run folder: the resolved experiment, the log, the environment, and a folder a seed."""
 
-import fcntl
 import json
 import os
 import platform
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,7 @@ import torch
 from asc_mrkd import __version__
 from asc_mrkd.config import Experiment, load_experiment, save_experiment
 from asc_mrkd.errors import RunError
-from asc_mrkd.files import write_text
+from asc_mrkd.files import exclusive_lock, write_text
 from asc_mrkd.schema import differing_key
 
 CONFIG, METRICS, ENVIRONMENT = "config.yaml", "metrics.jsonl", "environment.json"
@@ -80,7 +77,7 @@ class MetricsLog:
     def __init__(self, folder: Path, seed: int, epochs_done: int) -> None:
         """Open the log; lines of this seed that a lost part of the run had written are taken out."""
         self.path, self.seed = folder / METRICS, seed
-        with _alone_in(folder):
+        with exclusive_lock(folder, wait=True):
             lines = self.path.read_text().splitlines() if self.path.exists() else []
             kept = [line for line in lines if _is_kept(line, seed, epochs_done)]
             if kept != lines:
@@ -88,19 +85,8 @@ class MetricsLog:
 
     def write(self, values: dict[str, Any]) -> None:
         """Append one epoch."""
-        with _alone_in(self.path.parent), open(self.path, "a") as stream:
+        with exclusive_lock(self.path.parent, wait=True), open(self.path, "a") as stream:
             stream.write(json.dumps({"seed": self.seed, **values}) + "\n")
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Keep other processes that ask for the same folder waiting."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _is_kept(line: str, seed: int, epochs_done: int) -> bool:

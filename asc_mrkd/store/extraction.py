@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from asc_mrkd.errors import InterruptedRun
+from asc_mrkd.errors import InterruptedRun, StoreError
 from asc_mrkd.features.frontend import Frontend
 from asc_mrkd.features.spec import FrontendSpec
-from asc_mrkd.files import locked, write_text
+from asc_mrkd.files import exclusive_lock, write_text
 from asc_mrkd.store.journal import LEDGER, Ledger, ledger_line
 from asc_mrkd.store.layout import (
     BAD,
@@ -73,7 +73,7 @@ def extract(
     crew_of: AbstractContextManager[Crew] = dask_crew(scheduler) if scheduler else nullcontext(local_crew(workers))
     with crew_of as crew:
         out.mkdir(parents=True, exist_ok=True)
-        with locked(out):
+        with exclusive_lock(out, StoreError):
             store = create_or_continue(out, clips, spec)
             if store.is_finished and not (out / LEDGER).exists():
                 _reopen(store)

@@ -8,7 +8,7 @@ import pandas as pd
 import yaml
 
 from asc_mrkd.errors import ConfigError, StoreError
-from asc_mrkd.files import locked, write_text
+from asc_mrkd.files import exclusive_lock, write_text
 from asc_mrkd.schema import Count, Schema, differing_key, parse, read_yaml
 from asc_mrkd.store.layout import (
     FEATURES,
@@ -84,7 +84,7 @@ def join(folders: Sequence[Path], out: Path, on_row: Callable[[], None] = lambda
     clips = pd.concat([shard.clips for shard in shards], ignore_index=True)
     clips["row"] = range(len(clips))
     out.mkdir(parents=True, exist_ok=True)
-    with locked(out):
+    with exclusive_lock(out, StoreError):
         store = create_or_continue(out, clips, spec)
         if store.is_finished:
             return store

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from asc_mrkd.budget import RULES, format_bytes
+from asc_mrkd.budget import RULES, exact_size
 from asc_mrkd.submission.tasks import DEVELOPMENT, SIZE_UNITS, Problem, Task
 
 SCORES = ("accuracy", "logloss")
@@ -211,8 +211,8 @@ def _limit_faults(meta: Any, task: Task) -> Iterator[Fault]:
     rule = RULES[task.rule]
     for name, unit in SIZE_UNITS.items():
         if numbers.get(name, 0) * unit > rule.limit:
-            size = format_bytes(math.ceil(numbers[name] * unit))
-            message = f"{size} is over the limit of {format_bytes(rule.limit)}"
+            size = exact_size(math.ceil(numbers[name] * unit))
+            message = f"{size} is over the limit of {exact_size(rule.limit)}"
             yield f"system.complexity.{name}", "model-size", message
     if rule.multiply_adds is not None and numbers.get("macs", 0) > rule.multiply_adds:
         message = f"{numbers['macs']:,} multiply-adds are over the limit of {rule.multiply_adds:,}"

@@ -1,13 +1,12 @@
 """Reading a submission package, a zip or a folder, without unpacking it."""
 
 import lzma
-import re
-import stat
 import zipfile
 import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from asc_mrkd.errors import SubmissionError
+from asc_mrkd.files import archive_member_fault, is_plain_zip_member
 from asc_mrkd.submission.tasks import Problem
 
 MAX_FILES = 1000
@@ -43,10 +42,11 @@ def _unsafe_members(package: str, members: list[zipfile.ZipInfo]) -> list[Proble
     problems, seen = [], set()
     for member in members:
         name = member.orig_filename  # as stored: zipfile tidies `filename`
-        if "\\" in name or re.match("/|[A-Za-z]:", name) or ".." in PurePosixPath(name).parts:
-            problems.append(Problem(package, None, "unsafe-path", f"'{name}' would be unpacked outside the folder"))
-        if stat.S_ISLNK(member.external_attr >> 16):
-            problems.append(Problem(package, None, "unsafe-path", f"'{name}' is a link"))
+        fault = archive_member_fault(name, is_plain_zip_member(member))
+        if not fault and "\\" in name:
+            fault = "has a backslash in its path"
+        if fault:
+            problems.append(Problem(package, None, "unsafe-path", f"'{name}' {fault}"))
         if name in seen:
             problems.append(Problem(package, None, "duplicate-member", f"'{name}' is in the package twice"))
         seen.add(name)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from asc_mrkd.budget import Budget, check_budget, format_bytes
+from asc_mrkd.budget import Budget, check_budget, exact_size
 from asc_mrkd.compression.compress import COMPRESSION
 from asc_mrkd.compression.steps import SEPARATOR, STEPS, parse_steps
 from asc_mrkd.config import Experiment, load_experiment
@@ -87,7 +87,7 @@ def _require_within(run: Path, budgets: Sequence[Budget]) -> None:
     hint = "submit one seed instead of all" if len(budgets) > 1 else f"asc-mrkd fit-budget {run} --rule {rule.name}"
     size = sum(budget.bytes for budget in budgets)
     if size > rule.limit:
-        message = f"{run} takes {format_bytes(size)}, {rule.title} allows {format_bytes(rule.limit)}"
+        message = f"{run} takes {exact_size(size)}, {rule.title} allows {exact_size(rule.limit)}"
         raise BudgetError(message, hint)
     multiply_adds = sum(budget.multiply_adds for budget in budgets)
     if rule.multiply_adds is not None and multiply_adds > rule.multiply_adds:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from asc_mrkd.budget import RULES, budget_record, check_budget, format_bytes
+from asc_mrkd.budget import RULES, budget_record, check_budget, exact_size
 from asc_mrkd.deploy.model_file import ModelFile, save_model
 from asc_mrkd.errors import ConfigError, DamagedFileError, ModelError, RunError
 from asc_mrkd.features.spec import load_spec
@@ -142,7 +142,7 @@ def test_unknown_option_of_a_network():
     ],
 )
 def test_format_of_sizes(size, text):
-    assert format_bytes(size) == text
+    assert exact_size(size) == text
 
 
 def test_table_fits_80_columns_and_tells_everything(printed):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from helpers.cli import run_cli
 
-from asc_mrkd.budget import check_budget, count_layers, format_bytes
+from asc_mrkd.budget import check_budget, count_layers, exact_size
 from asc_mrkd.budget.count import count_multiply_adds
 from asc_mrkd.budget.model_source import network_of_function
 
@@ -33,7 +33,7 @@ TOTALS = [
 @pytest.mark.parametrize(("name", "shape", "rule", "counted", "multiply_adds", "size"), TOTALS)
 def test_totals(name, shape, rule, counted, multiply_adds, size):
     budget = check_budget(network(name), rule, input_shape=shape)
-    assert (budget.counted, format_bytes(budget.bytes)) == (counted, size)
+    assert (budget.counted, exact_size(budget.bytes)) == (counted, size)
     assert multiply_adds in (None, budget.multiply_adds)
     command = "check-budget", f"{NETWORKS}:{name}", "--rule", rule, "--input-shape", ",".join(map(str, shape))
     code, out, _ = run_cli(*command)
@@ -53,7 +53,7 @@ def test_submissions_1_and_3(spec, parameters, batch_norm, multiply_adds, size):
     spec = f"{spec}{',' if ':' in spec else ':'}num_classes=3"
     budget = check_budget(spec, precision="float16")
     assert (budget.parameters, budget.batch_norm, budget.multiply_adds) == (parameters, batch_norm, multiply_adds)
-    assert format_bytes(budget.bytes) == size
+    assert exact_size(budget.bytes) == size
     assert size in run_cli("check-budget", spec, "--precision", "float16").out
 
 

@@ -211,7 +211,7 @@ def test_a_kept_part_of_other_bytes_is_thrown_away(row, server, tmp_path):
 
 
 def test_a_full_disk_is_foreseen(row, server, tmp_path):
-    with pytest.raises(DataError, match=r"B left, .* GB are needed, .* GB more") as caught:
+    with pytest.raises(DataError, match=r"B left, .* EB are needed, .* EB more") as caught:
         fetch(row("good", size=10**18), tmp_path)
     assert "--remove-archives" in caught.value.hint
     assert not server.requests

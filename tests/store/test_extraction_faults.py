@@ -23,7 +23,7 @@ import yaml
 
 from asc_mrkd.errors import StoreError
 from asc_mrkd.features import Frontend
-from asc_mrkd.files import LOCK, locked
+from asc_mrkd.files import LOCK, exclusive_lock
 from asc_mrkd.store import extract, open_store
 from asc_mrkd.store.journal import LEDGER, Ledger, ledger_line
 from asc_mrkd.store.layout import FEATURES, PENDING, STATS, write_table
@@ -169,7 +169,7 @@ def test_ledger_full_of_rubbish_is_not_believed(tmp_path):
 def test_second_extraction_is_refused_with_the_number_of_the_first(recordings, spec, tmp_path):
     (tmp_path / "store").mkdir()
     with (
-        locked(tmp_path / "store"),
+        exclusive_lock(tmp_path / "store"),
         pytest.raises(StoreError, match=f"is being written by process {os.getpid()} on "),
     ):
         extract(recordings.clips, recordings.root, spec, tmp_path / "store")
@@ -178,7 +178,7 @@ def test_second_extraction_is_refused_with_the_number_of_the_first(recordings, s
 
 
 def hold_until_killed(folder: Path) -> None:
-    with locked(folder):
+    with exclusive_lock(folder):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -187,7 +187,7 @@ def test_lock_of_a_killed_process_is_taken_over(tmp_path):
     holder.start()
     holder.join()
     assert (tmp_path / LOCK).read_text().startswith(f"process {holder.pid} on ")
-    with locked(tmp_path):
+    with exclusive_lock(tmp_path):
         assert (tmp_path / LOCK).read_text().startswith(f"process {os.getpid()} on ")
 
 
