@@ -1,11 +1,11 @@
-"""A printed catalogue: what there is, with its options as they are typed."""
+"""Tables of available items, with their options in command-line form."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 
 def print_catalogue(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table whose last column holds whole sentences; the one before it is numbers, the first one names."""
+    """Print a table: names in the first column, sentences in the last one, numbers in those between."""
     from rich.console import Console
     from rich.table import Table
 
@@ -22,18 +22,23 @@ def print_catalogue(title: str, columns: Sequence[str], rows: Sequence[Sequence[
     Console().print(table)
 
 
-def described(sentences: Sequence[str], options: Mapping[str, Any]) -> str:
-    """Return sentences, and below them the options with their values, dimmed."""
-    text = " ".join(f"{name}={typed(value)}" for name, value in options.items())
-    return "; ".join(sentences) + (f"\n[dim]{text}[/dim]" if text else "")
+def sentences_and_options(sentences: Sequence[str], options: Mapping[str, Any]) -> str:
+    """Return a cell of a catalogue: the sentences and, dimmed on a line below, the options with their values."""
+    text = "; ".join(sentences)
+    if options:
+        assignments = " ".join(f"{name}={as_cli_value(value)}" for name, value in options.items())
+        text += f"\n[dim]{assignments}[/dim]"
+    return text
 
 
-def typed(value: Any) -> str:
-    """Return an option as it is typed on the command line.
+def as_cli_value(value: Any) -> str:
+    """Return the value of an option in command-line form.
 
-    >>> typed((4, 3, 1)), typed(None), typed(0.5)
+    >>> as_cli_value((4, 3, 1)), as_cli_value(None), as_cli_value(0.5)
     ('4,3,1', 'null', '0.5')
     """
+    if value is None:
+        return "null"
     if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return "null" if value is None else str(value)
+        return ",".join(str(item) for item in value)
+    return str(value)

@@ -1,4 +1,4 @@
-"""asc-mrkd compress and fit-budget: a smaller network out of a trained one, measured."""
+"""asc-mrkd compress: make a trained network smaller."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,38 +34,11 @@ def compress(
 
     compressor = Compressor(run, rule)
     compressed = compressor.write(steps, out)
-    _print([compressor.measure(""), compressed], compressor.rule.title, as_json)
+    print_candidates([compressor.measure(""), compressed], compressor.rule.title, as_json)
 
 
-def fit_budget(
-    run: Run,
-    rule: RuleName = "dcase2020-task1b",
-    out: Annotated[Path | None, typer.Option(help="Folder to write the network that fits into.")] = None,
-    ladder: Annotated[
-        list[str] | None, typer.Option("--try", help="Steps to try in place of the usual ones; repeat it.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Compress a trained network step by step, from the gentlest to the hardest, until it fits a challenge rule.
-
-    Prints the accuracy, log loss, size and multiply-adds of every step. Exit code 0 when one fits, 1 when none does.
-
-    Example: asc-mrkd fit-budget exp/dcase20/builtin/reduced/mrkd --rule dcase2021-task1a --out exp/small
-    """
-    from asc_mrkd.compression.compress import Compressor, ladder_for
-
-    compressor = Compressor(run, rule)
-    candidates: list[Candidate] = []
-    for steps in ladder or ladder_for(compressor.rule):
-        candidates.append(compressor.write(steps, out, only_within=True) if out else compressor.measure(steps))
-        if candidates[-1].budget.within:
-            break
-    _print(candidates, compressor.rule.title, as_json)
-    if not candidates[-1].budget.within:
-        raise typer.Exit(1)
-
-
-def _print(candidates: Sequence["Candidate"], rule: str, as_json: bool) -> None:
+def print_candidates(candidates: Sequence["Candidate"], rule: str, as_json: bool) -> None:
+    """Print a table, or JSON, of measured networks."""
     from rich.console import Console
 
     from asc_mrkd.files import format_bytes

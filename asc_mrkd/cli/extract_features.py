@@ -1,4 +1,4 @@
-"""asc-mrkd extract-features: recordings into a feature store; join-stores: shards into one."""
+"""asc-mrkd extract-features: turn recordings into a feature store."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -51,7 +51,7 @@ def extract_features(
         store = extract(clips, dataset.root, frontend, out, workers, advance, device=device, scheduler=scheduler)
     if part:
         mark_shard(out, part)
-    _print_size(store)
+    print_store_size(store)
     bad = store.clips[store.clips["status"] == "bad"]
     for name, reason in bad[["filename", "reason"]].head(SHOWN).values:
         typer.echo(f"left out {name}: {reason}", err=True)
@@ -62,23 +62,7 @@ def extract_features(
         raise typer.Exit(1)
 
 
-def join_stores(
-    shards: Annotated[list[Path], typer.Argument(help="Feature stores made with --shard, all of one data set.")],
-    out: Annotated[Path, typer.Option(help="Feature store to write.")],
-) -> None:
-    """Join the stores of all shards; the result has the bytes of a store that was made in one piece.
-
-    Example: asc-mrkd join-stores exp/store-1 exp/store-2 --out exp/store
-    """
-    from asc_mrkd.store import open_store
-    from asc_mrkd.store.shards import join
-
-    rows = sum(int((open_store(folder).clips["status"] == "ok").sum()) for folder in shards)
-    with progress("joining", rows, "rows") as advance:
-        store = join(shards, out, advance)
-    _print_size(store)
-
-
-def _print_size(store: "FeatureStore") -> None:
+def print_store_size(store: "FeatureStore") -> None:
+    """Print the folder, the shape and the size of a store."""
     shape = " x ".join(str(size) for size in store.features.shape)
     typer.echo(f"{store.folder}: {shape} float16, {store.features.nbytes / 2**20:.0f} MiB")

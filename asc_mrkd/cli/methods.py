@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from asc_mrkd.cli.catalogue import described, print_catalogue
+from asc_mrkd.cli.catalogue import print_catalogue, sentences_and_options
 from asc_mrkd.cli.options import Json, print_json
 
 NEEDS = {
@@ -51,4 +51,4 @@ def _row(record: dict[str, Any]) -> list[str]:
     sentences += [f"keeps {record['keeps']}"] if record["keeps"] else []
     sentences += [record["source"]] if record["source"] else []
     cost = f"{record['forwards']}f + {record['backwards']}b"
-    return [record["name"], cost, described(sentences, record["options"])]
+    return [record["name"], cost, sentences_and_options(sentences, record["options"])]

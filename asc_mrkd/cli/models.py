@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from asc_mrkd.cli.catalogue import described, print_catalogue
+from asc_mrkd.cli.catalogue import print_catalogue, sentences_and_options
 from asc_mrkd.cli.options import Json, print_json
 
 
@@ -26,7 +26,7 @@ def _row(record: dict[str, Any]) -> list[str]:
     if record["receptive_field"] is not None:
         sentences.append(f"receptive field {record['receptive_field']}")
     size = f"{record['parameters']:,}", f"{record['multiply_adds'] / 1e6:,.1f}"
-    return [record["name"], *size, described(sentences, record["options"])]
+    return [record["name"], *size, sentences_and_options(sentences, record["options"])]
 
 
 def _record(name: str) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import typer
 from asc_mrkd.errors import ConfigError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-Workers = Annotated[int, typer.Option(help="Processes.", min=1)]
-MaxBad = Annotated[float, typer.Option(help="Share of unusable clips above which the answer is no.", min=0, max=1)]
+Workers = Annotated[int, typer.Option(help="Number of worker processes.", min=1)]
+MaxBad = Annotated[float, typer.Option(help="Share of unusable clips above which the check fails.", min=0, max=1)]
 
 
 def print_json(value: Any) -> None:
@@ -20,6 +20,9 @@ def print_json(value: Any) -> None:
 def parse_seeds(text: str) -> list[int]:
     """Read a list of seeds.
 
+    Raises:
+        ConfigError: the text is not a list of seeds.
+
     >>> parse_seeds("0-3")
     [0, 1, 2, 3]
     >>> parse_seeds("1,5")
@@ -28,7 +31,8 @@ def parse_seeds(text: str) -> list[int]:
     seeds: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition("-")
-        if not first.isdigit() or not (last or first).isdigit() or int(last or first) < int(first):
-            raise ConfigError(f"--seeds {text} is no list of seeds", "write --seeds 0-3 or --seeds 0,2,5")
-        seeds += range(int(first), int(last or first) + 1)
+        last = last or first
+        if not first.isdigit() or not last.isdigit() or int(last) < int(first):
+            raise ConfigError(f"--seeds {text} is not a list of seeds", "write --seeds 0-3 or --seeds 0,2,5")
+        seeds.extend(range(int(first), int(last) + 1))
     return list(dict.fromkeys(seeds))

@@ -1,4 +1,4 @@
-"""Checking a submission package before it is sent."""
+"""Check a submission package before it is sent."""
 
 import os
 import re
@@ -15,26 +15,29 @@ from asc_mrkd.submission.tasks import META, Problem, Task, find_task
 def check_submission(
     path: str | os.PathLike[str], task: str, files: str | os.PathLike[str] | None = None
 ) -> list[Problem]:
-    """Return everything that is wrong with a submission; without an error among it the package can be sent.
+    """Return all faults of a submission; without an error among them the package can be sent.
 
-    All that the organisers' validator refuses is refused, and what it lets pass: NaN and impossible probabilities, a
-    scene that is not the most probable one, a system over the limits of the task, a missing file.
+    Everything that the organisers' validator refuses is refused, and some faults that it accepts: NaN and impossible
+    probabilities, a scene that is not the most probable one, a system over the limits of the task, a missing file.
 
     Args:
         path: the zip, or a folder that holds the folders of one or more submissions.
         task: a key of `asc_mrkd.submission.TASKS`.
-        files: a list of the clips, one file name a line, in place of the official evaluation set (for rehearsals).
+        files: a list of the clips, one file name per line, in place of the official evaluation set (for rehearsals).
 
     Raises:
         ConfigError: unknown task.
         SubmissionError: nothing at `path`, or an unreadable list.
+
+    Example:
+        check_submission("exp/submission/Doe_INST_task1a.zip", "dcase2018-task1a")
     """
     rules = find_task(task)
     clips = rules.official_files if files is None else read_clip_list(files)
     contents, problems = read_package(Path(path), (*rules.outputs, META))
     labels = sorted({PurePosixPath(name).parent for name in contents if name.endswith((*rules.outputs, META))})
     if not labels and not problems:
-        message = f"there is no <label>{rules.outputs[0]} or <label>{META} in it"
+        message = f"it holds neither <label>{rules.outputs[0]} nor <label>{META}"
         problems.append(Problem(Path(path).name, None, "no-submission", message))
     for folder in labels:
         if Path(path).is_file():
@@ -45,7 +48,7 @@ def check_submission(
 
 
 def read_clip_list(path: str | os.PathLike[str]) -> list[str]:
-    """Read the names (without folder) of the clips out of a list such as evaluation_setup/fold1_test.csv.
+    """Read the clip names (without folder) from a list such as evaluation_setup/fold1_test.csv.
 
     Raises:
         SubmissionError: the list cannot be read or names no .wav file.
@@ -57,7 +60,9 @@ def read_clip_list(path: str | os.PathLike[str]) -> list[str]:
     names = [PurePosixPath(line.split("\t")[0].strip()).name for line in lines if line.strip()]
     clips = [name for name in names if name != "filename"]
     if not clips or not all(name.endswith(".wav") for name in clips):
-        raise SubmissionError(f"{path} is not a list of .wav files, one a line", "see evaluation_setup/fold1_test.csv")
+        raise SubmissionError(
+            f"{path} is not a list of .wav files, one per line", "see evaluation_setup/fold1_test.csv"
+        )
     return clips
 
 

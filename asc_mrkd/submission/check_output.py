@@ -1,4 +1,4 @@
-"""Checking the output file of a system: one row per clip, with the scene and its probabilities."""
+"""Check the output file of a system: one row per clip, with the scene and its probabilities."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ from asc_mrkd.runs.predictions import SUM_TOLERANCE
 from asc_mrkd.submission.tasks import Problem, Task
 
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
-"""What every reader takes for a number; Python alone would take 1_0 and digits of other scripts too."""
+"""Numbers that every reader accepts; Python also accepts 1_0 and digits of other scripts."""
 
 Fault = tuple[int | None, str, str]
 """Line, code and message of a problem."""
@@ -20,12 +20,14 @@ def check_output(file: str, text: str, task: Task, clips: Collection[str]) -> li
     """Check an output file against the columns of `task` and the names (without folder) of the clips it must list.
 
     Clips are named audio/<n>.wav or <n>.wav. For the evaluation set of 2024 no other form is documented, but its
-    validator takes any folder and a number with zeros before it, so both are let pass there (`Task.any_name`).
+    validator accepts any folder and leading zeros, so both are accepted here as well (`Task.any_name`).
     """
-    return [Problem(file, *fault) for fault in _faults(text, task, dict.fromkeys(map(task.clip_name, clips)))]
+    names = dict.fromkeys(task.clip_name(clip) for clip in clips)
+    return [Problem(file, line, code, message) for line, code, message in find_faults(text, task, names)]
 
 
-def _faults(text: str, task: Task, clips: Collection[str]) -> Iterator[Fault]:
+def find_faults(text: str, task: Task, clips: Collection[str]) -> Iterator[Fault]:
+    """Yield the faults of an output file that must list `clips`."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True)
     try:
         rows = [(reader.line_num, row) for row in reader]
@@ -34,27 +36,34 @@ def _faults(text: str, task: Task, clips: Collection[str]) -> Iterator[Fault]:
         return
     columns = list(task.columns)
     if task.probabilities or (rows and "filename" in rows[0][1]):
-        header_faults = list(_header_faults(rows[0][1] if rows else [], task))
-        yield from header_faults
-        if header_faults:
+        header = rows[0][1] if rows else []
+        faults = list(_header_faults(header, task))
+        yield from faults
+        if faults:
             return
-        columns, rows = rows[0][1], rows[1:]
+        columns = header
+        rows = rows[1:]
     first_line: dict[str, int] = {}
     for line, row in rows:
         if len(row) != len(columns):
-            found = f"{len(row)} columns instead of {len(columns)}" if row else "the line is empty"
-            yield line, "column-count", found + ("; columns are separated by tabs" if len(row) == 1 else "")
+            message = f"{len(row)} columns instead of {len(columns)}" if row else "the line is empty"
+            if len(row) == 1:
+                message += "; columns are separated by tabs"
+            yield line, "column-count", message
             continue
         cells = dict(zip(columns, row, strict=True))
         clip = task.clip_name(cells["filename"])
-        yield from ((line, *fault) for fault in _name_faults(cells["filename"], clip, task, clips))
-        yield from ((line, *fault) for fault in _scene_faults(cells, task))
+        row_faults = [*_name_faults(cells["filename"], clip, task, clips), *_scene_faults(cells, task)]
+        for code, message in row_faults:
+            yield line, code, message
         if clip in first_line:
             yield line, "duplicate-file", f"{clip} is already in line {first_line[clip]}"
         first_line.setdefault(clip, line)
     missing = [clip for clip in clips if clip not in first_line]
     if missing:
-        examples = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        examples = ", ".join(missing[:3])
+        if len(missing) > 3:
+            examples += ", ..."
         yield None, "missing-files", f"{len(missing)} of {len(clips)} clips have no row: {examples}"
 
 

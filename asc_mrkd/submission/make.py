@@ -1,4 +1,4 @@
-"""Making a submission package out of a run."""
+"""Make a submission package from a run."""
 
 import os
 import zipfile
@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from rich.console import Console
-from rich.progress import track
 
 from asc_mrkd.errors import ConfigError, DataError, SubmissionError, suggest
 from asc_mrkd.files import atomic_writer, write_text
+from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.schema import read_yaml
 from asc_mrkd.submission.meta import build_meta, merge
 from asc_mrkd.submission.system import System, load_system
@@ -31,23 +30,25 @@ def make_submission(
     precision: str | None = None,
     ensemble: bool = False,
     budget: str | None = None,
+    progress: Progress = no_progress,
 ) -> Path:
-    """Write the output files and the meta file of a submission and the zip that is sent; return the path of the zip.
+    """Write the output files and the meta file of a submission, and the zip to send; return the path of the zip.
 
-    The files go to `out/task1/<label>/`. The zip beside holds every submission there with the same name, institute
-    and task, so that up to four share a package.
+    The files go to `out/task1/<label>/`. The zip, `out/<label without its number>.zip`, holds every submission there
+    with the same name, institute and task, so that up to four share a package.
 
     Args:
-        run: a run folder, or a seed folder to submit that seed. The task of 2024 wants one for each share of the
+        run: a run folder, or a seed folder to submit that seed. The task of 2024 asks for one per share of the
             training data instead: {5: run, 10: run, 25: run, 50: run, 100: run}.
         task: a key of `asc_mrkd.submission.TASKS`.
         label: Lastname_INSTITUTE_task_N, N from 1 to 4.
         out: folder to write to.
-        audio: folder of the official evaluation recordings. None is a rehearsal on the test clips of the run.
-        meta: YAML file with the author's part of the meta file (authors, name, source_code, ...), same layout.
-        precision: precision at which the weights are stored, for the size; None as they are.
+        audio: folder of the official evaluation recordings; None rehearses with the test clips of the run.
+        meta: YAML file with the author's part of the meta file (authors, name, source_code, ...), in its layout.
+        precision: precision at which the weights are stored, for the size; None for that of the model files.
         ensemble: average all finished seeds, and count all their parameters; otherwise the first seed alone.
-        budget: a key of `asc_mrkd.budget.RULES` to keep beside that of the task.
+        budget: a key of `asc_mrkd.budget.RULES` to keep besides that of the task.
+        progress: reports the recordings that are predicted.
 
     Raises:
         ConfigError: unknown task, precision or budget, unreadable `meta`.
@@ -55,6 +56,9 @@ def make_submission(
         SubmissionError: label, runs or classes do not fit the task.
         BudgetError: a system takes more than the task or `budget` allows.
         DataError: a recording cannot be used.
+
+    Example:
+        make_submission("exp/ce", "dcase2018-task1a", "Doe_INST_task1a_1", "exp/submission")
     """
     rules = find_task(task)
     if not rules.is_label(label):
@@ -62,39 +66,49 @@ def make_submission(
             f"'{label}' is not a label of {rules.title}",
             f"it reads Lastname_INSTITUTE_{rules.tag}_N with N from 1 to 4",
         )
-    runs = runs_by_part(run, rules)
-    changes = {} if meta is None else _read_changes(meta)
-    systems = {part: load_system(folder, rules, precision, ensemble, budget) for part, folder in runs.items()}
+    changes = {} if meta is None else read_author_meta(meta)
+    systems = {
+        part: load_system(folder, rules, precision, ensemble, budget)
+        for part, folder in runs_by_part(run, rules).items()
+    }
     folder = Path(out) / "task1" / label
     for part, suffix in zip(rules.parts, rules.outputs, strict=True):
-        names, probabilities = _scored_clips(systems[part], audio)
+        names, probabilities = predict_clips(systems[part], audio, progress)
         write_text(folder / f"{label}{suffix}", output_text(names, probabilities, rules))
     content = merge(build_meta(systems, rules, label), changes)
     write_text(folder / f"{label}{META}", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-    return _write_zip(Path(out), rules, label)
+    return write_zip(Path(out), rules, label)
 
 
 def runs_by_part(run: Run | Mapping[int, Run], task: Task) -> dict[str, Path]:
-    """Return the run of each of `task.parts`.
+    """Return the run folder of each of `task.parts`.
 
     Raises:
-        SubmissionError: one run where the task wants one for each share of the training data, or the other way round.
+        SubmissionError: one run where the task asks for one per share of the training data, or the other way round.
     """
     if not task.splits:
         if isinstance(run, Mapping):
-            raise SubmissionError(f"{task.title} wants one run, not one a split", "asc-mrkd submit make RUN")
+            raise SubmissionError(f"{task.title} asks for one run, not for one per split", "asc-mrkd submit make RUN")
         return {"": Path(run)}
-    runs = {percent: Path(folder) for percent, folder in run.items()} if isinstance(run, Mapping) else {}
-    if set(runs) != set(task.splits) or len({folder.resolve() for folder in runs.values()}) < len(runs):
-        percents = ", ".join(map(str, task.splits))
+    runs: dict[int, Path] = {}
+    if isinstance(run, Mapping):
+        runs = {percent: Path(folder) for percent, folder in run.items()}
+    distinct = {folder.resolve() for folder in runs.values()}
+    if set(runs) != set(task.splits) or len(distinct) < len(runs):
+        percents = ", ".join(str(percent) for percent in task.splits)
         raise SubmissionError(
-            f"{task.title} wants a run of its own for each of {percents} % of the training data",
+            f"{task.title} asks for a separate run for each of {percents} % of the training data",
             " ".join(f"--split {percent}=RUN" for percent in task.splits),
         )
     return {part: runs[percent] for part, percent in zip(task.parts, task.splits, strict=True)}
 
 
-def _read_changes(path: str | os.PathLike[str]) -> dict:
+def read_author_meta(path: str | os.PathLike[str]) -> dict:
+    """Read the author's part of a meta file.
+
+    Raises:
+        ConfigError: it cannot be read, or has a block that a meta file does not have.
+    """
     changes = read_yaml(path)
     blocks = ("submission", "system", "results")
     for key in changes:
@@ -103,44 +117,48 @@ def _read_changes(path: str | os.PathLike[str]) -> dict:
     return changes
 
 
-def _scored_clips(system: System, audio: Run | None) -> tuple[list[str], np.ndarray]:
-    if audio is None:
-        return list(system.predictions.table["filename"]), system.predictions.probabilities
-    return predict_folder(system, Path(audio))
+def predict_clips(system: System, audio: Run | None, progress: Progress) -> tuple[list[str], np.ndarray]:
+    """Return the names of the clips and their probabilities (clip, class), averaged over the networks of a system.
 
-
-def predict_folder(system: System, folder: Path) -> tuple[list[str], np.ndarray]:
-    """Return the names audio/<n>.wav of the recordings in `folder` and their probabilities (clip, class).
-
-    `folder` is the unpacked evaluation set or its audio folder.
+    The clips are the recordings in `audio`, the unpacked evaluation set or its audio folder, named audio/<n>.wav. If it
+    is None, they are the test clips of the run.
 
     Raises:
-        DataError: there is no recording, or one cannot be used.
+        DataError: the folder holds no recording, or one cannot be used.
     """
+    if audio is None:
+        return list(system.predictions.table["filename"]), system.predictions.probabilities
     from asc_mrkd.deploy import Predictor
 
-    folder = folder / "audio" if (folder / "audio").is_dir() else folder
+    folder = Path(audio)
+    if (folder / "audio").is_dir():
+        folder = folder / "audio"
     files = sorted(folder.glob("*.wav"), key=lambda file: (len(file.stem), file.stem))
     if not files:
         raise DataError(f"{folder} holds no .wav file", "give the folder of the evaluation set as unpacked")
     predictors = [Predictor(network) for network in system.networks]
-    probabilities = [
-        np.mean([predictor.predict_file(file) for predictor in predictors], axis=0)
-        for file in track(files, "predicting", console=Console(stderr=True))
-    ]
+    probabilities = []
+    with progress("predicting", len(files), "clips") as advance:
+        for file in files:
+            members = [predictor.predict_file(file) for predictor in predictors]
+            probabilities.append(np.mean(members, axis=0))
+            advance()
     return [f"audio/{file.name}" for file in files], np.array(probabilities)
 
 
 def output_text(names: list[str], probabilities: np.ndarray, task: Task) -> str:
-    """Return the content of an output file; `probabilities` is (clip, class), classes in alphabetical order."""
+    """Return the content of an output file; `probabilities` is (clip, class), the classes in alphabetical order."""
     lines = ["\t".join(task.columns)] if task.probabilities else []
     for name, row in zip(names, probabilities, strict=True):
         cells = [name, task.classes[int(row.argmax())]]
-        lines.append("\t".join(cells + [f"{p:.6f}" for p in row] if task.probabilities else cells))
+        if task.probabilities:
+            cells += [f"{probability:.6f}" for probability in row]
+        lines.append("\t".join(cells))
     return "\n".join(lines) + "\n"
 
 
-def _write_zip(out: Path, task: Task, label: str) -> Path:
+def write_zip(out: Path, task: Task, label: str) -> Path:
+    """Pack all submissions in `out` that share the package of `label`; return the path of the zip."""
     package = label.rpartition("_")[0]
     path = out / f"{package}.zip"
     with atomic_writer(path) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:

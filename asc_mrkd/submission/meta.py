@@ -1,9 +1,9 @@
-"""The meta file of a submission, filled in from its runs."""
+"""Fill in the meta file of a submission from its runs."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from asc_mrkd.config import AugmentConfig
+from asc_mrkd.config import AugmentConfig, Experiment
 from asc_mrkd.models import MODELS
 from asc_mrkd.submission.check_meta import MAX_ABBREVIATION, PLACEHOLDER
 from asc_mrkd.submission.system import System, development_results
@@ -16,8 +16,8 @@ def build_meta(systems: Mapping[str, System], task: Task, label: str) -> dict[st
     Args:
         systems: one system for each of `task.parts`. The first stands for all in the description; complexity is that
             of the largest.
-        task: for its keys.
-        label: that of the submission.
+        task: task of the submission.
+        label: label of the submission.
     """
     lastname, institute = label.split("_")[:2]
     first = systems[task.parts[0]]
@@ -38,8 +38,8 @@ def build_meta(systems: Mapping[str, System], task: Task, label: str) -> dict[st
             ],
         },
         "system": {
-            "description": _description(systems, task),
-            "complexity": _complexity(systems, task),
+            "description": describe_systems(systems, task),
+            "complexity": largest_complexity(systems, task),
             "external_datasets": [],
             "source_code": None,
         },
@@ -60,7 +60,8 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _description(systems: Mapping[str, System], task: Task) -> dict[str, Any]:
+def describe_systems(systems: Mapping[str, System], task: Task) -> dict[str, Any]:
+    """Return the block system.description: the first system in words, with the measures of all to make them small."""
     first = systems[task.parts[0]]
     count = len(first.networks)
     measures = list(dict.fromkeys(measure for system in systems.values() for measure in system.measures))
@@ -68,8 +69,8 @@ def _description(systems: Mapping[str, System], task: Task) -> dict[str, Any]:
         "input_sampling_rate": f"{first.frontend.sample_rate / 1000:g}kHz",
         "acoustic_features": f"perceptually weighted log-mel energies ({first.frontend.n_mels} bands)",
         "embeddings": None,
-        "data_augmentation": _augmentation(first.experiment.augment),
-        "machine_learning_method": _method(first),
+        "data_augmentation": describe_augmentation(first.experiment.augment),
+        "machine_learning_method": describe_training(first.experiment),
         "ensemble_method_subsystem_count": count if count > 1 else None,
         "decision_making": "average of the probabilities" if count > 1 else None,
         "external_data_usage": None,
@@ -82,22 +83,26 @@ def _description(systems: Mapping[str, System], task: Task) -> dict[str, Any]:
     return {key: description[key] for key in task.description}
 
 
-def _method(system: System) -> str:
-    model, method = system.experiment.model.name, system.experiment.method.title
-    return f"{MODELS[model].summary} ({model}), {method}"
+def describe_training(experiment: Experiment) -> str:
+    """Return the network and the method of an experiment in words."""
+    name = experiment.model.name
+    return f"{MODELS[name].summary} ({name}), {experiment.method.title}"
 
 
-def _augmentation(augment: AugmentConfig) -> str | None:
+def describe_augmentation(augment: AugmentConfig) -> str | None:
+    """Return the augmentations of an experiment in words; None if it has none."""
     used = {"mixup": augment.mixup, "rolling in time": augment.roll_frames, "random crops": augment.crop_frames}
     return ", ".join(name for name, value in used.items() if value) or None
 
 
-def _complexity(systems: Mapping[str, System], task: Task) -> dict[str, Any]:
+def largest_complexity(systems: Mapping[str, System], task: Task) -> dict[str, Any]:
+    """Return the block system.complexity: the largest of each figure over the systems."""
     size = max(system.bytes for system in systems.values())
-    complexity = {
+    complexity: dict[str, Any] = {
         "total_parameters": max(system.parameters for system in systems.values()),
         "total_parameters_non_zero": max(system.non_zero for system in systems.values()),
         "macs": max(system.multiply_adds for system in systems.values()),
-        **{key: size / unit if unit > 1 else size for key, unit in SIZE_UNITS.items()},
     }
+    for key, unit in SIZE_UNITS.items():
+        complexity[key] = size / unit if unit > 1 else size
     return {key: complexity[key] for key in task.complexity}

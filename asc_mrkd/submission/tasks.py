@@ -1,4 +1,4 @@
-"""What each challenge task wants in a submission, as data."""
+"""The challenge tasks as data: classes, clips, keys of the meta file, and limits."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from asc_mrkd.errors import ConfigError, suggest
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong, and where.
+    """A fault of a submission, and its place.
 
     >>> print(Problem("a.output.csv", 7, "duplicate-file", "3.wav was listed in line 2"))
     a.output.csv, line 7: [duplicate-file] 3.wav was listed in line 2
@@ -51,9 +51,9 @@ SIZE_UNITS = {"model_size": 1024, "total_model_size": 1}
 
 @dataclass(frozen=True)
 class Task:
-    """One task, after its rules and the validator of its organisers.
+    """A challenge task, after its rules and the validator of its organisers.
 
-    A package holds, in the folder of every label, `<label>.meta.yaml` and one output file a system.
+    A package holds, in the folder of each label, `<label>.meta.yaml` and one output file per system.
     """
 
     name: str
@@ -68,17 +68,17 @@ class Task:
     complexity: tuple[str, ...]
     """Keys of the block system.complexity."""
     rule: str | None = None
-    """Rule of `asc_mrkd.budget.RULES` that the system must keep."""
+    """Rule of `asc_mrkd.budget.RULES` that a system must keep; None for no limit."""
     probabilities: bool = True
     """Whether the output has a header and one probability column per class after the scene label."""
     devices: tuple[str, ...] = ()
-    """Recording devices that the results are asked for, beside the classes."""
+    """Recording devices that results are reported for, besides the classes."""
     splits: tuple[int, ...] = ()
-    """Percentages of the training data that a system of its own is wanted for; none: one system."""
+    """Shares of the training data in percent, each with a separate system; empty for one system."""
     layout: str = "<package>/task1/<label>"
     """Folder of a submission in the zip."""
     any_name: bool = False
-    """Whether zeros before the number of a clip and any folder before its name are let pass."""
+    """Whether leading zeros of a clip number and any folder before a clip name are accepted."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -97,7 +97,7 @@ class Task:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """What follows the label in the names of the output files, in the order of `parts`.
+        """Endings of the output file names after the label, in the order of `parts`.
 
         >>> TASKS["dcase2024-task1"].outputs[0], TASKS["dcase2020-task1b"].outputs
         ('.output.split_5.csv', ('.output.csv',))
@@ -110,7 +110,7 @@ class Task:
         return tuple(f"{DEVELOPMENT}.{part}".rstrip(".") for part in self.parts)
 
     def is_label(self, label: str) -> bool:
-        """Tell whether `label` reads <Lastname>_<Institute>_<tag>_<1-4>.
+        """Return whether `label` reads <Lastname>_<Institute>_<tag>_<1-4>.
 
         >>> TASKS["dcase2020-task1b"].is_label("Koutini_CPJKU_task1b_2")
         True
@@ -118,7 +118,7 @@ class Task:
         return re.fullmatch(rf"[^_./\\\s]+_[^_./\\\s]+_{self.tag}_[1-4]", label) is not None
 
     def clip_name(self, filename: str) -> str:
-        """Return the name of a clip as it stands in `official_files`, out of that in an output file.
+        """Return the name in `official_files` of a clip that an output file lists.
 
         >>> TASKS["dcase2024-task1"].clip_name("data/007.wav"), TASKS["dcase2020-task1b"].clip_name("audio/007.wav")
         ('7.wav', '007.wav')
@@ -201,10 +201,10 @@ TASKS: dict[str, Task] = {
 
 
 def find_task(name: str) -> Task:
-    """Look a task up by name.
+    """Return the task with that name.
 
     Raises:
-        ConfigError: no such task, with a suggestion.
+        ConfigError: unknown task, with a suggestion.
     """
     if name in TASKS:
         return TASKS[name]

@@ -148,7 +148,7 @@ LABEL = "Kim_KETI_task1b"
 PACKAGES = [
     (B, "no meta file", ("remove", META), "missing-meta", f"{LABEL}_1.meta.yaml is missing", None),
     (B, "no output file", ("remove", OUTPUT), "missing-output", f"{LABEL}_1.output.csv is missing", None),
-    (B, "neither", ("rename", ".", "_"), "no-submission", "there is no <label>.output.csv", None),
+    (B, "neither", ("rename", ".", "_"), "no-submission", "it holds neither <label>.output.csv", None),
     (B, "output of another label", ("rename", "_1.output", "_2.output"), L, f"folder, {LABEL}_1", None),
     (B, "second meta file", ("add", "copy.of.it.meta.yaml", b"1"), L, "label of its folder", None, "not-a-block"),
     (B, "other label in the file", ("rename", "_1", "_2"), L, f"{LABEL}_1 in the folder {LABEL}_2", "label:"),

@@ -97,13 +97,13 @@ def test_2024_has_an_output_and_results_for_every_split(splits, tmp_path):
     ids=["one run", "a split is missing", "one more", "one run for two"],
 )
 def test_2024_wants_a_run_of_its_own_for_every_split(splits, tmp_path, change):
-    with pytest.raises(SubmissionError, match="wants a run of its own for each of 5, 10, 25, 50, 100 %") as caught:
+    with pytest.raises(SubmissionError, match="asks for a separate run for each of 5, 10, 25, 50, 100 %") as caught:
         make_submission(change(splits), A24, SPLITS, tmp_path / "out")
     assert caught.value.hint.startswith("--split 5=RUN --split 10=RUN")
 
 
 def test_splits_are_for_2024_only(splits, tmp_path):
-    with pytest.raises(SubmissionError, match="DCASE 2020 task 1A wants one run, not one a split"):
+    with pytest.raises(SubmissionError, match="DCASE 2020 task 1A asks for one run, not for one per split"):
         make_submission(splits, A20, TEN, tmp_path / "out")
 
 
@@ -112,13 +112,13 @@ def test_splits_on_the_command_line(splits, tmp_path):
     pairs = [word for percent, run in splits.items() for word in ("--split", f"{percent}={run}")]
     assert run_cli(*make, *pairs) == (0, f"{tmp_path / 'out' / 'Kim_KETI_task1.zip'}\n", "")
     for wrong, message in (
-        ([splits[5]], "wants a run of its own for each of 5, 10"),
-        (pairs[:-2], "wants a run of its own for each of 5, 10"),
+        ([splits[5]], "asks for a separate run for each of 5, 10"),
+        (pairs[:-2], "asks for a separate run for each of 5, 10"),
         ([splits[5], *pairs], "give either RUN or"),
         ([], "give either RUN or"),
-        (["--split", splits[5]], "does not read PERCENT=RUN"),
-        (["--split", "half=x"], "does not read PERCENT=RUN"),
-        ([*pairs, *pairs[:2]], "once each"),
+        (["--split", splits[5]], "is not PERCENT=RUN"),
+        (["--split", "half=x"], "is not PERCENT=RUN"),
+        ([*pairs, *pairs[:2]], "once per share"),
     ):
         code, out, err = run_cli(*make, *wrong)
         assert (code, out) == (2, "")

@@ -1,0 +1,56 @@
+"""The application itself: its verbs, shell completion, and an interruption."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from helpers.cli import run_cli
+
+import asc_mrkd.cli
+from asc_mrkd.cli import recipes
+from asc_mrkd.cli.app import VERBS
+
+FILES = {path.stem for path in Path(asc_mrkd.cli.__file__).parent.glob("*.py")}
+SHARED = {"__init__", "app", "catalogue", "options", "progress", "training", "transfers"}
+"""Files that hold no verb."""
+
+
+def test_every_verb_has_a_file_and_every_file_a_verb():
+    verbs = [verb.replace("-", "_") for names in VERBS.values() for verb in names]
+    assert sorted(verbs) == sorted(FILES - SHARED)
+
+
+def complete(shell: str, words: str) -> list[str]:
+    """Return what a shell is offered for the last of the words."""
+    variables = {"_ASC_MRKD_COMPLETE": f"complete_{shell}", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    command = [sys.executable, "-m", "asc_mrkd"]
+    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("asc-mrkd check", ["check-data", "check-budget"]),
+        ("asc-mrkd submit ", ["make", "check", "tasks"]),
+        ("asc-mrkd submit check --task dcase2021", ["dcase2021-task1a"]),
+    ],
+)
+def test_the_shell_completes(words, offered):
+    assert complete("bash", words) == offered
+
+
+def test_the_completion_of_every_shell_can_be_printed():
+    code, out, _ = run_cli("--show-completion", "bash")
+    assert code == 0
+    assert "_ASC_MRKD_COMPLETE=complete_bash" in out
+
+
+def test_an_interruption_is_no_traceback():
+    with mock.patch.object(recipes, "find_recipes", side_effect=KeyboardInterrupt):
+        code, out, err = run_cli("recipes", "ls")
+    assert (code, out) == (3, "")
+    assert err == "error: interrupted\nhint: what is finished is saved; the same command continues\n"
