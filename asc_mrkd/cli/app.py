@@ -25,6 +25,9 @@ HELP = """Acoustic scene classification trained with Memory-replay Knowledge Dis
 Exit codes: 0 done, 1 the check failed, 2 wrong usage or input, 3 interrupted after saving.
 `--debug` shows the traceback of an error."""
 
+TYPER_INTERRUPTED = 130
+"""Exit code that typer returns, without a message, instead of raising KeyboardInterrupt."""
+
 
 def build_app() -> typer.Typer:
     """Return the command line application with every verb."""
@@ -62,6 +65,8 @@ def main() -> NoReturn:
     wants_traceback = len(arguments) < len(sys.argv) - 1
     try:
         code = build_app()(arguments, prog_name="asc-mrkd", standalone_mode=False)
+        if code == TYPER_INTERRUPTED:
+            raise KeyboardInterrupt
     except (AscMrkdError, TyperException, OSError, Abort, KeyboardInterrupt) as error:
         if wants_traceback:
             raise
