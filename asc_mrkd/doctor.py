@@ -66,11 +66,14 @@ def _splits(clips: "pd.DataFrame") -> dict[str, int]:
 
 def examine_installation() -> dict[str, Any]:
     """Return versions, processor, GPU, free disk and what is missing, by name."""
-    from asc_mrkd.engine.device import choose_device, has_fast_bfloat16
-    from asc_mrkd.features.filterbank import torchaudio_problem
-    from asc_mrkd.runs.folder import environment
+    import torch
 
-    report = {key: value for key, value in environment().items() if key != "command"}
+    from asc_mrkd.engine.device import choose_device, gpu_name, has_fast_bfloat16
+    from asc_mrkd.features.filterbank import torchaudio_problem
+    from asc_mrkd.runs import environment
+
+    report = environment(torch.get_num_threads(), gpu_name())
+    del report["command"]
     report["gpu"] = report["gpu"] or "none: training runs on the processor"
     problem = torchaudio_problem()
     report["torchaudio"] = f"{problem}; librosa's filterbank takes over" if problem else "works"

@@ -10,7 +10,7 @@ from asc_mrkd.config import Experiment
 from asc_mrkd.engine.samples import open_data
 from asc_mrkd.errors import BudgetError
 from asc_mrkd.models import build_model
-from asc_mrkd.runs.folder import seed_folder
+from asc_mrkd.runs import RunFolder
 
 
 def require_untrained_within(experiment: Experiment, rule: str | Rule, precision: str | None = None) -> Budget | None:
@@ -42,7 +42,7 @@ def require_trained_within(
     """
     rule, budgets = find_rule(rule, precision), {}
     for seed in seeds:
-        folder = seed_folder(run, seed)
+        folder = RunFolder(run).seed_folder(seed).path
         budget = check_budget(folder, rule, precision)
         budgets[seed] = _require_within(budget, str(folder), f"asc-mrkd fit-budget {folder} --rule {rule.name}")
     return budgets

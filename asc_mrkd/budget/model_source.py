@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from asc_mrkd.errors import ModelError, first_line
 from asc_mrkd.models import MODELS, build_model, parse_model_spec
+from asc_mrkd.runs import find_model
 
 
 def resolve_model(source: str | os.PathLike[str]) -> tuple[nn.Module | Path, tuple[int, ...] | None]:
@@ -51,7 +52,7 @@ def filled_with_ones(model: nn.Module) -> nn.Module:
 
 
 def _stored(source: Path) -> tuple[nn.Module | Path, tuple[int, ...] | None]:
-    from asc_mrkd.deploy.model_file import find_model, load_model  # only now: an untrained network needs no front end
+    from asc_mrkd.deploy.model_file import load_model  # only now: an untrained network needs no front end
 
     path = find_model(source)
     if path.suffix == ".onnx":

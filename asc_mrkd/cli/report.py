@@ -21,9 +21,9 @@ def report(
 
     from asc_mrkd.config import ImagesConfig
     from asc_mrkd.report import comparison_records, print_comparison, write_report
-    from asc_mrkd.runs.folder import read_run
+    from asc_mrkd.runs import RunFolder
 
-    data = read_run(runs[0]).data
+    data = RunFolder(runs[0]).experiment.data
     folder = Path(data.images if isinstance(data, ImagesConfig) else data.store)
     summaries = write_report(runs, out, folder if folder.exists() else None)
     if as_json:

@@ -57,7 +57,8 @@ def sweep(
 def _train_points(runs: "list[tuple[Path, Experiment]]", seeds: list[int], together: bool) -> dict[Path, str]:
     """Train what is not trained yet, point by point; return why a point failed, by its folder."""
     from asc_mrkd.engine.device import politely_interruptible
-    from asc_mrkd.engine.train import pending_seeds, require_trainable
+    from asc_mrkd.engine.train import require_trainable
+    from asc_mrkd.runs import RunFolder
 
     for folder, experiment in runs:  # all of them before the first is trained
         require_trainable(experiment, folder)
@@ -68,7 +69,7 @@ def _train_points(runs: "list[tuple[Path, Experiment]]", seeds: list[int], toget
             if should_stop():  # it came in the last step of a point
                 raise InterruptedRun(f"stopped before {title}", "the same command continues")
             if is_first_process():
-                typer.echo(title if pending_seeds(folder, seeds) else f"{title} is trained", err=True)
+                typer.echo(title if RunFolder(folder).pending_seeds(seeds) else f"{title} is trained", err=True)
             try:
                 train_visibly(experiment, folder, seeds, together, should_stop)
             except NonFiniteError as error:

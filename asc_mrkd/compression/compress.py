@@ -15,14 +15,13 @@ from asc_mrkd.budget.verdict import Budget, check_budget, find_rule
 from asc_mrkd.compression.steps import INT8, SEPARATOR, apply_steps, parse_steps
 from asc_mrkd.config import save_experiment
 from asc_mrkd.config.domain import kind_of
-from asc_mrkd.deploy.model_file import MODEL_FILE, ONNX_FILE, ModelFile, find_model, load_model, save_model
-from asc_mrkd.engine.inference import predict, write_predictions
+from asc_mrkd.deploy.model_file import ModelFile, load_model, save_model
+from asc_mrkd.engine.inference import predict
 from asc_mrkd.engine.samples import Samples, open_data
 from asc_mrkd.errors import RunError
-from asc_mrkd.evaluation import Metrics, clip_scores, overall_metrics, read_predictions
-from asc_mrkd.runs.folder import CONFIG, ENVIRONMENT, METRICS, PREDICTIONS, read_run
+from asc_mrkd.evaluation import Metrics, clip_scores, overall_metrics
+from asc_mrkd.runs import RunFolder, SeedFolder, find_model, read_predictions, write_predictions
 
-COMPRESSION = "compression.json"
 CALIBRATION_SAMPLES = 64
 """Training samples that the int8 quantiser sees, evenly over the training set."""
 
@@ -73,13 +72,13 @@ class Compressor:
 
     def __init__(self, run: Path, rule: str = "dcase2020-task1b") -> None:
         trained = find_model(run)
-        if trained.name != MODEL_FILE:
-            raise RunError(f"{trained} is no {MODEL_FILE} of a run", "give the run folder that it was made from")
-        self.seed_folder = trained.parent
-        self.run_folder = self.seed_folder.parent
-        self.experiment = read_run(self.run_folder)
+        self.seed_folder = SeedFolder(trained.parent)
+        if trained != self.seed_folder.model:
+            raise RunError(f"{trained} is not the model file of a run", "give the run folder that it was made from")
+        self.run_folder = self.seed_folder.run
+        self.experiment = self.run_folder.experiment
         self.rule = find_rule(rule)
-        self.file = load_model(self.seed_folder)
+        self.file = load_model(self.seed_folder.path)
         self.train, self.test = open_data(self.experiment.data).load(torch.device("cpu"))
 
     def write(self, steps: str, out: Path, only_within: bool = False) -> Candidate:
@@ -111,33 +110,33 @@ class Compressor:
             return self._write(steps, Path(folder) / "run")
 
     def _write(self, steps: str, out: Path) -> Candidate:
-        seed = out / self.seed_folder.name
-        seed.mkdir(parents=True)
-        own_seed = int(self.seed_folder.name.removeprefix("seed"))
-        save_experiment(self.experiment.model_copy(update={"seeds": [own_seed]}), out / CONFIG)
-        for name in (METRICS, ENVIRONMENT):
-            if (self.run_folder / name).exists():
-                shutil.copyfile(self.run_folder / name, out / name)
+        new_run = RunFolder(out)
+        new_seed = new_run.seed_folder(self.seed_folder.seed)
+        new_seed.path.mkdir(parents=True)
+        save_experiment(self.experiment.model_copy(update={"seeds": [new_seed.seed]}), new_run.config_file)
+        for file in (self.run_folder.metrics_file, self.run_folder.environment_file):
+            if file.exists():
+                shutil.copyfile(file, out / file.name)
         compressed = apply_steps(self.file, steps)
         names = steps.split(SEPARATOR) if steps else []
         if INT8 in names:
-            self._write_int8(compressed, seed / ONNX_FILE)
+            self._write_int8(compressed, new_seed.onnx)
         else:
-            save_model(seed / MODEL_FILE, compressed)
-        stored = find_model(seed)
+            save_model(new_seed.model, compressed)
+        stored = find_model(new_seed)
         probabilities = predict(load_model(stored).model, self.test)
-        write_predictions(seed / PREDICTIONS, probabilities, self.test, self.file.classes)
-        metrics = overall_metrics(clip_scores(read_predictions(seed / PREDICTIONS), kind_of(self.experiment)))
+        write_predictions(new_seed.predictions, self.test.table, self.file.classes, probabilities)
+        metrics = overall_metrics(clip_scores(read_predictions(new_seed.predictions), kind_of(self.experiment)))
         candidate = Candidate(steps, metrics, check_budget(stored, self.rule), stored.stat().st_size)
         record = {"steps": names, "file_bytes": candidate.file_bytes}
-        (seed / COMPRESSION).write_text(json.dumps(record, indent=2) + "\n")
+        new_seed.compression.write_text(json.dumps(record, indent=2) + "\n")
         return candidate
 
     def _write_int8(self, file: ModelFile, path: Path) -> None:
         from asc_mrkd.deploy.onnx_file import quantise_onnx, save_onnx  # only now: onnx is an extra
 
         with tempfile.TemporaryDirectory() as folder:
-            source = Path(folder) / ONNX_FILE
+            source = Path(folder) / "model.onnx"
             save_onnx(source, replace(file, dtype="float32"))
             quantise_onnx(source, path, calibration_batches(self.train))
 
@@ -154,5 +153,6 @@ def ladder_for(rule: Rule) -> list[str]:
 
 
 def _require_replaceable(out: Path) -> None:
-    if out.exists() and not list(out.glob(f"seed*/{COMPRESSION}")):
+    run = RunFolder(out)
+    if out.exists() and not any(run.seed_folder(seed).compression.exists() for seed in run.seeds()):
         raise RunError(f"{out} is there already and is no compressed network", "choose another --out")

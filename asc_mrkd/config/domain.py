@@ -7,6 +7,13 @@ import pandas as pd
 
 from asc_mrkd.config import Experiment, ImagesConfig
 
+CLIP_COLUMNS = ("filename", "label", "identifier", "source_label")
+"""Columns of every table of clips or images: what is known of a sample before anything is computed from it.
+
+Of scenes the identifier is city and location (barcelona-0) and the source label the recording device; of images they
+are superclass and origin. They stand here because stores, data sets, runs and the engine all stand above this room.
+"""
+
 Group = Callable[[pd.DataFrame], pd.Series]
 """From the table of predictions.csv to the name of the group of every sample."""
 

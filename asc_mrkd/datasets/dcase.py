@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from asc_mrkd.config.domain import CLIP_COLUMNS
 from asc_mrkd.errors import DataError
 from asc_mrkd.files import find_files
 
-META_COLUMNS = ["filename", "scene_label", "identifier", "source_label"]
+META_COLUMNS = ["scene_label" if column == "label" else column for column in CLIP_COLUMNS]
 """The columns of meta.csv; an identifier is city and location, as barcelona-0, a source label the recording device."""
 
 FOLD_LISTS = {"fold1_train": "train", "fold1_test": "test", "fold1_evaluate": "test"}

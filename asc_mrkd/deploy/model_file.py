@@ -12,10 +12,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from asc_mrkd.errors import DamagedFileError, ModelError, RunError, first_line
+from asc_mrkd.errors import DamagedFileError, ModelError, first_line
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import atomic_writer
 from asc_mrkd.models import build_model
+from asc_mrkd.runs import find_model
 from asc_mrkd.schema import parse
 
 
@@ -48,7 +49,6 @@ def _feed(checksum: Any, tree: Any) -> None:
         checksum.update(repr(tree).encode())
 
 
-MODEL_FILE, ONNX_FILE = "model.safetensors", "model.onnx"
 KEY = "asc_mrkd"
 
 
@@ -98,7 +98,7 @@ def load_model(path: str | Path) -> ModelFile:
         DamagedFileError: it is not whole, or not one of ours.
         MissingExtraError: an .onnx file, and onnxruntime is not installed.
     """
-    path = find_model(Path(path))
+    path = find_model(path)
     if path.suffix == ".onnx":
         from asc_mrkd.deploy.onnx_file import load_onnx  # only now: onnxruntime is an extra
 
@@ -158,18 +158,6 @@ def _stored(name: str, tensor: torch.Tensor, dtype: str) -> torch.Tensor:
     if not stored.isfinite().all():
         raise ModelError(f"{name} holds a value that {dtype} cannot", "keep the model in float32")
     return stored
-
-
-def find_model(path: Path) -> Path:
-    """Return the model file that a file, a seed folder or a run folder stands for."""
-    if path.is_file():
-        return path
-    seeds = sorted(path.glob("seed*/"), key=lambda p: (len(p.name), p.name))
-    for folder in (path, *seeds):
-        for name in (MODEL_FILE, ONNX_FILE):
-            if (folder / name).is_file():
-                return folder / name
-    raise RunError(f"there is no trained model in {path}", "train one: asc-mrkd train CONF.yaml --out RUNDIR")
 
 
 def _checksum(tensors: dict[str, Any], description: dict[str, Any]) -> str:

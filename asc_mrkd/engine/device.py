@@ -26,6 +26,11 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def gpu_name() -> str | None:
+    """Return the name of the first GPU; None without one."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
 def has_fast_bfloat16(device: torch.device) -> bool:
     """Return whether the device computes bfloat16 in hardware (tensor cores, or AVX-512 BF16 and AMX)."""
     if device.type == "cuda":

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from asc_mrkd.config import ImagesConfig, StoreConfig
+from asc_mrkd.config.domain import CLIP_COLUMNS
 from asc_mrkd.datasets.images import ImageSet, channel_statistics, open_images, stratified
 from asc_mrkd.errors import DataError
 from asc_mrkd.features.spec import FrontendSpec
@@ -26,7 +27,7 @@ class Samples:
     Attributes:
         read: the inputs at some positions, in the type they are stored in.
         labels: class indices (sample,) on the training device.
-        table: a row a sample: filename, label, identifier, source_label.
+        table: CLIP_COLUMNS, one row per sample.
         mean: subtracted from a sample, broadcastable to it.
         std: then divided by.
     """
@@ -57,8 +58,7 @@ def make_samples(
     index_of = {name: index for index, name in enumerate(classes)}
     labels = torch.tensor([index_of[label] for label in table["label"]], device=device)
     mean, std = (torch.from_numpy(values).to(device, torch.float32) for values in statistics)
-    columns = ["filename", "label", "identifier", "source_label"]
-    return Samples(_reader(inputs, rows, device), labels, table[columns].reset_index(drop=True), mean, std)
+    return Samples(_reader(inputs, rows, device), labels, table[list(CLIP_COLUMNS)].reset_index(drop=True), mean, std)
 
 
 def _reader(inputs: np.ndarray, rows: np.ndarray, device: torch.device) -> Reader:

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from asc_mrkd.config import Experiment
-from asc_mrkd.deploy.model_file import MODEL_FILE, ModelFile, save_model
+from asc_mrkd.deploy.model_file import ModelFile, save_model
 from asc_mrkd.dist import rank
 from asc_mrkd.engine.checkpoint import load_checkpoint, save_checkpoint
-from asc_mrkd.engine.device import choose_device, own_stream, politely_interruptible, use_threads
-from asc_mrkd.engine.inference import accuracy_and_log_loss, predict, write_predictions
+from asc_mrkd.engine.device import choose_device, gpu_name, own_stream, politely_interruptible, use_threads
+from asc_mrkd.engine.inference import predict
 from asc_mrkd.engine.parallel import agreed, joined_processes, require_rows, wait_for_all
 from asc_mrkd.engine.samples import ExperimentData, Samples, open_data
 from asc_mrkd.engine.together import all_at_once, require_fit
@@ -22,7 +22,7 @@ from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import InterruptedRun, ModelError, first_line
 from asc_mrkd.models import build_model
 from asc_mrkd.models.pruning import without_masks
-from asc_mrkd.runs.folder import CHECKPOINT, PREDICTIONS, MetricsLog, open_run, require_same_run, seed_folder
+from asc_mrkd.runs import MetricsLog, RunFolder, accuracy_and_log_loss, environment, write_predictions
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,13 @@ def train(
         device = choose_device(experiment.train.device)
         if together:
             require_fit(network, experiment.train.threads, device, len(seeds))
-        pending = pending_seeds(folder, seeds)
+        run = RunFolder(folder)
+        pending = run.pending_seeds(seeds)
         wait_for_all()
         if not pending:
             return
         if rank() == 0:
-            open_run(folder, experiment)
+            run.create(experiment, environment(torch.get_num_threads(), gpu_name()))
         wait_for_all()
         groups = [pending] if together else [[seed] for seed in pending]
         _train_groups(experiment, folder, groups, source, device, listener or Listener())
@@ -81,18 +82,9 @@ def require_trainable(experiment: Experiment, folder: Path) -> tuple[ExperimentD
         StoreError, DataError, ModelError: the data or the network cannot be used.
         RunError: the folder belongs to another experiment.
     """
-    require_same_run(folder, experiment)
+    RunFolder(folder).require_same(experiment)
     source = open_data(experiment.data)
     return source, _require_network(experiment, source)
-
-
-def pending_seeds(folder: Path, seeds: list[int]) -> list[int]:
-    """Return the seeds that are not finished in a run folder."""
-    return [
-        seed
-        for seed in seeds
-        if not all((seed_folder(folder, seed) / name).exists() for name in (MODEL_FILE, PREDICTIONS))
-    ]
 
 
 def _train_groups(
@@ -134,11 +126,13 @@ class _SeedRun:
     def __init__(
         self, experiment: Experiment, folder: Path, seed: int, source: ExperimentData, data: tuple[Samples, Samples]
     ) -> None:
-        self.config, self.source, self.here = experiment.train, source, seed_folder(folder, seed)
+        self.config = experiment.train
+        self.source = source
+        self.files = RunFolder(folder).seed_folder(seed)
         samples, self.test = data
         self.trainer = Trainer(experiment, seed, samples, len(source.classes))
-        if (self.here / CHECKPOINT).exists():
-            self.trainer.load_state_dict(load_checkpoint(self.here / CHECKPOINT))
+        if self.files.checkpoint.exists():
+            self.trainer.load_state_dict(load_checkpoint(self.files.checkpoint))
         self.log = MetricsLog(folder, seed, self.trainer.epoch) if rank() == 0 else None
 
     @property
@@ -156,8 +150,8 @@ class _SeedRun:
         with own_stream(self.trainer.device), use_threads(self.config.threads):
             probabilities = self._train(on_step, should_stop)
             if rank() == 0:
-                write_predictions(self.here / PREDICTIONS, probabilities, self.test, self.source.classes)
-                save_model(self.here / MODEL_FILE, self._model_file())
+                write_predictions(self.files.predictions, self.test.table, self.source.classes, probabilities)
+                save_model(self.files.model, self._model_file())
             wait_for_all()
 
     def _train(self, on_step: Callable[[], None], should_stop: Callable[[], bool]) -> np.ndarray:
@@ -170,7 +164,7 @@ class _SeedRun:
             if metrics is not None and self.log:
                 if last or (config.evaluate_every and trainer.epoch % config.evaluate_every == 0):
                     probabilities = predict(trainer.student, self.test)
-                    accuracy, log_loss = accuracy_and_log_loss(probabilities, self.test)
+                    accuracy, log_loss = accuracy_and_log_loss(probabilities, self.test.labels.cpu().numpy())
                     metrics |= {"test_accuracy": accuracy, "test_log_loss": log_loss}
                 self.log.write(metrics)
             stop = should_stop()
@@ -178,14 +172,14 @@ class _SeedRun:
                 self._save()
             if stop and not last:
                 raise InterruptedRun(
-                    f"stopped in epoch {trainer.epoch + 1}; {self.here / CHECKPOINT} holds the state",
+                    f"stopped in epoch {trainer.epoch + 1}; {self.files.checkpoint} holds the state",
                     "the same command continues",
                 )
         return predict(trainer.student, self.test) if probabilities is None else probabilities
 
     def _save(self) -> None:
         if rank() == 0:
-            save_checkpoint(self.here / CHECKPOINT, self.trainer.state_dict())
+            save_checkpoint(self.files.checkpoint, self.trainer.state_dict())
         wait_for_all()
 
     def _model_file(self) -> ModelFile:

@@ -15,8 +15,7 @@ from asc_mrkd.evaluation.metrics import (
     top_k_error,
 )
 from asc_mrkd.evaluation.statistics import Interval, MeanTest, Spread, hedges_g, mean_std, paired_test, welch_test
-from asc_mrkd.evaluation.summary import RunSummary, read_metrics, summarise_run
-from asc_mrkd.runs.predictions import Predictions, read_predictions
+from asc_mrkd.evaluation.summary import RunSummary, summarise_run
 
 __all__ = [
     "IMAGES",
@@ -29,7 +28,6 @@ __all__ = [
     "Kind",
     "MeanTest",
     "Metrics",
-    "Predictions",
     "RunSummary",
     "Spread",
     "calibration_error",
@@ -45,8 +43,6 @@ __all__ = [
     "overall_metrics",
     "p_text",
     "paired_test",
-    "read_metrics",
-    "read_predictions",
     "summarise_run",
     "top_k_error",
     "welch_test",

@@ -12,10 +12,7 @@ import pandas as pd
 import sklearn.metrics
 
 from asc_mrkd.config.domain import SCENES, Kind
-from asc_mrkd.runs.predictions import Predictions
-
-EPS = float(np.finfo(np.float64).eps)
-"""Probabilities are clipped to [EPS, 1 - EPS] before the logarithm: the worst clip costs 36.04 nats."""
+from asc_mrkd.runs.predictions import Predictions, log_losses
 
 CLUSTER_COLUMN = {"scenes": "identifier", "images": "filename"}
 """What the samples of a kind have in common that are not independent: the recording location. Images stand alone."""
@@ -50,7 +47,6 @@ def clip_scores(predictions: Predictions, kind: Kind = SCENES) -> pd.DataFrame:
     `cluster` names the recording location, or the sample itself where there is none.
     """
     table = predictions.table
-    true_probability = predictions.probabilities[np.arange(len(table)), predictions.labels]
     return pd.DataFrame(
         {
             "filename": table["filename"],
@@ -58,8 +54,7 @@ def clip_scores(predictions: Predictions, kind: Kind = SCENES) -> pd.DataFrame:
             **{name: group(table) for name, group in kind.groups.items()},
             "cluster": table[CLUSTER_COLUMN[kind.name]].where(lambda names: names != "", table["filename"]),
             "correct": (table["prediction"] == table["label"]).astype(np.float64),
-            # Not scikit-learn's log_loss: whether that one clips and renormalises depends on its version.
-            "log_loss": -np.log(np.clip(true_probability, EPS, 1 - EPS)),
+            "log_loss": log_losses(predictions.probabilities, predictions.labels),
         }
     )
 

@@ -1,14 +1,13 @@
 """Everything the tables and pages say about one run, gathered from its folder."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from asc_mrkd.config import Experiment, ImagesConfig, MrkdConfig, load_experiment
-from asc_mrkd.config.domain import Kind, kind_of
+from asc_mrkd.config import Experiment, ImagesConfig, MrkdConfig
+from asc_mrkd.config.domain import CLIP_COLUMNS, Kind, kind_of
 from asc_mrkd.errors import RunError
 from asc_mrkd.evaluation.metrics import (
     calibration_error,
@@ -19,12 +18,10 @@ from asc_mrkd.evaluation.metrics import (
     top_k_error,
 )
 from asc_mrkd.evaluation.statistics import Spread, mean_std
-from asc_mrkd.runs.predictions import CLIP_COLUMNS, Predictions, read_predictions
+from asc_mrkd.runs import Predictions, RunFolder, read_metrics, read_predictions
 
 VARIANTS = {"full": "", "plain": " plain", "no_ka": " w/o KA", "no_fcn": " w/o FCN", "mean": " mean"}
 """What is added to the name of MrKD with parts taken out."""
-
-HISTORY_COLUMNS = ["seed", "epoch", "loss", "ce", "train_accuracy", "test_accuracy", "test_log_loss"]
 
 
 @dataclass(frozen=True)
@@ -39,8 +36,7 @@ class RunSummary:
             of the last epoch; top5_error is None where there are only five classes or fewer.
         scores: one row per test clip as `clip_scores` makes it, correct and log_loss averaged over the seeds.
         confusion: (M, M) clips summed over the seeds; rows are the true class.
-        history: HISTORY_COLUMNS and whatever else the method has logged, one row per seed and epoch; NaN where an epoch
-            was not evaluated or has no such figure.
+        history: table of `asc_mrkd.runs.read_metrics`.
     """
 
     folder: Path
@@ -119,22 +115,20 @@ def summarise_run(folder: str | Path) -> RunSummary:
         RunError: no run folder, no finished seed, a damaged file, or seeds that were scored on different clips.
         ConfigError: its config.yaml does not fit the schema.
     """
-    folder = Path(folder)
-    if not (folder / "config.yaml").is_file():
-        raise RunError(f"{folder} is not a run folder: no config.yaml in it", "asc-mrkd train CONF.yaml --out RUNDIR")
-    experiment = load_experiment(folder / "config.yaml")
-    predictions = _read_seeds(folder)
+    run = RunFolder(folder)
+    experiment = run.experiment
+    predictions = _read_seeds(run)
     scores = {seed: clip_scores(one, kind_of(experiment)) for seed, one in predictions.items()}
     first = next(iter(scores.values()))
     pooled = {name: np.mean([one[name] for one in scores.values()], axis=0) for name in ("correct", "log_loss")}
     return RunSummary(
-        folder=folder,
+        folder=run.path,
         experiment=experiment,
         classes=next(iter(predictions.values())).classes,
         per_seed=pd.DataFrame([_figures(predictions[seed], scores[seed]) for seed in scores], index=list(scores)),
         scores=first.assign(**pooled),
         confusion=np.sum([confusion_matrix(one) for one in predictions.values()], axis=0),
-        history=read_metrics(folder / "metrics.jsonl"),
+        history=read_metrics(run.metrics_file),
     )
 
 
@@ -146,48 +140,15 @@ def _figures(predictions: Predictions, scores: pd.DataFrame) -> dict[str, float 
     }
 
 
-def _read_seeds(folder: Path) -> dict[int, Predictions]:
-    found = {path.parent.name.removeprefix("seed"): path for path in folder.glob("seed*/predictions.csv")}
-    paths = {int(seed): path for seed, path in found.items() if seed.isdecimal()}
-    if not paths:
-        raise RunError(
-            f"{folder}: no seed is finished, there is no seed*/predictions.csv",
-            "continue with the same `asc-mrkd train` command",
-        )
-    predictions = {seed: read_predictions(paths[seed]) for seed in sorted(paths)}
+def _read_seeds(run: RunFolder) -> dict[int, Predictions]:
+    predictions = {seed: read_predictions(run.seed_folder(seed).predictions) for seed in run.require_finished_seeds()}
+    columns = list(CLIP_COLUMNS)
     first = next(iter(predictions.values()))
     for seed, one in predictions.items():
-        if one.classes != first.classes or not one.table[CLIP_COLUMNS].equals(first.table[CLIP_COLUMNS]):
+        if one.classes != first.classes or not one.table[columns].equals(first.table[columns]):
+            folder = run.seed_folder(seed)
             raise RunError(
-                f"{paths[seed]} scores other clips than the first seed",
-                f"delete {folder / f'seed{seed}'} and repeat the `asc-mrkd train` command",
+                f"{folder.predictions} scores other clips than the first seed",
+                f"delete {folder} and repeat the `asc-mrkd train` command",
             )
     return predictions
-
-
-def read_metrics(path: str | Path) -> pd.DataFrame:
-    """Read metrics.jsonl: HISTORY_COLUMNS and all others by (seed, epoch), NaN where a line has no such figure.
-
-    A torn last line (the run is still going, or was killed) is left out. An epoch that was repeated after an
-    interruption counts once, with its last line.
-
-    Raises:
-        RunError: the file is missing, or a line before the last is not a JSON object with seed and epoch.
-    """
-    path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as error:
-        raise RunError(f"{path}: {error.strerror}", "asc-mrkd train writes it beside config.yaml") from None
-    records = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = json.loads(line)
-            records.append({**record, "seed": record["seed"], "epoch": record["epoch"]})
-        except (ValueError, TypeError, KeyError):
-            if number < len(lines):
-                raise RunError(f"{path}, line {number} is not a record of an epoch", "delete that line") from None
-    others = {name: None for record in records for name in record if name not in HISTORY_COLUMNS}
-    table = pd.DataFrame(records, columns=[*HISTORY_COLUMNS, *others])
-    history = table.apply(pd.to_numeric, errors="coerce").astype(float)
-    return history.drop_duplicates(["seed", "epoch"], keep="last").sort_values(["seed", "epoch"], ignore_index=True)

@@ -31,6 +31,7 @@ from asc_mrkd.report.plots import (
 )
 from asc_mrkd.report.records import shown_groups
 from asc_mrkd.report.tables import TextTable, breakdown_table, confused_pairs_table, seed_table
+from asc_mrkd.runs import RunFolder
 from asc_mrkd.store.layout import open_store
 
 
@@ -130,7 +131,7 @@ def _section(summary: RunSummary) -> RunSection:
         confused_pairs=confused_pairs_table(summary),
         breakdowns=short,
         complete=[table for table in full if table not in short],
-        environment=_environment_table(summary.folder / "environment.json"),
+        environment=_environment_table(RunFolder(summary.folder).environment_file),
         teachers=_data_address(teachers_png(summary)) if has_teachers(summary) else None,
     )
 

@@ -19,6 +19,7 @@ from asc_mrkd.report.columns import LAYOUTS, layout_of
 from asc_mrkd.report.plots import PALETTE, png, verbatim
 from asc_mrkd.report.records import headline
 from asc_mrkd.report.tables import TextTable
+from asc_mrkd.runs import RunFolder
 
 LOG_SPAN = 10
 """Positive numbers whose largest is more than so many times the smallest get a logarithmic axis."""
@@ -178,7 +179,7 @@ def read_point(
 ) -> SweptPoint:
     """Score the given seeds of a point; other seeds in its folder do not count, so that all points have the same."""
     experiment = experiment.model_copy(update={"seeds": list(seeds)})
-    if not any((folder / f"seed{seed}" / "predictions.csv").exists() for seed in seeds):
+    if not set(seeds) & set(RunFolder(folder).finished_seeds()):
         return SweptPoint(values, experiment, None, failure)
     summary = summarise_run(folder)
     finished = [seed for seed in seeds if seed in summary.per_seed.index]

@@ -1,4 +1,22 @@
-"""The run folder: its paths, seeds, predictions and log, written and read in one place.
+"""The run folder of an experiment: its paths, seeds, predictions and log, read and written in one place.
 
-Knows experiments and files, nothing of torch.
+It knows experiments and files, and works without torch.
 """
+
+from asc_mrkd.runs.folder import RunFolder, SeedFolder, environment, find_model, find_scored_seeds
+from asc_mrkd.runs.metrics_log import MetricsLog, read_metrics
+from asc_mrkd.runs.predictions import Predictions, accuracy_and_log_loss, read_predictions, write_predictions
+
+__all__ = [
+    "MetricsLog",
+    "Predictions",
+    "RunFolder",
+    "SeedFolder",
+    "accuracy_and_log_loss",
+    "environment",
+    "find_model",
+    "find_scored_seeds",
+    "read_metrics",
+    "read_predictions",
+    "write_predictions",
+]

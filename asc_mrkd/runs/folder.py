@@ -1,97 +1,238 @@
-"""The run folder: the resolved experiment, the log, the environment, and a folder a seed."""
+"""The paths of a run folder: the resolved experiment, the log, the environment, and one folder per seed."""
 
 import json
 import os
 import platform
 import sys
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from asc_mrkd import __version__
 from asc_mrkd.config import Experiment, load_experiment, save_experiment
 from asc_mrkd.errors import RunError
-from asc_mrkd.files import exclusive_lock, write_text
+from asc_mrkd.files import write_text
 from asc_mrkd.schema import differing_key
 
-CONFIG, METRICS, ENVIRONMENT = "config.yaml", "metrics.jsonl", "environment.json"
-CHECKPOINT, PREDICTIONS = "checkpoint.pt", "predictions.csv"
+SEED = "seed"
+"""Start of the name of a seed folder; the seed follows in decimal digits."""
+
+TRAIN = "asc-mrkd train CONF.yaml --out RUNDIR"
 
 
-def require_same_run(folder: Path, experiment: Experiment) -> None:
-    """Refuse a folder that belongs to another experiment.
+class SeedFolder:
+    """The files of one trained seed.
 
-    Raises:
-        RunError: it does; the differing key is named.
+    >>> seed = SeedFolder("exp/ce/seed3")
+    >>> seed.seed, seed.predictions.name
+    (3, 'predictions.csv')
     """
-    if not (folder / CONFIG).exists():
-        return
-    difference = differing_key(load_experiment(folder / CONFIG), experiment, ignore=Experiment.not_numbers)
-    if difference:
-        raise RunError(
-            f"{folder} holds another experiment: {difference.replace(' here', ' in it')}", "choose another --out"
-        )
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def __fspath__(self) -> str:
+        """Return the path, so that `open`, `Path` and the functions of the library take a seed folder as it is."""
+        return str(self.path)
+
+    def __str__(self) -> str:
+        """Return the path, as messages show it."""
+        return str(self.path)
+
+    @property
+    def run(self) -> "RunFolder":
+        """The run folder around this seed."""
+        return RunFolder(self.path.absolute().parent)
+
+    @property
+    def seed(self) -> int:
+        """The seed, from the name of the folder."""
+        return int(self.path.absolute().name.removeprefix(SEED))
+
+    @property
+    def checkpoint(self) -> Path:
+        """State of an unfinished training."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def predictions(self) -> Path:
+        """Class probabilities of all test clips or images."""
+        return self.path / "predictions.csv"
+
+    @property
+    def model(self) -> Path:
+        """The trained network."""
+        return self.path / "model.safetensors"
+
+    @property
+    def onnx(self) -> Path:
+        """The trained network as ONNX, of a run that was compressed to int8."""
+        return self.path / "model.onnx"
+
+    @property
+    def compression(self) -> Path:
+        """Record of the compression steps, of a run that was compressed."""
+        return self.path / "compression.json"
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether the predictions are written, as they are after the last epoch."""
+        return self.predictions.is_file()
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether predictions and network are written: training has nothing left to do."""
+        return self.is_scored and self.model.is_file()
 
 
-def open_run(folder: Path, experiment: Experiment) -> None:
-    """Make a run folder, or enter one that was made for the same experiment; it says what is trained and where."""
-    save_experiment(experiment, folder / CONFIG)
-    write_text(folder / ENVIRONMENT, json.dumps(environment(), indent=2) + "\n")
+class RunFolder:
+    """The files of one run: an experiment, trained with one or more seeds.
 
-
-def read_run(folder: Path) -> Experiment:
-    """Return the experiment of a run folder.
-
-    Raises:
-        RunError: it is no run folder.
+    >>> run = RunFolder("exp/ce")
+    >>> run.config_file.name, run.seed_folder(3).predictions.parent.name
+    ('config.yaml', 'seed3')
     """
-    if not (folder / CONFIG).exists():
-        raise RunError(f"{folder} is not a run folder: {CONFIG} is missing", "asc-mrkd train CONF.yaml --out RUNDIR")
-    return load_experiment(folder / CONFIG)
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def __fspath__(self) -> str:
+        """Return the path, so that `open`, `Path` and the functions of the library take a run folder as it is."""
+        return str(self.path)
+
+    def __str__(self) -> str:
+        """Return the path, as messages show it."""
+        return str(self.path)
+
+    @property
+    def config_file(self) -> Path:
+        """The experiment with every default."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics_file(self) -> Path:
+        """Log with one line per seed and epoch."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def environment_file(self) -> Path:
+        """Versions and hardware of the last training."""
+        return self.path / "environment.json"
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment of this run, read from its file.
+
+        Raises:
+            RunError: the folder is not a run folder.
+            ConfigError: config.yaml does not fit the schema.
+        """
+        if not self.config_file.is_file():
+            raise RunError(f"{self.path} is not a run folder: {self.config_file.name} is missing", TRAIN)
+        return load_experiment(self.config_file)
+
+    def seed_folder(self, seed: int) -> SeedFolder:
+        """Return the folder of one seed, whether it exists or not."""
+        return SeedFolder(self.path / f"{SEED}{seed}")
+
+    def seeds(self) -> list[int]:
+        """List the seeds that have a folder, in ascending order."""
+        names = [path.name.removeprefix(SEED) for path in self.path.glob(f"{SEED}*/")]
+        return sorted(int(name) for name in names if name.isdecimal() and name == str(int(name)))
+
+    def finished_seeds(self) -> list[int]:
+        """List the seeds whose predictions are written, in ascending order."""
+        return [seed for seed in self.seeds() if self.seed_folder(seed).is_scored]
+
+    def require_finished_seeds(self) -> list[int]:
+        """List the finished seeds, of which there is at least one.
+
+        Raises:
+            RunError: no seed is finished.
+        """
+        seeds = self.finished_seeds()
+        if not seeds:
+            raise RunError(
+                f"{self.path}: no seed is finished, there is no {SEED}*/predictions.csv",
+                "continue with the same `asc-mrkd train` command",
+            )
+        return seeds
+
+    def pending_seeds(self, seeds: Iterable[int]) -> list[int]:
+        """List those of some seeds that training has to start, to continue, or to repeat for a missing model file."""
+        return [seed for seed in seeds if not self.seed_folder(seed).is_trained]
+
+    def require_same(self, experiment: Experiment) -> None:
+        """Refuse to train another experiment in this folder.
+
+        Raises:
+            RunError: the folder holds another experiment; the differing key is named.
+        """
+        if not self.config_file.exists():
+            return
+        difference = differing_key(load_experiment(self.config_file), experiment, ignore=Experiment.not_numbers)
+        if difference:
+            raise RunError(
+                f"{self.path} holds another experiment: {difference.replace(' here', ' in it')}",
+                "choose another --out",
+            )
+
+    def create(self, experiment: Experiment, environment: dict[str, Any]) -> None:
+        """Make the folder, or write the files of an existing one again: the experiment and its environment."""
+        save_experiment(experiment, self.config_file)
+        write_text(self.environment_file, json.dumps(environment, indent=2) + "\n")
 
 
-def seed_folder(folder: Path, seed: int) -> Path:
-    """Return the folder of one seed."""
-    return folder / f"seed{seed}"
+def environment(threads: int | None = None, gpu: str | None = None) -> dict[str, Any]:
+    """Describe everything besides the experiment that the numbers of a run may depend on.
 
-
-def environment() -> dict[str, Any]:
-    """Return what the numbers may depend on beside the experiment."""
+    Args:
+        threads: number of CPU threads of torch, from `torch.get_num_threads()`.
+        gpu: name of the GPU; None without one.
+    """
+    try:
+        torch_version = version("torch")
+    except PackageNotFoundError:
+        torch_version = None
     return {
         "asc_mrkd": __version__,
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": torch_version,
         "platform": platform.platform(),
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "threads": threads,
+        "gpu": gpu,
         "command": " ".join(["asc-mrkd", *sys.argv[1:]]),
     }
 
 
-class MetricsLog:
-    """The lines of metrics.jsonl of one seed; other processes may write those of other seeds at the same time."""
+def find_scored_seeds(path: str | os.PathLike[str]) -> list[SeedFolder]:
+    """Find the seed folders with predictions that a path stands for: a seed folder itself, or all of a run folder.
 
-    def __init__(self, folder: Path, seed: int, epochs_done: int) -> None:
-        """Open the log; lines of this seed that a lost part of the run had written are taken out."""
-        self.path, self.seed = folder / METRICS, seed
-        with exclusive_lock(folder, wait=True):
-            lines = self.path.read_text().splitlines() if self.path.exists() else []
-            kept = [line for line in lines if _is_kept(line, seed, epochs_done)]
-            if kept != lines:
-                write_text(self.path, "".join(f"{line}\n" for line in kept))
-
-    def write(self, values: dict[str, Any]) -> None:
-        """Append one epoch."""
-        with exclusive_lock(self.path.parent, wait=True), open(self.path, "a") as stream:
-            stream.write(json.dumps({"seed": self.seed, **values}) + "\n")
+    Raises:
+        RunError: no seed is finished there.
+    """
+    folder = SeedFolder(Path(path).resolve())
+    if folder.is_scored:
+        return [folder]
+    run = RunFolder(folder.path)
+    return [run.seed_folder(seed) for seed in run.require_finished_seeds()]
 
 
-def _is_kept(line: str, seed: int, epochs_done: int) -> bool:
-    try:
-        values = json.loads(line)
-    except ValueError:
-        return False
-    return values["seed"] != seed or values["epoch"] <= epochs_done
+def find_model(path: str | os.PathLike[str]) -> Path:
+    """Find the model file that a path stands for: the file itself, that of a seed folder, or of a run's lowest seed.
+
+    Raises:
+        RunError: there is no trained model.
+    """
+    path = Path(path)
+    if path.is_file():
+        return path
+    run = RunFolder(path)
+    for folder in (SeedFolder(path), *(run.seed_folder(seed) for seed in run.seeds())):
+        for file in (folder.model, folder.onnx):
+            if file.is_file():
+                return file
+    raise RunError(f"there is no trained model in {path}", f"train one: {TRAIN}")

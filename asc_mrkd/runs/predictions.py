@@ -1,64 +1,104 @@
-"""The predictions file of one seed: read, checked, ready to be scored."""
+"""The predictions of one seed, predictions.csv: written after the last epoch, read, checked, ready to be scored."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from asc_mrkd.config.domain import CLIP_COLUMNS
 from asc_mrkd.errors import RunError
-
-CLIP_COLUMNS = ["filename", "label", "identifier", "source_label"]
-"""What is known about a test clip, the same for every seed."""
+from asc_mrkd.files import atomic_writer
 
 TEXT_COLUMNS = [*CLIP_COLUMNS, "prediction"]
 """The columns before the probabilities; the rest of the header are the classes in alphabetical order."""
 
 SUM_TOLERANCE = 1e-3
-"""How far the probabilities of a clip may be from adding up to one (softmax in low precision, rounded decimals)."""
+"""Largest distance of the sum of a clip's probabilities from one (softmax in low precision, rounded decimals)."""
+
+EPS = float(np.finfo(np.float64).eps)
+"""Probabilities are clipped to [EPS, 1 - EPS] before the logarithm: the worst clip costs 36.04 nats."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What one trained network says about the M classes of N test clips, sorted by file name.
-
-    Attributes:
-        table: N rows of TEXT_COLUMNS.
-        classes: the M class names in alphabetical order.
-        labels: (N,) index into `classes` of the true class.
-        probabilities: (N, M) float64, rows add up to one within SUM_TOLERANCE.
-    """
+    """The answers of one trained network for N test clips and M classes, sorted by file name."""
 
     table: pd.DataFrame
+    """TEXT_COLUMNS of the N clips."""
     classes: tuple[str, ...]
+    """The M class names in alphabetical order."""
     labels: np.ndarray
+    """True classes (clip,), as indices into `classes`."""
     probabilities: np.ndarray
+    """Class probabilities (clip, class), float64; a row adds up to one within SUM_TOLERANCE."""
+
+
+def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return -ln p(true class) in nats (clip,) from probabilities (clip, class) and class indices (clip,).
+
+    The definition is written out here because whether scikit-learn's log_loss clips depends on its version.
+
+    >>> log_losses(np.array([[0.5, 0.5], [1.0, 0.0]]), np.array([0, 1])).round(2)
+    array([ 0.69, 36.04])
+    """
+    of_true_class = probabilities[np.arange(len(labels)), labels]
+    return -np.log(np.clip(of_true_class, EPS, 1 - EPS))
+
+
+def accuracy_and_log_loss(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Return the share of right decisions, 0..1, and the mean log loss in nats.
+
+    >>> accuracy_and_log_loss(np.array([[0.5, 0.5], [0.5, 0.5]]), np.array([0, 1]))
+    (0.5, 0.6931471805599453)
+    """
+    accuracy = (probabilities.argmax(axis=1) == labels).mean()
+    return float(accuracy), float(log_losses(probabilities, labels).mean())
+
+
+def write_predictions(
+    path: str | os.PathLike[str], table: pd.DataFrame, classes: Sequence[str], probabilities: np.ndarray
+) -> None:
+    """Write `seedK/predictions.csv`, whole or not at all.
+
+    Args:
+        path: the file.
+        table: CLIP_COLUMNS of the clips, with a fresh index 0, 1, 2, ...
+        classes: class names in alphabetical order.
+        probabilities: class probabilities (clip, class).
+    """
+    decided = table.assign(prediction=[classes[index] for index in probabilities.argmax(axis=1)])
+    columns = pd.DataFrame(probabilities, columns=list(classes))
+    with atomic_writer(path, "w") as stream:
+        pd.concat([decided, columns], axis=1).to_csv(stream, index=False, lineterminator="\n")
 
 
 def read_predictions(path: str | os.PathLike[str]) -> Predictions:
     """Read `seedK/predictions.csv`.
 
     Raises:
-        RunError: the file is missing, cut off, or a row of it makes no sense.
+        RunError: the file is missing, cut off, or one of its rows is not valid.
     """
-    table = _read_csv(path)
+    path = Path(path)
+    table = _read_table(path)
     classes = tuple(table.columns[len(TEXT_COLUMNS) :])
-    _check_header(table, classes, path)
+    _require_valid_header(table, classes, path)
     try:
         probabilities = table[list(classes)].to_numpy(dtype=np.float64)
     except ValueError as error:
         raise _damaged(path, f"a probability is not a number ({error})") from None
-    _check_rows(table, classes, probabilities, path)
+    _require_valid_rows(table, classes, probabilities, path)
     labels = np.searchsorted(classes, table["label"].to_numpy(dtype=str))
     return Predictions(table[TEXT_COLUMNS], classes, labels, probabilities)
 
 
-def _read_csv(path: str | os.PathLike[str]) -> pd.DataFrame:
-    text = dict.fromkeys(TEXT_COLUMNS, "str")
+def _read_table(path: Path) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, dtype=text, keep_default_na=False)
+        table = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, "str"), keep_default_na=False)
     except OSError as error:
-        hint = "the engine writes it after the last epoch: continue with the same `asc-mrkd train` command"
+        hint = "training writes it after the last epoch: continue with the same `asc-mrkd train` command"
         raise RunError(f"{path}: {error.strerror}", hint) from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise _damaged(path, " ".join(str(error).split())) from None
@@ -67,7 +107,7 @@ def _read_csv(path: str | os.PathLike[str]) -> pd.DataFrame:
     return table.sort_values("filename", ignore_index=True)
 
 
-def _check_header(table: pd.DataFrame, classes: tuple[str, ...], path: str | os.PathLike[str]) -> None:
+def _require_valid_header(table: pd.DataFrame, classes: tuple[str, ...], path: Path) -> None:
     if list(table.columns[: len(TEXT_COLUMNS)]) != TEXT_COLUMNS:
         raise _damaged(path, f"the header must start with {','.join(TEXT_COLUMNS)}")
     if len(classes) < 2 or list(classes) != sorted(classes):
@@ -76,10 +116,8 @@ def _check_header(table: pd.DataFrame, classes: tuple[str, ...], path: str | os.
         raise _damaged(path, "there is no clip in it")
 
 
-def _check_rows(
-    table: pd.DataFrame, classes: tuple[str, ...], probabilities: np.ndarray, path: str | os.PathLike[str]
-) -> None:
-    # One entry per rule: which rows break it, and what to say about the first of them.
+def _require_valid_rows(table: pd.DataFrame, classes: tuple[str, ...], probabilities: np.ndarray, path: Path) -> None:
+    # One entry per rule: the rows that break it, and the complaint about the first of them.
     rules = [
         (table["filename"].duplicated(), "is scored twice"),
         (~table["label"].isin(classes), "has a label that is not among the classes"),
@@ -92,6 +130,6 @@ def _check_rows(
             raise _damaged(path, f"clip '{table['filename'][int(np.argmax(broken))]}' {complaint}")
 
 
-def _damaged(path: str | os.PathLike[str], what: str) -> RunError:
+def _damaged(path: Path, complaint: str) -> RunError:
     hint = "delete the file and repeat the same `asc-mrkd train` command: it scores the test clips again"
-    return RunError(f"{path}: {what}", hint)
+    return RunError(f"{path}: {complaint}", hint)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from asc_mrkd.config.domain import CLIP_COLUMNS
 from asc_mrkd.errors import StoreError, first_line
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import atomic_writer, write_text
@@ -19,7 +20,7 @@ from asc_mrkd.schema import differing_key, parse, read_yaml
 from asc_mrkd.store.statistics import RunningStatistics
 
 FEATURES, CLIPS, SPEC, STATS = "features.npy", "clips.csv", "spec.yaml", "stats.npz"
-COLUMNS = ["row", "filename", "label", "identifier", "source_label", "split", "frames", "status", "reason", "crc32"]
+COLUMNS = ["row", *CLIP_COLUMNS, "split", "frames", "status", "reason", "crc32"]
 TYPES = {name: int if name in ("row", "frames", "crc32") else str for name in COLUMNS}
 PENDING, OK, BAD = "pending", "ok", "bad"
 

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from asc_mrkd.budget import Budget, check_budget, exact_size
-from asc_mrkd.compression.compress import COMPRESSION
 from asc_mrkd.compression.steps import SEPARATOR, STEPS, parse_steps
-from asc_mrkd.config import Experiment, load_experiment
+from asc_mrkd.config import Experiment
 from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.errors import BudgetError, DamagedFileError, RunError, SubmissionError
-from asc_mrkd.evaluation import Predictions, clip_scores, group_table, overall_metrics, read_predictions
+from asc_mrkd.evaluation import clip_scores, group_table, overall_metrics
 from asc_mrkd.features.spec import FrontendSpec
+from asc_mrkd.runs import Predictions, SeedFolder, find_scored_seeds, read_predictions
 from asc_mrkd.submission.tasks import Task
 
 COUNTING_RULE = "dcase2020-task1b"
@@ -51,9 +51,11 @@ def load_system(run: Path, task: Task, precision: str | None, ensemble: bool, bu
         SubmissionError: its classes are not those of the task.
         BudgetError: it takes more than the rule of the task, or `budget`, allows.
     """
-    networks = _networks(run)
-    networks = networks if ensemble else networks[:1]
-    predictions = pool([read_predictions(folder / "predictions.csv") for folder in networks])
+    seeds = find_scored_seeds(run)
+    if not ensemble:
+        seeds = seeds[:1]
+    networks = [seed.path for seed in seeds]
+    predictions = pool([read_predictions(seed.predictions) for seed in seeds])
     if predictions.classes != task.classes:
         raise SubmissionError(
             f"{run} tells {', '.join(predictions.classes)} apart, {task.title} wants {', '.join(task.classes)}"
@@ -61,7 +63,7 @@ def load_system(run: Path, task: Task, precision: str | None, ensemble: bool, bu
     frontend = load_model(networks[0]).frontend
     if frontend is None:
         raise SubmissionError(f"{run} was not trained on recordings")
-    experiment = load_experiment(networks[0].parent / "config.yaml")
+    experiment = seeds[0].run.experiment
     counted = None
     for rule in dict.fromkeys(filter(None, (task.rule, budget))):
         # The folder, not the network: what is loaded computes in float32, however it is stored.
@@ -74,7 +76,7 @@ def load_system(run: Path, task: Task, precision: str | None, ensemble: bool, bu
         experiment=experiment,
         frontend=frontend,
         predictions=predictions,
-        measures=_measures(networks[0], experiment, precision),
+        measures=_measures(seeds[0], experiment, precision),
         parameters=sum(budget.parameters for budget in counted),
         non_zero=sum(budget.non_zero for budget in counted),
         bytes=sum(budget.bytes for budget in counted),
@@ -95,10 +97,10 @@ def _require_within(run: Path, budgets: Sequence[Budget]) -> None:
         raise BudgetError(message, hint)
 
 
-def _measures(network: Path, experiment: Experiment, precision: str | None) -> tuple[str, ...]:
+def _measures(seed: SeedFolder, experiment: Experiment, precision: str | None) -> tuple[str, ...]:
     """What was done to make a network small: while training, afterwards, and for the count."""
     measures = [STEPS["prune"].title] if experiment.train.prune else []
-    record = network / COMPRESSION
+    record = seed.compression
     if record.is_file():
         try:
             steps = SEPARATOR.join(json.loads(record.read_text(encoding="utf-8"))["steps"])
@@ -107,15 +109,6 @@ def _measures(network: Path, experiment: Experiment, precision: str | None) -> t
         measures += [kind.title for kind, _ in parse_steps(steps)]
     measures += [f"weights stored as {precision}"] if precision else []
     return tuple(dict.fromkeys(measures))
-
-
-def _networks(run: Path) -> list[Path]:
-    if (run / "predictions.csv").is_file():
-        return [run.resolve()]
-    folders = [path.parent.resolve() for path in run.glob("seed[0-9]*/predictions.csv")]
-    if not folders:
-        raise RunError(f"{run}: no seed is finished, there is no seed*/predictions.csv", "asc-mrkd train CONF.yaml")
-    return sorted(folders, key=lambda folder: int(folder.name.removeprefix("seed")))
 
 
 def pool(members: list[Predictions]) -> Predictions:

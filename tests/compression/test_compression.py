@@ -77,7 +77,7 @@ def test_int8_is_written_and_read(compressor, tmp_path):
     assert after.budget.bytes < before.budget.bytes / 2
     assert after.budget.multiply_adds > 0
     assert abs(after.metrics.accuracy - before.metrics.accuracy) <= 0.2
-    assert load_model(tmp_path / "int8").classes == load_model(compressor.seed_folder).classes
+    assert load_model(tmp_path / "int8").classes == load_model(compressor.seed_folder.path).classes
     with pytest.raises(RunError, match=r"is no model\.safetensors"):
         Compressor(tmp_path / "int8")
 

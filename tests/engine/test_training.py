@@ -16,7 +16,7 @@ import torch
 from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.engine import trainer as trainer_module
 from asc_mrkd.errors import ConfigError, DamagedFileError, InterruptedRun, NonFiniteError, RunError
-from asc_mrkd.runs.folder import MetricsLog
+from asc_mrkd.runs import MetricsLog
 
 
 def weights(out: Path, seed: int = 0) -> dict[str, torch.Tensor]:

@@ -11,8 +11,8 @@ from asc_mrkd.evaluation import (
     group_table,
     most_confused,
     overall_metrics,
-    read_predictions,
 )
+from asc_mrkd.runs import read_predictions
 
 LN2 = 0.6931471805599453
 LN_EPS = -36.04365338911715  # natural logarithm of 2**-52

@@ -7,7 +7,8 @@ import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asc_mrkd.evaluation import Predictions, calibration_error, top_k_error
+from asc_mrkd.evaluation import calibration_error, top_k_error
+from asc_mrkd.runs import Predictions
 
 
 def make_predictions(probabilities, labels) -> Predictions:

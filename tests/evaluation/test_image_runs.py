@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from asc_mrkd.evaluation import calibration_error, compare, conclusions, read_predictions, summarise_run, top_k_error
+from asc_mrkd.evaluation import calibration_error, compare, conclusions, summarise_run, top_k_error
+from asc_mrkd.runs import read_predictions
 
 CLASSES = ("bee", "cat", "dog", "elm", "fox", "oak")
 SUPERCLASS = {"bee": "insects", "elm": "trees", "oak": "trees"}

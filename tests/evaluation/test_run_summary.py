@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from asc_mrkd.errors import RunError
-from asc_mrkd.evaluation import compare, conclusions, read_metrics, summarise_run
+from asc_mrkd.evaluation import compare, conclusions, summarise_run
+from asc_mrkd.runs import read_metrics
 
 
 def copy_seed(run_folder, seed, replace=("", "")):

@@ -8,7 +8,7 @@ import yaml
 
 import asc_mrkd.deploy
 from asc_mrkd.errors import BudgetError, ConfigError, DataError, RunError, SubmissionError
-from asc_mrkd.evaluation import read_predictions
+from asc_mrkd.runs import read_predictions
 from asc_mrkd.submission import TASKS, check_submission, make_submission
 
 TASK, LABEL = "dcase2020-task1b", "Kim_KETI_task1b_1"

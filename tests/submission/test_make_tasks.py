@@ -14,7 +14,7 @@ from helpers.cli import run_cli
 from asc_mrkd.budget import check_budget
 from asc_mrkd.deploy.model_file import load_model, save_model
 from asc_mrkd.errors import BudgetError, ConfigError, DamagedFileError, SubmissionError
-from asc_mrkd.evaluation import read_predictions
+from asc_mrkd.runs import read_predictions
 from asc_mrkd.submission import TASKS, make_submission
 
 TASK, LABEL = "dcase2020-task1b", "Kim_KETI_task1b_1"

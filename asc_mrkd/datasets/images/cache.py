@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from asc_mrkd.datasets.images.image_set import COLUMNS, ImageSet, ImageSplit, Source, stamp
+from asc_mrkd.config.domain import CLIP_COLUMNS
+from asc_mrkd.datasets.images.image_set import ImageSet, ImageSplit, Source, stamp
 from asc_mrkd.files import atomic_writer, write_text
 
 FOLDER, DESCRIPTION = "asc-mrkd-cache", "cache.json"
@@ -63,7 +64,7 @@ def _read_split(folder: Path, name: str, stamps: Any) -> ImageSplit:
         raise ValueError(f"{folder}: {name} is not as it was written")
     pixels = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
     table = pd.read_csv(folder / f"{name}.csv", dtype=str, keep_default_na=False)
-    if list(table.columns) != COLUMNS or len(table) != len(pixels):
+    if tuple(table.columns) != CLIP_COLUMNS or len(table) != len(pixels):
         raise ValueError(f"{folder}: the table of {name} does not belong to its images")
     return ImageSplit(pixels, table)
 

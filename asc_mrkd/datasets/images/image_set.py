@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-SPLITS = ("train", "valid", "test")
+from asc_mrkd.config.domain import CLIP_COLUMNS
 
-COLUMNS = ["filename", "label", "identifier", "source_label"]
+SPLITS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ImageSet:
 
 def make_table(filenames: list[str], labels: list[str], identifiers: list[str], sources: list[str]) -> pd.DataFrame:
     """Return the table of a split."""
-    return pd.DataFrame(dict(zip(COLUMNS, (filenames, labels, identifiers, sources), strict=True)), dtype=str)
+    return pd.DataFrame(dict(zip(CLIP_COLUMNS, (filenames, labels, identifiers, sources), strict=True)), dtype=str)
 
 
 class Source(Protocol):

@@ -12,6 +12,7 @@ from pathlib import Path
 import soundfile as sf
 
 from asc_mrkd import __version__
+from asc_mrkd.datasets.dcase import META_COLUMNS
 from asc_mrkd.datasets.dcase import SCENES as COARSE
 from asc_mrkd.datasets.synthetic.scenes import FRAMES, SCENES, render_clip
 from asc_mrkd.datasets.synthetic.signals import RATE
@@ -195,7 +196,7 @@ def plan_clips(clips_per_class: int) -> list[Clip]:
 
 
 def _write_lists(folder: Path, clips: list[Clip], layout: Layout) -> None:
-    header = ("filename", "scene_label", "identifier", "source_label")
+    header = tuple(META_COLUMNS)
     rows = sorted((clip.filename, layout.labels[clip.scene], clip.identifier, "a") for clip in clips)
     _write_table(folder / "meta.csv", [header, *rows])
     for name, train, columns in (("train", True, 2), ("evaluate", False, 2), ("test", False, 1)):
