@@ -24,13 +24,13 @@ def check_store(store: FeatureStore, progress: Progress = no_progress) -> list[F
     store.statistics()
     findings = []
     with progress("reading", len(store.clips), "rows") as advance:
-        for clip in store.clips.itertuples():
-            if clip.status != OK:
-                findings.append(Finding(clip.reason, clip.filename, "left out at extraction", "warning"))
+        for clip in store.clips.to_dict("records"):
+            if clip["status"] != OK:
+                findings.append(Finding(clip["reason"], clip["filename"], "left out at extraction", "warning"))
             else:
-                found = zlib.crc32(store.features[clip.row].tobytes())
-                if found != clip.crc32:
-                    detail = f"row {clip.row} has {found:08x} instead of {clip.crc32:08x}"
-                    findings.append(Finding("checksum", clip.filename, detail, "error"))
+                found = zlib.crc32(store.features[clip["row"]].tobytes())
+                if found != clip["crc32"]:
+                    detail = f"row {clip['row']} has {found:08x} instead of {clip['crc32']:08x}"
+                    findings.append(Finding("checksum", clip["filename"], detail, "error"))
             advance()
     return findings
