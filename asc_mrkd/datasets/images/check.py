@@ -9,7 +9,7 @@ import numpy as np
 from asc_mrkd.datasets.findings import Finding, Severity
 from asc_mrkd.datasets.images.image_set import ImageSet, ImageSplit
 from asc_mrkd.datasets.images.load import open_images
-from asc_mrkd.download.official import OFFICIAL, OfficialSet
+from asc_mrkd.download.catalogue import OFFICIAL_IMAGES, OfficialImages
 
 _IMAGES_PER_CHUNK = 4096
 
@@ -30,7 +30,7 @@ def check_images(images: ImageSet | str | os.PathLike[str]) -> list[Finding]:
     if not isinstance(images, ImageSet):
         images = open_images(images)
     findings = []
-    official = OFFICIAL.get(images.layout)
+    official = OFFICIAL_IMAGES.get(images.layout)
     if official:
         findings += _check_files(images, official) + _check_official(images, official)
     for name, split in images.splits.items():
@@ -40,7 +40,7 @@ def check_images(images: ImageSet | str | os.PathLike[str]) -> list[Finding]:
     return findings + _check_duplicates(images)
 
 
-def _check_files(images: ImageSet, official: OfficialSet) -> list[Finding]:
+def _check_files(images: ImageSet, official: OfficialImages) -> list[Finding]:
     findings = []
     for name, md5 in official.md5.items():
         with open(images.root / name, "rb") as stream:
@@ -51,7 +51,7 @@ def _check_files(images: ImageSet, official: OfficialSet) -> list[Finding]:
     return findings
 
 
-def _check_official(images: ImageSet, official: OfficialSet) -> list[Finding]:
+def _check_official(images: ImageSet, official: OfficialImages) -> list[Finding]:
     findings = []
     for name in sorted(set(images.classes) ^ set(official.classes)):
         detail = f"is no class of {images.layout}" if name in images.classes else "is missing"
