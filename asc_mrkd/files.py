@@ -1,6 +1,7 @@
 """Files: atomic writes, the exclusive lock of a folder, the guard against hostile archives, sizes as text."""
 
 import fcntl
+import hashlib
 import os
 import socket
 import stat
@@ -70,6 +71,12 @@ def find_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
     """List the files below a folder with one of the (lower-case) suffixes, sorted, without hidden files."""
     paths = folder.rglob("*")
     return sorted(path for path in paths if path.suffix.lower() in suffixes and not path.name.startswith("."))
+
+
+def file_md5(path: Path) -> str:
+    """Return the md5 of a file, hexadecimal."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "md5").hexdigest()
 
 
 def resource_folder(kind: str) -> Path:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from asc_mrkd.files import format_bytes
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 LINE_EVERY = 10.0
 """Seconds between two plain lines."""
-
-MB = 1_000_000
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def progress(title: str, total: int, unit: str, done: int = 0) -> Iterator[Calla
     Args:
         title: name of the task.
         total: units of the whole task.
-        unit: plural noun, such as clips; bytes are shown in MB.
+        unit: plural noun, such as clips; bytes are shown as KB, MB or GB.
         done: units finished before.
     """
     tally = _Tally(title, total, unit, done)
@@ -40,8 +40,7 @@ class _Tally:
     def __init__(self, title: str, total: int, unit: str, done: int) -> None:
         self.title = title
         self.total = total
-        self.in_megabytes = unit == "bytes"
-        self.unit = "MB" if self.in_megabytes else unit
+        self.unit = unit
         self.done = done
         self.count = done
         self.start = time.monotonic()
@@ -52,13 +51,16 @@ class _Tally:
         return (self.count - self.done) / max(time.monotonic() - self.start, 1e-9)
 
     def amount(self) -> str:
-        """Return the finished units, as in `3/12 clips`."""
-        return f"{self._number(self.count)}/{self._number(self.total)} {self.unit}"
+        """Return the finished units, as in `3/12 clips` or `1.2 MB of 20.6 MB`."""
+        if self.unit == "bytes":
+            return f"{format_bytes(self.count)} of {format_bytes(self.total)}"
+        return f"{self.count}/{self.total} {self.unit}"
 
     def rate(self) -> str:
         """Return the speed, as in `1.5 clips/s`."""
-        scale = MB if self.in_megabytes else 1
-        return f"{self.per_second / scale:.1f} {self.unit}/s"
+        if self.unit == "bytes":
+            return f"{format_bytes(round(self.per_second))}/s"
+        return f"{self.per_second:.1f} {self.unit}/s"
 
     def line(self) -> str:
         """Return everything in one line, with the time left if there is any."""
@@ -66,9 +68,6 @@ class _Tally:
         if self.count < self.total and self.per_second > 0:
             left = f", {(self.total - self.count) / self.per_second:.0f} s left"
         return f"{self.title}: {self.amount()}, {self.rate()}{left}"
-
-    def _number(self, count: int) -> str:
-        return f"{count / MB:.1f}" if self.in_megabytes else str(count)
 
 
 def _lines(tally: _Tally) -> Callable[..., None]:

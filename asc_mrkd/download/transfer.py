@@ -1,229 +1,169 @@
-"""Downloading one published file: several addresses, continued where it was cut, whole and right or not there."""
+"""Download one published file: from several addresses, resumed where it was cut, checked before it gets its name."""
 
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Event, Thread
-from typing import IO
+from threading import Event
 
-import pooch
+import requests
 
+from asc_mrkd.download.catalogue import Archive
 from asc_mrkd.errors import DownloadError, first_line
-from asc_mrkd.files import sync_folder
-
-Ended = tuple[int, Exception | None]
-"""The number of a task that has ended, and its error."""
-
-PATIENCE = 0.5
-"""Seconds that a thread has to end after Ctrl-C."""
-
-
-@contextmanager
-def in_threads(tasks: Sequence[Callable[[], None]], jobs: int, stop: Event) -> Iterator[Iterator[Ended]]:
-    """Run tasks in order, `jobs` at a time, and give their numbers and errors as they end.
-
-    Args:
-        tasks: what to run.
-        jobs: how many at a time.
-        stop: set when the block is left; tasks that run should look at it, and no other task begins.
-    """
-    todo, done = SimpleQueue[int](), SimpleQueue[Ended]()
-    for number in range(len(tasks)):
-        todo.put(number)
-    threads = [Thread(target=_work, args=(tasks, todo, done, stop), daemon=True) for _ in range(jobs)]
-    for thread in threads:
-        thread.start()
-    patience = None
-    try:
-        yield (done.get() for _ in tasks)
-    except KeyboardInterrupt:
-        patience = PATIENCE
-        raise
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(patience)
-
-
-def _work(
-    tasks: Sequence[Callable[[], None]], todo: "SimpleQueue[int]", done: "SimpleQueue[Ended]", stop: Event
-) -> None:
-    while not stop.is_set():
-        try:
-            number = todo.get_nowait()
-        except Empty:
-            return
-        try:
-            tasks[number]()
-        except Exception as error:
-            done.put((number, error))
-        else:
-            done.put((number, None))
-
+from asc_mrkd.files import file_md5, sync_folder
+from asc_mrkd.progress import Progress, no_progress
 
 ROUNDS = 5
-"""How often all addresses are tried, as long as every round brings something."""
+"""Rounds over all addresses, as long as every round brings something."""
 
 PAUSE = 5.0
-"""Seconds before a server that is busy is asked again, times the number of the round."""
+"""Seconds before a busy server is asked again, times the number of the round."""
 
 BUSY = (429, 500, 502, 503, 504)
-"""Answers of a server that may have the file a little later."""
+"""Status codes of a server that may have the file a little later."""
 
 CHUNK = 2**15
 """Bytes that are written at a time, and the most that a cut connection loses."""
 
-Progress = Callable[[str, int, int], AbstractContextManager[Callable[[int], None]]]
-"""progress(title, bytes, bytes done) gives a function that is told the position in bytes."""
+TIMEOUT = 30.0
+"""Seconds without a byte after which a connection is given up."""
+
+Advance = Callable[..., None]
 
 
-@contextmanager
-def silent(title: str, size: int, done: int) -> Iterator[Callable[[int], None]]:
-    """Show nothing: the Progress of those who want none."""
-    yield lambda position: None
+class Stopped(Exception):
+    """The command ends, so the download stops."""
 
 
-def download(path: Path, size: int, md5: str, addresses: Sequence[str], progress: Progress = silent) -> None:
-    """Download a file of known size and md5 to `path`.
+class _ServerBusy(DownloadError):
+    """The server answers, but has no time now."""
 
-    What arrives is kept in `<path>.part` and continued from there, by this call or the next one; it becomes `path` when
-    size and md5 are right.
+
+def download_archive(
+    archive: Archive, path: Path, progress: Progress = no_progress, title: str = "", stop: Event | None = None
+) -> None:
+    """Download an archive to `path`.
+
+    Its bytes are kept in `<path>.part` and resumed from there, by this call or the next one. The part becomes `path`
+    when size and md5 are right.
 
     Args:
-        path: the file to be.
-        size: bytes.
-        md5: hexadecimal.
-        addresses: where to get it (http, https), in the order of trying.
-        progress: told how far it is.
+        archive: row of the catalogue.
+        path: file to write.
+        progress: shows the bytes.
+        title: title for the progress; by default the name of the file.
+        stop: event that stops the download as soon as it is set.
 
     Raises:
         DownloadError: no address gave the file.
-        OSError: the disk failed or is full; what had arrived is kept.
+        OSError: the disk failed or is full; the bytes that had arrived are kept.
+        Stopped: `stop` was set; the bytes that had arrived are kept.
     """
+    stop = stop or Event()
     part = part_of(path)
-    with progress(path.name, size, _size(part)) as on_position:
+    failures: list[tuple[str, DownloadError]] = []
+    with progress(title or path.name, archive.size, "bytes", file_size(part)) as advance:
         for number in range(1, ROUNDS + 1):
-            before, failures, busy = _size(part), list[str](), False
-            for address in addresses:
+            before = file_size(part)
+            failures = []
+            for address in archive.addresses:
                 try:
-                    _complete(part, size, md5, address, on_position)
+                    _complete(part, archive, address, advance, stop)
                 except DownloadError as error:
-                    failures.append(f"{address}: {error}")
-                    busy |= isinstance(error, _Busy)
+                    failures.append((address, error))
                 else:
                     os.replace(part, path)
                     sync_folder(path.parent)
                     return
-            if _size(part) <= before and not busy:
+            is_busy = any(isinstance(error, _ServerBusy) for _, error in failures)
+            if not is_busy and file_size(part) <= before:
                 break
-            if busy and number < ROUNDS:
-                _wait(PAUSE * number, lambda: on_position(_size(part)))
-        at = f"; {_size(part):,} of {size:,} bytes are kept, the same command goes on from there" if _size(part) else ""
-        raise DownloadError(
-            f"{path.name} could not be downloaded; {'; '.join(failures)}",
-            f"download {addresses[0]} by hand, put it into {path.parent} and try again{at}",
-        )
+            if is_busy and number < ROUNDS and stop.wait(PAUSE * number):
+                raise Stopped
+    raise _give_up(archive, path, failures)
 
 
 def part_of(path: Path) -> Path:
-    """Return where what has arrived of a file is kept."""
+    """Return the path of the bytes that have arrived of a file, or of the unfinished part of a folder."""
     return path.with_name(f"{path.name}.part")
 
 
-def mismatch(path: Path, size: int, md5: str) -> str:
-    """Return how a file differs from the published one; nothing when it does not. Its size is looked at first."""
-    if _size(path) != size:
-        return f"{_size(path):,} bytes, not {size:,}"
-    found = file_md5(path)
-    return "" if found == md5 else f"md5 {found}, not {md5}"
-
-
-def file_md5(path: Path) -> str:
-    """Return the md5 of a file, hexadecimal."""
-    return str(pooch.file_hash(str(path), alg="md5"))
-
-
-class _Busy(DownloadError):
-    """The server answers, but not now."""
-
-
-def _size(path: Path) -> int:
+def file_size(path: Path) -> int:
+    """Return the bytes of a file; 0 if it does not exist."""
     return path.stat().st_size if path.exists() else 0
 
 
-def _wait(seconds: float, on_tick: Callable[[], None]) -> None:
-    """Sleep; `on_tick` may end it by an error."""
-    end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
-        on_tick()
-        time.sleep(min(left, 0.2))
+def find_mismatch(path: Path, archive: Archive) -> str:
+    """Return the difference between a file and the published archive, or "" if there is none.
+
+    The size is compared first.
+    """
+    size = file_size(path)
+    if size != archive.size:
+        return f"{size:,} bytes, not {archive.size:,}"
+    md5 = file_md5(path)
+    return "" if md5 == archive.md5 else f"md5 {md5}, not {archive.md5}"
 
 
-def _complete(part: Path, size: int, md5: str, address: str, on_position: Callable[[int], None]) -> None:
+def _complete(part: Path, archive: Archive, address: str, advance: Advance, stop: Event) -> None:
     """Bring `part` to its full size from one address and compare it; a full one that is wrong is removed."""
     try:
-        if _size(part) < size:
-            _receive(part, size, address, on_position)
-        if wrong := mismatch(part, size, md5):
-            raise DownloadError(f"it gave {wrong}")
+        if file_size(part) < archive.size:
+            _receive(part, archive.size, address, advance, stop)
+        mismatch = find_mismatch(part, archive)
+        if mismatch:
+            raise DownloadError(f"it gave {mismatch}")
     except DownloadError:
-        if not 0 < _size(part) < size:
+        size = file_size(part)
+        if not 0 < size < archive.size:
+            advance(-size)
             part.unlink(missing_ok=True)
         raise
 
 
-def _receive(part: Path, size: int, address: str, on_position: Callable[[int], None]) -> None:
+def _receive(part: Path, size: int, address: str, advance: Advance, stop: Event) -> None:
+    """Append the answer of a server to `part`, from the first byte that is missing."""
     with open(part, "ab") as stream:
+        start = stream.tell()
         headers = {"Accept-Encoding": "identity"}
-        if stream.tell():
-            headers["Range"] = f"bytes={stream.tell()}-"
-        meter = _Meter(stream, size, on_position)
+        if start:
+            headers["Range"] = f"bytes={start}-"
         try:
-            pooch.HTTPDownloader(progressbar=meter, chunk_size=CHUNK, headers=headers)(address, stream, None)
-        except OSError as error:
-            if error.errno is not None:  # the disk's: those of the network carry no number
-                raise
-            status = getattr(getattr(error, "response", None), "status_code", None)
-            raise (_Busy if status in BUSY else DownloadError)(_reason(error)) from None
-        stream.flush()
+            with requests.get(address, headers=headers, stream=True, timeout=TIMEOUT) as response:
+                response.raise_for_status()
+                is_range = response.status_code == requests.codes.partial_content
+                expected = size - start if is_range else size
+                length = int(response.headers.get("Content-Length", expected))
+                if length != expected:
+                    raise DownloadError(f"the answer has {length:,} bytes, {expected:,} were expected")
+                if start and not is_range:
+                    stream.truncate(0)
+                    advance(-start)
+                for chunk in response.iter_content(CHUNK):
+                    if stop.is_set():
+                        raise Stopped
+                    stream.write(chunk)
+                    stream.flush()
+                    advance(len(chunk))
+                    if stream.tell() > size:
+                        raise DownloadError(f"the answer has more than {size:,} bytes")
+        except requests.RequestException as error:
+            status = error.response.status_code if error.response is not None else None
+            kind = _ServerBusy if status in BUSY else DownloadError
+            raise kind(_explain(error)) from None
         os.fsync(stream.fileno())
 
 
-def _reason(error: OSError) -> str:
-    """Return why a request failed: what is behind the retries, where there were some."""
+def _explain(error: requests.RequestException) -> str:
+    """Return the reason of a failed request: the cause behind its retries, if there were any."""
     cause = getattr(error.args[0], "reason", None) if error.args else None
     return first_line(cause if isinstance(cause, Exception) else error)
 
 
-class _Meter:
-    """The progress bar that pooch calls: it refuses a wrong length before the first byte, and a body without an end."""
-
-    def __init__(self, stream: IO[bytes], size: int, on_position: Callable[[int], None]) -> None:
-        self.stream, self.size, self.on_position = stream, size, on_position
-
-    @property
-    def total(self) -> int:
-        """Bytes of the whole file; pooch sets it to the length of the answer, 0 where that is unknown."""
-        return self.size
-
-    @total.setter
-    def total(self, length: int) -> None:
-        if length == self.size:
-            self.stream.truncate(0)  # the whole file, whether or not a range was asked for
-        elif length not in (0, self.size - self.stream.tell()):
-            raise DownloadError(f"the answer has {length:,} bytes, {self.size:,} were expected")
-
-    def update(self, count: int) -> None:
-        """Note that bytes were written; `count` is what pooch assumes."""
-        self.on_position(self.stream.tell())
-        if self.stream.tell() > self.size:
-            raise DownloadError(f"the answer has more than {self.size:,} bytes")
-
-    def reset(self) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""
+def _give_up(archive: Archive, path: Path, failures: Sequence[tuple[str, DownloadError]]) -> DownloadError:
+    """Return the error for an archive that no address gave."""
+    reasons = "; ".join(f"{address}: {error}" for address, error in failures)
+    hint = f"download {archive.addresses[0]} by hand, put it into {path.parent} and try again"
+    size = file_size(part_of(path))
+    if size:
+        hint += f"; {size:,} of {archive.size:,} bytes are kept, the same command goes on from there"
+    return DownloadError(f"{path.name} could not be downloaded; {reasons}", hint)

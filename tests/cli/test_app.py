@@ -14,7 +14,7 @@ from asc_mrkd.cli import recipes
 from asc_mrkd.cli.app import VERBS
 
 FILES = {path.stem for path in Path(asc_mrkd.cli.__file__).parent.glob("*.py")}
-SHARED = {"__init__", "app", "catalogue", "options", "progress", "training", "transfers"}
+SHARED = {"__init__", "app", "catalogue", "options", "progress", "training"}
 """Files that hold no verb."""
 
 

@@ -9,26 +9,11 @@ from collections import namedtuple
 from contextlib import contextmanager
 
 import pytest
+from helpers.download import files_in, names_in
 
 from asc_mrkd.download.catalogue import Archive, DataSet
-from asc_mrkd.download.dataset import GIVE_UP, Step, fetch, space_needed
+from asc_mrkd.download.dataset import GIVE_UP, PendingArchive, fetch, space_needed
 from asc_mrkd.errors import DataError, DownloadError
-
-
-def files_in(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def names_in(folder):
-    return {path.name for path in folder.iterdir()}
-
-
-def put(scenes, folder, *names):
-    """Put archives into a folder; all without names."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, body in scenes.archives().items():
-        if not names or name in names:
-            (folder / name).write_bytes(body)
 
 
 def assert_fetched(scenes, out, *others):
@@ -83,17 +68,17 @@ def test_archives_are_unpacked_while_others_come(scenes, server, tmp_path):
     events, unpacked = [], threading.Event()
 
     @contextmanager
-    def progress(title, size, done):
-        if title == "scenes.audio.3.zip":
+    def progress(title, total, unit, done=0):
+        if title == "audio.3.zip":
             assert unpacked.wait(10), "nothing was unpacked before the last archive was there"
-        yield lambda position: None
+        yield lambda amount: None
         events.append(title)
         if title.startswith("unpack"):
             unpacked.set()
 
     fetch(scenes.data_set(server, "good"), tmp_path, jobs=2, progress=progress)
     first = next(index for index, title in enumerate(events) if title.startswith("unpack"))
-    assert first < events.index("scenes.audio.3.zip")
+    assert first < events.index("audio.3.zip")
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -101,8 +86,8 @@ def test_removed_archives_make_room(scenes, server, tmp_path, jobs):
     most, guard = [], threading.Lock()
 
     @contextmanager
-    def progress(title, size, done):
-        def count(position):
+    def progress(title, total, unit, done=0):
+        def count(amount):
             with guard:
                 most.append(sum(name.startswith("scenes.") and ".zip" in name for name in names_in(tmp_path)))
 
@@ -115,8 +100,8 @@ def test_removed_archives_make_room(scenes, server, tmp_path, jobs):
 
 def test_archives_elsewhere_are_used_and_stay(scenes, server, tmp_path):
     names = list(scenes.archives())
-    put(scenes, tmp_path / "usb", *names[:2])
-    put(scenes, tmp_path / "out", names[2])
+    scenes.put(tmp_path / "usb", *names[:2])
+    scenes.put(tmp_path / "out", names[2])
     fetch(scenes.data_set(server, "good"), tmp_path / "out", given=tmp_path / "usb", remove_archives=True)
     assert_fetched(scenes, tmp_path / "out")
     assert names_in(tmp_path / "usb") == set(names[:2])
@@ -145,7 +130,7 @@ def test_what_was_given_is_explained(scenes, server, tmp_path):
 
 def test_a_given_archive_that_was_unpacked_and_removed_is_not_missed(scenes, server, tmp_path):
     name = "scenes.audio.0.zip"
-    put(scenes, tmp_path, name)
+    scenes.put(tmp_path, name)
     arguments = {"given": tmp_path / name, "remove_archives": True}
     with pytest.raises(DownloadError):
         fetch(scenes.data_set(server, "good", audio_3=["missing"]), tmp_path, **arguments)
@@ -157,7 +142,7 @@ def test_a_given_archive_that_was_unpacked_and_removed_is_not_missed(scenes, ser
 def test_a_wrong_archive_at_hand(scenes, server, tmp_path):
     name = "scenes.audio.1.zip"
     body = scenes.archives()[name]
-    put(scenes, tmp_path)
+    scenes.put(tmp_path)
     (tmp_path / name).write_bytes(body[:-1])
     with pytest.raises(DataError, match=f"{name} as it was published: .* bytes, not"):
         fetch(scenes.data_set(server, "good"), tmp_path)
@@ -174,7 +159,7 @@ def test_a_wrong_archive_at_hand(scenes, server, tmp_path):
 
 def test_one_file_in_two_archives(scenes, tmp_path):
     scenes.parts["audio.2"]["README.md"] = b"another one"
-    put(scenes, tmp_path)
+    scenes.put(tmp_path)
     with pytest.raises(DataError, match=r"audio\.2\.zip holds README\.md with other bytes than an archive before it"):
         fetch(scenes.data_set(), tmp_path)
     assert not (tmp_path / "scenes").exists()
@@ -187,7 +172,7 @@ def test_an_evil_archive_among_good_ones(scenes, tmp_path, evil):
     content = bytes(10**7) if evil == "audio/zeros" else b"x"
     scenes.parts["audio.2"][evil] = content
     out = tmp_path / "inner" / "out"
-    put(scenes, out)
+    scenes.put(out)
     with pytest.raises(DataError, match=r"audio\.2\.zip: member .* (would be unpacked outside|is more than)"):
         fetch(scenes.data_set(), out, jobs=1, remove_archives=True)
     assert names_in(tmp_path) == {"inner"}
@@ -198,7 +183,7 @@ def test_an_evil_archive_among_good_ones(scenes, tmp_path, evil):
 
 
 def test_members_outside_the_folder_of_the_data_set(scenes, tmp_path):
-    put(scenes, tmp_path)
+    scenes.put(tmp_path)
     other = DataSet("scenery", scenes.data_set().archives, counts=scenes.counts)
     with pytest.raises(DataError, match=r"member 'scenes/LICENSE' would be unpacked outside scenery"):
         fetch(other, tmp_path)
@@ -206,14 +191,14 @@ def test_members_outside_the_folder_of_the_data_set(scenes, tmp_path):
 
 
 def test_two_commands_in_one_folder(scenes, tmp_path):
-    put(scenes, tmp_path)
+    scenes.put(tmp_path)
     begun, end = threading.Event(), threading.Event()
 
     @contextmanager
-    def progress(title, size, done):
+    def progress(title, total, unit, done=0):
         begun.set()
         assert end.wait(10)
-        yield lambda position: None
+        yield lambda amount: None
 
     first = threading.Thread(target=fetch, args=(scenes.data_set(), tmp_path), kwargs={"progress": progress})
     first.start()
@@ -227,18 +212,18 @@ def test_two_commands_in_one_folder(scenes, tmp_path):
     assert_fetched(scenes, tmp_path, *scenes.archives())
 
 
-@pytest.mark.parametrize("title", ["scenes.audio.2.zip", "unpack scenes.audio.2.zip"])
+@pytest.mark.parametrize("title", ["audio.2.zip", "unpack audio.2.zip"])
 def test_a_disk_that_becomes_full(scenes, server, tmp_path, monkeypatch, title):
     usage = namedtuple("usage", "total used free")
 
     @contextmanager
-    def progress(shown, size, done):
-        def reach(position):
+    def progress(shown, total, unit, done=0):
+        def advance(amount):
             if shown == title:
                 monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(9, 9, 0))
                 raise OSError(errno.ENOSPC, "No space left on device")
 
-        yield reach
+        yield advance
 
     data_set = scenes.data_set(server, "good")
     with pytest.raises(DataError, match=r"the disk is full, [\d.]+ KB more are needed") as caught:
@@ -266,7 +251,7 @@ def test_space_that_is_needed(tmp_path, at_hand, removed, jobs, needed):
     """Three archives of 10 bytes that unpack to 20 each."""
     archives = tuple(Archive(f"{i}.zip", 10, "", ()) for i in range(3))
     data_set = DataSet("set", archives, unpacked=60)
-    steps = [Step(archives[i], tmp_path / archives[i].name, at_hand[i], removed[i]) for i in range(3)]
-    assert space_needed(data_set, steps, jobs) == needed
+    pending = [PendingArchive(archives[i], tmp_path / archives[i].name, at_hand[i], removed[i]) for i in range(3)]
+    assert space_needed(data_set, pending, jobs) == needed
     (tmp_path / "0.zip.part").write_bytes(bytes(4))
-    assert space_needed(data_set, steps, jobs) == needed - (0 if at_hand[0] else 4)
+    assert space_needed(data_set, pending, jobs) == needed - (0 if at_hand[0] else 4)

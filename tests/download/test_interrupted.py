@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from dataclasses import asdict, astuple
 from pathlib import Path
 
 import pytest
+from helpers.download import Scenes, files_in
+from helpers.progress import RecordedProgress
 
 from asc_mrkd.download import dataset as fetching
 
@@ -18,23 +19,13 @@ COMMAND = """
 import json, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background it is ignored
 from asc_mrkd.cli import main
-from asc_mrkd.datasets import archives
+from asc_mrkd.download import catalogue
 row = json.loads(sys.argv.pop(1))
-row["archives"] = tuple(archives.Archive(*each, tuple(addresses)) for *each, addresses in row["archives"])
-archives.DATA_SETS = {"scenes": archives.DataSet(**row)}
+row["archives"] = tuple(catalogue.Archive(*each, tuple(addresses)) for *each, addresses in row["archives"])
+catalogue.DATA_SETS = {"scenes": catalogue.DataSet(**row)}
 main()
 """
 """`asc-mrkd` with one data set that is given as JSON."""
-
-
-def files_in(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def put(scenes, folder):
-    folder.mkdir()
-    for name, body in scenes.archives().items():
-        (folder / name).write_bytes(body)
 
 
 def killed_at(call, data_set, out, remove):
@@ -67,12 +58,12 @@ def killed_at(call, data_set, out, remove):
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 @pytest.mark.parametrize("remove", [False, True])
-def test_killed_before_any_change_of_the_disk(few_scenes, tmp_path, remove):
-    scenes = few_scenes
+def test_killed_before_any_change_of_the_disk(tmp_path, remove):
+    scenes = Scenes(parts=1, clips=1)
     data_set, kills = scenes.data_set(), 0
     for call in range(1000):
         out = tmp_path / str(call)
-        put(scenes, out)
+        scenes.put(out)
         if not killed_at(call, data_set, out, remove):
             break
         kills += 1
@@ -83,23 +74,13 @@ def test_killed_before_any_change_of_the_disk(few_scenes, tmp_path, remove):
         unpacked = [name for name in scenes.archives() if any((out / "scenes.part").glob(f"{name}.*"))]
         assert remove or set(scenes.archives()) <= names
         assert "scenes" in names or set(scenes.archives()) <= {*names, *unpacked}, "neither archive nor content"
-        opened = []
-        watch(data_set, out, remove, opened)
-        assert not set(opened) & set(unpacked), "unpacked again"
+        shown = RecordedProgress()
+        fetching.fetch(data_set, out, remove_archives=remove, progress=shown)
+        opened = {f"scenes.{title.removeprefix('unpack ')}" for title, *_ in shown.tasks}
+        assert not opened & set(unpacked), "unpacked again"
         assert files_in(out / "scenes") == scenes.files
         assert {path.name for path in out.iterdir()} == {"scenes", *(() if remove else scenes.archives())}
     assert kills > 30
-
-
-def watch(data_set, out, remove, opened):
-    """Fetch and note the archives that are unpacked."""
-
-    @contextmanager
-    def progress(title, size, done):
-        opened.append(title.removeprefix("unpack "))
-        yield lambda position: None
-
-    fetching.fetch(data_set, out, remove_archives=remove, progress=progress)
 
 
 def start(data_set, out, *options):
@@ -129,7 +110,8 @@ def test_a_command_that_is_stopped_goes_on(scenes, server, tmp_path, number):
     assert out == ""
     if number == signal.SIGINT:
         assert process.returncode == 3
-        assert f"interrupted: what has arrived is kept in {tmp_path}, the same command continues\n" in err
+        assert f"error: interrupted: everything that has arrived is kept in {tmp_path}\n" in err
+        assert "hint: the same command continues\n" in err
     kept = part.read_bytes()
     assert 0 < len(kept) < len(body)
     assert body.startswith(kept)
