@@ -1,18 +1,60 @@
-"""asc_mrkd: acoustic scene classification trained with Memory-replay Knowledge Distillation."""
+"""asc_mrkd: acoustic scene classification trained with Memory-replay Knowledge Distillation.
 
-from asc_mrkd.lazy import lazy_names
+Each verb of the command line is one of these functions. They are imported when they are first used.
+"""
+
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-__all__ = ["MemoryReplay", "Predictor", "__version__", "build_model", "check_budget", "load_model"]
+__all__ = [
+    "MemoryReplay",
+    "Predictor",
+    "__version__",
+    "build_model",
+    "check_budget",
+    "check_data",
+    "check_submission",
+    "load_experiment",
+    "load_model",
+    "make_images",
+    "make_scenes",
+    "make_submission",
+]
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "MemoryReplay": "asc_mrkd.mrkd",
-        "Predictor": "asc_mrkd.deploy",
-        "build_model": "asc_mrkd.models",
-        "check_budget": "asc_mrkd.budget",
-        "load_model": "asc_mrkd.deploy.model_file",
-    },
-)
+if TYPE_CHECKING:
+    from asc_mrkd.budget.verdict import check_budget
+    from asc_mrkd.config.experiment import load_experiment
+    from asc_mrkd.datasets.synthetic.dataset import make_scenes
+    from asc_mrkd.datasets.synthetic.pictures import make_images
+    from asc_mrkd.deploy.model_file import load_model
+    from asc_mrkd.deploy.predictor import Predictor
+    from asc_mrkd.doctor import check_data
+    from asc_mrkd.models.registry import build_model
+    from asc_mrkd.mrkd.memory_replay import MemoryReplay
+    from asc_mrkd.submission.check import check_submission
+    from asc_mrkd.submission.make import make_submission
+else:
+    from asc_mrkd.lazy import lazy_names
+
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "MemoryReplay": "asc_mrkd.mrkd.memory_replay",
+            "Predictor": "asc_mrkd.deploy.predictor",
+            "build_model": "asc_mrkd.models.registry",
+            "check_budget": "asc_mrkd.budget.verdict",
+            "check_data": "asc_mrkd.doctor",
+            "check_submission": "asc_mrkd.submission.check",
+            "load_experiment": "asc_mrkd.config.experiment",
+            "load_model": "asc_mrkd.deploy.model_file",
+            "make_images": "asc_mrkd.datasets.synthetic.pictures",
+            "make_scenes": "asc_mrkd.datasets.synthetic.dataset",
+            "make_submission": "asc_mrkd.submission.make",
+        },
+    )
+
+
+def __dir__() -> list[str]:
+    """List the public names, those not yet imported included."""
+    return sorted(__all__)

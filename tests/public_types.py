@@ -1,0 +1,30 @@
+"""What a type checker sees of the public names; `mypy` reads this file, nothing runs it."""
+
+from pathlib import Path
+from typing import assert_type
+
+import torch
+
+import asc_mrkd
+from asc_mrkd.config import Experiment
+from asc_mrkd.deploy.model_file import ModelFile
+from asc_mrkd.mrkd import Losses
+from asc_mrkd.submission import Problem
+
+
+def use_the_public_names(x: torch.Tensor, y: torch.Tensor) -> None:
+    model = asc_mrkd.build_model("cp_resnet", num_classes=10)
+    assert_type(model, torch.nn.Module)
+    mrkd = asc_mrkd.MemoryReplay(model, num_classes=10)
+    assert_type(mrkd, asc_mrkd.MemoryReplay)
+    assert_type(mrkd.forward(x, y), Losses)
+    predictor = asc_mrkd.Predictor("exp/ce")
+    assert_type(predictor.classes, list[str])
+    assert_type(asc_mrkd.load_model("exp/ce"), ModelFile)
+    assert_type(asc_mrkd.load_experiment("conf.yaml"), Experiment)
+    assert_type(asc_mrkd.make_submission("exp/ce", "task", "label", "out"), Path)
+    assert_type(asc_mrkd.check_submission("package.zip", "task"), list[Problem])
+
+
+def mistype_a_public_name() -> None:
+    asc_mrkd.MemoryReply  # type: ignore[attr-defined]
