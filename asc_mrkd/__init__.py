@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 else:
     from asc_mrkd.lazy import lazy_names
 
-    __getattr__ = lazy_names(
+    __getattr__, __dir__ = lazy_names(
         __name__,
         {
             "MemoryReplay": "asc_mrkd.mrkd.memory_replay",
@@ -53,8 +53,3 @@ else:
             "make_submission": "asc_mrkd.submission.make",
         },
     )
-
-
-def __dir__() -> list[str]:
-    """List the public names, those not yet imported included."""
-    return sorted(__all__)

@@ -1,6 +1,7 @@
-"""The processes of a data-parallel run, started by `torchrun`: who takes which rows, and what they tell each other.
+"""Data-parallel training, started by `torchrun`: rank, world size and the collective operations.
 
-Alone, every function returns what it was given. Row p of a batch belongs to process p mod n.
+In a single process every function returns its argument unchanged. Row p of a batch belongs to the process with rank
+p mod world_size.
 """
 
 import torch
@@ -9,22 +10,22 @@ from torch import Tensor
 
 
 def rank() -> int:
-    """Return the number of this process, 0 for the one that writes files."""
+    """Return the rank of this process; rank 0 writes the files."""
     return dist.get_rank() if is_parallel() else 0
 
 
 def world_size() -> int:
-    """Return how many processes train together."""
+    """Return the number of processes that train together."""
     return dist.get_world_size() if is_parallel() else 1
 
 
 def is_parallel() -> bool:
-    """Return whether this process has joined others."""
+    """Return whether this process belongs to a process group."""
     return dist.is_available() and dist.is_initialized()
 
 
 def local_rows() -> slice:
-    """Return which rows of a batch belong to this process.
+    """Return the rows of a batch that belong to this process.
 
     >>> list(range(5))[local_rows()]
     [0, 1, 2, 3, 4]
@@ -33,17 +34,19 @@ def local_rows() -> slice:
 
 
 def all_gather_rows(rows: Tensor) -> Tensor:
-    """Put the rows of all processes together again, in the order of the batch.
+    """Gather the rows of all processes, in the order of the batch.
 
     Args:
-        rows: (row, ...), what `local_rows` picked or was computed from it; without gradients.
+        rows: (row, ...), selected by `local_rows` or computed from such rows; without gradients.
 
     >>> all_gather_rows(torch.arange(3)).tolist()
     [0, 1, 2]
     """
     if not is_parallel():
         return rows
-    counts = all_reduce_sum(torch.eye(world_size(), dtype=torch.int64, device=rows.device)[rank()] * len(rows)).tolist()
+    own_count = torch.zeros(world_size(), dtype=torch.int64, device=rows.device)
+    own_count[rank()] = len(rows)
+    counts = all_reduce_sum(own_count).tolist()
     padded = rows.new_zeros(max(counts), *rows.shape[1:])
     padded[: len(rows)] = rows
     parts = [torch.empty_like(padded) for _ in counts]
@@ -52,7 +55,7 @@ def all_gather_rows(rows: Tensor) -> Tensor:
 
 
 def all_reduce_sum(values: Tensor) -> Tensor:
-    """Return the sum over all processes."""
+    """Return the sum of `values` over all processes."""
     if is_parallel():
         values = values.clone()
         dist.all_reduce(values)
@@ -60,6 +63,6 @@ def all_reduce_sum(values: Tensor) -> Tensor:
 
 
 def broadcast(tensor: Tensor) -> None:
-    """Overwrite a tensor with that of the first process."""
+    """Overwrite `tensor` with the tensor of rank 0."""
     if is_parallel():
         dist.broadcast(tensor, 0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from asc_mrkd.datasets.findings import DataCheck
 from asc_mrkd.progress import Progress, no_progress
-from asc_mrkd.workers import CORES
+from asc_mrkd.workers import available_cores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +55,7 @@ def check_data(
         splits = {name: len(split.table) for name, split in images.splits.items()}
         return DataCheck(images.layout, "images", splits, images.classes, check_images(images))
     dataset = read_dataset(folder)
-    findings = check_recordings(dataset, workers=workers or CORES, progress=progress)
+    findings = check_recordings(dataset, workers=workers or available_cores(), progress=progress)
     return DataCheck(dataset.layout, "clips", _splits(dataset.clips), dataset.classes, findings)
 
 

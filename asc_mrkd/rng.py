@@ -1,4 +1,4 @@
-"""Random draws as a function of what they are for: no state to save, nothing that a restart could change."""
+"""Random draws keyed by their purpose: there is no state to save, and a restart changes nothing."""
 
 import zlib
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def generator(purpose: str, *numbers: int) -> np.random.Generator:
-    """Return a generator that depends on the purpose and the numbers (seed, epoch, step ...) alone.
+    """Return a generator that depends on the purpose and the numbers (seed, epoch, step, ...) alone.
 
     >>> generator("order", 0, 3).integers(100) == generator("order", 0, 3).integers(100)
     np.True_

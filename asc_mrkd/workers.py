@@ -1,4 +1,4 @@
-"""Handing out work to local processes or to a Dask cluster: results in order, and no run lost with a worker."""
+"""Pools of processes, on this machine or on a Dask cluster: results in order, and no run lost with a worker."""
 
 import os
 import signal
@@ -14,58 +14,64 @@ from typing import TypeVar
 
 from asc_mrkd.errors import ConfigError, MissingExtraError, first_line
 
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 Task = Callable[[Sequence[Job]], list[Result]]
 
-SECONDS_A_JOB = 60.0
-"""A worker that takes longer is taken for hung and killed."""
+SECONDS_PER_JOB = 60.0
+"""Time limit of a job. A worker that exceeds it counts as hung and is killed."""
 
 ATTEMPTS = 3
-"""How often a job is tried alone: a death may come from outside, as when memory runs out."""
+"""Attempts at a job whose worker died. The cause may lie elsewhere, as when memory runs out."""
 
-AHEAD = 3
-"""Chunks a worker that wait for it; results are kept until those before them are there."""
+PREFETCH = 3
+"""Chunks per worker that are handed out ahead of the results."""
 
 CONNECT_SECONDS = 20
-"""How long a Dask scheduler may take to answer and to have a worker."""
+"""Time limit for a Dask scheduler to answer and to have a worker."""
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
-class Crew:
-    """Who does the work.
-
-    Attributes:
-        start: gives an executor of so many workers.
-        workers: how many there are.
-        deaths: the errors that tell that a worker died; its jobs are tried again, one by one.
-        seconds_a_job: how long a job may take; None where processes are not ours to kill.
-    """
+class Pool:
+    """Description of a pool of workers; `map_in_order` starts and stops them."""
 
     start: Callable[[int], Executor]
+    """Function that starts an executor with a number of workers."""
     workers: int
-    deaths: tuple[type[BaseException], ...] = (BrokenExecutor,)
-    seconds_a_job: float | None = None
+    """Number of workers."""
+    crash_errors: tuple[type[BaseException], ...] = (BrokenExecutor,)
+    """Errors that report the death of a worker; its jobs are tried again one by one."""
+    seconds_per_job: float | None = None
+    """Time limit of a job (s); None for no limit, as for workers of a cluster."""
 
 
-def local_crew(workers: int, seconds_a_job: float = SECONDS_A_JOB) -> Crew:
-    """Return a crew of processes of this machine."""
-    return Crew(_start_processes, workers, seconds_a_job=seconds_a_job)
+def local_pool(workers: int, seconds_per_job: float | None = SECONDS_PER_JOB) -> Pool:
+    """Return a pool of processes of this machine.
+
+    Args:
+        workers: number of processes.
+        seconds_per_job: time limit of a job (s), or None.
+    """
+    return Pool(_start_processes, workers, seconds_per_job=seconds_per_job)
 
 
 @contextmanager
-def dask_crew(address: str) -> Iterator[Crew]:
+def dask_pool(address: str) -> Iterator[Pool]:
     """Yield the workers of a Dask cluster; they must see the same files under the same paths.
 
     Args:
-        address: of the scheduler, such as tcp://127.0.0.1:8786.
+        address: address of the scheduler, such as tcp://127.0.0.1:8786.
 
     Raises:
-        MissingExtraError: dask and distributed are not installed.
-        ConfigError: no scheduler answers there, or it has no workers.
+        MissingExtraError: dask or distributed is not installed.
+        ConfigError: no scheduler answers at the address, or it has no workers.
     """
     try:
         from distributed import Client, KilledWorker
@@ -84,89 +90,91 @@ def dask_crew(address: str) -> Iterator[Crew]:
             client.wait_for_workers(1, timeout=CONNECT_SECONDS)
         except TimeoutError:
             raise ConfigError(f"{address} has no workers", f"start some: dask worker {address}") from None
-        yield Crew(lambda count: client.get_executor(pure=False), sum(client.ncores().values()), (KilledWorker,))
+        yield Pool(lambda workers: client.get_executor(pure=False), sum(client.ncores().values()), (KilledWorker,))
 
 
-def in_order(
-    crew: Crew,
+def map_in_order(
+    pool: Pool,
     task: Task[Job, Result],
     chunks: Iterable[Sequence[Job]],
-    lost: Callable[[Job], Result],
+    on_crash: Callable[[Job], Result],
 ) -> Iterator[Result]:
-    """Yield the result of every job, in order, computed chunk by chunk by the crew.
+    """Yield the result of every job, in order, computed chunk by chunk by the workers of a pool.
 
-    When a worker dies, the jobs that went down with it are tried alone; one that no worker survives is given up.
+    After the death of a worker its jobs are tried again one by one. An error that a job raises is raised here.
 
     Args:
-        crew: who works.
-        task: turns a chunk into a result a job; a function that can be pickled.
-        chunks: what there is to do; only as many are drawn as can be worked on.
-        lost: gives the result of a job that was given up.
+        pool: workers, see `local_pool` and `dask_pool`.
+        task: function from a chunk to a list with one result per job; it must be importable by its name.
+        chunks: chunks of jobs; they are consumed as the work goes on.
+        on_crash: function that gives the result of a job that no worker survived, or raises an error.
     """
-    pool, lone = _Pool(crew, crew.workers), _Pool(crew, 1)
-    under_way: deque[tuple[Sequence[Job], Future[list[Result]]]] = deque()
+    workers = _Restarting(pool, pool.workers)
+    lone_worker = _Restarting(pool, 1)
+    pending: deque[tuple[Sequence[Job], Future[list[Result]]]] = deque()
 
-    def collect() -> list[Result]:
-        chunk, future = under_way.popleft()
+    def next_results() -> list[Result]:
+        chunk, future = pending.popleft()
         try:
             return future.result()
-        except crew.deaths:
-            return [_alone(lone, task, job, lost) for job in chunk]
+        except pool.crash_errors:
+            return [_try_alone(lone_worker, task, job, on_crash) for job in chunk]
 
     try:
         for chunk in chunks:
-            under_way.append((chunk, pool.submit(task, chunk)))
-            if len(under_way) > AHEAD * crew.workers:
-                yield from collect()
-        while under_way:
-            yield from collect()
+            pending.append((chunk, workers.submit(task, chunk)))
+            if len(pending) > PREFETCH * pool.workers:
+                yield from next_results()
+        while pending:
+            yield from next_results()
     finally:
-        for _, future in under_way:
+        for _, future in pending:
             future.cancel()
-        pool.close()
-        lone.close()
+        workers.shutdown()
+        lone_worker.shutdown()
 
 
-class _Pool:
-    """An executor that is started when it is needed, and again when a worker's death has broken it."""
+class _Restarting:
+    """An executor that is started on first use, and again after the death of a worker has broken it."""
 
-    def __init__(self, crew: Crew, workers: int) -> None:
-        self.crew, self.workers = crew, workers
+    def __init__(self, pool: Pool, workers: int) -> None:
+        self.pool = pool
+        self.workers = workers
         self.executor: Executor | None = None
 
     def submit(self, task: Task[Job, Result], chunk: Sequence[Job]) -> "Future[list[Result]]":
         """Hand out a chunk."""
-        if self.crew.seconds_a_job is not None:
-            task = partial(_in_time, self.crew.seconds_a_job * len(chunk), task)
+        if self.pool.seconds_per_job is not None:
+            task = partial(_run_in_time, self.pool.seconds_per_job * len(chunk), task)
         try:
-            return self._running().submit(task, chunk)
+            return self._started().submit(task, chunk)
         except BrokenExecutor:
-            self.close()
-            return self._running().submit(task, chunk)
+            self.shutdown()
+            return self._started().submit(task, chunk)
 
-    def close(self) -> None:
-        """Wait for what has begun."""
+    def shutdown(self) -> None:
+        """Wait for the chunks in progress and stop the workers."""
         if self.executor is not None:
             self.executor.shutdown()
             self.executor = None
 
-    def _running(self) -> Executor:
+    def _started(self) -> Executor:
         if self.executor is None:
-            self.executor = self.crew.start(self.workers)
+            self.executor = self.pool.start(self.workers)
         return self.executor
 
 
-def _alone(pool: _Pool, task: Task[Job, Result], job: Job, lost: Callable[[Job], Result]) -> Result:
+def _try_alone(worker: _Restarting, task: Task[Job, Result], job: Job, on_crash: Callable[[Job], Result]) -> Result:
     for _ in range(ATTEMPTS):
         try:
-            return pool.submit(task, [job]).result()[0]
-        except pool.crew.deaths:
+            return worker.submit(task, [job]).result()[0]
+        except worker.pool.crash_errors:
             continue
-    return lost(job)
+    return on_crash(job)
 
 
-def _in_time(seconds: float, task: Task[Job, Result], chunk: Sequence[Job]) -> list[Result]:
-    """Do a chunk in a worker process; the alarm ends the process, whatever library hangs."""
+def _run_in_time(seconds: float, task: Task[Job, Result], chunk: Sequence[Job]) -> list[Result]:
+    """Run a task in a worker process; an alarm kills the process after `seconds`, whatever library hangs."""
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         return task(chunk)
@@ -174,12 +182,12 @@ def _in_time(seconds: float, task: Task[Job, Result], chunk: Sequence[Job]) -> l
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _start_processes(count: int) -> Executor:
-    return ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_prepare_worker)
+def _start_processes(workers: int) -> Executor:
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_prepare_worker)
 
 
 def _prepare_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it even if it was killed: nobody would tell the worker otherwise."""
+    """Leave Ctrl-C to the parent, and end with the parent: nobody tells the worker if the parent is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -8,7 +8,6 @@ import typer
 
 from asc_mrkd.cli.options import Json, MaxBad, Workers, print_json
 from asc_mrkd.cli.progress import progress
-from asc_mrkd.workers import CORES
 
 if TYPE_CHECKING:
     from asc_mrkd.datasets.findings import DataCheck
@@ -20,7 +19,7 @@ SHOWN = 10
 def check_data(
     folder: Annotated[Path, typer.Argument(help="Data set as unpacked from its archives, or a feature store.")],
     max_bad: MaxBad = 0.01,
-    workers: Workers = CORES,
+    workers: Workers = None,
     as_json: Json = False,
 ) -> None:
     """Read every clip, image or row and name every fault with a reason code.

@@ -7,7 +7,6 @@ import typer
 
 from asc_mrkd.cli.options import MaxBad, Workers
 from asc_mrkd.cli.progress import progress
-from asc_mrkd.workers import CORES
 
 if TYPE_CHECKING:
     from asc_mrkd.store import FeatureStore
@@ -20,7 +19,7 @@ def extract_features(
     data: Annotated[Path, typer.Option(help="Data set folder as unpacked from its archives.")],
     out: Annotated[Path, typer.Option(help="Feature store to write.")],
     spec: Annotated[str, typer.Option(help="Front end: a name out of features/ or a YAML file.")] = "pmel256",
-    workers: Workers = CORES,
+    workers: Workers = None,
     device: Annotated[str, typer.Option(help="cpu, or cuda: batches of clips on a GPU.")] = "cpu",
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler whose workers do it, tcp://HOST:PORT.")] = None,
     shard: Annotated[str | None, typer.Option(help="Only this part of the clips, as in 3/8; see join-stores.")] = None,

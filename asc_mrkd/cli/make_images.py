@@ -7,7 +7,6 @@ import typer
 
 from asc_mrkd.cli.options import Workers
 from asc_mrkd.cli.progress import progress
-from asc_mrkd.workers import CORES
 
 
 def make_images(
@@ -15,7 +14,7 @@ def make_images(
     classes: Annotated[int, typer.Option(help="Pairs of a shape and a surface to tell apart.", min=2, max=100)] = 10,
     per_class: Annotated[int, typer.Option(help="Images of each class; 80 % of them train.", min=2)] = 100,
     seed: Annotated[int, typer.Option(help="The images are a function of it.", min=0)] = 0,
-    workers: Workers = CORES,
+    workers: Workers = None,
 ) -> None:
     """Make procedural 32 x 32 images in the layout of CINIC-10: train and test folders of PNG files.
 

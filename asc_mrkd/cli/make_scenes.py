@@ -7,7 +7,6 @@ import typer
 
 from asc_mrkd.cli.options import Workers
 from asc_mrkd.cli.progress import progress
-from asc_mrkd.workers import CORES
 
 CLASSES = 10
 
@@ -17,7 +16,7 @@ def make_scenes(
     clips_per_class: Annotated[int, typer.Option(help="Ten-second clips of each of the ten scenes.", min=2)] = 12,
     seed: Annotated[int, typer.Option(help="The clips are a function of it.", min=0)] = 0,
     layout: Annotated[str, typer.Option(help="tut2018, or tau2020-3class with three labels.")] = "tut2018",
-    workers: Workers = CORES,
+    workers: Workers = None,
 ) -> None:
     """Make ten procedural city scenes in the layout of an official data set.
 

@@ -12,7 +12,7 @@ from asc_mrkd.datasets.dcase import Dataset, audio_names
 from asc_mrkd.datasets.findings import Finding, Severity
 from asc_mrkd.errors import AudioError
 from asc_mrkd.progress import Progress, no_progress
-from asc_mrkd.workers import in_order, local_crew
+from asc_mrkd.workers import local_pool, map_in_order
 
 _CLIPS_PER_TASK = 16
 
@@ -74,7 +74,7 @@ def check_recordings(
 def _examine_all(root: Path, names: list[str], workers: int) -> Iterator[_Shape | Finding]:
     chunks = (names[start : start + _CLIPS_PER_TASK] for start in range(0, len(names), _CLIPS_PER_TASK))
     crashed = partial(Finding, "crashed", detail=REASONS["crashed"], severity="error")
-    return in_order(local_crew(workers), partial(_examine, root), chunks, lost=crashed)
+    return map_in_order(local_pool(workers), partial(_examine, root), chunks, on_crash=crashed)
 
 
 def _examine(root: Path, names: Sequence[str]) -> list[_Shape | Finding]:

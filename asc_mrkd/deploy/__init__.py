@@ -7,7 +7,7 @@ from asc_mrkd.lazy import lazy_names
 
 __all__ = ["ModelFile", "Predictor", "load_model", "save_model"]
 
-__getattr__ = lazy_names(
+__getattr__, __dir__ = lazy_names(
     __name__,
     {
         "ModelFile": "asc_mrkd.deploy.model_file",

@@ -7,7 +7,7 @@ from asc_mrkd.lazy import lazy_names
 
 __all__ = ["Frontend", "FrontendSpec", "load_spec"]
 
-__getattr__ = lazy_names(
+__getattr__, __dir__ = lazy_names(
     __name__,
     {
         "Frontend": "asc_mrkd.features.frontend",

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import pandas as pd
 
 import asc_mrkd
 from asc_mrkd.datasets.images import open_images
@@ -32,6 +31,7 @@ from asc_mrkd.report.plots import (
 from asc_mrkd.report.records import shown_groups
 from asc_mrkd.report.tables import TextTable, breakdown_table, confused_pairs_table, seed_table
 from asc_mrkd.runs import RunFolder
+from asc_mrkd.schema import flatten
 from asc_mrkd.store.layout import open_store
 
 
@@ -108,7 +108,7 @@ def write_report(runs: Sequence[Path], out: Path, data: Path | None = None) -> l
 
 def settings_tables(summaries: Sequence[RunSummary]) -> list[TextTable]:
     """Tabulate the settings: those that differ with a column per run, then those that all runs share."""
-    settings = [_flat(summary.experiment.model_dump()) for summary in summaries]
+    settings = [_settings(summary.experiment.model_dump()) for summary in summaries]
     rows = [[key, *(one.get(key, "") for one in settings)] for key in dict.fromkeys(chain(*settings))]
     runs = [f"{summary.method} (run {number})" for number, summary in enumerate(summaries, start=1)]
     different = [row for row in rows if len(set(row[1:])) > 1]
@@ -143,13 +143,12 @@ def _environment_table(path: Path) -> TextTable | None:
         values = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RunError(f"{path} is not JSON: {error}", "delete it: the report does without it") from None
-    return TextTable("Environment", ("What", "Value"), list(_flat(values).items()), text_columns=frozenset({0, 1}))
+    return TextTable("Environment", ("What", "Value"), list(_settings(values).items()), text_columns=frozenset({0, 1}))
 
 
-def _flat(values: dict[str, Any]) -> dict[str, str]:
-    """Write a nested mapping as dotted keys with text values."""
-    (flat,) = pd.json_normalize(values).to_dict("records")
-    return {str(key): str(value) for key, value in flat.items()}
+def _settings(values: dict[str, Any]) -> dict[str, str]:
+    """Write a nested mapping as dotted keys with text values, without empty sections."""
+    return {key: str(value) for key, value in flatten(values).items() if value != {}}
 
 
 def _data_address(png: bytes) -> str:

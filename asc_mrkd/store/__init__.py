@@ -7,7 +7,7 @@ from asc_mrkd.lazy import lazy_names
 
 __all__ = ["FeatureStore", "extract", "open_store"]
 
-__getattr__ = lazy_names(
+__getattr__, __dir__ = lazy_names(
     __name__,
     {
         "FeatureStore": "asc_mrkd.store.layout",

@@ -29,7 +29,7 @@ from asc_mrkd.store.layout import (
 )
 from asc_mrkd.store.statistics import RunningStatistics
 from asc_mrkd.store.worker import Job, Outcome, extract_rows
-from asc_mrkd.workers import Crew, dask_crew, in_order, local_crew
+from asc_mrkd.workers import Pool, available_cores, dask_pool, local_pool, map_in_order
 
 CLIPS_ON_CPU, CLIPS_ON_GPU = 4, 16
 """Clips that a worker is given at once; on a GPU they are one batch."""
@@ -40,7 +40,7 @@ def extract(
     root: Path,
     spec: FrontendSpec,
     out: Path,
-    workers: int = 1,
+    workers: int | None = None,
     on_clip: Callable[[], None] = lambda: None,
     *,
     device: str = "cpu",
@@ -56,7 +56,7 @@ def extract(
         root: folder that the file names start from.
         spec: the front end.
         out: store folder.
-        workers: processes of this machine.
+        workers: processes of this machine; None takes one per core.
         on_clip: called once for every clip, those done before included.
         device: where the front end computes, `cpu` or `cuda`.
         scheduler: address of a Dask cluster that works instead of processes of this machine.
@@ -70,8 +70,10 @@ def extract(
         if _is_done(store, root):
             return store
     frontend = Frontend(spec, device=device)
-    crew_of: AbstractContextManager[Crew] = dask_crew(scheduler) if scheduler else nullcontext(local_crew(workers))
-    with crew_of as crew:
+    open_pool: AbstractContextManager[Pool] = (
+        dask_pool(scheduler) if scheduler else nullcontext(local_pool(workers or available_cores()))
+    )
+    with open_pool as pool:
         out.mkdir(parents=True, exist_ok=True)
         with exclusive_lock(out, StoreError):
             store = create_or_continue(out, clips, spec)
@@ -80,10 +82,16 @@ def extract(
             with full_disk_explained(store):
                 check_space(store)
                 try:
-                    _fill(store, root, frontend, crew, on_clip)
+                    _fill(store, root, frontend, pool, on_clip)
                 except KeyboardInterrupt:
                     raise InterruptedRun(f"{out}: interrupted", "the same command continues") from None
     return open_store(out)
+
+
+def _open_pool(workers: int | None, scheduler: str | None) -> AbstractContextManager[Pool]:
+    if scheduler:
+        return dask_pool(scheduler)
+    return nullcontext(local_pool(workers or available_cores()))
 
 
 def _is_done(store: FeatureStore, root: Path) -> bool:
@@ -103,14 +111,14 @@ def _reopen(store: FeatureStore) -> None:
     write_table(store.folder, store.clips.assign(status=PENDING))
 
 
-def _fill(store: FeatureStore, root: Path, frontend: Frontend, crew: Crew, on_clip: Callable[[], None]) -> None:
+def _fill(store: FeatureStore, root: Path, frontend: Frontend, pool: Pool, on_clip: Callable[[], None]) -> None:
     """Write what is missing of the rows, then the statistics and the table, and remove the ledger."""
     statistics, outcomes = RunningStatistics(store.spec.n_mels), []
     trains = (store.clips["split"] == "train").tolist()
     with Ledger(store.folder) as ledger:
         done = ledger.checksums
         jobs = (Job(row, str(root / name), done.get(row)) for row, name in enumerate(store.clips["filename"]))
-        for outcome in _outcomes(jobs, frontend, store.folder / FEATURES, crew):
+        for outcome in _outcomes(jobs, frontend, store.folder / FEATURES, pool):
             if outcome.reason or outcome.crc32 != done.get(outcome.row):
                 ledger.write(outcome)
             if outcome.moments and trains[outcome.row]:
@@ -121,11 +129,11 @@ def _fill(store: FeatureStore, root: Path, frontend: Frontend, crew: Crew, on_cl
     (store.folder / LEDGER).unlink()
 
 
-def _outcomes(jobs: Iterator[Job], frontend: Frontend, features: Path, crew: Crew) -> Iterator[Outcome]:
+def _outcomes(jobs: Iterator[Job], frontend: Frontend, features: Path, pool: Pool) -> Iterator[Outcome]:
     task = partial(extract_rows, frontend=frontend, features=features.absolute())
     size = CLIPS_ON_GPU if frontend.backend == "torch" else CLIPS_ON_CPU
     chunks = iter(lambda: list(islice(jobs, size)), [])
-    return in_order(crew, task, chunks, lost=lambda job: Outcome(job.row, "crashed"))
+    return map_in_order(pool, task, chunks, on_crash=lambda job: Outcome(job.row, "crashed"))
 
 
 def _table(store: FeatureStore, outcomes: Sequence[tuple[str, int]]) -> pd.DataFrame:

@@ -28,7 +28,7 @@ from asc_mrkd.store import extract, open_store
 from asc_mrkd.store.journal import LEDGER, Ledger, ledger_line
 from asc_mrkd.store.layout import FEATURES, PENDING, STATS, write_table
 from asc_mrkd.store.worker import Outcome
-from asc_mrkd.workers import in_order, local_crew
+from asc_mrkd.workers import local_pool, map_in_order
 
 fork = multiprocessing.get_context("fork")
 
@@ -202,7 +202,7 @@ def double(jobs: Sequence[int]) -> list[int]:
 
 def test_a_job_that_kills_or_hangs_its_worker_is_given_up_alone():
     chunks = [range(start, start + 4) for start in range(0, 40, 4)]
-    results = list(in_order(local_crew(2, seconds_a_job=0.5), double, chunks, lost=lambda job: -job))
+    results = list(map_in_order(local_pool(2, seconds_per_job=0.5), double, chunks, on_crash=lambda job: -job))
     assert results == [-job if job in (13, 17) else 2 * job for job in range(40)]
 
 
@@ -212,7 +212,7 @@ def give_up(jobs: Sequence[int]) -> list[int]:
 
 def test_an_error_of_the_work_itself_comes_through():
     with pytest.raises(OSError, match="No space left"):
-        list(in_order(local_crew(1), give_up, [[1], [2], [3]], lost=lambda job: job))
+        list(map_in_order(local_pool(1), give_up, [[1], [2], [3]], on_crash=lambda job: job))
 
 
 FULL_DISK = """

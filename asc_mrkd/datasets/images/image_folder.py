@@ -2,10 +2,10 @@
 
 import os
 import re
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from PIL import Image
 
 from asc_mrkd.datasets.images.image_set import SPLITS, ImageSplit, make_table, stamp
 from asc_mrkd.errors import DataError, first_line
-from asc_mrkd.workers import CORES
+from asc_mrkd.workers import available_cores, local_pool, map_in_order
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -137,40 +137,38 @@ def _size(path: Path, layout: str) -> tuple[int, int]:
 
 def _read(root: Path, names: list[str], size: tuple[int, int]) -> tuple[np.ndarray, list[str]]:
     """Decode files of `size` (width, height); return pixels (image, 3, height, width) and what is wrong with which."""
-    starts = range(0, len(names), _FILES_PER_TASK)
-    parts = _decode_parts(root, size, [names[start : start + _FILES_PER_TASK] for start in starts])
-    pixels, faults = np.empty((len(names), 3, size[1], size[0]), dtype=np.uint8), []
-    for start, (decoded, wrong) in zip(starts, parts, strict=True):
-        pixels[start : start + len(decoded)] = decoded
-        faults += wrong
+    pixels = np.empty((len(names), 3, size[1], size[0]), dtype=np.uint8)
+    faults = []
+    for number, decoded in enumerate(_decode_all(root, names, size)):
+        if isinstance(decoded, str):
+            faults.append(f"{names[number]} {decoded}")
+        else:
+            pixels[number] = decoded
     return pixels, faults
 
 
-def _decode_parts(root: Path, size: tuple[int, int], parts: list[list[str]]) -> Iterator[tuple[np.ndarray, list[str]]]:
+def _decode_all(root: Path, names: list[str], size: tuple[int, int]) -> Iterator[np.ndarray | str]:
     """Decode in processes: small images keep the interpreter busier than the decoder, so threads would only wait."""
-    decode, workers = partial(_decode_part, root, size), min(CORES, len(parts))
+    chunks = [names[start : start + _FILES_PER_TASK] for start in range(0, len(names), _FILES_PER_TASK)]
+    decode_chunk = partial(_decode_chunk, root, size)
+    workers = min(available_cores(), len(chunks))
     if workers == 1:
-        yield from map(decode, parts)
-    else:
-        with ProcessPoolExecutor(workers) as pool:
-            yield from pool.map(decode, parts)
+        return chain.from_iterable(map(decode_chunk, chunks))
+    return map_in_order(local_pool(workers), decode_chunk, chunks, on_crash=lambda name: "kills the decoder")
 
 
-def _decode_part(root: Path, size: tuple[int, int], names: list[str]) -> tuple[np.ndarray, list[str]]:
-    pixels = np.zeros((len(names), 3, size[1], size[0]), dtype=np.uint8)
-    faults = [_decode(root / name, size, out) for name, out in zip(names, pixels, strict=True)]
-    return pixels, [f"{name} {fault}" for name, fault in zip(names, faults, strict=True) if fault]
+def _decode_chunk(root: Path, size: tuple[int, int], names: Sequence[str]) -> list[np.ndarray | str]:
+    return [_decode(root / name, size) for name in names]
 
 
-def _decode(path: Path, size: tuple[int, int], out: np.ndarray) -> str:
-    """Decode an image file into `out` (3, height, width); return what is wrong with it."""
+def _decode(path: Path, size: tuple[int, int]) -> np.ndarray | str:
+    """Decode an image file to (3, height, width), or return the fault that makes it unusable."""
     try:
         with Image.open(path, formats=("PNG", "JPEG")) as image:
             if image.size != size:
                 return f"is {image.size[0]}x{image.size[1]}"
             if image.mode.startswith(("I", "F")):  # Pillow would clip instead of scale
                 return "has more than 8 bits a channel"
-            out[:] = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+            return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
     except Exception as error:  # damage can raise anything, Pillow names no complete list
         return f"cannot be read ({first_line(error)})"
-    return ""

@@ -1,9 +1,9 @@
 """The built-in scenes as a folder with the names, lists and file format of an official data set."""
 
 import io
+import math
 import os
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -18,7 +18,7 @@ from asc_mrkd.datasets.synthetic.scenes import FRAMES, SCENES, render_clip
 from asc_mrkd.datasets.synthetic.signals import RATE
 from asc_mrkd.errors import ConfigError, DataError, suggest
 from asc_mrkd.files import atomic_writer, write_text
-from asc_mrkd.workers import CORES
+from asc_mrkd.workers import available_cores, local_pool, map_in_order
 
 BATCH = 64
 """Most files that a process takes at a time."""
@@ -59,10 +59,21 @@ def make_missing(
         on_file()
     if not missing:
         return
-    workers = min(workers or CORES, len(missing))
-    with ProcessPoolExecutor(workers) as pool:
-        for _ in pool.map(make, missing, chunksize=min(BATCH, -(-len(missing) // (4 * workers)))):
-            on_file()
+    workers = min(workers or available_cores(), len(missing))
+    size = min(BATCH, math.ceil(len(missing) / (4 * workers)))
+    batches = [missing[start : start + size] for start in range(0, len(missing), size)]
+    for _ in map_in_order(local_pool(workers), partial(_make_batch, make), batches, on_crash=_give_up):
+        on_file()
+
+
+def _make_batch(make: Callable[[Path], None], paths: Sequence[Path]) -> list[bool]:
+    for path in paths:
+        make(path)
+    return [True] * len(paths)
+
+
+def _give_up(path: Path) -> bool:
+    raise DataError(f"{path}: the process that makes it died or took too long", "the same command goes on from here")
 
 
 @dataclass(frozen=True)
