@@ -14,7 +14,7 @@ def lazy_names(package: str, homes: dict[str, str]) -> tuple[Callable[[str], Any
 
     Args:
         package: `__name__` of the package.
-        homes: module that defines each public name.
+        homes: module that defines each public name; all are in `__all__` of the package.
 
     Example:
         `__getattr__, __dir__ = lazy_names(__name__, {"FeatureStore": "asc_mrkd.store.layout"})`
@@ -26,7 +26,6 @@ def lazy_names(package: str, homes: dict[str, str]) -> tuple[Callable[[str], Any
         return getattr(import_module(homes[name]), name)
 
     def __dir__() -> list[str]:
-        module = import_module(package)
-        return sorted({*vars(module), *homes})
+        return sorted(import_module(package).__all__)
 
     return __getattr__, __dir__

@@ -8,7 +8,7 @@ from asc_mrkd.lazy import lazy_names
 
 __all__ = ["DATA_SETS", "OFFICIAL_IMAGES", "download_dataset", "find_data_set"]
 
-__getattr__ = lazy_names(
+__getattr__, __dir__ = lazy_names(
     __name__,
     {
         "DATA_SETS": "asc_mrkd.download.catalogue",
