@@ -1,5 +1,6 @@
-"""Counting an ONNX file, float or quantised: what its initialisers take and what its nodes multiply."""
+"""Counting an ONNX file, float or quantised: the values of its initialisers and the multiply-adds of its nodes."""
 
+import math
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,241 @@ from asc_mrkd.deploy.onnx_file import require
 from asc_mrkd.errors import DamagedFileError, ModelError, first_line
 
 PURPOSE = "counting an .onnx file"
+
+BATCH_NORM = "BatchNormalization"
+"""Operator of batch normalisation."""
+
+STATISTICS = (3, 4)
+"""Inputs of `BATCH_NORM` that are its running mean and variance, which are not parameters."""
+
+MacRule = Literal["torchinfo", "nessi"]
+
+
+def count_onnx(
+    path: str | os.PathLike[str], precision: str | None = None, macs: MacRule = "torchinfo"
+) -> list[LayerCount]:
+    """Count every node of an ONNX file that has weights, in the order of the file, then the remaining parameters.
+
+    A weight or bias counts as it is stored, behind the nodes that make it from initialisers (DequantizeLinear,
+    Transpose, a mask), in the first node that takes it. Weights in a separate file count too. The scales and zero
+    points of quantisation, axes, shapes, bounds and fill values count nothing. Any other initialiser of real numbers,
+    such as a fixed input or the slope of a PReLU, has its own row of kind `initializer`. A value is zero where it is
+    stored as 0.
+
+    Multiply-adds are for a batch of one. `torchinfo` counts as for a torch network: a convolution takes its values,
+    bias included, times the positions of its output, a dense layer or batch normalisation its values once, a recurrent
+    layer once per step. `nessi` counts as NeSsi, the tool of 2022 and 2023, counts a TFLite file: without any bias.
+    There pooling takes its outputs times its window, a mean its inputs and a sum of two activations its outputs, each
+    in a row without parameters. A dense layer on a flattened (channel, height, width) takes its outputs times the
+    channels alone, which is a quirk of that tool.
+
+    Args:
+        path: the file.
+        precision: a key of `PRECISIONS` at which every value, quantised or not, is taken to be stored.
+        macs: rule for the multiply-adds.
+
+    Raises:
+        MissingExtraError: onnx is not installed.
+        DamagedFileError: the file is not a whole ONNX file.
+        ModelError: control flow, sparse weights, or a shape that is not known for a batch of one.
+    """
+    graph = Graph(Path(path))
+    taken: set[str] = set()
+    rows = []
+    for node in graph.nodes:
+        if graph.is_constant(node.output[0]):
+            continue
+        weights = _weights(graph, node)
+        multiply_adds = count_node_multiply_adds(graph, node, macs)
+        if not weights and not multiply_adds:
+            continue
+        new = _take_new(weights, taken)
+        statistics = []
+        if node.op_type == BATCH_NORM:
+            statistics = _take_new(_input_constants(graph, node, STATISTICS), taken)
+        tally = _tally(graph, new, precision)
+        dtypes = dict.fromkeys(precision or graph.constants[name].dtype.name for name in new)
+        rows.append(
+            LayerCount(
+                name=layer_name(weights[0]) if weights else node.name or node.output[0],
+                kind=node.op_type,
+                parameters=tally.values,
+                non_zero=tally.non_zero,
+                dtype="+".join(dtypes) or ("shared" if weights else ""),
+                bytes=tally.bytes,
+                non_zero_bytes=tally.non_zero_bytes,
+                multiply_adds=multiply_adds,
+                is_batch_norm=node.op_type == BATCH_NORM,
+                statistics=_tally(graph, statistics, precision),
+            )
+        )
+    rest = [name for name in graph.constants if name not in taken and _is_parameter(graph, name)]
+    return rows + [_initialiser_row(graph, name, precision) for name in rest]
+
+
+def _initialiser_row(graph: "Graph", name: str, precision: str | None) -> LayerCount:
+    """Count a constant that is not the weight of a known operator."""
+    tally = _tally(graph, [name], precision)
+    return LayerCount(
+        name=layer_name(name),
+        kind="initializer",
+        parameters=tally.values,
+        non_zero=tally.non_zero,
+        dtype=precision or graph.constants[name].dtype.name,
+        bytes=tally.bytes,
+        non_zero_bytes=tally.non_zero_bytes,
+        multiply_adds=0,
+        is_batch_norm=False,
+    )
+
+
+def _weights(graph: "Graph", node: Any) -> list[str]:
+    """Return the constants that are weights or biases of a node."""
+    operator = OPERATORS.get(node.op_type)
+    if operator is None:
+        return []
+    bias = () if operator.bias is None else (operator.bias,)
+    return _input_constants(graph, node, (*operator.weights, *bias))
+
+
+def _input_constants(graph: "Graph", node: Any, positions: Iterable[int]) -> list[str]:
+    """Return the constants behind some inputs of a node, without the settings among them."""
+    inputs = [node.input[position] for position in positions if position < len(node.input)]
+    names = [name for value in inputs if graph.is_constant(value) for name in graph.sources(value)]
+    return [name for name in dict.fromkeys(names) if not graph.is_setting(name)]
+
+
+def _take_new(names: list[str], taken: set[str]) -> list[str]:
+    """Return the names that are not in `taken` yet, and add them."""
+    new = [name for name in names if name not in taken]
+    taken.update(new)
+    return new
+
+
+def _is_parameter(graph: "Graph", name: str) -> bool:
+    """Return whether a constant outside of all weights counts; a scalar in a Constant node is arithmetic."""
+    array = graph.constants[name]
+    if graph.is_setting(name) or not (is_real(array) or graph.is_dequantised(name)):
+        return False
+    return name in graph.initialisers or array.ndim > 0
+
+
+def layer_name(initialiser: str) -> str:
+    """Return the name of the layer that an initialiser belongs to.
+
+    >>> layer_name("stem.0.weight_quantized")
+    'stem.0'
+    """
+    return initialiser.removesuffix("_quantized").removesuffix(".weight")
+
+
+def _tally(graph: "Graph", names: list[str], precision: str | None) -> Tally:
+    width = PRECISIONS[precision] if precision else None
+    values = 0
+    non_zero = 0
+    size = 0
+    non_zero_size = 0
+    for name in names:
+        array = graph.constants[name]
+        nonzero_here = int(np.count_nonzero(array))
+        values += array.size
+        non_zero += nonzero_here
+        size += stored_bytes(array, array.size, width)
+        non_zero_size += stored_bytes(array, nonzero_here, width)
+    return Tally(values, non_zero, size, non_zero_size)
+
+
+class Operator(NamedTuple):
+    """Operator with weights."""
+
+    times: Literal["positions", "once", "steps"]
+    """How often its weights are multiplied."""
+    weights: tuple[int, ...]
+    """Inputs that may be weights."""
+    bias: int | None = None
+    """Input that is the bias."""
+
+
+OPERATORS: dict[str, Operator] = {
+    "Conv": Operator("positions", (1,), 2),
+    "ConvTranspose": Operator("positions", (1,), 2),
+    "ConvInteger": Operator("positions", (1,)),
+    "QLinearConv": Operator("positions", (3,), 8),
+    "Gemm": Operator("once", (0, 1), 2),
+    "QGemm": Operator("once", (0, 3), 6),
+    "MatMul": Operator("once", (0, 1)),
+    "MatMulInteger": Operator("once", (0, 1)),
+    "QLinearMatMul": Operator("once", (0, 3)),
+    BATCH_NORM: Operator("once", (1,), 2),
+    **{name: Operator("steps", (1, 2), 3) for name in ("LSTM", "GRU", "RNN")},
+}
+POOLS = {"MaxPool", "AveragePool", "LpPool", "QLinearAveragePool"}
+MEANS = {"GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "QLinearGlobalAveragePool"}
+SUMS = {"Add", "Sum", "QLinearAdd"}
+FLATTENING = {"Flatten", "Reshape", "Squeeze"}
+KEEPING = ("QuantizeLinear", "DequantizeLinear", "Relu", "Cast", "Identity", "Dropout")
+"""Operators between the flattening and a dense layer that keep what is flattened."""
+
+
+def count_node_multiply_adds(graph: "Graph", node: Any, macs: MacRule) -> int:
+    """Count the multiply-adds of one node for a batch of one.
+
+    Raises:
+        ModelError: a shape is not known.
+    """
+    operator = OPERATORS.get(node.op_type)
+    if operator is None:
+        return _count_weightless(graph, node) if macs == "nessi" else 0
+    inputs = [node.input[position] for position in operator.weights if position < len(node.input)]
+    weights = [value for value in inputs if graph.is_constant(value)]
+    if not weights:
+        return 0
+    is_batch_norm = node.op_type == BATCH_NORM
+    values = sum(prod(graph.shape(value)) for value in weights)
+    if operator.bias is not None and (macs == "torchinfo" or is_batch_norm):
+        bias = node.input[operator.bias : operator.bias + 1]  # an optional input: missing, or without a name
+        values += sum(prod(graph.shape(value)) for value in bias if value)
+    if operator.times == "positions":
+        return values * prod(graph.shape(node.output[0])[2:])
+    if operator.times == "steps":
+        return values * graph.shape(node.input[0])[0]
+    if macs == "nessi" and not is_batch_norm:
+        return _of_one_position(graph, node, values)
+    return values
+
+
+def _count_weightless(graph: "Graph", node: Any) -> int:
+    """Count a pooling, a mean or a sum as NeSsi does."""
+    if node.op_type in POOLS:
+        return prod(graph.shape(node.output[0])[1:]) * pooling_window(node)
+    if node.op_type in MEANS:
+        return prod(graph.shape(node.input[0])[1:])
+    terms = node.input[::3][:2] if node.op_type == "QLinearAdd" else node.input
+    if node.op_type in SUMS and not any(map(graph.is_constant, terms)):
+        return (len(terms) - 1) * prod(graph.shape(node.output[0])[1:])
+    return 0
+
+
+def _of_one_position(graph: "Graph", node: Any, multiply_adds: int) -> int:
+    """Return the multiply-adds of a dense layer, reduced to one position if a plane was flattened before it."""
+    flattening = graph.producer_through(node.input[0], KEEPING)
+    if flattening is None or flattening.op_type not in FLATTENING:
+        return multiply_adds
+    shape = graph.shape(flattening.input[0])
+    values = graph.shape(node.input[0])[-1]
+    if len(shape) < 3 or prod(shape[1:]) != values:
+        return multiply_adds
+    plane = graph.producer_through(flattening.input[0], KEEPING)
+    is_channels_last = plane is not None and plane.op_type == "Transpose"
+    channels = shape[-1] if is_channels_last else shape[1]
+    return multiply_adds // values * channels
+
+
+def pooling_window(node: Any) -> int:
+    """Return the number of values under the window of a pooling node."""
+    return prod(next((attribute.ints for attribute in node.attribute if attribute.name == "kernel_shape"), [1]))
+
+
 SETTINGS: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(("QuantizeLinear", "DequantizeLinear", "Clip", "Dropout", "OneHot"), (1, 2)),
     **dict.fromkeys(("QLinearConv", "QLinearMatMul", "QLinearAdd", "QLinearMul"), (1, 2, 4, 5, 6, 7)),
@@ -25,9 +261,10 @@ SETTINGS: dict[str, tuple[int, ...]] = {
     "QGemm": (1, 2, 4, 5, 7, 8),
     "Upsample": (1,),
 }
-"""Inputs of a node that are settings, by operator: scales and zero points, bounds, fill values, factors."""
+"""Inputs that are settings, by operator: scales and zero points, bounds, fill values, factors."""
+
 NARROW_BITS = dict.fromkeys(("int4", "uint4", "float4_e2m1fn"), 4) | dict.fromkeys(("int2", "uint2"), 2)
-"""Bits of a value where several share a byte."""
+"""Bits per value of the types that share a byte."""
 
 STANDARD: dict[str, tuple[str, slice]] = {
     **{f"QLinear{op}": (op, slice(0, 4, 3)) for op in ("Add", "Mul")},
@@ -35,29 +272,27 @@ STANDARD: dict[str, tuple[str, slice]] = {
     "QLinearConcat": ("Concat", slice(2, None, 3)),
     "QGemm": ("Gemm", slice(0, 7, 3)),
 }
-"""Operators of onnxruntime's own that give the shape of one of ONNX, and which of their inputs that one has."""
+"""Operators of onnxruntime alone: the ONNX operator with the same output shape, and the inputs it takes."""
 
 
 class Graph:
-    """The main graph of an ONNX model, for a batch of one.
-
-    Attributes:
-        nodes: in the order of the file, which is one of execution.
-        constants: arrays by name: initialisers first, then what `Constant` nodes hold.
-        producers: the node that makes a value; nobody makes a constant or an input.
-        initialisers: names of the constants that are initialisers.
+    """Main graph of an ONNX model, for a batch of one.
 
     Raises:
-        DamagedFileError: `path` is no whole ONNX file.
-        ModelError: it holds something whose size cannot be told: control flow, sparse tensors.
+        DamagedFileError: `path` is not a whole ONNX file.
+        ModelError: the graph has parts that cannot be counted: control flow, sparse tensors.
     """
 
     def __init__(self, path: Path) -> None:
-        self._model = _read(path)
+        self._model = _read_onnx(path)
         self.nodes = list(self._model.graph.node)
+        """Nodes in the order of the file, which is an order of execution."""
         self.constants: dict[str, np.ndarray] = _read_constants(path, self._model.graph)
+        """Arrays by name: initialisers first, then the values of `Constant` nodes."""
         self.initialisers = {tensor.name for tensor in self._model.graph.initializer}
+        """Names of the constants that are initialisers."""
         self.producers = {name: node for node in self.nodes for name in node.output if node.op_type != "Constant"}
+        """Node that makes a value; constants and inputs are left out."""
         self._consumers: defaultdict[str, list[tuple[Any, int]]] = defaultdict(list)
         for node in self.nodes:
             for position, name in enumerate(node.input):
@@ -70,13 +305,17 @@ class Graph:
 
     def is_setting(self, name: str) -> bool:
         """Return whether every node that takes a constant takes it as a setting: a scale, a bound, a fill value."""
-        uses, is_single = self._consumers[name], self.constants[name].size == 1
-        return bool(uses) and all(
-            position in SETTINGS[node.op_type]
-            if node.op_type in SETTINGS
-            else (node.op_type.startswith("QLinear") and is_single) or self._is_dynamic_scale(node)
-            for node, position in uses
-        )
+        uses = self._consumers[name]
+        is_single = self.constants[name].size == 1
+        return bool(uses) and all(self._takes_setting(node, position, is_single) for node, position in uses)
+
+    def _takes_setting(self, node: Any, position: int, is_single: bool) -> bool:
+        """Return whether a node takes a constant at a position, of a single value or of several, as a setting."""
+        if node.op_type in SETTINGS:
+            return position in SETTINGS[node.op_type]
+        if node.op_type.startswith("QLinear") and is_single:
+            return True
+        return self._is_dynamic_scale(node)
 
     def _is_dynamic_scale(self, node: Any) -> bool:
         """Return whether a node multiplies the scale of a weight with the scale found for an activation."""
@@ -92,21 +331,22 @@ class Graph:
         return name in self._fixed
 
     def sources(self, name: str) -> Iterator[str]:
-        """Yield the constants that a constant value is made of: the one it comes from first, then what changes it.
+        """Yield the constants behind a constant value: its origin first, then the constants that change it.
 
-        Of the latter only real numbers (a mask, a factor) are meant; the axes and shapes are integers.
+        Of the latter only real numbers count (a mask, a factor), not the integers of axes and shapes.
         """
         maker = self.producers.get(name)
         if maker is None:
-            yield from [name] if name in self.constants else []
+            if name in self.constants:
+                yield name
             return
         for position, source in enumerate(maker.input):
             for found in self.sources(source):
                 if position == 0 or is_real(self.constants[found]):
                     yield found
 
-    def before(self, name: str, through: tuple[str, ...]) -> Any:
-        """Return the node that makes a value, looking through operators that keep its values; None for an input."""
+    def producer_through(self, name: str, through: tuple[str, ...]) -> Any:
+        """Return the node that makes a value, skipping the operators in `through`; None for an input."""
         maker = self.producers.get(name)
         while maker is not None and maker.op_type in through:
             maker = self.producers.get(maker.input[0])
@@ -116,7 +356,7 @@ class Graph:
         """Return the shape of a value for a batch of one.
 
         Raises:
-            ModelError: more than the batch is free, or an operator is not one of ONNX.
+            ModelError: more dimensions than the batch are free, or an operator is not one of ONNX.
         """
         if name in self.constants:
             return self.constants[name].shape
@@ -127,7 +367,7 @@ class Graph:
         if len(known) != len(shape):
             raise ModelError(
                 f"the shape of '{name}' is not known for a batch of one, so that multiply-adds cannot be counted",
-                "where more than the batch is free: python -m onnxruntime.tools.make_dynamic_shape_fixed "
+                "where more dimensions than the batch are free: python -m onnxruntime.tools.make_dynamic_shape_fixed "
                 "--input_name NAME --input_shape 1,... IN.onnx OUT.onnx",
             )
         return known
@@ -139,31 +379,28 @@ def is_real(array: np.ndarray) -> bool:
 
 
 def stored_bytes(array: np.ndarray, count: int, width: int | None = None) -> int:
-    """Return the bytes that `count` values of an array take, of `width` bytes each or packed as its dtype is."""
+    """Return the bytes of `count` values of an array, at `width` bytes each or packed as its dtype is."""
     bits = 8 * width if width else NARROW_BITS.get(array.dtype.name, 8 * array.dtype.itemsize)
-    return -(-count * bits // 8)
+    return math.ceil(count * bits / 8)
 
 
-def window(node: Any) -> int:
-    """Return the values under the window of a pooling node."""
-    return prod(next((attribute.ints for attribute in node.attribute if attribute.name == "kernel_shape"), [1]))
-
-
-def _read(path: Path) -> Any:
+def _read_onnx(path: Path) -> Any:
     (onnx,) = require(PURPOSE, "onnx")
     try:
         model = onnx.load(path)
-    except Exception as error:  # protobuf and onnx raise what they like; a missing file of weights beside it is one
+    except Exception as error:  # protobuf and onnx raise exceptions of many types, also for a missing file of weights
         raise DamagedFileError(f"{path} is not an ONNX file or is damaged: {first_line(error)}") from None
     if not model.graph.node:
         raise DamagedFileError(f"{path} is not an ONNX file or is damaged: it has no nodes")
     if model.functions:
         (inliner,) = require(PURPOSE, "onnx.inliner")
         model = inliner.inline_local_functions(model)
-    inside = [a for node in model.graph.node for a in node.attribute if a.HasField("g") or a.graphs]
-    if inside or model.graph.sparse_initializer:
-        what = "control flow (If, Loop, Scan)" if inside else "sparse weights"
-        raise ModelError(f"{path} has {what}, which cannot be counted", "export the network without it")
+    if any(attribute.HasField("g") or attribute.graphs for node in model.graph.node for attribute in node.attribute):
+        raise ModelError(
+            f"{path} has control flow (If, Loop, Scan), which cannot be counted", "export the network without it"
+        )
+    if model.graph.sparse_initializer:
+        raise ModelError(f"{path} has sparse weights, which cannot be counted", "export the network without them")
     return model
 
 
@@ -181,7 +418,7 @@ def _read_constants(path: Path, graph: Any) -> dict[str, np.ndarray]:
 
 
 def _infer_shapes(model: Any) -> dict[str, tuple[int | None, ...]]:
-    """Return the shapes of the values of `model`, which is spoilt by it."""
+    """Return the shapes of the values of `model`, which is changed on the way."""
     (inference,) = require(PURPOSE, "onnx.shape_inference")
     for value in model.graph.input:
         dims = value.type.tensor_type.shape.dim
@@ -189,7 +426,9 @@ def _infer_shapes(model: Any) -> dict[str, tuple[int | None, ...]]:
             dims[0].dim_value = 1
     for node in model.graph.node:
         if node.op_type in STANDARD:
-            node.op_type, inputs = STANDARD[node.op_type][0], node.input[STANDARD[node.op_type][1]]
+            op_type, positions = STANDARD[node.op_type]
+            inputs = node.input[positions]
+            node.op_type = op_type
             del node.input[:]
             node.input.extend(inputs)
             node.domain = ""
@@ -200,203 +439,3 @@ def _infer_shapes(model: Any) -> dict[str, tuple[int | None, ...]]:
         for value in (*graph.input, *graph.value_info, *graph.output)
         if value.type.tensor_type.HasField("shape")
     }
-
-
-MacRule = Literal["torchinfo", "nessi"]
-
-
-class Operator(NamedTuple):
-    """An operator with weights: which of its inputs they are, and how often they are multiplied."""
-
-    times: Literal["positions", "once", "steps"]
-    weights: tuple[int, ...]
-    bias: int | None = None
-
-
-OPERATORS: dict[str, Operator] = {
-    "Conv": Operator("positions", (1,), 2),
-    "ConvTranspose": Operator("positions", (1,), 2),
-    "ConvInteger": Operator("positions", (1,)),
-    "QLinearConv": Operator("positions", (3,), 8),
-    "Gemm": Operator("once", (0, 1), 2),
-    "QGemm": Operator("once", (0, 3), 6),
-    "MatMul": Operator("once", (0, 1)),
-    "MatMulInteger": Operator("once", (0, 1)),
-    "QLinearMatMul": Operator("once", (0, 3)),
-    "BatchNormalization": Operator("once", (1,), 2),
-    **{name: Operator("steps", (1, 2), 3) for name in ("LSTM", "GRU", "RNN")},
-}
-POOLS = {"MaxPool", "AveragePool", "LpPool", "QLinearAveragePool"}
-MEANS = {"GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "QLinearGlobalAveragePool"}
-SUMS = {"Add", "Sum", "QLinearAdd"}
-FLATTENING = {"Flatten", "Reshape", "Squeeze"}
-KEEPING = ("QuantizeLinear", "DequantizeLinear", "Relu", "Cast", "Identity", "Dropout")
-"""Operators between the flattening and a dense layer that keep what is flattened."""
-
-
-def count_products(graph: Graph, node: Any, macs: MacRule) -> int:
-    """Return the multiply-adds of one node for a batch of one.
-
-    Raises:
-        ModelError: a shape is not known.
-    """
-    operator, is_batch_norm = OPERATORS.get(node.op_type), node.op_type == "BatchNormalization"
-    if operator is None:
-        return _weightless(graph, node) if macs == "nessi" else 0
-    inputs = [node.input[position] for position in operator.weights if position < len(node.input)]
-    weights = [value for value in inputs if graph.is_constant(value)]
-    if not weights:
-        return 0
-    values = sum(prod(graph.shape(value)) for value in weights)
-    if operator.bias is not None and (macs == "torchinfo" or is_batch_norm):
-        values += sum(prod(graph.shape(value)) for value in node.input[operator.bias : operator.bias + 1] if value)
-    if operator.times == "positions":
-        return values * prod(graph.shape(node.output[0])[2:])
-    if operator.times == "steps":
-        return values * graph.shape(node.input[0])[0]
-    return _of_flattened(graph, node, values) if macs == "nessi" and not is_batch_norm else values
-
-
-def _weightless(graph: Graph, node: Any) -> int:
-    if node.op_type in POOLS:
-        return prod(graph.shape(node.output[0])[1:]) * window(node)
-    if node.op_type in MEANS:
-        return prod(graph.shape(node.input[0])[1:])
-    terms = node.input[::3][:2] if node.op_type == "QLinearAdd" else node.input
-    if node.op_type in SUMS and not any(map(graph.is_constant, terms)):
-        return (len(terms) - 1) * prod(graph.shape(node.output[0])[1:])
-    return 0
-
-
-def _of_flattened(graph: Graph, node: Any, products: int) -> int:
-    """Return the products of a dense layer, those of one position only where a plane was flattened before it."""
-    flattening = graph.before(node.input[0], KEEPING)
-    if flattening is None or flattening.op_type not in FLATTENING:
-        return products
-    shape, values = graph.shape(flattening.input[0]), graph.shape(node.input[0])[-1]
-    if len(shape) < 3 or prod(shape[1:]) != values:
-        return products
-    plane = graph.before(flattening.input[0], KEEPING)
-    channels = shape[-1] if plane is not None and plane.op_type == "Transpose" else shape[1]
-    return products // values * channels
-
-
-BATCH_NORM, STATISTICS = "BatchNormalization", (3, 4)
-"""The operator whose running mean and variance are no parameters, and which inputs they are."""
-
-
-def count_onnx(
-    path: str | os.PathLike[str], precision: str | None = None, macs: MacRule = "torchinfo"
-) -> list[LayerCount]:
-    """Count every node of an ONNX file that has weights, in the order of the file, then what no such node has.
-
-    A weight or bias counts as it is stored, behind whatever makes it from initialisers (DequantizeLinear, Transpose,
-    a mask), in the first node that it belongs to; weights in a file beside the model count too. The scales and zero
-    points of quantisation, axes, shapes, bounds and fill values count nothing. Any other initialiser with real numbers
-    in it, such as a fixed input or the slope of a PReLU, has a row of its own of kind `initializer`. A value is zero
-    where it is stored as 0.
-
-    Multiply-adds are for a batch of one. `torchinfo` counts as for a torch network: a convolution takes its values,
-    bias included, times the positions of its output, a dense layer or batch normalisation its values once, a recurrent
-    layer once a step. `nessi` counts as NeSsi, the tool of 2022 and 2023, counts a TFLite file: without any bias, but
-    pooling takes its outputs times its window, a mean its inputs and a sum of two activations its outputs, each in a
-    row of no parameters; and a dense layer on a flattened (channel, height, width) takes its outputs times the
-    channels alone, which is a quirk of that tool.
-
-    Args:
-        path: the file.
-        precision: a key of `PRECISIONS` at which every value, quantised or not, is taken to be stored.
-        macs: how multiply-adds count.
-
-    Raises:
-        MissingExtraError: onnx is not installed.
-        DamagedFileError: it is no whole ONNX file.
-        ModelError: control flow, sparse weights, or a shape that is not known for a batch of one.
-    """
-    graph = Graph(Path(path))
-    taken: set[str] = set()
-    rows = []
-    for node in graph.nodes:
-        if graph.is_constant(node.output[0]):
-            continue
-        held, products = _weights(graph, node), count_products(graph, node, macs)
-        if held or products:
-            statistics = _new(_sources(graph, node, STATISTICS), taken) if node.op_type == BATCH_NORM else []
-            rows.append(_row(graph, node, held, _new(held, taken), statistics, precision, products))
-    rest = [name for name in graph.constants if name not in taken and _is_parameter(graph, name)]
-    return rows + [_row(graph, None, [name], [name], [], precision, 0) for name in rest]
-
-
-def _weights(graph: Graph, node: Any) -> list[str]:
-    operator = OPERATORS.get(node.op_type)
-    if operator is None:
-        return []
-    bias = () if operator.bias is None else (operator.bias,)
-    return _sources(graph, node, (*operator.weights, *bias))
-
-
-def _sources(graph: Graph, node: Any, positions: Iterable[int]) -> list[str]:
-    """Return the constants behind some inputs of a node, without the settings among them."""
-    inputs = [node.input[position] for position in positions if position < len(node.input)]
-    names = [name for value in inputs if graph.is_constant(value) for name in graph.sources(value)]
-    return [name for name in dict.fromkeys(names) if not graph.is_setting(name)]
-
-
-def _new(names: list[str], taken: set[str]) -> list[str]:
-    new = [name for name in names if name not in taken]
-    taken.update(new)
-    return new
-
-
-def _is_parameter(graph: Graph, name: str) -> bool:
-    """Return whether a constant that no operator of ours has counts: a scalar in a Constant node is arithmetic."""
-    array = graph.constants[name]
-    if graph.is_setting(name) or not (is_real(array) or graph.is_dequantised(name)):
-        return False
-    return name in graph.initialisers or array.ndim > 0
-
-
-def _row(
-    graph: Graph,
-    node: Any,
-    held: list[str],
-    new: list[str],
-    statistics: list[str],
-    precision: str | None,
-    products: int,
-) -> LayerCount:
-    arrays = [graph.constants[name] for name in new]
-    own = _tally(arrays, precision)
-    dtypes = [precision or array.dtype.name for array in arrays]
-    return LayerCount(
-        name=_name(held[0]) if held else node.name or node.output[0],
-        kind=node.op_type if node is not None else "initializer",
-        parameters=own.values,
-        non_zero=own.non_zero,
-        dtype="+".join(dict.fromkeys(dtypes)) or ("shared" if held else ""),
-        bytes=own.bytes,
-        non_zero_bytes=own.non_zero_bytes,
-        multiply_adds=products,
-        is_batch_norm=node is not None and node.op_type == BATCH_NORM,
-        statistics=_tally([graph.constants[name] for name in statistics], precision),
-    )
-
-
-def _name(initialiser: str) -> str:
-    """Return the layer that an initialiser is named after.
-
-    >>> _name("stem.0.weight_quantized")
-    'stem.0'
-    """
-    return initialiser.removesuffix("_quantized").removesuffix(".weight")
-
-
-def _tally(arrays: list[np.ndarray], precision: str | None) -> Tally:
-    width = PRECISIONS[precision] if precision else None
-    non_zero = [int(np.count_nonzero(array)) for array in arrays]
-    return Tally(
-        values=sum(array.size for array in arrays),
-        non_zero=sum(non_zero),
-        bytes=sum(stored_bytes(array, array.size, width) for array in arrays),
-        non_zero_bytes=sum(stored_bytes(array, n, width) for array, n in zip(arrays, non_zero, strict=True)),
-    )
