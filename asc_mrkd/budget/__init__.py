@@ -1,20 +1,30 @@
-"""Complexity budgets: the rules of the challenges, the count of a network, and the verdict."""
+"""Complexity budgets: the rules of the challenges, the count of a network, and the verdict.
 
-from asc_mrkd.budget.count import LayerCount, Tally, count_layers
-from asc_mrkd.budget.rules import PRECISIONS, RULES, Rule
-from asc_mrkd.budget.table import budget_record, budget_table, exact_size
-from asc_mrkd.budget.verdict import Budget, check_budget
+Knows networks, model files and run folders; knows nothing of data and training.
+"""
+
+from asc_mrkd.budget.count import LayerCount, Tally, count_layers, count_multiply_adds
+from asc_mrkd.budget.model_source import NetworkSize, network_sizes, resolve_model
+from asc_mrkd.budget.rules import PRECISIONS, RULES, Rule, exact_size, find_rule
+from asc_mrkd.budget.table import verdict_record, verdict_table
+from asc_mrkd.budget.verdict import Verdict, check_budget, sum_verdicts
 
 __all__ = [
     "PRECISIONS",
     "RULES",
-    "Budget",
     "LayerCount",
+    "NetworkSize",
     "Rule",
     "Tally",
-    "budget_record",
-    "budget_table",
+    "Verdict",
     "check_budget",
     "count_layers",
+    "count_multiply_adds",
     "exact_size",
+    "find_rule",
+    "network_sizes",
+    "resolve_model",
+    "sum_verdicts",
+    "verdict_record",
+    "verdict_table",
 ]

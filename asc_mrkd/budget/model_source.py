@@ -1,18 +1,25 @@
-"""From what a user types to a network: a file, a run folder, a Python function, or the name of an untrained network."""
+"""From the words of a user to a network: a file, a run folder, a Python function, or an untrained network by name."""
 
 import importlib.util
 import os
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from asc_mrkd.budget.count import count_multiply_adds
 from asc_mrkd.errors import ModelError, first_line
-from asc_mrkd.models import MODELS, build_model, parse_model_spec
+from asc_mrkd.models import MODELS, build_model
 from asc_mrkd.runs import find_model
+from asc_mrkd.schema import parse_call
+
+DEFAULT_CLASSES = 10
+"""Number of classes of a network by name, unless it is given."""
 
 
 def resolve_model(source: str | os.PathLike[str]) -> tuple[nn.Module | Path, tuple[int, ...] | None]:
@@ -23,24 +30,24 @@ def resolve_model(source: str | os.PathLike[str]) -> tuple[nn.Module | Path, tup
     - an .onnx file, or a folder with one: its path instead of a network, without a shape;
     - `path/to/file.py:function`, called without arguments: the network that it returns, without a shape. The file is
       run, so it must be one's own;
-    - `name:option=value,...`: an untrained network of the catalogue, all of whose values are one: many start at
-      zero, and a rule that leaves zeros out must not reward that.
+    - `name:option=value,...`: an untrained network of `asc_mrkd.models.MODELS`, all of whose values are one: many
+      start at zero, and a rule that leaves zeros out must not reward that.
 
     Raises:
-        ModelError: unknown network or option, or the function gives no network.
+        ConfigError, ModelError: unknown network or option, or the function does not return a network.
         RunError, DamagedFileError: the file or folder cannot be used.
     """
     text = str(source)
     function = re.fullmatch(r"(.+\.py)(?::(\w+))?", text)
     if function and not Path(text).is_dir():
-        return network_of_function(Path(function[1]), function[2]), None
+        return call_network_function(Path(function[1]), function[2]), None
     name = text.partition(":")[0]
     if Path(source).exists() or "/" in name or Path(name).suffix:
-        return _stored(Path(source))
-    return _untrained(text)
+        return _load_stored(Path(source))
+    return _build_untrained(text)
 
 
-def filled_with_ones(model: nn.Module) -> nn.Module:
+def fill_with_ones(model: nn.Module) -> nn.Module:
     """Set every parameter of an untrained network, and its running statistics, to one; return the network."""
     with torch.no_grad():
         for parameter in model.parameters():
@@ -51,7 +58,7 @@ def filled_with_ones(model: nn.Module) -> nn.Module:
     return model
 
 
-def _stored(source: Path) -> tuple[nn.Module | Path, tuple[int, ...] | None]:
+def _load_stored(source: Path) -> tuple[nn.Module | Path, tuple[int, ...] | None]:
     from asc_mrkd.deploy.model_file import load_model  # only now: an untrained network needs no front end
 
     path = find_model(source)
@@ -61,15 +68,15 @@ def _stored(source: Path) -> tuple[nn.Module | Path, tuple[int, ...] | None]:
     return file.model.to(getattr(torch, file.dtype)), file.input_shape
 
 
-def network_of_function(path: Path, name: str | None) -> nn.Module:
+def call_network_function(path: Path, name: str | None) -> nn.Module:
     """Run a Python file and return the network that one of its functions makes.
 
     Raises:
-        ModelError: no such file or function, it fails, or it returns something else.
+        ModelError: the file or function is missing, it fails, or it does not return a network.
     """
     hint = f"write {path}:function, a function without arguments that returns a torch.nn.Module"
     if name is None:
-        raise ModelError(f"{path}: which function of it makes the network?", hint)
+        raise ModelError(f"{path} needs the name of the function that makes the network", hint)
     if not path.is_file():
         raise ModelError(f"there is no file {path}", hint)
     module_name = f"_network_of_{path.stem}"
@@ -77,8 +84,9 @@ def network_of_function(path: Path, name: str | None) -> nn.Module:
     if spec is None or spec.loader is None:
         raise ModelError(f"{path} cannot be imported", hint)
     module = importlib.util.module_from_spec(spec)
+    folder = str(path.parent.resolve())
     sys.modules[module_name] = module  # as an import does; dataclasses look themselves up there
-    sys.path.insert(0, str(path.parent.resolve()))  # its neighbours, as when it is run
+    sys.path.insert(0, folder)  # so that the file can import its neighbours, as when it is run
     try:
         spec.loader.exec_module(module)
         function = getattr(module, name, None)
@@ -86,16 +94,58 @@ def network_of_function(path: Path, name: str | None) -> nn.Module:
     except Exception as error:
         raise ModelError(f"{path}:{name} failed: {first_line(error)}", hint) from error
     finally:
-        sys.path.remove(str(path.parent.resolve()))
+        sys.path.remove(folder)
         del sys.modules[module_name]
     if isinstance(network, nn.Module):
         return network
-    wrong = f"returned {type(network).__name__}" if callable(function) else "is no function of it"
-    raise ModelError(f"{path}: {name} {wrong}", hint)
+    if callable(function):
+        raise ModelError(f"{path}: {name} returned {type(network).__name__}", hint)
+    raise ModelError(f"{path} has no function {name}", hint)
 
 
-def _untrained(spec: str) -> tuple[nn.Module, tuple[int, ...]]:
-    name, options = parse_model_spec(spec)
-    model = filled_with_ones(build_model(name, **{"num_classes": 10, **options}))
+def _build_untrained(call: str) -> tuple[nn.Module, tuple[int, ...]]:
+    name, options = parse_call(call)
+    model = fill_with_ones(build_model(name, **{"num_classes": DEFAULT_CLASSES, **options}))
     channels = next(model.parameters()).shape[1]
     return model, (channels, *MODELS[name].plane)
+
+
+@dataclass(frozen=True)
+class NetworkSize:
+    """A network by name, with the size of its published configuration."""
+
+    name: str
+    summary: str
+    parameters: int
+    multiply_adds: int
+    """Multiply-adds of one input of `input_shape`."""
+    input_shape: tuple[int, int, int]
+    """Shape of the usual input: (channel, mel, frame) or (channel, height, width)."""
+    receptive_field: int | None
+    """Maximal receptive field in bins and frames; None if the network does not report it."""
+    options: dict[str, Any]
+    """Options with their defaults."""
+
+
+def network_sizes() -> list[NetworkSize]:
+    """Return every network of `asc_mrkd.models.MODELS`, counted with ten classes and without storage for its values.
+
+    >>> next(size.parameters for size in network_sizes() if size.name == "resnet20")
+    269722
+    """
+    sizes = []
+    for name, entry in MODELS.items():
+        with torch.device("meta"):
+            model = build_model(name, DEFAULT_CLASSES)
+        sizes.append(
+            NetworkSize(
+                name=name,
+                summary=entry.summary,
+                parameters=sum(parameter.numel() for parameter in model.parameters()),
+                multiply_adds=sum(count_multiply_adds(model, entry.input_shape).values()),
+                input_shape=entry.input_shape,
+                receptive_field=getattr(model, "receptive_field", None),
+                options=entry.defaults,
+            )
+        )
+    return sizes

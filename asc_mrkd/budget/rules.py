@@ -1,15 +1,21 @@
 """Complexity rules of the challenges, as data."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
+
+from asc_mrkd.errors import ConfigError, suggest
+from asc_mrkd.files import format_bytes
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What one challenge counts, and how much of it is allowed."""
+    """Counting rule and limits of one challenge."""
 
     name: str
+    """Name on the command line."""
     title: str
+    """Name in messages."""
     limit: int
     """Largest size allowed, in bytes."""
     counts_zeros: bool
@@ -17,24 +23,40 @@ class Rule:
     counts_batch_norm: bool
     """Whether batch normalisation (scale and shift) takes space."""
     source: str
+    """Repositories and files that the rule is taken from."""
     counts_running_statistics: bool = False
     """Whether the running mean and variance of batch normalisation take space too."""
     grey_limit: int | None = None
-    """Upper reading of the limit, in bytes, where the sources disagree; a size between the two is no pass."""
+    """Upper reading of the limit, in bytes, where the sources disagree; a size between the two does not pass."""
     stored_as: str | None = None
-    """Precision at which every floating-point value of a torch network is taken, however it is stored; None takes its
+    """Precision at which every floating-point value of a torch network counts, however it is stored; None takes its
     own. An .onnx file counts as it is stored."""
     multiply_adds: int | None = None
-    """Most multiply-adds allowed for one input; None sets no limit."""
+    """Largest number of multiply-adds allowed for one input; None sets no limit."""
     onnx_macs: Literal["torchinfo", "nessi"] = "torchinfo"
-    """How the multiply-adds of an .onnx file count: as those of a torch network, or as NeSsi counts a TFLite file."""
+    """Rule for the multiply-adds of an .onnx file: as for a torch network, or as NeSsi counts a TFLite file."""
     note: str = ""
-    """What else a user must know to apply it."""
+    """Condition that the figures do not show."""
+
+    def describe_limits(self) -> str:
+        """Return the limits in words.
+
+        >>> RULES["dcase2024-task1"].describe_limits()
+        'at most 128,000 bytes (125 KB), 30 MMAC'
+        """
+        text = f"at most {exact_size(self.limit)}"
+        if self.grey_limit is not None:
+            text += f", by another reading {exact_size(self.grey_limit)}"
+        if self.multiply_adds is not None:
+            text += f", {self.multiply_adds / 1e6:,.0f} MMAC"
+        return text
 
 
 _KB_128 = 128_000
-"""Values of one byte, or bytes: 128 kB of 1000."""
+"""128 kB of 1000 bytes."""
+
 _MAC_30M = 30_000_000
+
 _ONE_SECOND = "multiply-adds are for an input of 1 second"
 
 
@@ -98,7 +120,7 @@ RULES: dict[str, Rule] = {
 }
 
 PRECISIONS: dict[str, int] = {"float32": 4, "float16": 2, "int8": 1}
-"""Bytes a value takes when a network is stored at this precision."""
+"""Bytes per value of a network stored at this precision."""
 
 WIDTHS: dict[str, int] = {
     **dict.fromkeys(("float64", "int64", "uint64"), 8),
@@ -106,4 +128,34 @@ WIDTHS: dict[str, int] = {
     **dict.fromkeys(("float16", "bfloat16", "int16", "uint16"), 2),
     **dict.fromkeys(("int8", "uint8", "qint8", "quint8", "float8_e4m3fn", "float8_e5m2"), 1),
 }
-"""Bytes a value takes in each dtype; those of the calculators of 2020 and 2025 and torch's own float8."""
+"""Bytes per value of each dtype: those of the calculators of 2020 and 2025, and torch's own float8."""
+
+
+def find_rule(rule: str | Rule, precision: str | None = None) -> Rule:
+    """Return a rule by its name, and check the precision to count with.
+
+    Raises:
+        ConfigError: unknown rule or precision, with a suggestion.
+    """
+    if precision is not None:
+        _require_known(precision, PRECISIONS, "precision")
+    if isinstance(rule, Rule):
+        return rule
+    _require_known(rule, RULES, "rule")
+    return RULES[rule]
+
+
+def _require_known(name: str, known: Iterable[str], noun: str) -> None:
+    if name not in known:
+        raise ConfigError(f"there is no {noun} '{name}'", suggest(name, known))
+
+
+def exact_size(size: int) -> str:
+    """Write a size as the organisers' calculator does: in bytes, and in units of 1024 with four digits.
+
+    >>> exact_size(485184), exact_size(512000), exact_size(1000)
+    ('485,184 bytes (473.8 KB)', '512,000 bytes (500 KB)', '1,000 bytes')
+    """
+    if abs(size) < 1024:
+        return f"{size:,} bytes"
+    return f"{size:,} bytes ({format_bytes(size, kilo=1024)})"

@@ -1,42 +1,43 @@
 """The verdict: does a network fit the limits of a challenge?"""
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
 
 from asc_mrkd.budget.count import LayerCount, count_layers
 from asc_mrkd.budget.model_source import resolve_model
-from asc_mrkd.budget.rules import PRECISIONS, RULES, Rule
-from asc_mrkd.errors import ConfigError, suggest
+from asc_mrkd.budget.rules import PRECISIONS, Rule, exact_size, find_rule
+from asc_mrkd.errors import BudgetError, ConfigError
 
 
 @dataclass(frozen=True)
-class Budget:
-    """A network counted under a rule; sizes are in bytes."""
+class Verdict:
+    """A network, or several that work together, counted under a rule; sizes are in bytes."""
 
     rule: Rule
     precision: str | None
     """Precision at which the network was taken to be stored; None means as it is."""
-    rows: list[LayerCount]
+    layers: list[LayerCount]
+    """Layers that hold parameters, in the order of the network."""
     buffers: int
-    """Values held in buffers (fixed masks; running statistics where the rule leaves them out), not counted."""
+    """Number of values in buffers that do not count: fixed masks, and running statistics if the rule omits them."""
     what_if: dict[str, int]
     """Size of the network under the same rule if it were stored at each precision."""
     input_shape: tuple[int, ...] | None = None
-    """(channel, mel, frame) of the input that the multiply-adds are for, where it was given."""
+    """(channel, mel, frame) of the input that the multiply-adds are for; None if unknown."""
 
     @property
     def counted(self) -> int:
-        """Values that the rule counts."""
-        return sum(layer_values(row, self.rule) for row in self.rows)
+        """Number of values that the rule counts."""
+        return sum(layer_values(layer, self.rule) for layer in self.layers)
 
     @property
     def bytes(self) -> int:
         """Size under the rule."""
-        return sum(layer_bytes(row, self.rule) for row in self.rows)
+        return sum(layer_bytes(layer, self.rule) for layer in self.layers)
 
     @property
     def limit(self) -> int:
@@ -50,43 +51,96 @@ class Budget:
 
     @property
     def multiply_adds_headroom(self) -> int | None:
-        """Multiply-adds left below the limit; negative when over, None when the rule has none."""
-        return None if self.rule.multiply_adds is None else self.rule.multiply_adds - self.multiply_adds
+        """Multiply-adds left below the limit; negative when over, None when the rule has no such limit."""
+        if self.rule.multiply_adds is None:
+            return None
+        return self.rule.multiply_adds - self.multiply_adds
 
     @property
     def within(self) -> bool:
-        """Whether the network fits: no more bytes and no more multiply-adds than allowed."""
+        """True if neither the bytes nor the multiply-adds are over their limits."""
         return self.headroom >= 0 and (self.multiply_adds_headroom or 0) >= 0
 
     @property
     def grey(self) -> bool:
-        """Whether the size is over the limit by one reading of the rule and within it by the other."""
+        """True if the size is over the limit by one reading of the rule and within it by the other."""
         return self.limit < self.bytes <= (self.rule.grey_limit or 0)
 
     @property
     def parameters(self) -> int:
-        """All parameters, counted by the rule or not."""
-        return sum(row.parameters for row in self.rows)
+        """Number of all parameters, counted by the rule or not."""
+        return sum(layer.parameters for layer in self.layers)
 
     @property
     def non_zero(self) -> int:
-        """All parameters that are not zero, counted by the rule or not."""
-        return sum(row.non_zero for row in self.rows)
+        """Number of all parameters that are not zero, counted by the rule or not."""
+        return sum(layer.non_zero for layer in self.layers)
 
     @property
     def batch_norm(self) -> int:
-        """Parameters of batch normalisation."""
-        return sum(row.parameters for row in self.rows if row.is_batch_norm)
+        """Number of parameters of batch normalisation."""
+        return sum(layer.parameters for layer in self.layers if layer.is_batch_norm)
 
     @property
     def multiply_adds(self) -> int:
-        """Multiply-adds of one input; 0 when the input shape was not known."""
-        return sum(row.multiply_adds for row in self.rows)
+        """Multiply-adds of one input; 0 when the input shape is unknown."""
+        return sum(layer.multiply_adds for layer in self.layers)
 
     @property
     def largest(self) -> list[LayerCount]:
-        """The three layers that take most of the budget."""
-        return sorted(counted_rows(self.rows, self.rule), key=lambda row: -layer_bytes(row, self.rule))[:3]
+        """The three largest layers under the rule."""
+        layers = [layer for layer in self.layers if self.rule.counts_batch_norm or not layer.is_batch_norm]
+        return sorted(layers, key=lambda layer: -layer_bytes(layer, self.rule))[:3]
+
+    def require_within(self, what: str, hint: str) -> None:
+        """Raise an error if a limit is exceeded.
+
+        Args:
+            what: subject of the message, such as a path.
+            hint: advice for a network that is over.
+
+        Raises:
+            BudgetError: the network is over a limit.
+        """
+        faults = []
+        if self.headroom < 0:
+            faults.append(self.describe_size())
+        if (self.multiply_adds_headroom or 0) < 0:
+            faults.append(self.describe_multiply_adds())
+        if faults:
+            raise BudgetError(f"{what} is over the limit of {self.rule.title}: {'; '.join(faults)}", hint)
+
+    def describe_size(self) -> str:
+        """Return the size and its distance from the limit, by both readings of the limit where there are two."""
+        text = exact_size(self.bytes)
+        if self.headroom >= 0:
+            return f"{text}, {exact_size(self.headroom)} to spare"
+        text = f"{text}, {exact_size(-self.headroom)} too much"
+        if self.grey and self.rule.grey_limit is not None:
+            upper = self.rule.grey_limit
+            text += f"; {exact_size(upper - self.bytes)} to spare if the limit is {exact_size(upper)}"
+        return text
+
+    def describe_multiply_adds(self) -> str:
+        """Return the multiply-adds and their distance from the limit, if the rule has one."""
+        text = f"{self.multiply_adds:,} MACs"
+        if self.input_shape:
+            text += f" for {' x '.join(map(str, self.input_shape))}"
+        headroom = self.multiply_adds_headroom
+        if headroom is None:
+            return text
+        return f"{text}, {headroom:,} to spare" if headroom >= 0 else f"{text}, {-headroom:,} too many"
+
+
+def sum_verdicts(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return the verdict about networks that work together, all counted under one rule: the sum of all counts."""
+    first = verdicts[0]
+    return replace(
+        first,
+        layers=[layer for verdict in verdicts for layer in verdict.layers],
+        buffers=sum(verdict.buffers for verdict in verdicts),
+        what_if={name: sum(verdict.what_if[name] for verdict in verdicts) for name in first.what_if},
+    )
 
 
 def check_budget(
@@ -94,47 +148,48 @@ def check_budget(
     rule: str | Rule = "dcase2020-task1b",
     precision: str | None = None,
     input_shape: Sequence[int] | None = None,
-) -> Budget:
+) -> Verdict:
     """Count `model` under the rule of a challenge.
 
     Args:
         model: a network, a model file, a seed or run folder, an .onnx file, `file.py:function`, or
             `name:option=value,...` for an untrained network (see `resolve_model`).
-        rule: a key of `asc_mrkd.budget.RULES`, or a rule of your own.
+        rule: a key of `asc_mrkd.budget.RULES`, or your own rule.
         precision: `float32`, `float16` or `int8` counts every floating-point value at that width; None by its dtype.
             A rule that assumes a precision for torch networks, as those of 2022 and 2023 do, keeps its own for these.
-        input_shape: (channel, mel, frame) for the multiply-adds; a model file knows its own.
+        input_shape: (channel, mel, frame) for the multiply-adds; a model file has its own.
 
     Raises:
         ConfigError: unknown rule or precision, with a suggestion; or the shape of an input is missing or not wanted.
-        ModelError, RunError, DamagedFileError: `model` names nothing that can be counted.
+        ModelError, RunError, DamagedFileError: `model` does not name a network that can be counted.
 
-    >>> budget = check_budget("cp_resnet_damped:num_classes=3", precision="float16")
-    >>> budget.within, budget.bytes
+    >>> verdict = check_budget("cp_resnet_damped:num_classes=3", precision="float16")
+    >>> verdict.within, verdict.bytes
     (True, 485184)
     """
     rule = find_rule(rule, precision)
     network, usual_shape = (model, None) if isinstance(model, nn.Module) else resolve_model(model)
-    if isinstance(network, Path) and input_shape:
+    is_onnx = isinstance(network, Path)
+    if is_onnx and input_shape:
         raise ConfigError(f"{network} fixes the shape of its input itself", "leave the input shape out")
-    if isinstance(network, nn.Module):
+    if not is_onnx:
         precision = rule.stored_as or precision
     shape = tuple(input_shape or usual_shape or ()) or None
-    if rule.multiply_adds is not None and shape is None and not isinstance(network, Path):
+    if rule.multiply_adds is not None and shape is None and not is_onnx:
         raise ConfigError(
             f"{rule.name} limits the multiply-adds too, and these depend on the shape of an input",
             "give it: --input-shape 1,256,65, in Python input_shape=(channel, mel, frame)",
         )
-    rows = _count(network, rule, shape, precision)
-    what_if = {name: _count(network, rule, None, name) for name in PRECISIONS}
-    buffers = sum(buffer.numel() for buffer in network.buffers()) if isinstance(network, nn.Module) else 0
-    statistics = sum(row.statistics.values for row in rows) if rule.counts_running_statistics else 0
-    return Budget(
+    layers = _count(network, rule, shape, precision)
+    what_if = {}
+    for width in PRECISIONS:
+        what_if[width] = sum(layer_bytes(layer, rule) for layer in _count(network, rule, None, width))
+    return Verdict(
         rule=rule,
         precision=precision,
-        rows=rows,
-        buffers=buffers - statistics,
-        what_if={name: sum(layer_bytes(row, rule) for row in counted) for name, counted in what_if.items()},
+        layers=layers,
+        buffers=_uncounted_buffers(network, rule, layers),
+        what_if=what_if,
         input_shape=shape,
     )
 
@@ -149,43 +204,31 @@ def _count(
     return count_onnx(network, precision, macs=rule.onnx_macs)
 
 
-def find_rule(rule: str | Rule, precision: str | None = None) -> Rule:
-    """Return a rule by its name.
-
-    Raises:
-        ConfigError: there is no such rule, or no such precision to count with.
-    """
-    if precision is not None:
-        _known(precision, PRECISIONS, "precision")
-    return RULES[_known(rule, RULES, "rule")] if isinstance(rule, str) else rule
-
-
-def counted_rows(rows: Iterable[LayerCount], rule: Rule) -> list[LayerCount]:
-    """Return the layers that take space under `rule`."""
-    return [row for row in rows if rule.counts_batch_norm or not row.is_batch_norm]
+def _uncounted_buffers(network: nn.Module | Path, rule: Rule, layers: list[LayerCount]) -> int:
+    """Return the number of buffered values that the rule leaves out; the buffers of an .onnx file are not known."""
+    buffers = 0
+    if isinstance(network, nn.Module):
+        buffers = sum(buffer.numel() for buffer in network.buffers())
+    if rule.counts_running_statistics:
+        buffers -= sum(layer.statistics.values for layer in layers)
+    return buffers
 
 
-def layer_values(row: LayerCount, rule: Rule) -> int:
-    """Return how many values of one layer `rule` counts."""
-    own = row.parameters if rule.counts_zeros else row.non_zero
-    beside = row.statistics.values if rule.counts_zeros else row.statistics.non_zero
-    return _counted(row, rule, own, beside)
+def layer_values(layer: LayerCount, rule: Rule) -> int:
+    """Return the number of values of one layer that `rule` counts."""
+    if rule.counts_zeros:
+        return _counted_amount(layer, rule, layer.parameters, layer.statistics.values)
+    return _counted_amount(layer, rule, layer.non_zero, layer.statistics.non_zero)
 
 
-def layer_bytes(row: LayerCount, rule: Rule) -> int:
+def layer_bytes(layer: LayerCount, rule: Rule) -> int:
     """Return the size of one layer in bytes under `rule`."""
-    own = row.bytes if rule.counts_zeros else row.non_zero_bytes
-    beside = row.statistics.bytes if rule.counts_zeros else row.statistics.non_zero_bytes
-    return _counted(row, rule, own, beside)
+    if rule.counts_zeros:
+        return _counted_amount(layer, rule, layer.bytes, layer.statistics.bytes)
+    return _counted_amount(layer, rule, layer.non_zero_bytes, layer.statistics.non_zero_bytes)
 
 
-def _counted(row: LayerCount, rule: Rule, own: int, running_statistics: int) -> int:
-    if row.is_batch_norm and not rule.counts_batch_norm:
+def _counted_amount(layer: LayerCount, rule: Rule, parameters: int, running_statistics: int) -> int:
+    if layer.is_batch_norm and not rule.counts_batch_norm:
         return 0
-    return own + running_statistics if rule.counts_running_statistics else own
-
-
-def _known(name: str, table: Iterable[str], what: str) -> str:
-    if name in table:
-        return name
-    raise ConfigError(f"there is no {what} '{name}'", suggest(name, table))
+    return parameters + running_statistics if rule.counts_running_statistics else parameters

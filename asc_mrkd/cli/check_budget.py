@@ -1,5 +1,6 @@
 """asc-mrkd check-budget: does a model fit the challenge's limit?"""
 
+import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,56 +29,66 @@ def check_budget(
     Example: asc-mrkd check-budget cp_resnet_damped:num_classes=3 --rule dcase2020-task1b --precision float16
     """
     if list_rules:
-        return _list_rules(as_json)
+        print_rules(as_json)
+        return
     if model is None:
-        raise typer.BadParameter("which model? Name one, or look at --list-rules", param_hint="MODEL")
+        raise typer.BadParameter("name a model, or see --list-rules", param_hint="MODEL")
     from rich.console import Console
 
-    from asc_mrkd.budget import budget_record, budget_table
-    from asc_mrkd.budget import check_budget as count
+    from asc_mrkd import budget
 
-    budget = count(model, rule, precision, None if input_shape is None else _shape(input_shape))
+    shape = None if input_shape is None else parse_shape(input_shape)
+    verdict = budget.check_budget(model, rule, precision, shape)
     if as_json:
-        print_json(budget_record(budget))
+        print_json(budget.verdict_record(verdict))
     else:
-        Console().print(budget_table(budget))
-    if not budget.within:
+        Console().print(budget.verdict_table(verdict))
+    if not verdict.within:
         raise typer.Exit(1)
-    return None
 
 
-def _list_rules(as_json: bool) -> None:
+def print_rules(as_json: bool) -> None:
+    """Print the rules of the challenges and their sources."""
     from dataclasses import asdict
 
     from asc_mrkd.budget import RULES
 
     if as_json:
-        return print_json([asdict(rule) for rule in RULES.values()])
-    columns = ("rule", "bytes", "MMAC", "what it counts, and its source")
-    return print_catalogue("Rules of the challenges", columns, [_row(rule) for rule in RULES.values()])
+        print_json([asdict(rule) for rule in RULES.values()])
+        return
+    columns = ("rule", "bytes", "MMAC", "counts and source")
+    print_catalogue("Rules of the challenges", columns, [rule_cells(rule) for rule in RULES.values()])
 
 
-def _row(rule: "Rule") -> list[str]:
-    multiply_adds = f"{rule.multiply_adds / 1e6:,.0f}" if rule.multiply_adds else "-"
-    counts = ["all values" if rule.counts_zeros else "non-zero values"]
-    counts.append("each as int8" if rule.stored_as else "as they are stored")
+def rule_cells(rule: "Rule") -> list[str]:
+    """Return the cells of one rule: name, bytes, million multiply-adds, description with its source."""
+    sentence = ["all values" if rule.counts_zeros else "non-zero values"]
+    sentence.append("each as int8" if rule.stored_as else "as they are stored")
     if not rule.counts_batch_norm:
-        counts.append("batch normalisation left out")
+        sentence.append("batch normalisation left out")
     if rule.counts_running_statistics:
-        counts.append("batch normalisation with its running statistics")
+        sentence.append("batch normalisation with its running statistics")
     if rule.grey_limit:
-        counts.append(f"by another reading up to {rule.grey_limit:,} bytes")
-    sentences = "; ".join(filter(None, [", ".join(counts), rule.note]))
-    return [rule.name, f"{rule.limit:,}", multiply_adds, f"{sentences}\n[dim]{rule.source}[/dim]"]
+        sentence.append(f"by another reading up to {rule.grey_limit:,} bytes")
+    description = ", ".join(sentence)
+    if rule.note:
+        description += f"; {rule.note}"
+    multiply_adds = f"{rule.multiply_adds / 1e6:,.0f}" if rule.multiply_adds else "-"
+    return [rule.name, f"{rule.limit:,}", multiply_adds, f"{description}\n[dim]{rule.source}[/dim]"]
 
 
-def _shape(text: str) -> tuple[int, ...]:
-    """Read the shape of an input.
+def parse_shape(text: str) -> tuple[int, ...]:
+    """Read the shape of an input, with commas or with x between the sizes.
 
-    >>> _shape("1,40,500")
-    (1, 40, 500)
+    Raises:
+        ConfigError: the text is not a valid shape.
+
+    >>> parse_shape("1,40,500"), parse_shape("1x256x65")
+    ((1, 40, 500), (1, 256, 65))
     """
-    sizes = text.replace("x", ",").split(",")
-    if all(size.strip().isdigit() and int(size) > 0 for size in sizes):
-        return tuple(map(int, sizes))
-    raise ConfigError(f"--input-shape {text} is no shape", "write channel,mel,frame: --input-shape 1,40,500")
+    sizes = [size.strip() for size in re.split("[,x]", text)]
+    if not all(size.isdecimal() and int(size) > 0 for size in sizes):
+        raise ConfigError(
+            f"--input-shape {text} is not a valid shape", "write channel,mel,frame: --input-shape 1,40,500"
+        )
+    return tuple(int(size) for size in sizes)

@@ -1,9 +1,12 @@
 """asc-mrkd models: the networks and their options."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from asc_mrkd.cli.catalogue import print_catalogue, sentences_and_options
 from asc_mrkd.cli.options import Json, print_json
+
+if TYPE_CHECKING:
+    from asc_mrkd.budget import NetworkSize
 
 
 def models(as_json: Json = False) -> None:
@@ -11,41 +14,23 @@ def models(as_json: Json = False) -> None:
 
     Example: asc-mrkd models
     """
-    from asc_mrkd.models import MODELS
+    from dataclasses import asdict
 
-    records = [_record(name) for name in MODELS]
+    from asc_mrkd.budget import network_sizes
+
+    sizes = network_sizes()
     if as_json:
-        return print_json(records)
+        print_json([asdict(size) for size in sizes])
+        return
     title = "Networks with 10 classes; MMAC: million multiply-adds for one input"
-    columns = ("network", "parameters", "MMAC", "what it is, and its options with their defaults")
-    return print_catalogue(title, columns, [_row(record) for record in records])
+    columns = ("network", "parameters", "MMAC", "description, and the options with their defaults")
+    print_catalogue(title, columns, [network_cells(size) for size in sizes])
 
 
-def _row(record: dict[str, Any]) -> list[str]:
-    sentences = [record["summary"], f"input {'x'.join(map(str, record['input_shape']))}"]
-    if record["receptive_field"] is not None:
-        sentences.append(f"receptive field {record['receptive_field']}")
-    size = f"{record['parameters']:,}", f"{record['multiply_adds'] / 1e6:,.1f}"
-    return [record["name"], *size, sentences_and_options(sentences, record["options"])]
-
-
-def _record(name: str) -> dict[str, Any]:
-    """Return one network; it is built and counted without storage."""
-    import torch
-
-    from asc_mrkd.budget.count import count_multiply_adds
-    from asc_mrkd.models import MODELS, build_model
-
-    entry = MODELS[name]
-    with torch.device("meta"):
-        model = build_model(name, num_classes=10)
-    shape = (entry.defaults["in_channels"], *entry.plane)
-    return {
-        "name": name,
-        "summary": entry.summary,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "multiply_adds": sum(count_multiply_adds(model, shape).values()),
-        "input_shape": shape,
-        "receptive_field": getattr(model, "receptive_field", None),
-        "options": entry.defaults,
-    }
+def network_cells(size: "NetworkSize") -> list[str]:
+    """Return the cells of one network: name, parameters, million multiply-adds, description with its options."""
+    sentences = [size.summary, f"input {'x'.join(map(str, size.input_shape))}"]
+    if size.receptive_field is not None:
+        sentences.append(f"receptive field {size.receptive_field}")
+    description = sentences_and_options(sentences, size.options)
+    return [size.name, f"{size.parameters:,}", f"{size.multiply_adds / 1e6:,.1f}", description]

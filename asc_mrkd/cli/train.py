@@ -33,12 +33,13 @@ def train(
     chosen = parse_seeds(seeds) if seeds else experiment.seeds
     if budget:
         from asc_mrkd.budget.gate import require_trained_within, require_untrained_within
-        from asc_mrkd.budget.table import size_line
+        from asc_mrkd.engine.samples import open_data
 
-        require_untrained_within(experiment, budget, precision)
+        data = open_data(experiment.data)
+        require_untrained_within(experiment, len(data.classes), data.input_shape, budget, precision)
     train_visibly(experiment, out, chosen, together)
     if is_first_process():
         typer.echo(f"{out}: seeds {', '.join(map(str, chosen))} are trained; asc-mrkd evaluate {out}")
         if budget:
             for seed, counted in require_trained_within(out, chosen, budget, precision).items():
-                typer.echo(f"seed {seed} is within the limits of {counted.rule.title}: {size_line(counted)}")
+                typer.echo(f"seed {seed} is within the limits of {counted.rule.title}: {counted.describe_size()}")

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from asc_mrkd.budget import Verdict, check_budget, find_rule
 from asc_mrkd.budget.rules import Rule
-from asc_mrkd.budget.verdict import Budget, check_budget, find_rule
 from asc_mrkd.compression.steps import INT8, SEPARATOR, apply_steps, parse_steps
 from asc_mrkd.config import save_experiment
 from asc_mrkd.config.domain import kind_of
@@ -53,7 +53,7 @@ class Candidate:
 
     steps: str
     metrics: Metrics
-    budget: Budget
+    budget: Verdict
     file_bytes: int
 
 

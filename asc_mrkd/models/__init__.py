@@ -3,6 +3,6 @@
 Knows torch alone: no data, no front end, no file of weights. A network is one file and one row of `MODELS`.
 """
 
-from asc_mrkd.models.registry import MODELS, build_model, parse_model_spec
+from asc_mrkd.models.registry import MODELS, ModelEntry, build_model
 
-__all__ = ["MODELS", "build_model", "parse_model_spec"]
+__all__ = ["MODELS", "ModelEntry", "build_model"]

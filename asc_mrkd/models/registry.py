@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
 from torch import nn
 
 from asc_mrkd.errors import ModelError, suggest
@@ -87,24 +86,3 @@ def build_model(name: str, num_classes: int, **options: Any) -> nn.Module:
         return entry.builder(num_classes=num_classes, **(entry.preset | options))
     except TypeError as error:
         raise ModelError(f"{name}: {error}", "asc-mrkd models shows the options and their defaults") from None
-
-
-def parse_model_spec(spec: str) -> tuple[str, dict[str, Any]]:
-    """Split `name:option=value,...` into the name and its options; a value may be a list such as 4,3,1.
-
-    >>> parse_model_spec("cp_resnet:num_classes=3,blocks=4,3,1,damping=0.1")
-    ('cp_resnet', {'num_classes': 3, 'blocks': [4, 3, 1], 'damping': 0.1})
-    """
-    name, _, text = spec.partition(":")
-    options: dict[str, Any] = {}
-    for part in filter(None, text.split(",")):
-        key, equals, value = part.partition("=")
-        if equals:
-            options[key.strip()] = yaml.safe_load(value)
-        elif options:
-            last = next(reversed(options))
-            previous = options[last] if isinstance(options[last], list) else [options[last]]
-            options[last] = [*previous, yaml.safe_load(part)]
-        else:
-            raise ModelError(f"'{part}' in '{spec}' has no value", "write name:option=value,option=value")
-    return name, options

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from asc_mrkd.budget import Budget, check_budget, exact_size
+from asc_mrkd.budget import Verdict, check_budget, sum_verdicts
 from asc_mrkd.compression.steps import SEPARATOR, STEPS, parse_steps
 from asc_mrkd.config import Experiment
 from asc_mrkd.deploy.model_file import load_model
-from asc_mrkd.errors import BudgetError, DamagedFileError, RunError, SubmissionError
+from asc_mrkd.errors import DamagedFileError, RunError, SubmissionError
 from asc_mrkd.evaluation import clip_scores, group_table, overall_metrics
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.runs import Predictions, SeedFolder, find_scored_seeds, read_predictions
@@ -66,35 +66,27 @@ def load_system(run: Path, task: Task, precision: str | None, ensemble: bool, bu
     experiment = seeds[0].run.experiment
     counted = None
     for rule in dict.fromkeys(filter(None, (task.rule, budget))):
-        # The folder, not the network: what is loaded computes in float32, however it is stored.
-        budgets = [check_budget(folder, rule=rule, precision=precision) for folder in networks]
-        _require_within(run, budgets)
-        counted = counted or budgets
-    counted = counted or [check_budget(folder, rule=COUNTING_RULE, precision=precision) for folder in networks]
+        verdict = _count_together(networks, rule, precision)
+        hint = f"asc-mrkd fit-budget {run} --rule {rule}" if len(networks) == 1 else "submit one seed instead of all"
+        verdict.require_within(str(run), hint)
+        counted = counted or verdict
+    counted = counted or _count_together(networks, COUNTING_RULE, precision)
     return System(
         networks=networks,
         experiment=experiment,
         frontend=frontend,
         predictions=predictions,
         measures=_measures(seeds[0], experiment, precision),
-        parameters=sum(budget.parameters for budget in counted),
-        non_zero=sum(budget.non_zero for budget in counted),
-        bytes=sum(budget.bytes for budget in counted),
-        multiply_adds=sum(budget.multiply_adds for budget in counted),
+        parameters=counted.parameters,
+        non_zero=counted.non_zero,
+        bytes=counted.bytes,
+        multiply_adds=counted.multiply_adds,
     )
 
 
-def _require_within(run: Path, budgets: Sequence[Budget]) -> None:
-    rule = budgets[0].rule
-    hint = "submit one seed instead of all" if len(budgets) > 1 else f"asc-mrkd fit-budget {run} --rule {rule.name}"
-    size = sum(budget.bytes for budget in budgets)
-    if size > rule.limit:
-        message = f"{run} takes {exact_size(size)}, {rule.title} allows {exact_size(rule.limit)}"
-        raise BudgetError(message, hint)
-    multiply_adds = sum(budget.multiply_adds for budget in budgets)
-    if rule.multiply_adds is not None and multiply_adds > rule.multiply_adds:
-        message = f"{run} takes {multiply_adds:,} multiply-adds, {rule.title} allows {rule.multiply_adds:,}"
-        raise BudgetError(message, hint)
+def _count_together(networks: Sequence[Path], rule: str, precision: str | None) -> Verdict:
+    # The folders, not the networks: a loaded network computes in float32, however it is stored.
+    return sum_verdicts([check_budget(folder, rule, precision) for folder in networks])
 
 
 def _measures(seed: SeedFolder, experiment: Experiment, precision: str | None) -> tuple[str, ...]:

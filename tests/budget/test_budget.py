@@ -1,12 +1,15 @@
+"""The size of a network under a rule: limits, zeros, precisions, what is printed and what goes into JSON."""
+
 import dataclasses
 import json
 
 import numpy as np
 import pytest
 import torch
+from helpers.budget import network_of_ones, print_verdict
 from torch import nn
 
-from asc_mrkd.budget import RULES, budget_record, check_budget, exact_size
+from asc_mrkd.budget import RULES, check_budget, exact_size, verdict_record
 from asc_mrkd.deploy.model_file import ModelFile, save_model
 from asc_mrkd.errors import ConfigError, DamagedFileError, ModelError, RunError
 from asc_mrkd.features.spec import load_spec
@@ -15,33 +18,33 @@ from asc_mrkd.models import build_model
 KB = 1024
 
 
-def test_the_edge_of_the_limit(values):
-    assert check_budget(values(128_000)).within
-    assert check_budget(values(128_000)).headroom == 0
-    assert not check_budget(values(128_001)).within
-    assert check_budget(values(128_001)).headroom == -4
+def test_the_edge_of_the_limit():
+    assert check_budget(network_of_ones(128_000)).within
+    assert check_budget(network_of_ones(128_000)).headroom == 0
+    assert not check_budget(network_of_ones(128_001)).within
+    assert check_budget(network_of_ones(128_001)).headroom == -4
 
 
 @pytest.mark.parametrize(("precision", "largest"), [("float32", 128_000), ("float16", 256_000), ("int8", 512_000)])
-def test_the_edge_at_every_precision(precision, largest, values):
-    assert check_budget(values(largest), precision=precision).within
-    assert not check_budget(values(largest + 1), precision=precision).within
+def test_the_edge_at_every_precision(precision, largest):
+    assert check_budget(network_of_ones(largest), precision=precision).within
+    assert not check_budget(network_of_ones(largest + 1), precision=precision).within
 
 
-def test_zeros_take_no_space(values):
-    network = values(200_000)
+def test_zeros_take_no_space():
+    network = network_of_ones(200_000)
     with torch.no_grad():
         network.weight[:, 128_000:] = 0.0
-    budget = check_budget(network)
-    assert budget.within
-    assert (budget.parameters, budget.non_zero, budget.counted) == (200_000, 128_000, 128_000)
+    verdict = check_budget(network)
+    assert verdict.within
+    assert (verdict.parameters, verdict.non_zero, verdict.counted) == (200_000, 128_000, 128_000)
 
 
 def test_a_rule_of_ones_own():
     network = nn.Sequential(nn.Conv2d(1, 4, 1, bias=False), nn.BatchNorm2d(4))
     strict = dataclasses.replace(RULES["dcase2020-task1b"], limit=40, counts_zeros=True, counts_batch_norm=True)
-    budget = check_budget(network, strict)
-    assert (budget.bytes, budget.counted, budget.within) == ((4 + 8) * 4, 12, False)
+    verdict = check_budget(network, strict)
+    assert (verdict.bytes, verdict.counted, verdict.within) == ((4 + 8) * 4, 12, False)
     assert check_budget(network).bytes == 4 * 4
 
 
@@ -54,27 +57,27 @@ def test_a_rule_of_ones_own():
     ],
 )
 def test_sizes_of_the_submitted_networks(spec, parameters, kilobytes):
-    budget = check_budget(spec, precision="float16")
-    assert budget.parameters == parameters
-    assert budget.bytes == kilobytes * KB
+    verdict = check_budget(spec, precision="float16")
+    assert verdict.parameters == parameters
+    assert verdict.bytes == kilobytes * KB
 
 
 def test_multiply_adds_of_the_decomposed_network():
-    budget = check_budget("cp_resnet:num_classes=3,rho=3,width=48,blocks=4,0,0,decomposition=4")
-    assert budget.multiply_adds == 211_232_934
+    verdict = check_budget("cp_resnet:num_classes=3,rho=3,width=48,blocks=4,0,0,decomposition=4")
+    assert verdict.multiply_adds == 211_232_934
 
 
 def test_what_if_and_verdict_of_the_damped_network():
-    budget = check_budget("cp_resnet_damped:num_classes=3")
-    assert budget.what_if == {"float32": 970_368, "float16": 485_184, "int8": 242_592}
-    assert not budget.within
-    assert budget.batch_norm == 3_366
-    assert budget.multiply_adds == 1_100_458_758
+    verdict = check_budget("cp_resnet_damped:num_classes=3")
+    assert verdict.what_if == {"float32": 970_368, "float16": 485_184, "int8": 242_592}
+    assert not verdict.within
+    assert verdict.batch_norm == 3_366
+    assert verdict.multiply_adds == 1_100_458_758
 
 
-def test_a_half_precision_network_is_counted_as_it_is(values):
-    assert check_budget(values(256_000).half()).within
-    assert not check_budget(values(256_000).half(), precision="float32").within
+def test_a_half_precision_network_is_counted_as_it_is():
+    assert check_budget(network_of_ones(256_000).half()).within
+    assert not check_budget(network_of_ones(256_000).half(), precision="float32").within
 
 
 def test_largest_layers_come_first_and_batch_norm_is_not_among_them():
@@ -90,9 +93,9 @@ def test_largest_layers_come_first_and_batch_norm_is_not_among_them():
         ({"precision": "float61"}, "did you mean 'float16'?"),
     ],
 )
-def test_unknown_names_get_a_suggestion(arguments, hint, values):
+def test_unknown_names_get_a_suggestion(arguments, hint):
     with pytest.raises(ConfigError) as caught:
-        check_budget(values(2), **arguments)
+        check_budget(network_of_ones(2), **arguments)
     assert caught.value.hint == hint
 
 
@@ -105,8 +108,8 @@ def test_model_file_is_counted_as_its_network(tmp_path):
     file = ModelFile(network, architecture, ["a", "b", "c"], spec.shape, mean, std, spec)
     save_model(tmp_path / "run" / "seed0" / "model.safetensors", file)
     for source in (tmp_path / "run", tmp_path / "run" / "seed0", str(tmp_path / "run" / "seed0" / "model.safetensors")):
-        budget = check_budget(source, precision="float16")
-        assert (budget.bytes, budget.multiply_adds) == (485_184, 1_100_458_758)
+        verdict = check_budget(source, precision="float16")
+        assert (verdict.bytes, verdict.multiply_adds) == (485_184, 1_100_458_758)
 
 
 def test_unknown_networks_and_files(tmp_path):
@@ -145,8 +148,8 @@ def test_format_of_sizes(size, text):
     assert exact_size(size) == text
 
 
-def test_table_fits_80_columns_and_tells_everything(printed):
-    text = printed(check_budget("cp_resnet_damped:num_classes=3", precision="float16"))
+def test_table_fits_80_columns():
+    text = print_verdict(check_budget("cp_resnet_damped:num_classes=3", precision="float16"))
     assert max(map(len, text.splitlines())) <= 80
     for expected in (
         "245,958",
@@ -158,18 +161,18 @@ def test_table_fits_80_columns_and_tells_everything(printed):
         "3,366 values of batch normalisation",
     ):
         assert expected in text
-    assert "13,689,856 bytes (13.06 MB) too much" in printed(check_budget("cp_resnet"))
+    assert "13,689,856 bytes (13.06 MB) too much" in print_verdict(check_budget("cp_resnet"))
 
 
-def test_long_layer_names_are_shortened_in_the_middle(printed):
+def test_long_layer_names_are_shortened_in_the_middle():
     network = nn.Module()
     network.add_module("encoder_of_the_first_channel", nn.Sequential(nn.Sequential(nn.Linear(2, 2))))
-    text = printed(check_budget(network))
+    text = print_verdict(check_budget(network))
     assert "encoder_of_t…channel.0.0" in text
 
 
 def test_record_is_plain_and_complete():
-    record = json.loads(json.dumps(budget_record(check_budget("cp_resnet_damped:num_classes=3", precision="float16"))))
+    record = json.loads(json.dumps(verdict_record(check_budget("cp_resnet_damped:num_classes=3", precision="float16"))))
     assert (record["bytes"], record["limit"], record["within"]) == (485_184, 512_000, True)
     assert sum(layer["parameters"] for layer in record["layers"]) == record["parameters"] == 245_958
     assert sum(layer["multiply_adds"] for layer in record["layers"]) == record["multiply_adds"] == 1_100_458_758

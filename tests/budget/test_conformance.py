@@ -4,17 +4,18 @@ import json
 from pathlib import Path
 
 import pytest
+from helpers import baselines
 from helpers.cli import run_cli
 
 from asc_mrkd.budget import check_budget, count_layers, exact_size
 from asc_mrkd.budget.count import count_multiply_adds
-from asc_mrkd.budget.model_source import network_of_function
+from asc_mrkd.budget.model_source import call_network_function
 
-NETWORKS = Path(__file__).with_name("baselines.py")
+NETWORKS = Path(baselines.__file__)
 
 
 def network(name):
-    return network_of_function(NETWORKS, name)
+    return call_network_function(NETWORKS, name)
 
 
 TOTALS = [
@@ -32,14 +33,14 @@ TOTALS = [
 
 @pytest.mark.parametrize(("name", "shape", "rule", "counted", "multiply_adds", "size"), TOTALS)
 def test_totals(name, shape, rule, counted, multiply_adds, size):
-    budget = check_budget(network(name), rule, input_shape=shape)
-    assert (budget.counted, exact_size(budget.bytes)) == (counted, size)
-    assert multiply_adds in (None, budget.multiply_adds)
+    verdict = check_budget(network(name), rule, input_shape=shape)
+    assert (verdict.counted, exact_size(verdict.bytes)) == (counted, size)
+    assert multiply_adds in (None, verdict.multiply_adds)
     command = "check-budget", f"{NETWORKS}:{name}", "--rule", rule, "--input-shape", ",".join(map(str, shape))
     code, out, _ = run_cli(*command)
     assert (code, size in out, f"{counted:,} " in out) == (1 if name == "nessi_test" else 0, True, True)
     record = json.loads(run_cli(*command, "--json").out)
-    assert (record["bytes"], record["multiply_adds"]) == (budget.bytes, budget.multiply_adds)
+    assert (record["bytes"], record["multiply_adds"]) == (verdict.bytes, verdict.multiply_adds)
 
 
 @pytest.mark.parametrize(
@@ -51,21 +52,21 @@ def test_totals(name, shape, rule, counted, multiply_adds, size):
 )
 def test_submissions_1_and_3(spec, parameters, batch_norm, multiply_adds, size):
     spec = f"{spec}{',' if ':' in spec else ':'}num_classes=3"
-    budget = check_budget(spec, precision="float16")
-    assert (budget.parameters, budget.batch_norm, budget.multiply_adds) == (parameters, batch_norm, multiply_adds)
-    assert exact_size(budget.bytes) == size
+    verdict = check_budget(spec, precision="float16")
+    assert (verdict.parameters, verdict.batch_norm, verdict.multiply_adds) == (parameters, batch_norm, multiply_adds)
+    assert exact_size(verdict.bytes) == size
     assert size in run_cli("check-budget", spec, "--precision", "float16").out
 
 
 def test_submission_2_before_and_after_pruning():
-    budget = check_budget(network("submission_2"))
-    assert (budget.parameters, budget.non_zero, budget.batch_norm) == (268_166, 250_000, 2_438)
+    verdict = check_budget(network("submission_2"))
+    assert (verdict.parameters, verdict.non_zero, verdict.batch_norm) == (268_166, 250_000, 2_438)
 
 
 def test_cp_resnet():
-    budget = check_budget("cp_resnet")
-    assert (budget.parameters, budget.counted, budget.multiply_adds) == (3_566_612, 3_550_464, 8_414_509_076)
-    assert (budget.what_if["float32"], budget.what_if["float16"]) == (13_869 * 1024, 6_934.5 * 1024)
+    verdict = check_budget("cp_resnet")
+    assert (verdict.parameters, verdict.counted, verdict.multiply_adds) == (3_566_612, 3_550_464, 8_414_509_076)
+    assert (verdict.what_if["float32"], verdict.what_if["float16"]) == (13_869 * 1024, 6_934.5 * 1024)
     code, out, _ = run_cli("check-budget", "cp_resnet")
     assert (code, "3,566,612" in out, "14,201,856 bytes (13.54 MB)" in out) == (1, True, True)
 
@@ -122,10 +123,10 @@ def test_tflite_baseline_as_nessi_counts_it(tmp_path):
     pytest.importorskip("onnx")
     path = tmp_path / "baseline.onnx"
     network_file(path)
-    budget = check_budget(path, "dcase2022-task1")
-    assert (budget.bytes, budget.multiply_adds) == (46_512, 29_234_920)
+    verdict = check_budget(path, "dcase2022-task1")
+    assert (verdict.bytes, verdict.multiply_adds) == (46_512, 29_234_920)
     products = [1_599_360, 25_589_760, 32_000, 2_007_040, 2_560, 3_200, 1_000]
-    assert [row.multiply_adds for row in budget.rows] == products
+    assert [row.multiply_adds for row in verdict.layers] == products
     assert "MACC 29.235 M, memory 46.512 K" in run_cli("check-budget", path, "--rule", "dcase2022-task1").out
 
 

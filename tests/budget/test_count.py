@@ -1,3 +1,5 @@
+"""Counting a torch network: published figures, multiply-adds by hand, zeros, shared and reused layers."""
+
 import copy
 import dataclasses
 

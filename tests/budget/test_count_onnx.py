@@ -1,14 +1,13 @@
 """ONNX files counted: the organisers' TFLite figures, and what onnx itself reads."""
 
-import importlib.util
 import sys
 from math import prod
-from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from helpers import onnx_models
 from onnx import TensorProto, numpy_helper
 from torch import nn
 
@@ -20,17 +19,6 @@ from asc_mrkd.errors import DamagedFileError, MissingExtraError
 from asc_mrkd.models import build_model
 
 SHAPE = (2, 64, 64)
-
-
-def load_builders():
-    """Import the file beside, which is no test module."""
-    spec = importlib.util.spec_from_file_location("onnx_models", Path(__file__).with_name("onnx_models.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-onnx_models = load_builders()
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +88,7 @@ def test_the_bytes_are_those_of_the_initialisers(exported, file, widths):
     assert sum(row.bytes for row in rows) == sum(len(numpy_helper.to_array(t).tobytes()) for t in kept)
 
 
-def test_int8_takes_a_byte_a_weight_and_four_a_bias(exported, network):
+def test_int8_takes_one_byte_per_weight_and_four_per_bias(exported, network):
     convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
     expected = sum(layer.weight.numel() + 4 * layer.out_channels for layer in convolutions)
     assert sum(row.bytes for row in count_onnx(exported / "int8.onnx")) == expected
@@ -116,7 +104,7 @@ def test_precision_recounts_float_and_quantised_values(exported):
     assert totals == {"float32": [4, 4], "float16": [2, 2], "int8": [1, 1]}
 
 
-@pytest.mark.parametrize("content", [b"", b"no model at all", None])
+@pytest.mark.parametrize("content", [b"", b"not a model", None])
 def test_a_damaged_file_is_named(tmp_path, content):
     path = onnx_models.write_baseline_2022(tmp_path / "bad.onnx")
     path.write_bytes(path.read_bytes()[:30_000] if content is None else content)

@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from asc_mrkd.models import build_model, parse_model_spec
+from asc_mrkd.models import build_model
+from asc_mrkd.schema import parse_call
 
 IMAGE_NETWORKS = {
     "resnet20": {"depth": 8, "width": 4},
@@ -18,7 +19,7 @@ IMAGE_NETWORKS = {
 def small_image_network(spec: str, seed: int = 0, **options: object) -> nn.Module:
     """Build a small network of 7 classes whose batch normalisation is not the identity; `spec` names a row above."""
     torch.manual_seed(seed)
-    name, written = parse_model_spec(spec)
+    name, written = parse_call(spec)
     model = build_model(name, 7, **(written | IMAGE_NETWORKS[spec] | options)).eval()
     for norm in model.modules():
         if isinstance(norm, nn.BatchNorm2d):

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from asc_mrkd.errors import ModelError
-from asc_mrkd.models import build_model, parse_model_spec
+from asc_mrkd.models import build_model
 from asc_mrkd.models.cp_resnet import (
     CPResNet,
     DampedConv2d,
@@ -15,6 +15,7 @@ from asc_mrkd.models.cp_resnet import (
     frequency_damper,
     with_frequency_position,
 )
+from asc_mrkd.schema import parse_call
 
 
 def parameters(model: nn.Module) -> int:
@@ -71,7 +72,7 @@ def test_parameters_mono(rho, expected):
     ],
 )
 def test_parameters_of_published_variants(spec, expected):
-    name, options = parse_model_spec(spec)
+    name, options = parse_call(spec)
     assert parameters(build_model(name, **options)) == expected
 
 

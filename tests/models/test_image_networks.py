@@ -10,7 +10,8 @@ from torch import nn
 
 from asc_mrkd.budget import check_budget
 from asc_mrkd.errors import ModelError
-from asc_mrkd.models import MODELS, build_model, parse_model_spec
+from asc_mrkd.models import MODELS, build_model
+from asc_mrkd.schema import parse_call
 
 SIZES = {
     "resnet20": (269_722, 275_572, 19),
@@ -52,7 +53,7 @@ MILLION_MULTIPLY_ADDS = {
 
 def build(spec: str, num_classes: int = 10, **options: object) -> nn.Module:
     """Build a network without storage."""
-    name, written = parse_model_spec(spec)
+    name, written = parse_call(spec)
     with torch.device("meta"):
         return build_model(name, num_classes, **(written | options))
 

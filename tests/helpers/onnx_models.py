@@ -1,6 +1,6 @@
 """The organisers' TFLite baselines as ONNX files: the layers, widths and shapes of those networks, values of one.
 
-To see the figures of 2022: `python tests/complexity/onnx_models.py baseline.onnx`, and then
+To see the figures of 2022: `python tests/helpers/onnx_models.py baseline.onnx`, and then
 `asc-mrkd check-budget baseline.onnx --rule dcase2022-task1`.
 """
 
@@ -16,10 +16,13 @@ DENSE = ((64, 100), (100, 10))
 
 
 class Builder:
-    """Collects the nodes and initialisers of a chain."""
+    """Collector of the nodes and initialisers of a chain."""
 
     def __init__(self, precision: str):
-        self.precision, self.nodes, self.initialisers, self.value = precision, [], [], "input"
+        self.precision = precision
+        self.nodes = []
+        self.initialisers = []
+        self.value = "input"
 
     def constant(self, name, array):
         self.initialisers.append(numpy_helper.from_array(np.asarray(array), name))
@@ -45,7 +48,8 @@ class Builder:
         out_channels = shape[0]
         self.add(op, self.stored(f"{name}.weight", shape), self.stored(f"{name}.bias", (out_channels,)), **attributes)
         if self.precision == "int8":
-            scale, zero = self.constant(f"{name}_out_scale", np.float32(1)), self.constant(f"{name}_out_0", np.int8(0))
+            scale = self.constant(f"{name}_out_scale", np.float32(1))
+            zero = self.constant(f"{name}_out_0", np.int8(0))
             self.add("QuantizeLinear", scale, zero)
             self.add("DequantizeLinear", scale, zero)
 

@@ -1,6 +1,6 @@
 """Networks of the challenges, rebuilt from their published shapes.
 
-Also for the command line: `asc-mrkd check-budget tests/complexity/baselines.py:baseline_2020 --input-shape 1,40,500`.
+Also for the command line: `asc-mrkd check-budget tests/helpers/baselines.py:baseline_2020 --input-shape 1,40,500`.
 """
 
 import warnings
