@@ -223,7 +223,9 @@ def passing_car(rng: np.random.Generator, n: int) -> Signal:
 def horn(rng: np.random.Generator, n: int) -> Signal:
     """A car horn: two reeds a third apart, once or twice."""
     frequency = np.full(n, rng.uniform(330, 450))
-    sound = tone(rng, frequency, _uneven_harmonics(rng, 15, 0.3)) + tone(rng, 1.26 * frequency, _uneven_harmonics(rng, 15, 0.3))
+    sound = tone(rng, frequency, _uneven_harmonics(rng, 15, 0.3)) + tone(
+        rng, 1.26 * frequency, _uneven_harmonics(rng, 15, 0.3)
+    )
     start = rng.uniform(0, 8)
     return sound * path(n, start + np.array([0, 0.03, 0.4, 0.45, 0.6, 0.63, 1.1, 1.15]), [0, 1, 1, 0, 0, 1, 1, 0])
 
