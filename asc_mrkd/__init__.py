@@ -15,7 +15,6 @@ __all__ = [
     "check_budget",
     "check_data",
     "check_submission",
-    "download_dataset",
     "load_experiment",
     "load_model",
     "make_images",
@@ -26,11 +25,11 @@ __all__ = [
 if TYPE_CHECKING:
     from asc_mrkd.budget.verdict import check_budget
     from asc_mrkd.config.experiment import load_experiment
-    from asc_mrkd.datasets.synthetic.dataset import make_images, make_scenes
+    from asc_mrkd.datasets.synthetic.dataset import make_scenes
+    from asc_mrkd.datasets.synthetic.pictures import make_images
     from asc_mrkd.deploy.model_file import load_model
     from asc_mrkd.deploy.predictor import Predictor
     from asc_mrkd.doctor import check_data
-    from asc_mrkd.download.dataset import download_dataset
     from asc_mrkd.models.registry import build_model
     from asc_mrkd.mrkd.memory_replay import MemoryReplay
     from asc_mrkd.submission.check import check_submission
@@ -47,10 +46,9 @@ else:
             "check_budget": "asc_mrkd.budget.verdict",
             "check_data": "asc_mrkd.doctor",
             "check_submission": "asc_mrkd.submission.check",
-            "download_dataset": "asc_mrkd.download.dataset",
             "load_experiment": "asc_mrkd.config.experiment",
             "load_model": "asc_mrkd.deploy.model_file",
-            "make_images": "asc_mrkd.datasets.synthetic.dataset",
+            "make_images": "asc_mrkd.datasets.synthetic.pictures",
             "make_scenes": "asc_mrkd.datasets.synthetic.dataset",
             "make_submission": "asc_mrkd.submission.make",
         },

@@ -84,7 +84,7 @@ def test_the_loop_of_five_lines_trains_a_model_of_ones_own():
     loader = [(centres[labels] + 0.1 * torch.randn(60, 8), labels)] * 60
     model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.ReLU(), torch.nn.Linear(32, 10))
 
-    mrkd = MemoryReplay(model, num_classes=10, copies=3, interval=10, alpha=0.5, temperature=3.0)
+    mrkd = MemoryReplay(model, num_classes=10, num_backups=3, interval=10, alpha=0.5, temperature=3.0)
     optimizer = torch.optim.SGD(mrkd.parameters(), lr=0.1, momentum=0.9)
     for x, y in loader:
         loss = mrkd(x, y)

@@ -33,15 +33,15 @@ from asc_mrkd.methods import METHODS
 from asc_mrkd.mrkd.backups import state_of
 
 VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
-    "mrkd": ({"copies": 1}, {"copies": 3}, {"copies": 5}),
+    "mrkd": ({"num_backups": 1}, {"num_backups": 3}, {"num_backups": 5}),
     "pskd": ({}, {"source": "model"}),
 }
 """Options to measure a method with; all others with their defaults."""
 
 PAPER = {
-    "mrkd copies=1": "2f+1b",
-    "mrkd copies=3": "(4f+1b)",
-    "mrkd copies=5": "(6f+1b)",
+    "mrkd num_backups=1": "2f+1b",
+    "mrkd num_backups=3": "(4f+1b)",
+    "mrkd num_backups=5": "(6f+1b)",
     "ban": "2f+1b",
     "dml": "2f+2b",
     "msd": "2f+2b",
@@ -70,7 +70,7 @@ def steady(bench: Bench, method: dict[str, Any]) -> Trainer:
     options = {"epochs": 1} if method["name"] == "ban" else {}
     interval = {"interval": bench.steps} if method["name"] == "mrkd" else {}
     trainer = bench.trainer(method=method | interval, **options)
-    for _ in range(method.get("copies", 1)):
+    for _ in range(method.get("num_backups", 1)):
         run_epoch(trainer)
     return trainer
 
@@ -180,7 +180,7 @@ def main(arguments: list[str] | None = None) -> None:
             if ours:  # no peak on a CPU
                 append(options.csv, bench, "methods", title, (ours, theirs, unit), theirs / ours)
     if "mrkd" in names:
-        print_backup(costs["mrkd copies=1"], costs["mrkd copies=3"], student, costs["ce"].peak)
+        print_backup(costs["mrkd num_backups=1"], costs["mrkd num_backups=3"], student, costs["ce"].peak)
     if "pskd" in names:
         print("pskd alone grows with the data: 400 bytes an image, 20 MB for CIFAR-100.")
 

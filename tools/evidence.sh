@@ -8,7 +8,7 @@
 #                 few built-in images, minutes on a CPU
 # --jobs N        trainings side by side; default: 1
 # method.K=VALUE  option of MrKD chosen from the tables of stages 1 to 3. Run the stages one by one and give every later
-#                 stage the choices so far: --stage 2 method.teacher_bn=batch method.before_first=ramp
+#                 stage the choices so far: --stage 2 method.teacher_bn=batch method.warmup=ramp
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 # shellcheck source=recipes/common/recipe.sh
@@ -22,7 +22,7 @@ if [ -n "$data" ]; then
     settings=("data.images=$data")
     held_out=5000
     networks=(resnet20 resnet32)
-    backups="copies: 3, interval: 25 epochs"
+    backups="num_backups: 3, interval: 25 epochs"
     alphas=0.1,0.3,0.5,0.7,0.9
     temperatures=2,3,4
 else
@@ -32,7 +32,7 @@ else
     settings+=(train.epochs=2 train.batch_size=32 train.threads=1)
     held_out=60
     networks=(resnet20)
-    backups="copies: 3, interval: 0.25"
+    backups="num_backups: 3, interval: 0.25"
     alphas=0.3,0.5
     temperatures=2,3
     stage 0 "make the built-in images" asc-mrkd make-images "$out/images" --classes 10 --per-class 40
@@ -64,7 +64,7 @@ fi
 conf=$root/recipes/cifar100/conf/paper.yaml
 tune=(asc-mrkd sweep "$conf" model.name=resnet20 "method=$mrkd_chosen" "data.held_out=$held_out" "${settings[@]}")
 stage 1 "tune batch normalisation of the teachers, and what teaches before the first backup" \
-    "${tune[@]}" method.teacher_bn=eval,batch method.before_first=init,ramp,skip --out "$out/first" "${sweep_options[@]}"
+    "${tune[@]}" method.teacher_bn=eval,batch method.warmup=untrained,ramp,skip --out "$out/first" "${sweep_options[@]}"
 stage 2 "tune alpha and temperature" \
     "${tune[@]}" "method.alpha=$alphas" "method.temperature=$temperatures" --out "$out/weight" "${sweep_options[@]}"
 stage 3 "tune the input of the ensemble, and its gradient" \

@@ -22,7 +22,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from asc_mrkd.config import Experiment, load_experiment
+from asc_mrkd import config, methods
+from asc_mrkd.config import Experiment
 from asc_mrkd.config.domain import kind_of
 from asc_mrkd.errors import AscMrkdError, ConfigError, suggest
 from asc_mrkd.evaluation import RunSummary, summarise_run
@@ -118,7 +119,7 @@ def experiments(cells: pd.DataFrame) -> list[Cell]:
 
 def load_cell(recipe: Path, conf: str, overrides: str) -> Experiment:
     """Load the experiment of a cell."""
-    return load_experiment(recipe / "conf" / f"{conf}.yaml", shlex.split(overrides))
+    return methods.load_experiment(recipe / "conf" / f"{conf}.yaml", shlex.split(overrides))
 
 
 def commands(recipe: Path) -> Iterator[str]:
@@ -203,7 +204,7 @@ def collect(recipe: Path, cells: pd.DataFrame, runs: Path) -> dict[Cell, Measure
     wanted = {cell: load_cell(recipe, *cell) for cell in dict.fromkeys(experiments(cells))}
     settings = {cell: compared_settings(experiment) for cell, experiment in wanted.items()}
     for folder in find_runs(runs):
-        held = compared_settings(load_experiment(folder / "config.yaml"))
+        held = compared_settings(config.load_experiment(folder / "config.yaml"))
         if held not in settings.values():
             continue
         summary = summarise_run(folder)

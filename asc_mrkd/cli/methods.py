@@ -1,54 +1,67 @@
-"""asc-mrkd methods: the training methods, what a step costs and their options."""
+"""asc-mrkd methods: the training methods, the cost of a step and their options."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asc_mrkd.cli.catalogue import print_catalogue, sentences_and_options
 from asc_mrkd.cli.options import Json, print_json
+
+if TYPE_CHECKING:
+    from asc_mrkd.methods import MethodEntry
 
 NEEDS = {
     "index": "sample numbers",
     "second_view": "a second view of the batch",
     "pair": "pairs of a class",
-    "previous": "the batch before",
+    "previous": "the previous batch",
 }
-"""What a method takes beside inputs and labels, in words."""
+"""Inputs of methods besides the batch and its labels, in words."""
 
 
 def methods(as_json: Json = False) -> None:
-    """List the training methods: forward and backward passes of a step, what they need and keep, and their options.
+    """List the training methods: passes per step, inputs, memory and options with their defaults.
 
     Example: asc-mrkd methods
     """
     from asc_mrkd.methods import METHODS
 
-    records = [_record(name, entry) for name, entry in METHODS.items()]
+    records = [method_record(name, entry) for name, entry in METHODS.items()]
     if as_json:
-        return print_json(records)
-    title = "Training methods; a step: f forward and b backward passes of the network, without branches"
-    columns = ("method", "a step", "what it is, and its options with their defaults")
-    return print_catalogue(title, columns, [_row(record) for record in records])
+        print_json(records)
+        return
+    title = "Training methods; a step takes f forward and b backward passes of the network, besides branches"
+    columns = ("method", "a step", "description, and options with their defaults")
+    print_catalogue(title, columns, [catalogue_row(record) for record in records])
 
 
-def _record(name: str, entry: Any) -> dict[str, Any]:
-    section = entry.config()
-    forwards, backwards = entry.passes(section)
+def method_record(name: str, entry: "MethodEntry") -> dict[str, Any]:
+    """Return the record of a method for `--json`."""
+    from asc_mrkd.config import MethodConfig
+    from asc_mrkd.methods import check_method
+
+    options = check_method(MethodConfig(name=name)).options
+    forwards, backwards = entry.passes(options)
+    summary, _, _ = (entry.method_class.__doc__ or "").partition("\n")
     return {
         "name": name,
-        "title": entry.config.title,
-        "summary": " ".join(entry.config.__doc__.split()).rstrip("."),
+        "title": entry.title,
+        "summary": summary.rstrip("."),
         "forwards": forwards,
         "backwards": backwards,
-        "needs": [NEEDS[need] for need in entry.method.needs],
-        "keeps": entry.keeps,
+        "needs": [NEEDS[need] for need in entry.method_class.needs],
+        "keeps": entry.memory,
         "source": entry.source,
-        "options": section.model_dump(exclude={"name"}),
+        "options": options,
     }
 
 
-def _row(record: dict[str, Any]) -> list[str]:
+def catalogue_row(record: dict[str, Any]) -> list[str]:
+    """Return the cells of a method in the printed table."""
     sentences = [record["summary"]]
-    sentences += [f"needs {', '.join(record['needs'])}"] if record["needs"] else []
-    sentences += [f"keeps {record['keeps']}"] if record["keeps"] else []
-    sentences += [record["source"]] if record["source"] else []
+    if record["needs"]:
+        sentences.append(f"needs {', '.join(record['needs'])}")
+    if record["keeps"]:
+        sentences.append(f"keeps {record['keeps']}")
+    if record["source"]:
+        sentences.append(record["source"])
     cost = f"{record['forwards']}f + {record['backwards']}b"
     return [record["name"], cost, sentences_and_options(sentences, record["options"])]

@@ -29,7 +29,7 @@ def sweep(
 
     Example: asc-mrkd sweep recipes/cifar100/conf/reduced.yaml method.interval=0.05,0.125,0.5 --out exp/sweep
     """
-    from asc_mrkd.config.grid import load_points
+    from asc_mrkd.engine.sweeps import load_points
 
     points = load_points(conf, overrides)
     chosen = parse_seeds(seeds) if seeds else points[0][1].seeds

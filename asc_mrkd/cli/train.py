@@ -24,8 +24,8 @@ def train(
 
     Example: asc-mrkd train recipes/dcase18/conf/reduced.yaml method=ce train.epochs=2 --out exp/ce --seeds 0-1
     """
-    from asc_mrkd.config import load_experiment
     from asc_mrkd.errors import ConfigError
+    from asc_mrkd.methods import load_experiment
 
     if precision and not budget:
         raise ConfigError("--precision is what --budget counts with", "add --budget dcase2020-task1b")

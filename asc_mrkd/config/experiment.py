@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
-from asc_mrkd.config.methods import BanConfig, CrossEntropyConfig, MethodConfig, PskdConfig
 from asc_mrkd.errors import ConfigError
 from asc_mrkd.files import write_text
 from asc_mrkd.schema import Count, Fraction, NotNegative, Positive, Schema, apply_override, parse, read_yaml
@@ -86,6 +85,22 @@ class ModelConfig(Schema):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
+class MethodConfig(Schema):
+    """Name of a training method and its options (`asc-mrkd methods` lists them).
+
+    The options are those of the method's class. `methods.check_method` checks them and fills in the others.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options by name."""
+        return dict(self.model_extra or {})
+
+
 class OptimizerConfig(Schema):
     """SGD or Adam with the arguments of torch.optim."""
 
@@ -139,7 +154,7 @@ class Experiment(Schema):
 
     data: DataConfig
     model: ModelConfig = ModelConfig()
-    method: MethodConfig = Field(default=CrossEntropyConfig(), discriminator="name")
+    method: MethodConfig = MethodConfig(name="ce")
     augment: AugmentConfig = AugmentConfig()
     train: TrainConfig
     seeds: list[Annotated[int, Field(ge=0)]] = Field(default_factory=lambda: [0], min_length=1)
@@ -152,11 +167,6 @@ class Experiment(Schema):
         "method.teacher_devices",
     )
     """Keys that may differ when a run is continued, because no weight depends on them."""
-
-    @property
-    def generations(self) -> int:
-        """Trainings of `train.epochs` epochs, one after the other."""
-        return self.method.generations if isinstance(self.method, BanConfig) else 1
 
     @model_validator(mode="before")
     @classmethod
@@ -173,21 +183,14 @@ class Experiment(Schema):
             raise ValueError("augment.pad and augment.flip are for images, data.store has none")
         return self
 
-    @model_validator(mode="after")
-    def _check_method(self) -> "Experiment":
-        if isinstance(self.method, PskdConfig) and self.method.source == "predictions" and self.augment.mixup:
-            raise ValueError(
-                "pskd keeps predictions of last epoch's inputs, which augment.mixup mixes anew; "
-                "write method.source=model, or augment.mixup=0"
-            )
-        return self
-
 
 def load_experiment(path: str | os.PathLike[str], overrides: list[str] | None = None) -> Experiment:
     """Read an experiment file and apply `section.key=value` overrides (values are YAML).
 
     A file may start from another one, `base: ../common.yaml` (relative to itself): it then says only what differs.
     A section `data` or `method` replaces that of the base, all others are merged key by key.
+
+    The options of the method are not checked: `methods.load_experiment` does that.
 
     Raises:
         ConfigError: unreadable file, unknown key (with a suggestion), value out of range.

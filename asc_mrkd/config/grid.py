@@ -1,14 +1,12 @@
 """The points of a sweep: every combination of the values that some keys of an experiment are to take."""
 
 import hashlib
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from urllib.parse import quote
 
-from asc_mrkd.config.experiment import Experiment, load_experiment
 from asc_mrkd.errors import ConfigError
 
 KEPT_IN_NAMES = " =,.+-_[]{}:"
@@ -46,36 +44,14 @@ class Point:
         return f"{name[:LONGEST_NAME]}~{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
-def load_points(path: str | os.PathLike[str], overrides: Sequence[str]) -> list[tuple[Point, Experiment]]:
-    """Read an experiment at every point of `grid`.
-
-    Raises:
-        ConfigError: as of `grid` and `load_experiment`, naming the point; or two points are the same experiment.
-    """
-    points: list[tuple[Point, Experiment]] = []
-    for point in grid(overrides):
-        try:
-            experiment = load_experiment(path, point.overrides)
-        except ConfigError as error:
-            raise ConfigError(f"point {point.name}: {error}", error.hint) from None
-        twin = next((other.name for other, theirs in points if theirs == experiment), None)
-        if twin:
-            raise ConfigError(
-                f"{twin} and {point.name} are the same experiment",
-                "give every value once, and a section before its keys: method=mrkd method.interval=0.05,0.5",
-            )
-        points.append((point, experiment))
-    return points
-
-
 def grid(overrides: Sequence[str]) -> list[Point]:
     """Return the product of all `key=a,b,...`, in the order given; `key=a` is the same for all points.
 
     Raises:
         ConfigError: no key has several values, or one that has is named twice, or a value is empty.
 
-    >>> [point.overrides for point in grid(["train.epochs=3", "method.copies=1,2"])]
-    [['train.epochs=3', 'method.copies=1'], ['train.epochs=3', 'method.copies=2']]
+    >>> [point.overrides for point in grid(["train.epochs=3", "method.num_backups=1,2"])]
+    [['train.epochs=3', 'method.num_backups=1'], ['train.epochs=3', 'method.num_backups=2']]
     """
     choices = [_choices(override) for override in overrides]
     keys = [key for key, _ in choices]
@@ -110,8 +86,8 @@ def _choices(override: str) -> tuple[str, list[str]]:
 def values_of(text: str) -> list[str]:
     """Cut a list at its commas, but not at those inside of brackets, braces or quotes.
 
-    >>> values_of("0.05,[a, b],{name: mrkd, copies: 2},'x,y'")
-    ['0.05', '[a, b]', '{name: mrkd, copies: 2}', "'x,y'"]
+    >>> values_of("0.05,[a, b],{name: mrkd, num_backups: 2},'x,y'")
+    ['0.05', '[a, b]', '{name: mrkd, num_backups: 2}', "'x,y'"]
     """
     values, depth, start = [], 0, 0
     for token in TOKENS.finditer(text):

@@ -8,7 +8,6 @@ Batch normalisation sees the rows of its process; its running statistics are the
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import cast
 
 import torch
 import torch.distributed as dist
@@ -18,7 +17,6 @@ from torch.nn.parallel import DistributedDataParallel
 from asc_mrkd.dist import all_reduce_sum, is_parallel, world_size
 from asc_mrkd.errors import ConfigError
 from asc_mrkd.methods import Method
-from asc_mrkd.mrkd import MemoryReplay
 from asc_mrkd.mrkd.losses import Losses
 
 LOOK_EVERY = 50
@@ -61,9 +59,7 @@ def wrapped(method: Method) -> Callable[..., Losses]:
     """
     if not is_parallel():
         return method
-    # The ensemble has no gradient before there is a teacher.
-    some_unused = isinstance(method, MemoryReplay) and method.distillation_weight() == 0
-    return DistributedDataParallel(cast(nn.Module, method), broadcast_buffers=False, find_unused_parameters=some_unused)
+    return DistributedDataParallel(method, broadcast_buffers=False, find_unused_parameters=method.has_unused_parameters)
 
 
 def average_statistics(method: Method) -> None:

@@ -20,6 +20,7 @@ from asc_mrkd.engine.samples import ExperimentData, Samples, open_data
 from asc_mrkd.engine.together import all_at_once, require_fit
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import InterruptedRun, ModelError, first_line
+from asc_mrkd.methods import check_experiment
 from asc_mrkd.models import build_model
 from asc_mrkd.models.pruning import without_masks
 from asc_mrkd.runs import MetricsLog, RunFolder, accuracy_and_log_loss, environment, write_predictions
@@ -58,6 +59,7 @@ def train(
         InterruptedRun: it was asked to stop; the state is saved.
         NonFiniteError: the loss is NaN or infinite.
     """
+    experiment = check_experiment(experiment)
     with joined_processes():
         source, network = require_trainable(experiment, folder)
         device = choose_device(experiment.train.device)

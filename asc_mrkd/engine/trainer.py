@@ -16,7 +16,7 @@ from asc_mrkd.engine.keys import BatchKey, Epoch
 from asc_mrkd.engine.parallel import average_statistics, share_of_loss, wrapped
 from asc_mrkd.engine.samples import Samples
 from asc_mrkd.errors import NonFiniteError
-from asc_mrkd.methods import Method, Run, build_method
+from asc_mrkd.methods import Method, TrainingContext, build_method
 from asc_mrkd.models import build_model
 from asc_mrkd.models.pruning import amount_to_keep, attach_masks, ramp_factor, set_masks
 from asc_mrkd.mrkd.backups import unwrap
@@ -101,10 +101,10 @@ class Trainer:
             torch._dynamo.config.skip_nnmodule_hook_guards = False
             # The last, shorter batch gets code of its own.
             model = torch.compile(model, dynamic=False)  # type: ignore[assignment]
-        self.steps_per_epoch = -(-len(train) // self.config.batch_size)
-        self.epochs = self.config.epochs * experiment.generations
-        self.method = build_method(experiment.method, model, self._run(num_classes))
-        self.method.to(self.device, memory_format=self.memory_format)
+        self.steps_per_epoch = math.ceil(len(train) / self.config.batch_size)
+        self.method = build_method(experiment.method, model, self._context(num_classes))
+        self.epochs = self.config.epochs * self.method.generations
+        self.method.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
         self.losses_of = wrapped(self.method)
         self.optimizer = build_optimizer(self.config.optimizer, self.method)
         self.epoch, self.batch = 0, 0
@@ -120,13 +120,13 @@ class Trainer:
             attach_masks(model, self.config.prune.kernels)
         return model
 
-    def _run(self, num_classes: int) -> Run:
-        return Run(
+    def _context(self, num_classes: int) -> TrainingContext:
+        return TrainingContext(
             num_classes=num_classes,
-            total_steps=self.epochs * self.steps_per_epoch,
-            steps_per_epoch=self.steps_per_epoch,
-            train_samples=len(self.samples),
             input_shape=tuple(self.samples.read(slice(0, 1)).shape[1:]),
+            train_samples=len(self.samples),
+            epochs=self.config.epochs,
+            steps_per_epoch=self.steps_per_epoch,
             seed=self.seed,
             new_model=self._new_model,
         )

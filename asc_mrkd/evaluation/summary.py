@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from asc_mrkd.config import Experiment, ImagesConfig, MrkdConfig
+from asc_mrkd.config import Experiment, ImagesConfig
 from asc_mrkd.config.domain import CLIP_COLUMNS, Kind, kind_of
 from asc_mrkd.errors import RunError
 from asc_mrkd.evaluation.metrics import (
@@ -18,10 +18,8 @@ from asc_mrkd.evaluation.metrics import (
     top_k_error,
 )
 from asc_mrkd.evaluation.statistics import Spread, mean_std
+from asc_mrkd.methods import method_title
 from asc_mrkd.runs import Predictions, RunFolder, read_metrics, read_predictions
-
-VARIANTS = {"full": "", "plain": " plain", "no_ka": " w/o KA", "no_fcn": " w/o FCN", "mean": " mean"}
-"""What is added to the name of MrKD with parts taken out."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +53,10 @@ class RunSummary:
     @property
     def method(self) -> str:
         """Label for tables, such as "MrKD + Mixup"."""
-        method = self.experiment.method
-        variant = VARIANTS[method.variant] if isinstance(method, MrkdConfig) else ""
-        return method.title + variant + (" + Mixup" if self.experiment.augment.mixup else "")
+        title = method_title(self.experiment.method)
+        if self.experiment.augment.mixup:
+            return f"{title} + Mixup"
+        return title
 
     @property
     def kind(self) -> Kind:

@@ -1,86 +1,137 @@
-"""What every training method offers the engine, and what it may know of the run."""
+"""The base class of training methods, and the facts of a run that they may ask for."""
 
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
+from pydantic import create_model
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asc_mrkd.mrkd.adapter import logits_of
+from asc_mrkd.config import Experiment
+from asc_mrkd.mrkd.logits import logits_of
 from asc_mrkd.mrkd.losses import Labels, Losses, at_least_float32, cross_entropy, kl_divergence
+from asc_mrkd.schema import Schema
 
 
 @dataclass(frozen=True)
-class Run:
-    """What a method may know of the run when it is built.
-
-    Attributes:
-        num_classes: classes.
-        total_steps: optimiser steps of the whole run, over all generations.
-        steps_per_epoch: optimiser steps of an epoch.
-        train_samples: samples of the training set.
-        input_shape: of one input, without the batch.
-        seed: of the run.
-        new_model: builds another network like the student from a seed, with initial weights of its own, on the
-            student's device; torch's global generator is left untouched.
-    """
+class TrainingContext:
+    """Facts of a run that a method may ask for, by the names of its parameters."""
 
     num_classes: int
-    total_steps: int
-    steps_per_epoch: int
-    train_samples: int
     input_shape: tuple[int, ...]
+    """Shape of one input, without the batch."""
+    train_samples: int
+    """Samples of the training set."""
+    epochs: int
+    """Epochs of a generation; methods with one generation are trained for as many."""
+    steps_per_epoch: int
+    """Optimiser steps per epoch."""
     seed: int
+    """Seed of the run."""
     new_model: Callable[[int], nn.Module]
+    """Function that builds another network like the student from a seed, on the student's device; torch's global
+    generator is left untouched."""
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of a generation."""
+        return self.epochs * self.steps_per_epoch
 
 
-class Method(Protocol):
-    """A module that owns the student and whatever else is trained or kept, and turns a batch into losses.
+class Method(nn.Module):
+    """A module that holds the student and everything else that is trained or kept, and turns a batch into losses.
 
-    In a data-parallel run each process gets its share of the batch; gradients and the statistics of batch
-    normalisation are averaged outside of the method, which keeps the same state in every process.
+    A method is one subclass in one file and one row of `registry.METHODS`. It sets `model` and implements
+    `training_losses`. The parameters of its class without a default are fields of `TrainingContext`; those with a
+    default are the options of the method in an experiment, checked against their types and ranges.
+
+    In a data-parallel run each process gets its share of the batch. Gradients and the statistics of batch
+    normalisation are averaged outside the method, which keeps the same state in every process.
     """
 
     model: nn.Module
     """The student: the only part that is exported."""
 
-    needs: ClassVar[tuple[str, ...]]
-    """What it takes by name beside inputs and labels:
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Inputs of `training_losses` besides the batch and its labels, passed by name:
 
-    - `index`: the numbers of the samples in the training set (batch,);
+    - `index`: numbers of the samples in the training set (batch,);
     - `second_view`: the same samples with other draws of the augmentation, mixed alike;
     - `pair`: for every sample another one of its class, mixed alike;
-    - `previous`: inputs and labels of the batch before, in another view; None in the first step of a run.
+    - `previous`: inputs and labels of the previous batch in another view; None in the first step of a run.
     """
 
-    def __call__(self, x: Any, labels: Labels, **needed: Any) -> Losses:
-        """Return the losses of a batch."""
+    generations = 1
+    """Trainings of `train.epochs` epochs, one after the other, each with a new optimiser and schedule."""
+
+    has_unused_parameters = False
+    """Whether some parameters get no gradient in the next step."""
+
+    training_losses: Callable[..., Losses]
+    """Function of inputs, labels and `needs` that returns the losses of a batch in training mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = 0
+        """Optimiser steps taken."""
+
+    def forward(self, x: Any, labels: Labels, **inputs: Any) -> Losses:
+        """Return the losses of a batch; in evaluation mode the student's cross-entropy alone.
+
+        Args:
+            x: input of the student, batch first.
+            labels: class indices (batch,), or `MixedLabels` when `x` is mixed.
+            inputs: the inputs named in `needs`.
+        """
+        if not self.training:
+            return label_losses(self.model, x, labels)
+        return self.training_losses(x, labels, **inputs)
 
     def step(self) -> None:
-        """Be told that the optimiser has taken a step."""
+        """Count one optimiser step."""
+        self.steps += 1
 
-    def to(self, *args: Any, **kwargs: Any) -> Any:
-        """Move to a device and into a memory format, as `torch.nn.Module.to` does."""
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return the number of steps taken, for `state_dict`."""
+        return {"steps": self.steps}
 
-    def train(self) -> Any:
-        """Switch to training mode."""
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Take the number of steps from a `state_dict`."""
+        self.steps = state["steps"]
 
-    def modules(self) -> Iterator[nn.Module]:
-        """Return all layers, those of the student and of what is trained beside it."""
+    @classmethod
+    def options_schema(cls) -> type[Schema]:
+        """Return the schema of the options: the parameters with a default, with their types and ranges."""
+        return create_model(cls.__name__, __base__=Schema, **parameters_with_default(cls))
 
-    def parameters(self) -> Iterator[nn.Parameter]:
-        """Return what the optimiser trains."""
+    @classmethod
+    def check_experiment(cls, options: Mapping[str, Any], experiment: Experiment) -> None:
+        """Refuse an experiment that the method cannot train.
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return everything needed to go on."""
+        Args:
+            options: all options of the method.
+            experiment: the other sections.
 
-    def load_state_dict(self, state_dict: Any) -> Any:
-        """Go on from a `state_dict`."""
+        Raises:
+            ConfigError: another section does not go with these options.
+        """
 
 
-def labels_alone(model: nn.Module, x: Any, labels: Labels) -> Losses:
-    """Return the cross-entropy of a batch: what every method gives in evaluation mode or while nothing teaches yet."""
+def parameters_with_default(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the annotation and the default of every parameter that has one, in the order of the signature.
+
+    >>> def scale(x: float, factor: float = 2.0) -> float: ...
+    >>> parameters_with_default(scale)
+    {'factor': (<class 'float'>, 2.0)}
+    """
+    parameters = inspect.signature(function).parameters.values()
+    return {one.name: (one.annotation, one.default) for one in parameters if one.default is not one.empty}
+
+
+def label_losses(model: nn.Module, x: Any, labels: Labels) -> Losses:
+    """Return the cross-entropy of a batch, with the part `ce`."""
     logits = logits_of(model(x))
     ce = cross_entropy(logits, labels)
     return Losses(ce, logits, {"ce": ce.detach()})

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from asc_mrkd.errors import SHOWN, ConfigError, ModelError, suggest
-from asc_mrkd.mrkd.adapter import logits_of
 from asc_mrkd.mrkd.backups import unwrap
+from asc_mrkd.mrkd.logits import logits_of
 
 Size = tuple[int, ...]
 """Of a feature map: (channel, height, width)."""

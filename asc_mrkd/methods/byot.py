@@ -4,14 +4,11 @@ Source: Zhang et al., "Be Your Own Teacher: Improve the Performance of Convoluti
 Distillation" (ICCV 2019).
 """
 
-from collections.abc import Sequence
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 
 from asc_mrkd.errors import ConfigError
-from asc_mrkd.methods.base import distillation, labels_alone
+from asc_mrkd.methods.base import Method, distillation
 from asc_mrkd.methods.branches import (
     branch_points,
     build_branches,
@@ -22,10 +19,11 @@ from asc_mrkd.methods.branches import (
 )
 from asc_mrkd.mrkd.backups import unwrap
 from asc_mrkd.mrkd.losses import Labels, Losses, at_least_float32, cross_entropy
+from asc_mrkd.schema import Fraction, NotNegative, Positive
 
 
-class Byot(nn.Module):
-    """The student, whose own classifier is the deepest, and early classifiers on its layers that it teaches.
+class Byot(Method):
+    """Be your own teacher: the last classifier teaches early ones.
 
     The loss is CE of the deepest classifier plus, for every early one k,
     (1 - alpha) CE_k + alpha tau^2 KL(p_deepest || p_k) + feature_weight |F_k - F_deepest|^2, where F is the network's
@@ -44,29 +42,28 @@ class Byot(nn.Module):
         model: the student, from (batch, channel, height, width) to logits (batch, class).
         num_classes: classes.
         input_shape: (channel, height, width) of one input.
-        alpha: weight of the teaching by logits; the default is that of the public code.
-        temperature: tau; the default is that of the public code.
-        feature_weight: of the squared difference between the feature maps.
+        seed: seed of the initial weights of the early classifiers.
+        alpha: weight of the teaching by logits; default of the public code.
+        temperature: tau; default of the public code.
+        feature_weight: weight of the squared difference between the feature maps.
         branches: layers with an early classifier; None takes the attribute `branch_points` of the network.
-        seed: initialisation of the early classifiers.
 
     Raises:
-        ConfigError: layers that are not there, put out no feature map, or one of a size that stages of stride 2 do not
-            bring to the size of the last one.
+        ConfigError: the network has no such layers, they put out no feature map, or stages of stride 2 do not bring
+            their size to that of the last one.
     """
-
-    needs: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
         model: nn.Module,
         num_classes: int,
         input_shape: tuple[int, ...],
-        alpha: float = 0.1,
-        temperature: float = 3.0,
-        feature_weight: float = 128e-6,
-        branches: Sequence[str] | None = None,
-        seed: int = 0,
+        seed: int,
+        *,
+        alpha: Fraction = 0.1,
+        temperature: Positive = 3.0,
+        feature_weight: NotNegative = 128e-6,
+        branches: list[str] | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -83,17 +80,17 @@ class Byot(nn.Module):
                     f"which byot cannot compare with the last feature map {maps[self.last]}",
                     "name layers whose height and width are those of the last map times a power of two",
                 )
-        self.alpha, self.temperature, self.feature_weight = alpha, temperature, feature_weight
+        self.alpha = alpha
+        self.temperature = temperature
+        self.feature_weight = feature_weight
 
-    def forward(self, x: Tensor, labels: Labels) -> Losses:
-        """Return the loss of a batch, and the student's logits; in evaluation mode the student's cross-entropy alone.
+    def training_losses(self, x: Tensor, labels: Labels) -> Losses:
+        """Return the loss of all classifiers, and the student's logits.
 
         Args:
             x: inputs (batch, channel, height, width).
             labels: class indices (batch,), or `MixedLabels` when `x` is mixed.
         """
-        if not self.training:
-            return labels_alone(self.model, x, labels)
         with tapped(unwrap(self.model), [self.last]) as maps:
             deepest, early, features = run_branches(self.model, self.points, self.branches, x)
         ce = torch.stack([cross_entropy(logits, labels) for logits in (deepest, *early)])
@@ -103,9 +100,6 @@ class Byot(nn.Module):
         names = ("ce", *(f"ce_{name}" for name in self.points))
         parts = dict(zip(names, ce.detach(), strict=True)) | {"kd": kd.detach(), "feature": feature.detach()}
         return Losses(ce[0] + taught, deepest, parts)
-
-    def step(self) -> None:
-        """Do nothing: nothing depends on the step."""
 
 
 def squared_difference(a: Tensor, b: Tensor) -> Tensor:

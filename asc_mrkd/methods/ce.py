@@ -1,34 +1,24 @@
-"""Cross-entropy on the labels alone, the baseline of every comparison, and its smoothed form."""
+"""Cross-entropy on the labels alone: the baseline of every comparison."""
 
-from typing import ClassVar
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from asc_mrkd.methods.base import labels_alone
-from asc_mrkd.mrkd.losses import Labels, Losses, cross_entropy
+from asc_mrkd.methods.base import Method, label_losses
+from asc_mrkd.mrkd.losses import Labels, Losses
 
 
-class CrossEntropy(nn.Module):
-    """The student and Eq. 2.
+class CrossEntropy(Method):
+    """Training with labels only (Eq. 2): the baseline.
 
     Args:
         model: the student.
-        smoothing: share of the labels that is spread evenly over all classes, the true one included (Szegedy et al.,
-            "Rethinking the Inception Architecture for Computer Vision", CVPR 2016).
     """
 
-    needs: ClassVar[tuple[str, ...]] = ()
-
-    def __init__(self, model: nn.Module, smoothing: float = 0.0) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model, self.smoothing = model, smoothing
+        self.model = model
 
-    def forward(self, x: Tensor, labels: Labels) -> Losses:
+    def training_losses(self, x: Any, labels: Labels) -> Losses:
         """Return the cross-entropy of a batch."""
-        losses = labels_alone(self.model, x, labels)
-        if not self.smoothing or not self.training:
-            return losses
-        return Losses(cross_entropy(losses.logits, labels, self.smoothing), losses.logits, losses.parts)
-
-    def step(self) -> None:
-        """Do nothing: the labels never change."""
+        return label_losses(self.model, x, labels)

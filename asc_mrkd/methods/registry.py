@@ -1,178 +1,215 @@
-"""The table of training methods: what each costs and keeps, and how a section `method` becomes a module."""
+"""The table of training methods, and how the section `method` of an experiment becomes a module.
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+The table is plain text: the module of a method is imported when its options are checked or when it is built, so that
+reading a run needs no torch.
+"""
 
-from torch import nn
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from asc_mrkd.config import (
-    BanConfig,
-    ByotConfig,
-    CrossEntropyConfig,
-    CskdConfig,
-    DlbConfig,
-    DmlConfig,
-    EmaTeacherConfig,
-    LabelSmoothingConfig,
-    MethodConfig,
-    MrkdConfig,
-    MsdConfig,
-    PskdConfig,
-    TfkdRegConfig,
-)
-from asc_mrkd.methods.ban import Ban
-from asc_mrkd.methods.base import Method, Run
-from asc_mrkd.methods.byot import Byot
-from asc_mrkd.methods.ce import CrossEntropy
-from asc_mrkd.methods.cskd import Cskd
-from asc_mrkd.methods.dlb import Dlb
-from asc_mrkd.methods.dml import Dml
-from asc_mrkd.methods.ema_teacher import EmaTeacher
-from asc_mrkd.methods.msd import Msd
-from asc_mrkd.methods.pskd import Pskd
-from asc_mrkd.methods.tfkd_reg import TfkdReg
-from asc_mrkd.mrkd import MemoryReplay
-from asc_mrkd.rng import generator
+from pydantic import create_model
+
+from asc_mrkd import config
+from asc_mrkd.config import Experiment, MethodConfig
+from asc_mrkd.errors import ConfigError, suggest
+from asc_mrkd.mrkd import VARIANTS
+from asc_mrkd.mrkd.presets import Variant
+from asc_mrkd.schema import Schema, parse
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from asc_mrkd.methods.base import Method, TrainingContext
+
+Options = Mapping[str, Any]
+"""All options of a method by name."""
+
+Passes = tuple[int, int]
+"""Forward and backward passes of whole networks per step; early classifiers come on top."""
 
 
 @dataclass(frozen=True)
 class MethodEntry:
-    """A training method.
+    """A training method."""
 
-    Attributes:
-        config: its section of an experiment; the first line of its docstring says what it is.
-        method: its class.
-        build: makes it from the section, the student and the run.
-        passes: forward and backward passes of whole networks in a step, by the section; branches come on top.
-        keeps: what it holds beside the student while it trains; nothing if empty.
-        source: where it was published; empty if everybody knows it.
-    """
+    title: str
+    """Name in tables and figures."""
+    home: str
+    """Module and class, as in `asc_mrkd.methods.ce:CrossEntropy`."""
+    passes: Callable[[Options], Passes]
+    """Cost of a step with given options."""
+    memory: str = ""
+    """Tensors that the method holds besides the student; empty if none."""
+    source: str = ""
+    """Publication; empty for common knowledge."""
+    variants: Mapping[str, Variant] = field(default_factory=dict)
+    """Values of the option `variant` that have titles of their own."""
 
-    config: type[Any]
-    method: type[Any]
-    build: Callable[[Any, nn.Module, Run], Method]
-    passes: Callable[[Any], tuple[int, int]]
-    keeps: str
-    source: str
-
-
-def build_method(config: MethodConfig, model: nn.Module, run: Run) -> Method:
-    """Build the method that the section describes around the student."""
-    return METHODS[config.name].build(config, model, run)
-
-
-def _ce(config: CrossEntropyConfig, model: nn.Module, run: Run) -> Method:
-    return CrossEntropy(model)
-
-
-def _label_smoothing(config: LabelSmoothingConfig, model: nn.Module, run: Run) -> Method:
-    return CrossEntropy(model, config.epsilon)
-
-
-def _mrkd(config: MrkdConfig, model: nn.Module, run: Run) -> Method:
-    options: dict[str, Any] = config.model_dump(exclude={"name", "preset", "variant", "interval"})
-    interval = interval_in_steps(config.interval, run)
-    return MemoryReplay(model, run.num_classes, interval=interval, seed=run.seed, **options)
-
-
-def _pskd(config: PskdConfig, model: nn.Module, run: Run) -> Method:
-    epochs = run.total_steps // run.steps_per_epoch
-    options = config.model_dump(exclude={"name"})
-    return Pskd(model, run.num_classes, run.train_samples, run.steps_per_epoch, epochs, **options)
-
-
-def _msd(config: MsdConfig, model: nn.Module, run: Run) -> Method:
-    return Msd(model, run.num_classes, run.input_shape, seed=run.seed, **config.model_dump(exclude={"name"}))
-
-
-def _byot(config: ByotConfig, model: nn.Module, run: Run) -> Method:
-    return Byot(model, run.num_classes, run.input_shape, seed=run.seed, **config.model_dump(exclude={"name"}))
-
-
-def _dml(config: DmlConfig, model: nn.Module, run: Run) -> Method:
-    seeds = [int(generator("peer", run.seed, number).integers(2**31)) for number in range(1, config.peers)]
-    return Dml(model, [run.new_model(seed) for seed in seeds], **config.model_dump(exclude={"name", "peers"}))
-
-
-def _ban(config: BanConfig, model: nn.Module, run: Run) -> Method:
-    return Ban(model, run.new_model, run.total_steps, seed=run.seed, **config.model_dump(exclude={"name"}))
-
-
-def _tfkd_reg(config: TfkdRegConfig, model: nn.Module, run: Run) -> Method:
-    return TfkdReg(model, run.num_classes, **config.model_dump(exclude={"name"}))
-
-
-def _cskd(config: CskdConfig, model: nn.Module, run: Run) -> Method:
-    return Cskd(model, **config.model_dump(exclude={"name"}))
-
-
-def _ema_teacher(config: EmaTeacherConfig, model: nn.Module, run: Run) -> Method:
-    return EmaTeacher(model, run.total_steps, **config.model_dump(exclude={"name"}))
-
-
-def _dlb(config: DlbConfig, model: nn.Module, run: Run) -> Method:
-    return Dlb(model, **config.model_dump(exclude={"name"}))
+    @property
+    def method_class(self) -> "type[Method]":
+        """The class, imported now."""
+        module, _, name = self.home.partition(":")
+        return getattr(import_module(module), name)
 
 
 METHODS: dict[str, MethodEntry] = {
-    "ce": MethodEntry(CrossEntropyConfig, CrossEntropy, _ce, lambda c: (1, 1), "", ""),
+    "ce": MethodEntry("CE", "asc_mrkd.methods.ce:CrossEntropy", passes=lambda options: (1, 1)),
     "label_smoothing": MethodEntry(
-        LabelSmoothingConfig, CrossEntropy, _label_smoothing, lambda c: (1, 1), "", "Szegedy et al., CVPR 2016"
+        "Label smoothing",
+        "asc_mrkd.methods.label_smoothing:LabelSmoothing",
+        passes=lambda options: (1, 1),
+        source="Szegedy et al., CVPR 2016",
     ),
     "mrkd": MethodEntry(
-        MrkdConfig,
-        MemoryReplay,
-        _mrkd,
-        lambda c: (c.copies + 1, 1),
-        "copies of the network, the ensemble",
-        "Wang et al., Sensors 2021",
+        "MrKD",
+        "asc_mrkd.methods.mrkd:Mrkd",
+        passes=lambda options: (options["num_backups"] + 1, 1),
+        memory="copies of the network, the ensemble",
+        source="Wang et al., Sensors 2021",
+        variants=VARIANTS,
     ),
     "pskd": MethodEntry(
-        PskdConfig,
-        Pskd,
-        _pskd,
-        lambda c: (2 if c.source == "model" else 1, 1),
-        "a probability a class for every training sample, or a copy of the network",
-        "Kim et al., ICCV 2021",
+        "Self-KD",
+        "asc_mrkd.methods.pskd:Pskd",
+        passes=lambda options: (2 if options["source"] == "model" else 1, 1),
+        memory="a probability per class for every training sample, or a copy of the network",
+        source="Kim et al., ICCV 2021",
     ),
-    "msd": MethodEntry(MsdConfig, Msd, _msd, lambda c: (1, 1), "early classifiers", "Luan et al., 2019"),
-    "byot": MethodEntry(ByotConfig, Byot, _byot, lambda c: (1, 1), "early classifiers", "Zhang et al., ICCV 2019"),
+    "msd": MethodEntry(
+        "MSD",
+        "asc_mrkd.methods.msd:Msd",
+        passes=lambda options: (1, 1),
+        memory="early classifiers",
+        source="Luan et al., 2019",
+    ),
+    "byot": MethodEntry(
+        "BYOT",
+        "asc_mrkd.methods.byot:Byot",
+        passes=lambda options: (1, 1),
+        memory="early classifiers",
+        source="Zhang et al., ICCV 2019",
+    ),
     "dml": MethodEntry(
-        DmlConfig, Dml, _dml, lambda c: (c.peers, c.peers), "the other peers", "Zhang et al., CVPR 2018"
+        "DML",
+        "asc_mrkd.methods.dml:Dml",
+        passes=lambda options: (options["peers"], options["peers"]),
+        memory="the other peers",
+        source="Zhang et al., CVPR 2018",
     ),
     "ban": MethodEntry(
-        BanConfig,
-        Ban,
-        _ban,
-        lambda c: (2 if c.generations > 1 else 1, 1),
-        "a copy of the network",
-        "Furlanello et al., ICML 2018",
+        "BAN",
+        "asc_mrkd.methods.ban:Ban",
+        passes=lambda options: (2 if options["generations"] > 1 else 1, 1),
+        memory="a copy of the network",
+        source="Furlanello et al., ICML 2018",
     ),
-    "cskd": MethodEntry(CskdConfig, Cskd, _cskd, lambda c: (2, 1), "", "Yun et al., CVPR 2020"),
+    "cskd": MethodEntry(
+        "CS-KD", "asc_mrkd.methods.cskd:Cskd", passes=lambda options: (2, 1), source="Yun et al., CVPR 2020"
+    ),
     "ema_teacher": MethodEntry(
-        EmaTeacherConfig,
-        EmaTeacher,
-        _ema_teacher,
-        lambda c: (2, 1),
-        "a copy of the network",
-        "Tarvainen and Valpola, NeurIPS 2017",
+        "EMA teacher",
+        "asc_mrkd.methods.ema_teacher:EmaTeacher",
+        passes=lambda options: (2, 1),
+        memory="a copy of the network",
+        source="Tarvainen and Valpola, NeurIPS 2017",
     ),
-    "dlb": MethodEntry(DlbConfig, Dlb, _dlb, lambda c: (2, 2), "the logits of a batch", "Shen et al., CVPR 2022"),
-    "tfkd_reg": MethodEntry(TfkdRegConfig, TfkdReg, _tfkd_reg, lambda c: (1, 1), "", "Yuan et al., CVPR 2020"),
+    "dlb": MethodEntry(
+        "DLB",
+        "asc_mrkd.methods.dlb:Dlb",
+        passes=lambda options: (2, 2),
+        memory="the logits of a batch",
+        source="Shen et al., CVPR 2022",
+    ),
+    "tfkd_reg": MethodEntry(
+        "Tf-KD reg", "asc_mrkd.methods.tfkd_reg:TfkdReg", passes=lambda options: (1, 1), source="Yuan et al., CVPR 2020"
+    ),
 }
-"""By the name in an experiment, in the order of `asc-mrkd methods`."""
+"""The methods by their names in an experiment, in the order of `asc-mrkd methods`."""
 
 
-def interval_in_steps(interval: int | float | str, run: Run) -> int:
-    """Return kappa in steps from steps (an integer), a fraction of the run, or "25 epochs"; at least 1.
+def method_title(section: MethodConfig) -> str:
+    """Return the name of a method in tables and figures, with its variant, as in `MrKD plain`.
 
-    >>> run = Run(100, 78_200, 391, train_samples=50_000, input_shape=(3, 32, 32), seed=0, new_model=nn.Linear)
-    >>> [interval_in_steps(value, run) for value in (9775, 0.125, "25 epochs", "2.5 epochs")]
-    [9775, 9775, 9775, 978]
+    >>> method_title(MethodConfig(name="mrkd", variant="plain")), method_title(MethodConfig(name="ce"))
+    ('MrKD plain', 'CE')
     """
-    if isinstance(interval, str):
-        steps = float(interval.split()[0]) * run.steps_per_epoch
-    else:
-        steps = interval * run.total_steps if isinstance(interval, float) else interval
-    return max(1, round(steps))
+    entry = METHODS.get(section.name)
+    if entry is None:
+        return section.name
+    variant = entry.variants.get(section.options.get("variant", ""))
+    if variant is None:
+        return entry.title
+    return variant.title
+
+
+def check_method(section: MethodConfig, source: str = "experiment") -> MethodConfig:
+    """Return the section with every option filled in.
+
+    Args:
+        section: name of a method and some of its options.
+        source: origin of the section, such as the path of a file, for the message of an error.
+
+    Raises:
+        ConfigError: unknown method or option (with a suggestion), or a value out of range.
+
+    >>> check_method(MethodConfig(name="label_smoothing")).options
+    {'epsilon': 0.1}
+    """
+    if section.name not in METHODS:
+        raise ConfigError(f"{source}: there is no method '{section.name}'", suggest(section.name, METHODS))
+    checked: Any = parse(_section_schema(section.name), {"method": section.model_dump()}, source)
+    return MethodConfig(**checked.method.model_dump())
+
+
+@cache
+def _section_schema(name: str) -> type[Schema]:
+    """Return the schema of an experiment with the section `method` alone, so that errors name keys as in a file."""
+    options = METHODS[name].method_class.options_schema()
+    section = create_model("Section", __base__=options, name=(str, name))
+    return create_model("MethodOnly", __base__=Schema, method=(section, ...))
+
+
+def check_experiment(experiment: Experiment, source: str = "experiment") -> Experiment:
+    """Return the experiment with every option of its method filled in.
+
+    Raises:
+        ConfigError: as from `check_method`, or another section does not go with the method.
+    """
+    section = check_method(experiment.method, source)
+    METHODS[section.name].method_class.check_experiment(section.options, experiment)
+    return experiment.model_copy(update={"method": section})
+
+
+def load_experiment(path: str | os.PathLike[str], overrides: list[str] | None = None) -> Experiment:
+    """Read an experiment file for work: apply `section.key=value` overrides (values are YAML) and check every value.
+
+    `config.load_experiment` reads the same file without torch: it leaves the options of the method unchecked.
+
+    Raises:
+        ConfigError: unreadable file, unknown key (with a suggestion), value out of range.
+    """
+    return check_experiment(config.load_experiment(path, overrides), str(path))
+
+
+def build_method(section: MethodConfig, model: "nn.Module", context: "TrainingContext") -> "Method":
+    """Build a method around the student; it gets the fields of the context that its class asks for.
+
+    Raises:
+        ConfigError: as from `check_method`, or the options do not fit the network.
+    """
+    section = check_method(section)
+    method_class: Any = METHODS[section.name].method_class
+    asked = {name: getattr(context, name) for name in context_parameters(method_class)}
+    return method_class(model, **asked, **section.options)
+
+
+def context_parameters(method_class: "type[Method]") -> list[str]:
+    """Return the parameters of a method that a `TrainingContext` has to give: those without a default."""
+    _, *parameters = inspect.signature(method_class).parameters.values()
+    variadic = inspect.Parameter.VAR_KEYWORD
+    return [one.name for one in parameters if one.default is one.empty and one.kind != variadic]

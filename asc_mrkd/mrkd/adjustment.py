@@ -1,4 +1,4 @@
-"""Knowledge adjustment (section 3.4): what is done where the teacher does not put the true class on top."""
+"""Knowledge adjustment (section 3.4): correct a teacher whose largest value is not at the true class."""
 
 from typing import Literal
 
@@ -9,19 +9,19 @@ from torch.nn import functional as F
 from asc_mrkd.mrkd.losses import Labels, MixedLabels, at_least_float32, kl_divergence
 
 Adjustment = Literal["swap", "revision", "skip_wrong", "mask", "none"]
-"""`swap`, the paper's: the values of the true class and of the largest change places. `revision`: the target moves
-towards the label. `skip_wrong`: the sample is left out. `mask`: classes above the true one are left out. Where the
-teacher is right, all of them leave it as it is."""
+"""Treatment of samples on which the teacher is wrong. `swap`, the paper's: the values of the true class and of the
+largest class change places. `revision`: the target moves towards the label. `skip_wrong`: the sample is left out.
+`mask`: classes above the true one are left out. `none`: nothing changes. Right predictions always stay as they are."""
 
 REVISION = 0.8
-"""Eta of the revision: the lower, the more of the label (Lan et al., "Improve Knowledge Distillation via Label Revision
-and Data Selection", 2024)."""
+"""Eta of the revision; a lower value gives the label more weight (Lan et al., "Improve Knowledge Distillation via Label
+Revision and Data Selection", 2024)."""
 
 
 def knowledge_adjustment(logits: Tensor, labels: Tensor) -> Tensor:
     """Swap the value at the true class with the largest value; a right prediction stays as it is.
 
-    Swapping commutes with softmax, so logits and probabilities may be given alike. Of equal maxima the first counts,
+    Swapping commutes with softmax, so both logits and probabilities may be given. Of equal maxima the first counts,
     unless the true class is one of them. The input is not modified; gradients follow the swap.
 
     Args:
@@ -45,13 +45,13 @@ def log_target(logits: Tensor, labels: Labels, temperature: float, adjustment: A
     """Return log p_correct of Eq. 8: the log-softmax of the adjusted logits at `temperature`.
 
     For a mixed batch it is the mixture of the targets adjusted to either label, with Mixup's weight; a weight of 1
-    gives the plain target. `skip_wrong` and `mask` do not change the target but what is compared with it.
+    gives the plain target. `skip_wrong` and `mask` leave the target as it is: they change the comparison.
 
     Args:
         logits: teacher logits (batch, class).
         labels: class indices (batch,) or `MixedLabels`.
         temperature: tau.
-        adjustment: what to do with wrong teachers.
+        adjustment: treatment of wrong teachers.
 
     Returns:
         log-probabilities (batch, class), float32 or wider.
@@ -75,20 +75,20 @@ def adjusted_divergence(
     """Return the KL term of Eq. 8, from the adjusted teacher to the student, averaged over the batch; without tau^2.
 
     Args:
-        teacher: its logits (batch, class); gradients reach them as well.
-        student: its logits (batch, class).
-        labels: class indices (batch,) or `MixedLabels`; of those, `skip_wrong` and `mask` weight the two labels' terms.
+        teacher: logits of the teacher (batch, class); gradients reach them as well.
+        student: logits of the student (batch, class).
+        labels: class indices (batch,) or `MixedLabels`, for which `skip_wrong` and `mask` weight the two labels' terms.
         temperature: tau.
-        adjustment: what to do with wrong teachers.
+        adjustment: treatment of wrong teachers.
     """
     if adjustment not in ("skip_wrong", "mask"):
         return kl_divergence(log_target(teacher, labels, temperature, adjustment), student, temperature)
     if isinstance(labels, MixedLabels):
-        first = _by_sample(teacher, student, labels.first, temperature, adjustment)
-        second = _by_sample(teacher, student, labels.second, temperature, adjustment)
+        first = _divergence_per_sample(teacher, student, labels.first, temperature, adjustment)
+        second = _divergence_per_sample(teacher, student, labels.second, temperature, adjustment)
         weight = labels.weight.to(first.dtype)
         return (weight * first + (1 - weight) * second).mean()
-    return _by_sample(teacher, student, labels, temperature, adjustment).mean()
+    return _divergence_per_sample(teacher, student, labels, temperature, adjustment).mean()
 
 
 def is_wrong(logits: Tensor, labels: Tensor) -> Tensor:
@@ -98,7 +98,8 @@ def is_wrong(logits: Tensor, labels: Tensor) -> Tensor:
 
 def _revised(log_p: Tensor, labels: Tensor) -> Tensor:
     """Mix a wrong target with the label as beta p + (1 - beta) onehot, beta = eta / (p_max - p_label + 1)."""
-    label, p = labels.unsqueeze(1), log_p.detach().exp()
+    label = labels.unsqueeze(1)
+    p = log_p.detach().exp()
     beta = REVISION / (p.amax(1, keepdim=True) - p.gather(1, label) + 1)
     mixed = log_p + beta.log()
     at_label = torch.logaddexp(mixed.gather(1, label), (1 - beta).log())
@@ -106,27 +107,34 @@ def _revised(log_p: Tensor, labels: Tensor) -> Tensor:
     return torch.where(wrong, mixed.scatter(1, label, at_label), log_p)
 
 
-def _by_sample(teacher: Tensor, student: Tensor, labels: Tensor, temperature: float, adjustment: str) -> Tensor:
-    """Return the divergence of every sample (batch,) for the adjustments that leave something out of it."""
-    log_p, log_q = (F.log_softmax(at_least_float32(z) / temperature, dim=1) for z in (teacher, student))
+def _divergence_per_sample(
+    teacher: Tensor, student: Tensor, labels: Tensor, temperature: float, adjustment: str
+) -> Tensor:
+    """Return the divergence of every sample (batch,) under `skip_wrong` or `mask`."""
+    log_p = F.log_softmax(at_least_float32(teacher) / temperature, dim=1)
+    log_q = F.log_softmax(at_least_float32(student) / temperature, dim=1)
     if adjustment == "mask":
         return _masked_divergence(log_p, log_q, labels)
     return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(1) * ~is_wrong(teacher, labels)
 
 
 def _masked_divergence(log_p: Tensor, log_q: Tensor, labels: Tensor) -> Tensor:
-    """Compare the true class, for which the teacher's largest probability stands, and the classes below it.
+    """Return the divergence (batch,) over the true class and the classes below it.
 
-    KL of (p_max, 1 - p_max) from (q_label, 1 - q_label), and 1 - p_max times that of the classes below the true one
-    among themselves. Of a right teacher both together are the whole KL. Sun et al., "Knowledge Distillation with
+    The sum of two terms: the KL of (p_max, 1 - p_max) from (q_label, 1 - q_label), where the teacher's largest
+    probability stands for the true class, and 1 - p_max times the KL among the classes below the true one. For a right
+    teacher the sum is the whole KL. Sun et al., "Knowledge Distillation with
     Refined Logits" (ICCV 2025), have two such terms with weights of their own.
     """
     label = labels.unsqueeze(1)
     below = (log_p <= log_p.gather(1, label)).scatter(1, label, False)
-    top, at_label = log_p.amax(1), log_q.gather(1, label).squeeze(1)
-    rest_p, rest_q = _log_of_rest(top), _log_of_rest(at_label)
+    top = log_p.amax(1)
+    at_label = log_q.gather(1, label).squeeze(1)
+    rest_p = _log_of_rest(top)
+    rest_q = _log_of_rest(at_label)
     binary = top.exp() * (top - at_label) + rest_p.exp() * (rest_p - rest_q)
-    among_p, among_q = (F.log_softmax(z.masked_fill(~below, -1e4), dim=1) for z in (log_p, log_q))
+    among_p = F.log_softmax(log_p.masked_fill(~below, -1e4), dim=1)
+    among_q = F.log_softmax(log_q.masked_fill(~below, -1e4), dim=1)
     among = (among_p.exp() * (among_p - among_q)).masked_fill(~below, 0).sum(1)
     return binary + rest_p.exp() * among
 

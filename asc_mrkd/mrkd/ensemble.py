@@ -1,4 +1,4 @@
-"""The fully connected network that joins the logits of the backups (section 3.3)."""
+"""The fully connected network that combines the logits of the backups (section 3.3)."""
 
 from typing import Literal
 
@@ -7,50 +7,53 @@ from torch import Tensor, nn
 
 
 class FullyConnectedEnsemble(nn.Module):
-    """Map the logits of n backups (copy, batch, class) to one set of ensemble logits (batch, class).
+    """Map the logits of n backups (backup, batch, class) to one set of ensemble logits (batch, class).
 
-    `depth` layers of M units with biases and ReLU in between; depth 0 is the even average of the logits (Figure 9).
-    Two layers have (n M + 1) M + (M + 1) M parameters.
+    The network has `layers` layers of M units with biases, and ReLU in between. Without layers it is the even average
+    of the logits (Figure 9). Two layers have (n M + 1) M + (M + 1) M parameters.
 
     Args:
-        copies: n, the number of backups.
+        num_backups: n.
         num_classes: M.
-        depth: number of layers.
-        scaling: what the first layer sees: `raw` logits, logits divided by the `temperature`, or layer-normalised ones.
+        layers: number of layers.
+        scaling: form of the input: `raw` logits, logits divided by the `temperature`, or layer-normalised logits.
         temperature: tau of that division.
-        seed: initialisation; a generator of its own leaves torch's global one untouched.
+        seed: seed of the initial weights; torch's global generator is left untouched.
 
-    >>> sum(p.numel() for p in FullyConnectedEnsemble(copies=3, num_classes=100).parameters())
+    >>> sum(p.numel() for p in FullyConnectedEnsemble(num_backups=3, num_classes=100).parameters())
     40200
     """
 
     def __init__(
         self,
-        copies: int,
+        num_backups: int,
         num_classes: int,
-        depth: int = 2,
+        layers: int = 2,
         scaling: Literal["raw", "temperature", "layernorm"] = "raw",
         temperature: float = 1.0,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.scaling, self.temperature = scaling, temperature
-        layers: list[nn.Module] = []
+        self.scaling = scaling
+        self.temperature = temperature
+        modules: list[nn.Module] = []
+        inputs = num_backups * num_classes
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            for layer in range(depth):
-                layers += [nn.Linear(num_classes * (copies if layer == 0 else 1), num_classes), nn.ReLU()]
-        self.layers = nn.Sequential(*layers[:-1])
+            for _ in range(layers):
+                modules += [nn.Linear(inputs, num_classes), nn.ReLU()]
+                inputs = num_classes
+        self.layers = nn.Sequential(*modules[:-1])
 
     def forward(self, logits: Tensor) -> Tensor:
-        """Map teacher logits (copy, batch, class) to ensemble logits (batch, class), in float32 or wider."""
+        """Map backup logits (backup, batch, class) to ensemble logits (batch, class), in float32 or wider."""
         if not len(self.layers):
             return logits.mean(0)
-        joined = self._scaled(logits).movedim(0, 1).flatten(1)
-        with torch.autocast(joined.device.type, enabled=False):
-            return self.layers(joined)
+        inputs = self._scale(logits).movedim(0, 1).flatten(1)
+        with torch.autocast(inputs.device.type, enabled=False):
+            return self.layers(inputs)
 
-    def _scaled(self, logits: Tensor) -> Tensor:
+    def _scale(self, logits: Tensor) -> Tensor:
         if self.scaling == "temperature":
             return logits / self.temperature
         if self.scaling == "layernorm":

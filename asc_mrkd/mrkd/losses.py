@@ -9,17 +9,14 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class MixedLabels:
-    """Labels of inputs mixed as weight * first + (1 - weight) * second.
-
-    Attributes:
-        first: class indices (batch,).
-        second: class indices (batch,).
-        weight: lambda of Mixup (batch,), float in [0, 1].
-    """
+    """Labels of inputs mixed as weight * first + (1 - weight) * second."""
 
     first: Tensor
+    """Class indices (batch,)."""
     second: Tensor
+    """Class indices (batch,)."""
     weight: Tensor
+    """Lambda of Mixup (batch,), float in [0, 1]."""
 
 
 Labels = Tensor | MixedLabels
@@ -28,15 +25,18 @@ Labels = Tensor | MixedLabels
 
 @dataclass(frozen=True)
 class Losses:
-    """What one batch gives: `total` to back-propagate, its detached parts for the log, and the student's logits."""
+    """Result of one batch."""
 
     total: Tensor
+    """Loss to back-propagate, a scalar."""
     logits: Tensor
+    """Logits of the student (batch, class)."""
     parts: dict[str, Tensor] = field(default_factory=dict)
+    """Detached scalars for the log: the terms of the loss, diagnostics."""
 
 
 def cross_entropy(logits: Tensor, labels: Labels, smoothing: float = 0.0) -> Tensor:
-    """Mean cross-entropy (Eq. 2); of a mixed batch, the two labels' losses weighted sample by sample.
+    """Return the mean cross-entropy (Eq. 2); for a mixed batch, the two labels' losses weighted sample by sample.
 
     Args:
         logits: (batch, class).
@@ -53,7 +53,7 @@ def cross_entropy(logits: Tensor, labels: Labels, smoothing: float = 0.0) -> Ten
 
 
 def kl_divergence(log_target: Tensor, logits: Tensor, temperature: float) -> Tensor:
-    """KL(target || softmax(logits / temperature)) of Eq. 3: summed over classes, averaged over the batch.
+    """Return KL(target || softmax(logits / temperature)) of Eq. 3: summed over classes, averaged over the batch.
 
     Args:
         log_target: log-probabilities (batch, class); gradients reach them as well.
@@ -70,4 +70,6 @@ def kl_divergence(log_target: Tensor, logits: Tensor, temperature: float) -> Ten
 
 def at_least_float32(logits: Tensor) -> Tensor:
     """Widen half-precision logits; float32 and float64 stay as they are."""
-    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+    if logits.dtype in (torch.float16, torch.bfloat16):
+        return logits.float()
+    return logits

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asc_mrkd.config import AugmentConfig, Experiment
+from asc_mrkd.methods import METHODS
 from asc_mrkd.models import MODELS
 from asc_mrkd.submission.check_meta import MAX_ABBREVIATION, PLACEHOLDER
 from asc_mrkd.submission.system import System, development_results
@@ -25,8 +26,8 @@ def build_meta(systems: Mapping[str, System], task: Task, label: str) -> dict[st
     return {
         "submission": {
             "label": label,
-            "name": f"{first.experiment.model.name}, {first.experiment.method.title}",
-            "abbreviation": first.experiment.method.title[:MAX_ABBREVIATION].strip(),
+            "name": f"{first.experiment.model.name}, {METHODS[first.experiment.method.name].title}",
+            "abbreviation": METHODS[first.experiment.method.name].title[:MAX_ABBREVIATION].strip(),
             "authors": [
                 {
                     "lastname": lastname,
@@ -85,8 +86,9 @@ def describe_systems(systems: Mapping[str, System], task: Task) -> dict[str, Any
 
 def describe_training(experiment: Experiment) -> str:
     """Return the network and the method of an experiment in words."""
-    name = experiment.model.name
-    return f"{MODELS[name].summary} ({name}), {experiment.method.title}"
+    model = experiment.model.name
+    method = METHODS[experiment.method.name].title
+    return f"{MODELS[model].summary} ({model}), {method}"
 
 
 def describe_augmentation(augment: AugmentConfig) -> str | None:

@@ -1,10 +1,8 @@
 """Values into points."""
 
-from pathlib import Path
-
 import pytest
 
-from asc_mrkd.config.grid import Point, grid, load_points, values_of
+from asc_mrkd.config.grid import Point, grid, values_of
 from asc_mrkd.errors import ConfigError
 
 
@@ -13,12 +11,12 @@ def names(*overrides: str) -> list[str]:
 
 
 def test_points_are_the_product_in_the_order_given():
-    points = grid(["method.copies=1,3", "train.epochs=2", "method.depth=0,2"])
+    points = grid(["method.num_backups=1,3", "train.epochs=2", "method.ensemble_layers=0,2"])
     assert [point.values for point in points] == [
-        {"method.copies": copies, "method.depth": depth} for copies in "13" for depth in "02"
+        {"method.num_backups": backups, "method.ensemble_layers": layers} for backups in "13" for layers in "02"
     ]
-    assert points[1].overrides == ["method.copies=1", "train.epochs=2", "method.depth=2"]
-    assert points[1].name == "method.copies=1,method.depth=2"
+    assert points[1].overrides == ["method.num_backups=1", "train.epochs=2", "method.ensemble_layers=2"]
+    assert points[1].name == "method.num_backups=1,method.ensemble_layers=2"
 
 
 @pytest.mark.parametrize(
@@ -80,19 +78,3 @@ def test_what_is_no_grid_is_refused(overrides, message):
     with pytest.raises(ConfigError, match=message) as error:
         grid(overrides)
     assert error.value.hint
-
-
-def test_every_point_is_read_and_a_bad_one_named(image_conf: Path):
-    points = load_points(image_conf, ["method.copies=1,2", "train.epochs=3"])
-    assert [(experiment.method.copies, experiment.train.epochs) for _, experiment in points] == [(1, 3), (2, 3)]
-    with pytest.raises(ConfigError, match=r"point method\.copies=0: .*method\.copies"):
-        load_points(image_conf, ["method.copies=1,0"])
-
-
-def test_values_that_make_no_difference_are_refused(image_conf: Path):
-    """A later override has replaced the section: both points would be the same run under two names."""
-    with pytest.raises(ConfigError, match=r"method\.interval=3 and method\.interval=9 are the same experiment"):
-        load_points(image_conf, ["method.interval=3,9", "method=mrkd"])
-    with pytest.raises(ConfigError, match=r"method\.alpha=0\.5 and method\.alpha=0\.50 are the same experiment"):
-        load_points(image_conf, ["method.alpha=0.5,0.50"])
-    assert len(load_points(image_conf, ["method=mrkd", "method.interval=3,9"])) == 2

@@ -65,7 +65,7 @@ def own_loop() -> dict[str, object]:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
     student = DistributedDataParallel(model) if dist.is_initialized() else model
-    mrkd = MemoryReplay(student, 3, copies=2, interval=2)
+    mrkd = MemoryReplay(student, 3, num_backups=2, interval=2)
     optimizer = torch.optim.SGD(mrkd.parameters(), lr=0.1, momentum=0.9)
     for step in range(9):
         generator = torch.Generator().manual_seed(step)

@@ -3,9 +3,20 @@ import copy
 import numpy as np
 import pytest
 import torch
+from helpers.methods import (
+    accuracy_of,
+    check_continues,
+    check_plain_cases,
+    label_distributions,
+    make_batch,
+    make_context,
+    make_network,
+    mix_labels,
+    train_method,
+)
 from scipy.special import log_softmax
 
-from asc_mrkd.config import BanConfig
+from asc_mrkd.config import MethodConfig
 from asc_mrkd.methods import build_method
 from asc_mrkd.methods.ban import Ban
 from asc_mrkd.methods.ce import CrossEntropy
@@ -13,8 +24,8 @@ from asc_mrkd.methods.ce import CrossEntropy
 STEPS = 4  # of a generation
 
 
-def build(network, generations: int = 3, **options) -> Ban:
-    return Ban(network(), network, STEPS * generations, generations, **options)
+def build_ban(**options) -> Ban:
+    return Ban(make_network(), make_network, STEPS, seed=0, generations=3, **options)
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
@@ -22,83 +33,83 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 
 @pytest.mark.parametrize("mixup", [False, True])
-def test_loss_of_a_later_generation_is_that_of_the_formula(network, batch, mixed, targets, train, mixup):
-    method = build(network, alpha=0.3, temperature=2.0)
-    train(method, range(STEPS))
+def test_loss_of_a_later_generation_is_that_of_the_formula(mixup):
+    method = build_ban(alpha=0.3, temperature=2.0)
+    train_method(method, range(STEPS))
     before = copy.deepcopy(method.model)
     method.double()
     teacher = before.double().eval()
-    x, labels = batch(99)
-    given = mixed(labels, 0.6) if mixup else labels
+    x, labels = make_batch(99)
+    given = mix_labels(labels, 0.6) if mixup else labels
     losses = method(x.double(), given)
     s, t = (net(x.double()).detach().numpy() for net in (method.model, teacher))
     p = log_softmax(t / 2, axis=1)
-    ce = -(targets(given) * log_softmax(s, axis=1)).sum(1).mean()
+    ce = -(label_distributions(given) * log_softmax(s, axis=1)).sum(1).mean()
     kd = 4 * (np.exp(p) * (p - log_softmax(s / 2, axis=1))).sum(1).mean()
     assert losses.total.item() == pytest.approx(0.7 * ce + 0.3 * kd, rel=1e-6)
     assert {k: v.item() for k, v in losses.parts.items()} == pytest.approx({"ce": ce, "kd": kd}, rel=1e-6)
 
 
-def test_weight_one_and_evaluation_mode(network, train, check_plain_cases):
-    method = build(network)
-    train(method, range(STEPS + 1))
+def test_weight_one_and_evaluation_mode():
+    method = build_ban()
+    train_method(method, range(STEPS + 1))
     check_plain_cases(method)
 
 
-def test_first_generation_is_the_baseline_bit_for_bit_and_becomes_the_teacher(network, train):
-    method, baseline = build(network), CrossEntropy(network())
-    assert train(method, range(STEPS)) == train(baseline, range(STEPS))
+def test_first_generation_is_the_baseline_bit_for_bit_and_becomes_the_teacher():
+    method, baseline = build_ban(), CrossEntropy(make_network())
+    assert train_method(method, range(STEPS)) == train_method(baseline, range(STEPS))
     assert same(method.model.state_dict(), baseline.model.state_dict())  # to be scored before the next one begins
-    train(method, range(STEPS, STEPS + 1))
+    train_method(method, range(STEPS, STEPS + 1))
     assert same(method.teacher[0], baseline.model.state_dict())
 
 
-def test_every_generation_starts_from_weights_of_its_own_and_the_last_one_stays(network, batch, train):
-    method, starts, ends = build(network), [], []
+def test_every_generation_starts_from_weights_of_its_own_and_the_last_one_stays():
+    method, starts, ends = build_ban(), [], []
     for generation in range(3):
-        assert method.generation() == generation
-        method(*batch())
+        assert method.current_generation() == generation
+        method(*make_batch())
         starts.append(copy.deepcopy(method.model.state_dict()))
-        train(method, range(STEPS * generation, STEPS * (generation + 1)))
+        train_method(method, range(STEPS * generation, STEPS * (generation + 1)))
         ends.append(copy.deepcopy(method.model.state_dict()))
     assert not any(same(starts[a], starts[b]) for a, b in ((0, 1), (0, 2), (1, 2)))
     assert starts[1]["first.1.num_batches_tracked"] == 1
     assert same(method.teacher[0], ends[1])
     assert same(method.model.state_dict(), ends[2])
-    assert method.generation() == 2
+    assert method.current_generation() == 2
 
 
-def test_parameters_stay_the_same_objects(network, train):
-    method = build(network)
+def test_parameters_stay_the_same_objects():
+    method = build_ban()
     parameters = list(method.parameters())
-    train(method, range(STEPS + 1))
+    train_method(method, range(STEPS + 1))
     assert all(a is b for a, b in zip(parameters, method.parameters(), strict=True))
-    assert len(parameters) == len(list(network().parameters()))
+    assert len(parameters) == len(list(make_network().parameters()))
 
 
-def test_global_generator_is_left_alone(network, train):
+def test_global_generator_is_left_alone():
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
-    method = build(network)
-    train(method, range(STEPS + 1))
+    method = build_ban()
+    train_method(method, range(STEPS + 1))
     assert torch.equal(torch.rand(3), expected)
 
 
 @pytest.mark.parametrize("stop", [2, STEPS - 1, STEPS, STEPS + 1, 2 * STEPS, 3 * STEPS - 1])
-def test_saved_state_continues_to_the_same_bits(network, check_continues, stop):
-    check_continues(lambda: build(network), stop=stop, steps=3 * STEPS)
+def test_saved_state_continues_to_the_same_bits(tmp_path, stop):
+    check_continues(tmp_path, lambda: build_ban(), stop=stop, steps=3 * STEPS)
 
 
-def test_wrapped_student_gives_the_same_losses(network, train):
-    plain = build(network)
-    wrapped = Ban(torch.compile(network(), backend="eager"), network, 3 * STEPS, 3)
-    assert train(wrapped, range(6)) == pytest.approx(train(plain, range(6)), rel=1e-5)
+def test_wrapped_student_gives_the_same_losses():
+    plain = build_ban()
+    wrapped = Ban(torch.compile(make_network(), backend="eager"), make_network, STEPS, seed=0, generations=3)
+    assert train_method(wrapped, range(6)) == pytest.approx(train_method(plain, range(6)), rel=1e-5)
 
 
-def test_built_from_a_section_it_learns(network, train, run, accuracy):
-    method = build_method(BanConfig(), network(), run(120))
-    train(method, range(120))
+def test_built_from_a_section_it_learns():
+    method = build_method(MethodConfig(name="ban"), make_network(), make_context(60))
+    train_method(method, range(120))
     assert method.teacher.filled == 1
-    assert list(method.model.state_dict()) == list(network().state_dict())
-    assert accuracy(method.model) > 0.8
+    assert list(method.model.state_dict()) == list(make_network().state_dict())
+    assert accuracy_of(method.model) > 0.8

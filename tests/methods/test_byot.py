@@ -3,22 +3,42 @@ import copy
 import numpy as np
 import pytest
 import torch
+from helpers.methods import (
+    CLASSES,
+    SHAPE,
+    accuracy_of,
+    check_continues,
+    check_plain_cases,
+    label_distributions,
+    make_batch,
+    make_context,
+    make_network,
+    mix_labels,
+    train_method,
+)
 from scipy.special import log_softmax
 from torch import nn
 
-from asc_mrkd.config import ByotConfig
+from asc_mrkd.config import MethodConfig
 from asc_mrkd.errors import ConfigError
 from asc_mrkd.methods import build_method
 from asc_mrkd.methods.byot import Byot
 
-CLASSES, SHAPE = 3, (1, 4, 4)
-
 
 @pytest.mark.parametrize("mixup", [False, True])
-def test_loss_is_that_of_the_formula(network, batch, mixed, targets, mixup):
-    method = Byot(network(), CLASSES, SHAPE, 0.3, 2.0, 0.01, branches=["first", "second.1"]).double()
-    x, labels = batch()
-    x, given = x.double(), mixed(labels, 0.6) if mixup else labels
+def test_loss_is_that_of_the_formula(mixup):
+    method = Byot(
+        make_network(),
+        CLASSES,
+        SHAPE,
+        0,
+        alpha=0.3,
+        temperature=2.0,
+        feature_weight=0.01,
+        branches=["first", "second.1"],
+    ).double()
+    x, labels = make_batch()
+    x, given = x.double(), mix_labels(labels, 0.6) if mixup else labels
     student = method.model
     first = student.first(x)
     second = student.second[:2](first)
@@ -28,7 +48,7 @@ def test_loss_is_that_of_the_formula(network, batch, mixed, targets, mixup):
         [z.detach().numpy() for z in each] for each in ([h(m) for h, m in zip(heads, maps, strict=True)], maps)
     )
     p, kd, feature = log_softmax(s / 2, axis=1), 0.0, 0.0
-    ce = [-(targets(given) * log_softmax(z, axis=1)).sum(1).mean() for z in (s, *early)]
+    ce = [-(label_distributions(given) * log_softmax(z, axis=1)).sum(1).mean() for z in (s, *early)]
     for z, other in zip(early, others, strict=True):
         kd += 4 * (np.exp(p) * (p - log_softmax(z / 2, axis=1))).sum(1).mean()
         feature += ((other - last) ** 2).sum() / len(x)
@@ -40,13 +60,13 @@ def test_loss_is_that_of_the_formula(network, batch, mixed, targets, mixup):
     np.testing.assert_allclose(losses.logits.detach(), s)
 
 
-def test_weight_one_and_evaluation_mode(network, check_plain_cases):
-    check_plain_cases(Byot(network(), CLASSES, SHAPE))
+def test_weight_one_and_evaluation_mode():
+    check_plain_cases(Byot(make_network(), CLASSES, SHAPE, 0))
 
 
-def test_last_layer_learns_from_the_labels_alone(network, batch):
-    x, labels = batch()
-    method = Byot(network(), CLASSES, SHAPE, feature_weight=1.0)
+def test_last_layer_learns_from_the_labels_alone():
+    x, labels = make_batch()
+    method = Byot(make_network(), CLASSES, SHAPE, 0, feature_weight=1.0)
     losses = method(x, labels)
     last = list(method.model.linear.parameters()) + list(method.model.second.parameters())  # nothing hangs on them
     expected = torch.autograd.grad(nn.functional.cross_entropy(method.model(x), labels), last)
@@ -58,12 +78,12 @@ def test_last_layer_learns_from_the_labels_alone(network, batch):
     assert not torch.allclose(taught, alone)
 
 
-def test_early_classifiers_are_drawn_from_a_generator_of_their_own(network):
-    model = network()
+def test_early_classifiers_are_drawn_from_a_generator_of_their_own():
+    model = make_network()
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
-    a, b, c = (Byot(model, CLASSES, SHAPE, seed=seed).branches.state_dict() for seed in (0, 0, 1))
+    a, b, c = (Byot(model, CLASSES, SHAPE, seed).branches.state_dict() for seed in (0, 0, 1))
     assert torch.equal(torch.rand(3), expected)
     assert torch.equal(a["0.0.weight"], b["0.0.weight"])
     assert not torch.equal(a["0.0.weight"], c["0.0.weight"])
@@ -72,23 +92,23 @@ def test_early_classifiers_are_drawn_from_a_generator_of_their_own(network):
 def test_map_that_does_not_come_to_the_size_of_the_last_one_is_refused():
     model = nn.Sequential(nn.Conv2d(1, 4, 1), nn.Conv2d(4, 4, 2), nn.Flatten(), nn.Linear(36, CLASSES))
     with pytest.raises(ConfigError, match=r"from '0' \(4, 4, 4\) .* comes to \(4, 4, 4\), .* \(4, 3, 3\)"):
-        Byot(model, CLASSES, SHAPE, branches=["0"])
+        Byot(model, CLASSES, SHAPE, 0, branches=["0"])
 
 
 @pytest.mark.parametrize("wrap", [nn.DataParallel, lambda model: torch.compile(model, backend="eager")])
-def test_wrapped_student_gives_the_same_losses(network, train, wrap, hooks_are_seen):
-    plain = Byot(network(), CLASSES, SHAPE)
-    wrapped = Byot(wrap(copy.deepcopy(plain.model)), CLASSES, SHAPE)
-    assert train(wrapped, range(3)) == pytest.approx(train(plain, range(3)), rel=1e-5)
+def test_wrapped_student_gives_the_same_losses(wrap, hooks_are_seen):
+    plain = Byot(make_network(), CLASSES, SHAPE, 0)
+    wrapped = Byot(wrap(copy.deepcopy(plain.model)), CLASSES, SHAPE, 0)
+    assert train_method(wrapped, range(3)) == pytest.approx(train_method(plain, range(3)), rel=1e-5)
 
 
-def test_saved_state_continues_to_the_same_bits(network, check_continues):
-    check_continues(lambda: Byot(network(), CLASSES, SHAPE), stop=3, steps=6)
+def test_saved_state_continues_to_the_same_bits(tmp_path):
+    check_continues(tmp_path, lambda: Byot(make_network(), CLASSES, SHAPE, 0), stop=3, steps=6)
 
 
-def test_built_from_a_section_it_learns(network, train, run, accuracy):
-    method = build_method(ByotConfig(), network(), run(60))
+def test_built_from_a_section_it_learns():
+    method = build_method(MethodConfig(name="byot"), make_network(), make_context(60))
     keys = list(method.model.state_dict())
-    train(method, range(60))
-    assert list(method.model.state_dict()) == keys == list(network().state_dict())
-    assert accuracy(method.model) > 0.8
+    train_method(method, range(60))
+    assert list(method.model.state_dict()) == keys == list(make_network().state_dict())
+    assert accuracy_of(method.model) > 0.8

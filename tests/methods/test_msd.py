@@ -3,17 +3,26 @@ import copy
 import numpy as np
 import pytest
 import torch
+from helpers.methods import (
+    CLASSES,
+    SHAPE,
+    accuracy_of,
+    check_continues,
+    label_distributions,
+    make_batch,
+    make_context,
+    mix_labels,
+    train_method,
+)
+from scipy.special import log_softmax
 from torch import nn
 from torch.nn import functional as F
 
-from asc_mrkd.config import MsdConfig
+from asc_mrkd.config import MethodConfig
 from asc_mrkd.errors import ConfigError
-from asc_mrkd.methods import Run, build_method
+from asc_mrkd.methods import build_method
 from asc_mrkd.methods.msd import Msd, mutual_divergence
 from asc_mrkd.models import build_model
-from asc_mrkd.mrkd import MixedLabels
-
-CLASSES, SHAPE = 3, (1, 8, 8)
 
 
 class Small(nn.Module):
@@ -32,27 +41,6 @@ class Small(nn.Module):
         return self.linear(self.third(self.second(self.first(x))).mean((2, 3)))
 
 
-def batch(size: int = 9, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return noisy images with a bright pixel where the class has it."""
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.randint(CLASSES, (size,), generator=generator)
-    x = 0.3 * torch.randn(size, 64, generator=generator) + 3 * F.one_hot(9 + 18 * labels, 64)
-    return x.view(size, *SHAPE), labels
-
-
-def train(method: Msd, numbers: range) -> list[float]:
-    """Return the loss of each step."""
-    optimizer, losses = torch.optim.SGD(method.parameters(), lr=0.1), []
-    for number in numbers:
-        loss = method(*batch(seed=number)).total
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        method.step()
-        losses.append(loss.item())
-    return losses
-
-
 def all_logits(method: Msd, x: torch.Tensor) -> list[torch.Tensor]:
     """Return the logits of the classifiers, deepest first, by running the parts of `Small` one by one."""
     network = method.model
@@ -62,32 +50,26 @@ def all_logits(method: Msd, x: torch.Tensor) -> list[torch.Tensor]:
     return [deepest, method.branches[0](first), method.branches[1](second)]
 
 
-def reference(logits: list[np.ndarray], targets: np.ndarray, alpha: float, tau: float) -> float:
+def loss_by_formula(logits: list[np.ndarray], targets: np.ndarray, alpha: float, tau: float) -> float:
     """Return the loss from logits (batch, class) and the labels' distributions (batch, class)."""
-
-    def log_softmax(z: np.ndarray) -> np.ndarray:
-        return z - np.log(np.exp(z).sum(1, keepdims=True))
-
     total = 0.0
     for k, z in enumerate(logits):
-        total += (1 - alpha) * -(targets * log_softmax(z)).sum(1).mean()
-        q = log_softmax(z / tau)
-        others = [log_softmax(other / tau) for j, other in enumerate(logits) if j != k]
+        total += (1 - alpha) * -(targets * log_softmax(z, axis=1)).sum(1).mean()
+        q = log_softmax(z / tau, axis=1)
+        others = [log_softmax(other / tau, axis=1) for j, other in enumerate(logits) if j != k]
         total += alpha * tau**2 * np.mean([(np.exp(p) * (p - q)).sum(1).mean() for p in others])
     return total
 
 
 @pytest.mark.parametrize("mixup", [False, True])
 def test_loss_is_that_of_the_formula(mixup):
-    method = Msd(Small(), CLASSES, SHAPE, alpha=0.3, temperature=2.0).double()
-    x, labels = batch()
-    x, targets = x.double(), np.eye(CLASSES)[labels]
-    given = MixedLabels(labels, labels.roll(1), torch.full((9,), 0.6, dtype=torch.double)) if mixup else labels
-    if mixup:
-        targets = 0.6 * targets + 0.4 * np.roll(targets, 1, axis=0)
+    method = Msd(Small(), CLASSES, SHAPE, 0, alpha=0.3, temperature=2.0).double()
+    x, labels = make_batch()
+    x = x.double()
+    given = mix_labels(labels, 0.5) if mixup else labels
     logits = all_logits(method, x)
     losses = method(x, given)
-    expected = reference([z.detach().numpy() for z in logits], targets, 0.3, 2.0)
+    expected = loss_by_formula([z.detach().numpy() for z in logits], label_distributions(given), 0.3, 2.0)
     assert losses.total.item() == pytest.approx(expected, rel=1e-10)
     torch.testing.assert_close(losses.logits, logits[0])
     assert list(losses.parts) == ["ce", "ce_first", "ce_second", "kd"]
@@ -105,8 +87,8 @@ def test_teaching_classifiers_get_no_gradient():
 
 
 def test_alpha_zero_is_deep_supervision_without_teaching():
-    method = Msd(Small(), CLASSES, SHAPE, alpha=0.0)
-    x, labels = batch()
+    method = Msd(Small(), CLASSES, SHAPE, 0, alpha=0.0)
+    x, labels = make_batch()
     expected = sum(F.cross_entropy(z, labels) for z in all_logits(method, x))
     parameters = list(method.parameters())
     for a, b in zip(
@@ -124,7 +106,7 @@ def test_student_is_left_as_it_was():
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
-    method = Msd(model, CLASSES, SHAPE)
+    method = Msd(model, CLASSES, SHAPE, 0)
     assert torch.equal(torch.rand(3), expected)
     assert method.model is model
     assert list(model.state_dict()) == list(state)
@@ -136,7 +118,7 @@ def test_initial_weights_of_the_branches_depend_on_the_seed_alone():
     states = []
     for seed, elsewhere in ((0, 1), (0, 2), (3, 1)):
         torch.manual_seed(elsewhere)
-        states.append(torch.cat([p.flatten() for p in Msd(Small(), CLASSES, SHAPE, seed=seed).branches.parameters()]))
+        states.append(torch.cat([p.flatten() for p in Msd(Small(), CLASSES, SHAPE, seed).branches.parameters()]))
     assert torch.equal(states[0], states[1])
     assert not torch.equal(states[0], states[2])
 
@@ -146,8 +128,8 @@ def hooks_of(model: nn.Module) -> int:
 
 
 def test_nothing_hangs_on_the_student_between_batches_nor_in_evaluation():
-    method = Msd(Small(), CLASSES, SHAPE)
-    x, labels = batch()
+    method = Msd(Small(), CLASSES, SHAPE, 0)
+    x, labels = make_batch()
     counts = []
     method.model.second.register_forward_pre_hook(lambda *_: counts.append(hooks_of(method.model)))
     method(x, labels)
@@ -160,23 +142,23 @@ def test_nothing_hangs_on_the_student_between_batches_nor_in_evaluation():
 
 
 def test_hooks_are_removed_when_the_student_fails():
-    method = Msd(Small(), CLASSES, SHAPE)
+    method = Msd(Small(), CLASSES, SHAPE, 0)
     with pytest.raises(RuntimeError):
         method(torch.zeros(2, 5, 8, 8), torch.zeros(2, dtype=torch.long))
     assert hooks_of(method.model) == 0
 
 
 def test_parameters_and_state_hold_the_branches_beside_the_student():
-    method = Msd(Small(), CLASSES, SHAPE)
+    method = Msd(Small(), CLASSES, SHAPE, 0)
     student = set(method.model.parameters())
     beside = [p for p in method.parameters() if p not in student]
     assert len(list(method.parameters())) == len(student) + len(beside)
-    method(*batch()).total.backward()
+    method(*make_batch()).total.backward()
     assert all(p.grad is not None for p in beside)
     # first: 4 -> 8 -> 12 channels, second: 8 -> 12; a linear layer each
     convolutions = 9 * (4 * 8 + 8 * 12 + 8 * 12)
     assert sum(p.numel() for p in beside) == convolutions + 2 * (8 + 12 + 12) + 2 * (12 + 1) * CLASSES
-    assert {name.partition(".")[0] for name in method.state_dict()} == {"model", "branches"}
+    assert {name.partition(".")[0] for name in method.state_dict()} == {"model", "branches", "_extra_state"}
 
 
 @pytest.mark.parametrize(
@@ -190,7 +172,7 @@ def test_parameters_and_state_hold_the_branches_beside_the_student():
 )
 def test_branches_end_with_the_width_of_the_last_feature_map(name, options, shape, widths):
     channels = {"in_channels": 2} if shape[0] == 2 else {}
-    method = Msd(build_model(name, CLASSES, **options, **channels), CLASSES, shape)
+    method = Msd(build_model(name, CLASSES, **options, **channels), CLASSES, shape, 0)
     assert [[m.out_channels for m in b if isinstance(m, nn.Conv2d)] for b in method.branches] == widths
     method.to(torch.device("cpu"), memory_format=torch.channels_last)
     x = torch.randn(2, *shape).contiguous(memory_format=torch.channels_last)
@@ -202,16 +184,16 @@ def test_branches_end_with_the_width_of_the_last_feature_map(name, options, shap
 
 
 def test_branch_brings_the_feature_map_down_to_the_last_one():
-    method = Msd(Small(), CLASSES, SHAPE)  # maps of 8 x 8 and 4 x 4, the last one 2 x 2
-    for branch, size in zip(method.branches, ((4, 8, 8), (8, 4, 4)), strict=True):
+    method = Msd(Small(), CLASSES, SHAPE, 0)  # maps of 4 x 4 and 2 x 2, the last one 1 x 1
+    for branch, size in zip(method.branches, ((4, 4, 4), (8, 2, 2)), strict=True):
         stages = branch[:-3]
-        assert stages(torch.randn(2, *size)).shape == (2, 12, 2, 2)
+        assert stages(torch.randn(2, *size)).shape == (2, 12, 1, 1)
 
 
 def test_layers_can_be_named():
-    method = Msd(Small(), CLASSES, SHAPE, branches=["third.1"])
+    method = Msd(Small(), CLASSES, SHAPE, 0, branches=["third.1"])
     assert len(method.branches) == 1
-    assert list(method(*batch()).parts) == ["ce", "ce_third.1", "kd"]
+    assert list(method(*make_batch()).parts) == ["ce", "ce_third.1", "kd"]
 
 
 @pytest.mark.parametrize(
@@ -225,7 +207,7 @@ def test_layers_can_be_named():
 )
 def test_layers_that_cannot_be_tapped_are_refused(model, branches, message, hint):
     with pytest.raises(ConfigError, match=message) as error:
-        Msd(model, CLASSES, SHAPE, branches=branches)
+        Msd(model, CLASSES, SHAPE, 0, branches=branches)
     assert hint in error.value.hint
 
 
@@ -233,28 +215,18 @@ def test_layers_that_cannot_be_tapped_are_refused(model, branches, message, hint
 def test_wrapped_student_gives_the_same_losses(wrap, hooks_are_seen):
     torch.manual_seed(0)
     model = Small()
-    plain, wrapped = Msd(model, CLASSES, SHAPE), Msd(wrap(copy.deepcopy(model)), CLASSES, SHAPE)
-    assert train(wrapped, range(4)) == pytest.approx(train(plain, range(4)), rel=1e-5)
+    plain, wrapped = Msd(model, CLASSES, SHAPE, 0), Msd(wrap(copy.deepcopy(model)), CLASSES, SHAPE, 0)
+    assert train_method(wrapped, range(4)) == pytest.approx(train_method(plain, range(4)), rel=1e-5)
 
 
 def test_saved_state_continues_to_the_same_bits(tmp_path):
-    torch.manual_seed(5)
-    whole = Msd(Small(), CLASSES, SHAPE)
-    broken = copy.deepcopy(whole)
-    expected = train(whole, range(10))
-    train(broken, range(4))
-    torch.save(broken.state_dict(), tmp_path / "state.pt")
-    continued = Msd(Small(), CLASSES, SHAPE, seed=9)
-    continued.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
-    assert train(continued, range(4, 10)) == expected[4:]
-    for (name, a), b in zip(whole.state_dict().items(), continued.state_dict().values(), strict=True):
-        assert torch.equal(a, b), name
+    model = Small()
+    check_continues(tmp_path, lambda: Msd(copy.deepcopy(model), CLASSES, SHAPE, 0), stop=4, steps=10)
 
 
 def test_built_from_a_section_it_learns():
     torch.manual_seed(0)
-    run = Run(CLASSES, 60, 60, train_samples=9, input_shape=SHAPE, seed=0, new_model=lambda seed: Small())
-    method = build_method(MsdConfig(), Small(), run)
-    train(method, range(60))
-    x, labels = batch(size=90, seed=1000)
-    assert (method.model.eval()(x).argmax(1) == labels).float().mean() > 0.8
+    context = make_context(60, new_model=lambda seed: Small())
+    method = build_method(MethodConfig(name="msd"), Small(), context)
+    train_method(method, range(60))
+    assert accuracy_of(method.model) > 0.8

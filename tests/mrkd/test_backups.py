@@ -4,13 +4,14 @@ import copy
 
 import pytest
 import torch
+from helpers.mrkd import make_batch, make_network, train_replay
 from torch import nn
 
 from asc_mrkd.mrkd import Backups, MemoryReplay
 
 
-def test_ring_holds_the_weights_of_its_refreshes(network):
-    model = network()
+def test_ring_holds_the_weights_of_its_refreshes():
+    model = make_network()
     ring, history = Backups(model, 3), []
     for _ in range(5):
         with torch.no_grad():
@@ -28,18 +29,18 @@ def test_ring_holds_the_weights_of_its_refreshes(network):
 
 
 @pytest.mark.parametrize("teacher_bn", ["eval", "batch"])
-def test_teachers_stay_frozen_and_leave_the_student_alone(network, batch, train, teacher_bn):
-    method = MemoryReplay(network(), 3, copies=2, interval=1000, before_first="init", teacher_bn=teacher_bn)
+def test_teachers_stay_frozen_and_leave_the_student_alone(teacher_bn):
+    method = MemoryReplay(make_network(), 3, num_backups=2, interval=1000, warmup="untrained", teacher_bn=teacher_bn)
     method.backups.push(method.model)
     before = [{k: v.clone() for k, v in method.backups[age].items()} for age in range(2)]
-    train(method, 20)
+    train_replay(method, 20)
     for age in range(2):
         assert all(torch.equal(v, method.backups[age][k]) for k, v in before[age].items())
         assert not any(v.requires_grad for v in method.backups[age].values())
     assert len(list(method.parameters())) == len(list(method.model.parameters())) + 4
 
-    model = network()
-    x, _ = batch()
+    model = make_network()
+    x, _ = make_batch()
     model(x)
     statistics = [b.clone() for b in model.buffers()]
     Backups(model, 2)(x)
@@ -47,12 +48,12 @@ def test_teachers_stay_frozen_and_leave_the_student_alone(network, batch, train,
     assert model.training
 
 
-def test_backup_gives_the_logits_of_the_student_at_that_time(network, batch, train):
-    model = network()
+def test_backup_gives_the_logits_of_the_student_at_that_time():
+    model = make_network()
     ring = Backups(model, 1)
-    train(MemoryReplay(model, 3, interval=1000), 5)
+    train_replay(MemoryReplay(model, 3, interval=1000), 5)
     ring.push(model)
-    x, _ = batch(seed=99)
+    x, _ = make_batch(seed=99)
     torch.testing.assert_close(ring(x)[0], copy.deepcopy(model).eval()(x))
     by_batch = Backups(model, 1, batch_statistics=True)
     by_batch.push(model)
@@ -70,9 +71,9 @@ def test_untrained_copies_of_a_deep_network_stay_finite():
     assert deep.eval()(torch.randn(16, 1, 6, 6)).abs().max() > 1e6
 
 
-def test_compiled_and_wrapped_students_share_the_backups_of_the_bare_one(network, batch):
-    model = network()
-    x, _ = batch()
+def test_compiled_and_wrapped_students_share_the_backups_of_the_bare_one():
+    model = make_network()
+    x, _ = make_batch()
     expected = Backups(model, 2)(x)
     for wrapped in (nn.DataParallel(model), torch.compile(model, backend="eager")):
         torch.testing.assert_close(Backups(wrapped, 2)(x), expected)
@@ -105,9 +106,9 @@ def test_tied_weights_are_taught_too():
     torch.testing.assert_close(Backups(model, 1)(x)[0], model(x))
 
 
-def test_ring_equals_the_cascade_of_the_paper(network):
+def test_ring_equals_the_cascade_of_the_paper():
     """Algorithm 1, literally: every copy takes over the weights of the younger one, the first those of the network."""
-    model, interval, copies = network(), 3, 3
+    model, interval, copies = make_network(), 3, 3
     ring = Backups(model, copies)
     cascade = [copy.deepcopy(model.state_dict()) for _ in range(copies)]
     for t in range(1, 20):
@@ -124,29 +125,29 @@ def test_ring_equals_the_cascade_of_the_paper(network):
 
 
 @pytest.mark.parametrize("teacher_bn", ["eval", "batch"])
-def test_copies_on_other_devices_say_the_same(network, batch, train, teacher_bn):
+def test_copies_on_other_devices_say_the_same(teacher_bn):
     """Devices of the CPU stand for those of a machine with several GPUs."""
-    options = {"copies": 3, "interval": 2, "teacher_bn": teacher_bn, "seed": 1}
+    options = {"num_backups": 3, "interval": 2, "teacher_bn": teacher_bn, "seed": 1}
     torch.manual_seed(0)
-    one = MemoryReplay(network(), 3, **options)
+    one = MemoryReplay(make_network(), 3, **options)
     several = MemoryReplay(copy.deepcopy(one.model), 3, teacher_devices=["cpu", torch.device("cpu", 0)], **options)
     for method in (one, several):
-        train(method, 9)
+        train_replay(method, 9)
     for a, b in zip(one.state_dict()["model.0.weight"], several.state_dict()["model.0.weight"], strict=True):
         assert torch.equal(a, b)
-    x, y = batch(seed=50)
+    x, y = make_batch(seed=50)
     assert torch.equal(one(x, y).total, several(x, y).total)
 
 
-def test_copies_are_spread_over_the_devices_and_stay_there(network):
-    ring = Backups(network(), 3, devices=["meta", "cpu"])
+def test_copies_are_spread_over_the_devices_and_stay_there():
+    ring = Backups(make_network(), 3, devices=["meta", "cpu"])
     ring.to(torch.float64)
     assert [ring[age]["0.weight"].device.type for age in range(3)] == ["meta", "cpu", "meta"]
     assert ring[1]["0.weight"].dtype == torch.float64
 
 
-def test_running_average_is_a_mean_with_falling_weights(network):
-    model = network()
+def test_running_average_is_a_mean_with_falling_weights():
+    model = make_network()
     average = Backups(model, 1)
     start = model.state_dict()["4.weight"].clone()
     for value in (1.0, 2.0):

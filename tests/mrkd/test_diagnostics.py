@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers.mrkd import make_batch, make_network
 from torch.nn import functional as F
 
 from asc_mrkd.mrkd import MemoryReplay, MixedLabels
@@ -71,12 +72,12 @@ def test_ratio_of_gradients_is_that_of_autograd(mixed):
     assert diagnose(JOINED, labels)["gradient_ratio"] == pytest.approx((of_kd.norm() / of_ce.norm()).item())
 
 
-def test_backups_tell_their_ages_in_steps(network, batch):
-    method, ages = MemoryReplay(network(), 3, copies=2, interval=7), {}
+def test_backups_tell_their_ages_in_steps():
+    method, ages = MemoryReplay(make_network(), 3, num_backups=2, interval=7), {}
     taken: list[int] = []  # steps before which a backup was taken
     for t in range(1, 42):
         filled = method.backups.filled
-        parts = method(*batch(seed=t)).parts
+        parts = method(*make_batch(seed=t)).parts
         ages[t] = [parts[f"teacher_age_{i}"].item() for i in (1, 2) if f"teacher_age_{i}" in parts]
         if ages[t]:
             assert ages[t] == [t - step for step in taken[:filled]]
@@ -87,18 +88,18 @@ def test_backups_tell_their_ages_in_steps(network, batch):
     assert [t for t in ages if ages[t]] == [11, 21, 31, 41]  # every tenth step, from the first backup on
 
 
-def test_only_a_tenth_of_the_steps_pays_for_it(network, batch):
-    method = MemoryReplay(network(), 3, interval=1, copies=1)
+def test_only_a_tenth_of_the_steps_pays_for_it():
+    method = MemoryReplay(make_network(), 3, interval=1, num_backups=1)
     told = []
     for _ in range(25):
-        told.append("teacher_divergence" in method(*batch()).parts)
+        told.append("teacher_divergence" in method(*make_batch()).parts)
         method.step()
     assert [step for step, present in enumerate(told) if present] == [10, 20]
 
 
-def test_a_look_changes_no_number(network, batch, monkeypatch):
-    method = MemoryReplay(network(), 3, before_first="init")
-    x, y = batch()
+def test_a_look_changes_no_number(monkeypatch):
+    method = MemoryReplay(make_network(), 3, warmup="untrained")
+    x, y = make_batch()
     with_look = method(x, y).total
     monkeypatch.setattr("asc_mrkd.mrkd.memory_replay.teacher_diagnostics", lambda *_: {})
     assert torch.equal(method(x, y).total, with_look)

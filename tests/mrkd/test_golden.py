@@ -30,7 +30,7 @@ class Student(nn.Module):
 
 def replay(monkeypatch, **options) -> MemoryReplay:
     method = MemoryReplay(
-        Student(), 3, copies=2, interval=10, alpha=0.5, temperature=TAU, before_first="init", **options
+        Student(), 3, num_backups=2, interval=10, alpha=0.5, temperature=TAU, warmup="untrained", **options
     ).double()
     monkeypatch.setattr(method.backups, "forward", lambda x, count: torch.stack([Z1, Z2]))
     return method

@@ -26,14 +26,16 @@ def test_kl_is_summed_over_classes():
     assert wider.item() == pytest.approx(kl_divergence(target, student, 1.0).item(), rel=1e-5)
 
 
-@pytest.mark.parametrize(("classes", "copies", "expected"), [(10, 1, 220), (10, 3, 420), (100, 3, 40_200), (3, 3, 42)])
-def test_ensemble_parameters(classes, copies, expected):
-    assert sum(p.numel() for p in FullyConnectedEnsemble(copies, classes).parameters()) == expected
+@pytest.mark.parametrize(
+    ("classes", "num_backups", "expected"), [(10, 1, 220), (10, 3, 420), (100, 3, 40_200), (3, 3, 42)]
+)
+def test_ensemble_parameters(classes, num_backups, expected):
+    assert sum(p.numel() for p in FullyConnectedEnsemble(num_backups, classes).parameters()) == expected
 
 
-def test_ensemble_of_depth_zero_is_the_mean_and_seeded_apart():
+def test_ensemble_without_layers_is_the_mean_and_seeded_apart():
     logits = torch.randn(3, 4, 5)
-    assert torch.equal(FullyConnectedEnsemble(3, 5, depth=0)(logits), logits.mean(0))
+    assert torch.equal(FullyConnectedEnsemble(3, 5, layers=0)(logits), logits.mean(0))
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)

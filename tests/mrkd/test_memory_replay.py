@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from helpers.mrkd import make_batch, make_network, train_replay
 from torch import nn
 from torch.nn import functional as F
 
@@ -11,26 +12,26 @@ from asc_mrkd.errors import ConfigError
 from asc_mrkd.mrkd import PRESETS, VARIANTS, MemoryReplay, MixedLabels, kl_divergence
 
 
-def test_copy_is_taken_at_the_start_of_every_step_divisible_by_the_interval(network, train):
-    method = MemoryReplay(network(), 3, copies=2, interval=4)
+def test_copy_is_taken_at_the_start_of_every_step_divisible_by_the_interval():
+    method = MemoryReplay(make_network(), 3, num_backups=2, interval=4)
     seen = []
     for step in range(1, 13):
         seen.append((step, method.backups.filled))
-        train(method, 1, first=step)
+        train_replay(method, 1, first=step)
     assert [filled for _, filled in seen] == [0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 2]
 
 
-def test_alpha_zero_is_the_baseline_bit_for_bit(network, batch, train):
+def test_alpha_zero_is_the_baseline_bit_for_bit():
     torch.manual_seed(0)
-    plain = network()
-    taught = MemoryReplay(copy.deepcopy(plain), 3, interval=2, alpha=0.0, before_first="init")
+    plain = make_network()
+    taught = MemoryReplay(copy.deepcopy(plain), 3, interval=2, alpha=0.0, warmup="untrained")
     optimizer = torch.optim.SGD(plain.parameters(), lr=0.1, momentum=0.9)
     for step in range(10):
-        x, y = batch(seed=step)
+        x, y = make_batch(seed=step)
         optimizer.zero_grad()
         F.cross_entropy(plain(x), y).backward()
         optimizer.step()
-    train(taught, 10)
+    train_replay(taught, 10)
     for a, b in zip(plain.state_dict().values(), taught.model.state_dict().values(), strict=True):
         assert torch.equal(a, b)
 
@@ -46,10 +47,10 @@ def test_teacher_forward_and_ensemble_do_not_draw_from_the_global_generator():
 
 @pytest.mark.parametrize("stop", [3, 6, 9])
 @pytest.mark.parametrize("options", [*PRESETS.values(), {"snapshot_source": "ema"}], ids=[*PRESETS, "ema"])
-def test_saved_state_continues_to_the_same_bits(network, batch, tmp_path, stop, options):
+def test_saved_state_continues_to_the_same_bits(tmp_path, stop, options):
     def fresh() -> MemoryReplay:
         torch.manual_seed(5)
-        return MemoryReplay(network(), 3, copies=3, interval=4, **options)
+        return MemoryReplay(make_network(), 3, num_backups=3, interval=4, **options)
 
     whole = fresh()
     whole_optimizer = torch.optim.SGD(whole.parameters(), lr=0.05)
@@ -59,7 +60,7 @@ def test_saved_state_continues_to_the_same_bits(network, batch, tmp_path, stop, 
     def steps(method, optimizer, numbers):
         for step in numbers:
             optimizer.zero_grad()
-            method(*batch(seed=step)).total.backward()
+            method(*make_batch(seed=step)).total.backward()
             optimizer.step()
             method.step()
 
@@ -67,7 +68,7 @@ def test_saved_state_continues_to_the_same_bits(network, batch, tmp_path, stop, 
     steps(broken, broken_optimizer, range(stop))
     torch.save(broken.state_dict(), tmp_path / "state.pt")
     torch.manual_seed(77)
-    continued = MemoryReplay(network(), 3, copies=3, interval=4, **options)
+    continued = MemoryReplay(make_network(), 3, num_backups=3, interval=4, **options)
     continued.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     steps(continued, torch.optim.SGD(continued.parameters(), lr=0.05), range(stop, 14))
     for (name, a), b in zip(whole.model.state_dict().items(), continued.model.state_dict().values(), strict=True):
@@ -77,10 +78,10 @@ def test_saved_state_continues_to_the_same_bits(network, batch, tmp_path, stop, 
 
 
 @pytest.mark.parametrize(
-    ("before_first", "expected"), [("init", [0.6] * 4), ("skip", [0, 0.6, 0.6, 0.6]), ("ramp", [0, 0.2, 0.4, 0.6])]
+    ("warmup", "expected"), [("untrained", [0.6] * 4), ("skip", [0, 0.6, 0.6, 0.6]), ("ramp", [0, 0.2, 0.4, 0.6])]
 )
-def test_weight_of_the_distillation_term(network, before_first, expected):
-    method = MemoryReplay(network(), 3, alpha=0.6, before_first=before_first)
+def test_weight_of_the_distillation_term(warmup, expected):
+    method = MemoryReplay(make_network(), 3, alpha=0.6, warmup=warmup)
     weights = []
     for _ in range(4):
         weights.append(method.distillation_weight())
@@ -89,20 +90,20 @@ def test_weight_of_the_distillation_term(network, before_first, expected):
 
 
 @pytest.mark.parametrize("ensemble", [True, False])
-def test_missing_backups_do_not_teach(network, batch, ensemble):
-    method = MemoryReplay(network(), 3, copies=3, before_first="ramp", ensemble=ensemble, depth=0)
+def test_missing_backups_do_not_teach(ensemble):
+    method = MemoryReplay(make_network(), 3, num_backups=3, warmup="ramp", ensemble=ensemble, ensemble_layers=0)
     method.backups.push(method.model)
     for age in (1, 2):
         for tensor in method.backups[age].values():
             tensor.fill_(float("nan") if tensor.is_floating_point() else 0)
-    assert method(*batch()).total.isfinite()
+    assert method(*make_batch()).total.isfinite()
 
 
-def test_detached_adjustment_teaches_the_ensemble_without_the_swap(network, batch):
-    options = {"copies": 1, "before_first": "init", "temperature": 2.0, "alpha": 1.0, "teacher_bn": "eval"}
-    x, y = batch()
+def test_detached_adjustment_teaches_the_ensemble_without_the_swap():
+    options = {"num_backups": 1, "warmup": "untrained", "temperature": 2.0, "alpha": 1.0, "teacher_bn": "eval"}
+    x, y = make_batch()
     torch.manual_seed(0)
-    model = network()
+    model = make_network()
     literal = MemoryReplay(model, 3, **options)
     detached = MemoryReplay(model, 3, adjustment_gradient="detached", **options)
     a, b = literal(x, y), detached(x, y)
@@ -121,10 +122,10 @@ def test_detached_adjustment_teaches_the_ensemble_without_the_swap(network, batc
     torch.testing.assert_close(gradient, expected)
 
 
-def test_mixed_labels_reduce_to_plain_ones_and_match_two_losses(network, batch):
+def test_mixed_labels_reduce_to_plain_ones_and_match_two_losses():
     torch.manual_seed(0)
-    method = MemoryReplay(network(), 3, before_first="init", temperature=2.0)
-    x, first = batch()
+    method = MemoryReplay(make_network(), 3, warmup="untrained", temperature=2.0)
+    x, first = make_batch()
     second = first.roll(1)
     student = list(method.model.parameters())
 
@@ -140,10 +141,10 @@ def test_mixed_labels_reduce_to_plain_ones_and_match_two_losses(network, batch):
         torch.testing.assert_close(g, 0.7 * a + 0.3 * b, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("options", [{"copies": 0}, {"interval": 0}, {"alpha": 1.5}, {"temperature": 0.0}])
-def test_impossible_settings_are_refused(network, options):
+@pytest.mark.parametrize("options", [{"num_backups": 0}, {"interval": 0}, {"alpha": 1.5}, {"temperature": 0.0}])
+def test_impossible_settings_are_refused(options):
     with pytest.raises(ConfigError, match=next(iter(options))):
-        MemoryReplay(network(), 3, **options)
+        MemoryReplay(make_network(), 3, **options)
 
 
 def test_defaults_are_the_robust_preset():
@@ -152,12 +153,12 @@ def test_defaults_are_the_robust_preset():
 
 
 @pytest.mark.parametrize("ensemble_loss", ["kl", "ce", "kl+ce"])
-def test_what_trains_the_ensemble_leaves_the_student_alone(network, batch, ensemble_loss):
+def test_what_trains_the_ensemble_leaves_the_student_alone(ensemble_loss):
     """Table 4: the student's gradient and the value of the loss are those of Eq. 8 whatever trains the ensemble."""
-    options = {"copies": 1, "before_first": "init", "temperature": 2.0, "alpha": 0.5, "teacher_bn": "eval"}
+    options = {"num_backups": 1, "warmup": "untrained", "temperature": 2.0, "alpha": 0.5, "teacher_bn": "eval"}
     torch.manual_seed(0)
-    model = network()
-    x, y = batch()
+    model = make_network()
+    x, y = make_batch()
     reference = MemoryReplay(model, 3, **options)
     method = MemoryReplay(model, 3, ensemble_loss=ensemble_loss, **options)
     expected, loss = reference(x, y).total, method(x, y).total
@@ -177,12 +178,12 @@ def test_what_trains_the_ensemble_leaves_the_student_alone(network, batch, ensem
         torch.testing.assert_close(gradient, kl * a + ce * b)
 
 
-def test_backups_of_the_running_average_are_means_over_the_steps(network, train):
+def test_backups_of_the_running_average_are_means_over_the_steps():
     """The decay is 1 - 1 / (step + 1) at first, so the average is the plain mean of the weights, the first ones too."""
-    method = MemoryReplay(network(), 3, copies=2, interval=3, snapshot_source="ema")
+    method = MemoryReplay(make_network(), 3, num_backups=2, interval=3, snapshot_source="ema")
     seen = [method.model[4].weight.detach().clone()]
     for step in range(1, 6):  # the backup for step 6 is taken at the end of step 5
-        train(method, 1, first=step)
+        train_replay(method, 1, first=step)
         seen.append(method.model[4].weight.detach().clone())
         if step == 2:
             torch.testing.assert_close(method.backups[0]["4.weight"], torch.stack(seen).mean(0))
@@ -191,10 +192,10 @@ def test_backups_of_the_running_average_are_means_over_the_steps(network, train)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_variants_leave_out_what_they_say(network, batch, variant):
+def test_variants_leave_out_what_they_say(variant):
     torch.manual_seed(0)
-    method = MemoryReplay(network(), 3, before_first="init", **VARIANTS[variant])
-    x, y = batch()
+    method = MemoryReplay(make_network(), 3, warmup="untrained", **VARIANTS[variant].options)
+    x, y = make_batch()
     with_labels_turned = method(x, (y + 1) % 3).parts["kd"].item() != pytest.approx(method(x, y).parts["kd"].item())
     assert with_labels_turned == (variant in ("full", "no_fcn", "mean"))  # those adjust to the labels
     layers = sum(p.numel() for p in method.parameters()) - sum(p.numel() for p in method.model.parameters())

@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from asc_mrkd.methods import METHODS
+from asc_mrkd.config import MethodConfig
+from asc_mrkd.methods import METHODS, check_method
 
 TOOLS = Path(__file__).parents[2] / "tools"
 
@@ -26,8 +27,8 @@ def test_counted_passes_are_the_declared_ones(tmp_path, monkeypatch, capsys):
     assert {part.split()[0] for part in lines.index} == METHODS.keys()
     for part, counted in lines.iterrows():
         name, *options = part.split()
-        entry = METHODS[name]
-        config = entry.config(**dict(option.split("=") for option in options))
-        assert (counted["forwards/step"], counted["backwards/step"]) == entry.passes(config), part
-    copies = lines.loc[[f"mrkd copies={n}" for n in (1, 3, 5)], "bytes beside"]
-    assert copies.diff()[1:].tolist() == pytest.approx([2 * (1_107_944 + 4 * 100 * 100)] * 2), "tensors and ensemble"
+        section = check_method(MethodConfig(name=name, **dict(option.split("=") for option in options)))
+        passes = METHODS[name].passes(section.options)
+        assert (counted["forwards/step"], counted["backwards/step"]) == passes, part
+    backups = lines.loc[[f"mrkd num_backups={n}" for n in (1, 3, 5)], "bytes beside"]
+    assert backups.diff()[1:].tolist() == pytest.approx([2 * (1_107_944 + 4 * 100 * 100)] * 2), "tensors and ensemble"

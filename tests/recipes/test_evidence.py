@@ -30,15 +30,15 @@ def test_a_dry_run_shows_the_protocol(tmp_path):
     assert all("--seeds 0-3 --jobs 4" in line and "train.precision=float32" in line for line in sweeps)
     assert all("method={name: mrkd, preset: robust" in line for line in sweeps[:3])
     assert ["data.held_out=5000" in line for line in sweeps] == [True, True, True, False, False]
-    assert "method.teacher_bn=eval,batch method.before_first=init,ramp,skip" in sweeps[0]
+    assert "method.teacher_bn=eval,batch method.warmup=untrained,ramp,skip" in sweeps[0]
     assert "method.alpha=0.1,0.3,0.5,0.7,0.9 method.temperature=2,3,4" in sweeps[1]
     assert "method.ensemble_input=raw,temperature,layernorm method.adjustment_gradient=literal,detached" in sweeps[2]
     paper, robust, chosen = (
         f"{{name: mrkd, preset: {options}}}"
         for options in (
-            "paper, copies: 3, interval: 25 epochs",
-            "robust, copies: 3, interval: 25 epochs",
-            "robust, copies: 3, interval: 25 epochs, alpha: 0.3",
+            "paper, num_backups: 3, interval: 25 epochs",
+            "robust, num_backups: 3, interval: 25 epochs",
+            "robust, num_backups: 3, interval: 25 epochs, alpha: 0.3",
         )
     )
     for network, line in zip(["resnet20", "resnet32"], sweeps[3:], strict=True):
@@ -73,6 +73,6 @@ def test_a_stage_is_stopped_and_continued(tmp_path):
     done = finish(start_script(SCRIPT, *options, folder=tmp_path))
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(runs / "sweep.csv")
-    assert table[["method.teacher_bn", "method.before_first"]].to_numpy().tolist() == [
+    assert table[["method.teacher_bn", "method.warmup"]].to_numpy().tolist() == [
         [bn, first] for bn in ("eval", "batch") for first in ("init", "ramp", "skip")
     ]

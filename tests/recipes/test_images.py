@@ -94,7 +94,7 @@ def test_the_papers_setting(name):
     assert (train.epochs, train.batch_size, experiment.seeds) == (200, 128, [0, 1, 2, 3])
     assert (optimizer.name, optimizer.lr, optimizer.momentum, optimizer.weight_decay) == ("sgd", 0.1, 0.9, 1e-4)
     assert not optimizer.nesterov
-    assert (experiment.method.copies, experiment.method.interval) == (3, "25 epochs")
+    assert (experiment.method.num_backups, experiment.method.interval) == (3, "25 epochs")
     assert (experiment.augment.pad, experiment.augment.flip) == (4, True)
 
 

@@ -139,7 +139,7 @@ def test_scenes_have_accuracies_and_a_plot_has_its_points(tmp_path):
     assert (printed[5], here[5]) == ("80.52", "80.00 ± 0.00")
 
     page, arguments = copy_recipe(tmp_path / "images", "cifar100")
-    write_run(tmp_path / "images/exp/point", "cifar100", "model.name=resnet110 method.copies=2", [7] * 4)
+    write_run(tmp_path / "images/exp/point", "cifar100", "model.name=resnet110 method.num_backups=2", [7] * 4)
     write_run(tmp_path / "images/exp/run", "cifar100", "model.name=resnet56 method=ce", [7] * 4)
     assert main(arguments) == 0
     assert "Figure 8, number of backups (in the paper a plot)" in page.read_text()

@@ -57,7 +57,7 @@ def test_no_logits_are_named_with_a_way_out(output):
 
 def loop(model: nn.Module, **options) -> list[float]:
     """Train in the five lines of the README."""
-    mrkd = MemoryReplay(model, num_classes=3, copies=2, interval=4, alpha=0.5, temperature=3.0, **options)
+    mrkd = MemoryReplay(model, num_classes=3, num_backups=2, interval=4, alpha=0.5, temperature=3.0, **options)
     optimizer = torch.optim.SGD(mrkd.parameters(), lr=0.05, momentum=0.9)
     totals = []
     for step in range(12):

@@ -1,0 +1,130 @@
+"""Memory-replay Knowledge Distillation as a training method of an experiment.
+
+Source: Wang, Zhang and Li, "Memory-Replay Knowledge Distillation", Sensors 2021, 21, 2792.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, create_model, model_validator
+from torch import nn
+
+from asc_mrkd.config import Interval
+from asc_mrkd.methods.base import Method, parameters_with_default
+from asc_mrkd.mrkd import PRESETS, VARIANTS, MemoryReplay
+from asc_mrkd.mrkd.adjustment import Adjustment
+from asc_mrkd.mrkd.losses import Labels, Losses
+from asc_mrkd.schema import Count, Fraction, Positive, Schema
+
+
+def _require_interval(value: Any) -> Any:
+    Interval.parse(value)
+    return value
+
+
+def _read_switch(value: Any) -> Any:
+    """Return the adjustment for `on` and `off`, which YAML reads as truth values."""
+    if value is True:
+        return "swap"
+    if value is False:
+        return "none"
+    return value
+
+
+IntervalOption = Annotated[int | float | str, BeforeValidator(_require_interval)]
+
+RANGES: dict[str, Any] = {
+    "num_backups": Count,
+    "alpha": Fraction,
+    "temperature": Positive,
+    "ensemble_layers": Annotated[int, Field(ge=0, le=4)],
+    "adjustment": Annotated[Adjustment, BeforeValidator(_read_switch)],
+    "teacher_devices": list[str] | None,
+}
+"""Types and ranges of arguments of `MemoryReplay` in an experiment; the other arguments have the types given there."""
+
+
+class Mrkd(Method):
+    """Memory-replay Knowledge Distillation; the options are the arguments of `asc_mrkd.MemoryReplay`.
+
+    Args:
+        model: the student.
+        num_classes: classes.
+        total_steps: optimiser steps of the run.
+        steps_per_epoch: optimiser steps per epoch.
+        seed: seed of the initial weights of the ensemble.
+        preset: name of one of `asc_mrkd.mrkd.PRESETS`.
+        variant: name of one of `asc_mrkd.mrkd.VARIANTS`.
+        interval: time between two backups: steps, a share of the run, or "25 epochs".
+        options: arguments of `MemoryReplay`; they take precedence over the preset and the variant.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        num_classes: int,
+        total_steps: int,
+        steps_per_epoch: int,
+        seed: int,
+        *,
+        preset: Literal["paper", "robust"] = "robust",
+        variant: Literal["full", "plain", "no_ka", "no_fcn", "mean"] = "full",
+        interval: IntervalOption = 0.125,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        steps = Interval.parse(interval).in_steps(total_steps, steps_per_epoch)
+        options = fill_in_named({"preset": preset, "variant": variant, **options})
+        for name in ("preset", "variant"):
+            del options[name]
+        self.replay = MemoryReplay(model, num_classes, interval=steps, seed=seed, **options)
+
+    @property
+    def model(self) -> nn.Module:  # type: ignore[override]
+        """The student."""
+        return self.replay.model
+
+    @property
+    def has_unused_parameters(self) -> bool:  # type: ignore[override]
+        """Whether the ensemble gets no gradient, as before there is a teacher."""
+        return self.replay.distillation_weight() == 0
+
+    def training_losses(self, x: Any, labels: Labels) -> Losses:
+        """Return the loss of Eq. 8 for a batch."""
+        return self.replay(x, labels)
+
+    def step(self) -> None:
+        """Count one optimiser step and store a backup when it is time."""
+        super().step()
+        self.replay.step()
+
+    @classmethod
+    def options_schema(cls) -> type[Schema]:
+        """Return the schema of the options: the own ones, and the arguments of `MemoryReplay`."""
+        arguments = parameters_with_default(MemoryReplay)
+        for name in ("seed", "logits_of"):
+            del arguments[name]
+        for name, annotation in RANGES.items():
+            arguments[name] = (annotation, arguments[name][1])
+        options: dict[str, Any] = {**arguments, **parameters_with_default(cls)}
+        return create_model(cls.__name__, __base__=_NamedOptions, **options)
+
+
+class _NamedOptions(Schema):
+    """Options that a preset and a variant fill in before they are checked."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return fill_in_named(values)
+
+
+def fill_in_named(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options with those of their preset and variant added; given values stay.
+
+    >>> fill_in_named({"preset": "robust", "variant": "plain", "warmup": "skip"})["warmup"]
+    'skip'
+    """
+    preset = PRESETS.get(options.get("preset", "robust"), {})
+    variant = VARIANTS.get(options.get("variant", "full"), VARIANTS["full"])
+    return {**preset, **variant.options, **options}

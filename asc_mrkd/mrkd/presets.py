@@ -1,0 +1,30 @@
+"""Presets and variants of the method: options of `MemoryReplay` by name, as plain values."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {"ensemble_input": "raw", "teacher_bn": "eval", "warmup": "untrained"},
+    "robust": {"ensemble_input": "temperature", "teacher_bn": "batch", "warmup": "ramp"},
+}
+"""`paper` reads Algorithm 2 literally; `robust` keeps early teachers from doing harm."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The method with some parts left out."""
+
+    title: str
+    """Name of the variant in tables and figures."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Options of `MemoryReplay` that leave the parts out."""
+
+
+VARIANTS: dict[str, Variant] = {
+    "full": Variant("MrKD"),
+    "plain": Variant("MrKD plain", {"ensemble": False, "adjustment": "none"}),
+    "no_ka": Variant("MrKD w/o KA", {"adjustment": "none"}),
+    "no_fcn": Variant("MrKD w/o FCN", {"ensemble": False}),
+    "mean": Variant("MrKD mean", {"ensemble_layers": 0}),
+}
+"""The ablations: Table 3 (`plain`, `no_ka`), knowledge adjustment alone, and Figure 9 without layers (`mean`)."""

@@ -1,0 +1,33 @@
+"""The three ways to write an interval."""
+
+import pytest
+
+from asc_mrkd.config import Interval
+
+
+@pytest.mark.parametrize(
+    ("value", "steps"),
+    [
+        (1, 1),
+        (9775, 9775),
+        (5.0, 5),
+        (0.125, 9775),
+        (1e-9, 1),
+        ("25 epochs", 9775),
+        ("1 epoch", 391),
+        ("0.25 epochs", 98),
+    ],
+)
+def test_steps_of_a_run_of_200_epochs(value, steps):
+    assert Interval.parse(value).in_steps(total_steps=78_200, steps_per_epoch=391) == steps
+
+
+@pytest.mark.parametrize(
+    "value",
+    [0, -3, 1.5, True, None, [3], float("nan"), float("inf"), "9775", "25", "25 epoch s", "-1 epochs", "nan epochs"],
+)
+def test_other_values_are_refused(value):
+    with pytest.raises(
+        ValueError, match=r'write steps as 9775, a share of the run as 0\.125, or epochs as "25 epochs"'
+    ):
+        Interval.parse(value)
