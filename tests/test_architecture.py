@@ -132,7 +132,7 @@ def test_a_worker_of_the_extraction_imports_little():
     assert not modules & {"torch", "torchaudio", "librosa", "pandas", "sklearn"}
 
 
-@pytest.mark.parametrize("module", ["asc_mrkd.config", "asc_mrkd.runs", "asc_mrkd.evaluation"])
+@pytest.mark.parametrize("module", ["asc_mrkd.runs", "asc_mrkd.evaluation"])
 def test_runs_are_read_and_scored_without_torch(module):
     assert not modules_after(f"import {module}") & {"torch", "torchaudio", "librosa", "soundfile"}
 

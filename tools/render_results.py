@@ -24,11 +24,10 @@ import pandas as pd
 
 from asc_mrkd import config, methods
 from asc_mrkd.config import Experiment
-from asc_mrkd.config.domain import kind_of
 from asc_mrkd.errors import AscMrkdError, ConfigError, suggest
-from asc_mrkd.evaluation import RunSummary, summarise_run
+from asc_mrkd.evaluation import RunSummary, evaluate
 from asc_mrkd.files import resource_folder, write_text
-from asc_mrkd.report.columns import LAYOUTS
+from asc_mrkd.report.columns import report_columns
 
 START = "<!-- made by tools/render_results.py -->"
 END = "<!-- end -->"
@@ -207,7 +206,7 @@ def collect(recipe: Path, cells: pd.DataFrame, runs: Path) -> dict[Cell, Measure
         held = compared_settings(config.load_experiment(folder / "config.yaml"))
         if held not in settings.values():
             continue
-        summary = summarise_run(folder)
+        summary = evaluate(folder)
         if (len(summary.classes), summary.test_clips) != TEST_SETS[recipe.name]:
             continue
         if held not in found or len(summary.seeds) > len(found[held].seeds):
@@ -234,7 +233,7 @@ def compared_settings(experiment: Experiment) -> str:
 
 def measure(run: RunSummary, plan: Experiment) -> Measured:
     """Return mean ± standard deviation over the finished seeds of a run, in percent."""
-    column = LAYOUTS[run.kind.name].comparison[0]
+    column = report_columns(run.domain).comparison[0]
     text = column.write(run.spread(column.metric))
     if len(run.seeds) == 1:
         text += " (1 seed)"
@@ -266,7 +265,7 @@ def render(recipe: Path, cells: pd.DataFrame, measured: dict[Cell, Measured]) ->
     parts = []
     if was_run.any():
         first = load_cell(recipe, cells["conf"][0], cells["overrides"][0])
-        parts.append(SHOWN.format(heading=LAYOUTS[kind_of(first).name].comparison[0].heading))
+        parts.append(SHOWN.format(heading=report_columns(first.domain).comparison[0].heading))
     for title, table in cells[was_run].groupby("table", sort=False):
         is_plot = (table["mean"] == "").all()
         parts += [f"### {title}{' (in the paper a plot)' if is_plot else ''}", markdown_table(table)]

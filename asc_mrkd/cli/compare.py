@@ -1,4 +1,4 @@
-"""asc-mrkd compare: what the difference between runs is worth."""
+"""asc-mrkd compare: the differences between runs and their uncertainty."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from asc_mrkd.cli.options import Json, print_json
-from asc_mrkd.errors import RunError
 
 
 def compare(
@@ -18,18 +17,16 @@ def compare(
 ) -> None:
     """Compare runs with their baseline: interval, t-test and effect size over the seeds.
 
-    Where the test set is small, a bootstrap over recording locations (or images) says how far it carries.
+    If the test set is small, a bootstrap over recording locations (or images) says how far it carries.
 
     Example: asc-mrkd compare exp/ce exp/mrkd --paired
     """
-    if len(runs) < 2:
-        raise RunError(f"{runs[0]} alone has nothing to be compared with", f"asc-mrkd evaluate {runs[0]}")
     from rich.console import Console
 
     from asc_mrkd import evaluation
     from asc_mrkd.report import difference_records, print_differences
 
-    rows = evaluation.compare([evaluation.summarise_run(run) for run in runs], paired)
+    rows = evaluation.compare(runs, paired)
     if as_json:
         print_json(difference_records(rows))
     else:

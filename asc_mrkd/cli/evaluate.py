@@ -20,12 +20,12 @@ def evaluate(
     """
     from rich.console import Console
 
-    from asc_mrkd.evaluation import summarise_run
-    from asc_mrkd.report import evaluation_records, print_evaluation, write_evaluation
+    from asc_mrkd import evaluation
+    from asc_mrkd.report import evaluation_record, print_evaluation, write_evaluation
 
-    summary = summarise_run(run)
-    write_evaluation(run, summary)
+    summary = evaluation.evaluate(run)
+    write_evaluation(summary)
     if as_json:
-        print_json(evaluation_records(summary))
+        print_json(evaluation_record(summary))
     else:
         print_evaluation(summary, Console())

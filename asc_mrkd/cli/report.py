@@ -1,4 +1,4 @@
-"""asc-mrkd report: runs side by side, as a table and as one page."""
+"""asc-mrkd report: several runs as a table and as one page."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from asc_mrkd.cli.options import Json, print_json
+from asc_mrkd.cli.progress import progress
 
 
 def report(
@@ -19,13 +20,9 @@ def report(
     """
     from rich.console import Console
 
-    from asc_mrkd.config import ImagesConfig
     from asc_mrkd.report import comparison_records, print_comparison, write_report
-    from asc_mrkd.runs import RunFolder
 
-    data = RunFolder(runs[0]).experiment.data
-    folder = Path(data.images if isinstance(data, ImagesConfig) else data.store)
-    summaries = write_report(runs, out, folder if folder.exists() else None)
+    summaries = write_report(runs, out, progress=progress)
     if as_json:
         print_json(comparison_records(summaries))
     else:

@@ -14,7 +14,6 @@ from asc_mrkd.budget import Verdict, check_budget, find_rule
 from asc_mrkd.budget.rules import Rule
 from asc_mrkd.compression.steps import INT8, SEPARATOR, apply_steps, parse_steps
 from asc_mrkd.config import save_experiment
-from asc_mrkd.config.domain import kind_of
 from asc_mrkd.deploy.model_file import ModelFile, load_model, save_model
 from asc_mrkd.engine.inference import predict
 from asc_mrkd.engine.samples import Samples, open_data
@@ -126,7 +125,7 @@ class Compressor:
         stored = find_model(new_seed)
         probabilities = predict(load_model(stored).model, self.test)
         write_predictions(new_seed.predictions, self.test.table, self.file.classes, probabilities)
-        metrics = overall_metrics(clip_scores(read_predictions(new_seed.predictions), kind_of(self.experiment)))
+        metrics = overall_metrics(clip_scores(read_predictions(new_seed.predictions), self.experiment.domain))
         candidate = Candidate(steps, metrics, check_budget(stored, self.rule), stored.stat().st_size)
         record = {"steps": names, "file_bytes": candidate.file_bytes}
         new_seed.compression.write_text(json.dumps(record, indent=2) + "\n")

@@ -1,5 +1,6 @@
 """The typed schema of an experiment: YAML with `key=value` overrides, every value checked before any work."""
 
+from asc_mrkd.config.domain import CLIP_COLUMNS, IMAGES, SCENES, Domain
 from asc_mrkd.config.experiment import (
     AugmentConfig,
     Experiment,
@@ -17,7 +18,11 @@ from asc_mrkd.config.experiment import (
 from asc_mrkd.config.interval import Interval
 
 __all__ = [
+    "CLIP_COLUMNS",
+    "IMAGES",
+    "SCENES",
     "AugmentConfig",
+    "Domain",
     "Experiment",
     "ImagesConfig",
     "Interval",

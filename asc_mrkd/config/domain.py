@@ -1,21 +1,19 @@
-"""What the samples of a run are, scenes or images: how they are grouped and how a result is put into words."""
+"""Scenes or images: everything that differs between runs on recordings and runs on images, apart from drawing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
-import pandas as pd
-
-from asc_mrkd.config import Experiment, ImagesConfig
+if TYPE_CHECKING:
+    import pandas as pd
 
 CLIP_COLUMNS = ("filename", "label", "identifier", "source_label")
-"""Columns of every table of clips or images: what is known of a sample before anything is computed from it.
+"""Columns of every table of clips or images: the facts about a sample that are known before anything is computed.
 
-Of scenes the identifier is city and location (barcelona-0) and the source label the recording device; of images they
-are superclass and origin. They stand here because stores, data sets, runs and the engine all stand above this room.
+Of scenes the identifier is city and location (barcelona-0) and the source label is the recording device; of images
+they are superclass and origin. They stand here because this is the lowest room that stores, data sets, runs and the
+engine can all import.
 """
-
-Group = Callable[[pd.DataFrame], pd.Series]
-"""From the table of predictions.csv to the name of the group of every sample."""
 
 DEVICE_GROUPS = {
     **dict.fromkeys(("a", "b", "c"), "real"),
@@ -24,46 +22,85 @@ DEVICE_GROUPS = {
 }
 """Devices of TAU Urban Acoustic Scenes Mobile: real ones, simulated and seen in training, simulated and unseen."""
 
+Group = Callable[["pd.DataFrame"], "pd.Series"]
+"""From a table with CLIP_COLUMNS to the name of the group of every sample."""
+
+
+def _city(table: "pd.DataFrame") -> "pd.Series":
+    return table["identifier"].str.rsplit("-", n=1).str[0]
+
+
+def _device_group(table: "pd.DataFrame") -> "pd.Series":
+    return table["source_label"].map(DEVICE_GROUPS).fillna("other")
+
 
 @dataclass(frozen=True)
-class Kind:
-    """What differs between runs on scenes and runs on images."""
+class Domain:
+    """Names and definitions for one sort of samples.
 
-    name: str
+    >>> SCENES.samples, SCENES.headline, IMAGES.samples, IMAGES.headline
+    ('clips', 'accuracy', 'images', 'error')
+    """
+
+    name: Literal["scenes", "images"]
+    data_key: Literal["store", "images"]
+    """Key of the section `data` that names the folder of the samples."""
+    sample: str
+    """Noun for one sample."""
     samples: str
-    """What the samples are called, in the plural."""
-    groups: dict[str, Group]
-    """The groups beside the class."""
+    """Noun for several samples."""
+    groups: Mapping[str, Group]
+    """Groups of samples that are scored besides the classes."""
+    cluster_column: str
+    """Column of CLIP_COLUMNS whose value dependent samples share: the recording location. Images are independent."""
+    headline: Literal["accuracy", "error"]
+    """Main figure of a result: accuracy as in DCASE, or error as in papers on images."""
     better: str
     """Sentence about a run that is more accurate than its baseline, or as accurate, by `points` percentage points."""
     worse: str
-    """Sentence about a run that is less accurate."""
+    """Sentence about a run that is less accurate than its baseline."""
+    augmentations: tuple[str, ...]
+    """Keys of the section `augment` that exist for these samples only."""
+
+    @property
+    def direction(self) -> Literal[1, -1]:
+        """Sign of a difference in the headline figure when accuracy rises."""
+        return 1 if self.headline == "accuracy" else -1
+
+    def headline_value(self, accuracy: float) -> float:
+        """Return the headline figure of an accuracy, both 0..1.
+
+        >>> SCENES.headline_value(0.75), IMAGES.headline_value(0.75)
+        (0.75, 0.25)
+        """
+        return accuracy if self.headline == "accuracy" else 1 - accuracy
 
 
-SCENES = Kind(
+SCENES = Domain(
     name="scenes",
+    data_key="store",
+    sample="clip",
     samples="clips",
-    groups={
-        "city": lambda table: table["identifier"].str.rsplit("-", n=1).str[0],
-        "device": lambda table: table["source_label"],
-        "device_group": lambda table: table["source_label"].map(DEVICE_GROUPS).fillna("other"),
-    },
+    groups={"city": _city, "device": lambda table: table["source_label"], "device_group": _device_group},
+    cluster_column="identifier",
+    headline="accuracy",
     better="{ours} is {points:.2f} percentage points above {theirs} in accuracy",
     worse="{ours} is {points:.2f} percentage points below {theirs} in accuracy",
+    augmentations=("roll_frames", "crop_frames"),
 )
 
-IMAGES = Kind(
+IMAGES = Domain(
     name="images",
+    data_key="images",
+    sample="image",
     samples="images",
-    groups={
-        "superclass": lambda table: table["identifier"],
-        "origin": lambda table: table["source_label"],
-    },
+    groups={"superclass": lambda table: table["identifier"], "origin": lambda table: table["source_label"]},
+    cluster_column="filename",
+    headline="error",
     better="{ours} has {points:.2f} percentage points fewer errors than {theirs}",
     worse="{ours} has {points:.2f} percentage points more errors than {theirs}",
+    augmentations=("pad", "flip"),
 )
 
-
-def kind_of(experiment: Experiment) -> Kind:
-    """Return what the samples of an experiment are."""
-    return IMAGES if isinstance(experiment.data, ImagesConfig) else SCENES
+DOMAINS = {domain.name: domain for domain in (SCENES, IMAGES)}
+"""All domains by name."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import yaml
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
+from asc_mrkd.config.domain import DOMAINS, IMAGES, SCENES, Domain
 from asc_mrkd.errors import ConfigError
 from asc_mrkd.files import write_text
 from asc_mrkd.schema import Count, Fraction, NotNegative, Positive, Schema, apply_override, parse, read_yaml
@@ -34,30 +35,52 @@ class PruneConfig(Schema):
 
 
 class StoreConfig(Schema):
-    """Spectrograms."""
+    """Spectrograms of recordings."""
 
-    store: str = Field(description="feature store folder made by `asc-mrkd extract-features`")
+    domain: ClassVar[Domain] = SCENES
+    scored_split: ClassVar[str] = "test"
+
+    store: str
+    """Feature store, a folder made by `asc-mrkd extract-features`."""
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the data."""
+        return Path(self.store)
 
 
 class ImagesConfig(Schema):
     """Images: CIFAR-10, CIFAR-100 or CINIC-10 as unpacked, or a tree made by `asc-mrkd make-images`."""
 
+    domain: ClassVar[Domain] = IMAGES
+
     images: str
+    """Folder of the image set."""
     train: Literal["train", "train+valid"] = "train"
-    """CINIC-10 has a third split, which the paper leaves out."""
+    """Splits to train on; `valid` is the third split of CINIC-10, which the paper leaves out."""
     subset: Count | None = None
-    """Train on that many images only, evenly over the classes; the same ones in every run."""
+    """Number of images to train on, the same in every run and evenly over the classes; None takes all."""
     held_out: Annotated[int, Field(ge=0)] = 0
-    """For tuning: leave out that many training images, evenly over the classes, and score them, not the test images."""
+    """For tuning: number of training images to leave out and to score in place of the test images."""
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the data."""
+        return Path(self.images)
+
+    @property
+    def scored_split(self) -> str:
+        """Name of the scored images in tables."""
+        return "held-out" if self.held_out else "test"
 
 
-def _kind(values: Any) -> str:
+def _data_tag(values: Any) -> str:
     names = values if isinstance(values, dict) else vars(values)
     return "image_data" if "images" in names else "store_data"
 
 
 DataConfig = Annotated[
-    Annotated[StoreConfig, Tag("store_data")] | Annotated[ImagesConfig, Tag("image_data")], Discriminator(_kind)
+    Annotated[StoreConfig, Tag("store_data")] | Annotated[ImagesConfig, Tag("image_data")], Discriminator(_data_tag)
 ]
 
 
@@ -174,13 +197,18 @@ class Experiment(Schema):
         method = values.get("method")
         return {**values, "method": {"name": method}} if isinstance(method, str) else values
 
+    @property
+    def domain(self) -> Domain:
+        """Scenes or images."""
+        return self.data.domain
+
     @model_validator(mode="after")
-    def _check_augmentation(self) -> "Experiment":
-        images, augment = isinstance(self.data, ImagesConfig), self.augment
-        if images and (augment.roll_frames or augment.crop_frames):
-            raise ValueError("augment.roll_frames and augment.crop_frames are for spectrograms, data.images has none")
-        if not images and (augment.pad or augment.flip):
-            raise ValueError("augment.pad and augment.flip are for images, data.store has none")
+    def _require_augmentation_of_the_domain(self) -> "Experiment":
+        for domain in DOMAINS.values():
+            used = any(getattr(self.augment, key) for key in domain.augmentations)
+            if used and domain is not self.domain:
+                keys = " and ".join(f"augment.{key}" for key in domain.augmentations)
+                raise ValueError(f"{keys} are for {domain.name}; data.{self.domain.data_key} has none")
         return self
 
 

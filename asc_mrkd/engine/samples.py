@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -97,21 +98,31 @@ class ExperimentData:
 
 
 def open_data(config: StoreConfig | ImagesConfig) -> ExperimentData:
-    """Open what the data section of an experiment names.
+    """Open the feature store or the image set that the data section of an experiment names.
 
     Raises:
         StoreError: no finished feature store.
         DataError: no image set, or one without a split that is asked for.
     """
-    if isinstance(config, StoreConfig):
-        store = open_store(config.store)
-        return ExperimentData(store.classes, store.spec.shape, store.spec, lambda device: _load_store(store, device))
-    images = open_images(config.images)
+    return OPENERS[config.domain.name](config)
+
+
+def _open_scenes(config: StoreConfig) -> ExperimentData:
+    store = open_store(config.folder)
+    return ExperimentData(store.classes, store.spec.shape, store.spec, lambda device: _load_store(store, device))
+
+
+def _open_images(config: ImagesConfig) -> ExperimentData:
+    images = open_images(config.folder)
     for name in (*config.train.split("+"), "test"):
         if name not in images.splits:
             raise DataError(f"{images.root} has no split '{name}'", f"it has {', '.join(images.splits)}")
     shape = images.splits["train"].pixels.shape[1:]
     return ExperimentData(images.classes, shape, None, lambda device: _load_images(images, config, device))
+
+
+OPENERS: dict[str, Callable[[Any], ExperimentData]] = {"scenes": _open_scenes, "images": _open_images}
+"""Opener of the data section by the name of its domain."""
 
 
 def _load_store(store: FeatureStore, device: torch.device) -> tuple[Samples, Samples]:

@@ -1,8 +1,10 @@
-"""Scores of finished runs: metrics, group tables, statistics over seeds. Floor: errors, files and config only."""
+"""Scores of finished runs: metrics, tables by group, statistics over seeds, comparisons.
 
-from asc_mrkd.config.domain import IMAGES, SCENES, Kind
+It knows run folders and their experiments; it draws and prints nothing, and works without torch.
+"""
+
 from asc_mrkd.evaluation.bootstrap import SMALL_TEST_SET, Bootstrap, cluster_bootstrap
-from asc_mrkd.evaluation.comparison import ComparisonRow, compare, conclusions, p_text
+from asc_mrkd.evaluation.comparison import ComparisonRow, compare, compare_summaries, conclusions, p_value_text
 from asc_mrkd.evaluation.metrics import (
     ConfusedPair,
     Metrics,
@@ -14,18 +16,23 @@ from asc_mrkd.evaluation.metrics import (
     overall_metrics,
     top_k_error,
 )
-from asc_mrkd.evaluation.statistics import Interval, MeanTest, Spread, hedges_g, mean_std, paired_test, welch_test
-from asc_mrkd.evaluation.summary import RunSummary, summarise_run
+from asc_mrkd.evaluation.statistics import (
+    ConfidenceInterval,
+    MeanTest,
+    Spread,
+    hedges_g,
+    mean_std,
+    paired_test,
+    welch_test,
+)
+from asc_mrkd.evaluation.summary import RunSummary, evaluate
 
 __all__ = [
-    "IMAGES",
-    "SCENES",
     "SMALL_TEST_SET",
     "Bootstrap",
     "ComparisonRow",
+    "ConfidenceInterval",
     "ConfusedPair",
-    "Interval",
-    "Kind",
     "MeanTest",
     "Metrics",
     "RunSummary",
@@ -34,16 +41,17 @@ __all__ = [
     "clip_scores",
     "cluster_bootstrap",
     "compare",
+    "compare_summaries",
     "conclusions",
     "confusion_matrix",
+    "evaluate",
     "group_table",
     "hedges_g",
     "mean_std",
     "most_confused",
     "overall_metrics",
-    "p_text",
+    "p_value_text",
     "paired_test",
-    "summarise_run",
     "top_k_error",
     "welch_test",
 ]

@@ -1,10 +1,10 @@
-"""How far a small test set carries: a paired cluster bootstrap of the difference between two runs.
+"""Uncertainty that comes from a small test set: a paired cluster bootstrap of the difference between two runs.
 
-The seeds say how steady training is, on these samples. The bootstrap says what a difference is worth on other samples
-of the same kind. The clips of one recording location sound alike, so they are no independent samples: whole locations
-are drawn (A. C. Davison, D. V. Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). The runs are
-scored on the same draws, so a sample that is hard for both does not widen the interval. Of few clusters (some twenty or
-fewer) a percentile interval is too narrow; it then is a lower bound of the doubt.
+The spread over seeds describes the training, on a fixed test set. The bootstrap describes the test set: it estimates
+how a difference would vary over other samples of the same kind. Clips of one recording location sound alike and are
+not independent, so whole locations are drawn (A. C. Davison, D. V. Hinkley, Bootstrap Methods and their Application,
+1997, section 3.8). Both runs are scored on the same draws, so a sample that is hard for both does not widen the
+interval. With about twenty clusters or fewer a percentile interval is too narrow: a lower bound of the uncertainty.
 """
 
 from dataclasses import dataclass
@@ -13,57 +13,58 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from asc_mrkd.evaluation.statistics import SIGNIFICANCE, Interval
+from asc_mrkd.evaluation.statistics import SIGNIFICANCE, ConfidenceInterval
 from asc_mrkd.rng import generator
 
 SMALL_TEST_SET = 2000
-"""Independent samples (locations, images) from which on the test set is taken as it is.
+"""Number of independent samples (locations, images) below which the bootstrap is computed.
 
-An accuracy of 50 % over 2,000 of them is good to about two percentage points, and a difference between two runs on
-the same samples to less. It counts locations, not clips: 2,518 clips of 100 locations are a small test set.
+An accuracy of 50 % over 2,000 samples is good to about two percentage points, and a difference between two runs on
+the same samples to less. Locations count, not clips: 2,518 clips of 100 locations are a small test set.
 """
 
 DRAWS = 5000
 """Resampled test sets behind an interval."""
 
-BATCH = 1000
-"""Draws that are held in memory together: 2,000 clusters take 16 MB an array."""
+DRAWS_IN_MEMORY = 1000
+"""Draws that are held in memory together: 16 MB per array with 2,000 clusters."""
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """What other test samples of the same kind would make of a difference, with the trained networks as they are."""
+    """Distribution of a difference over other test samples of the same kind, with the trained networks as they are."""
 
-    interval: Interval
+    interval: ConfidenceInterval
     """Percentile interval of the difference at the level 1 - SIGNIFICANCE."""
     clusters: int
-    """What was drawn: locations, or the samples themselves."""
+    """Number of clusters that were drawn from: locations, or the samples themselves."""
     draws: int
+    """Number of resampled test sets."""
 
 
 def cluster_bootstrap(differences: np.ndarray, clusters: np.ndarray, draws: int = DRAWS) -> Bootstrap | None:
-    """Draw clusters with replacement, all samples of each; return where the mean difference of the samples lies.
+    """Draw clusters with replacement, with all their samples, and return the interval of the mean difference.
 
     Args:
-        differences: (samples,) score of one run minus that of the other, each averaged over its seeds.
-        clusters: (samples,) name of the cluster of every sample.
-        draws: how many test sets are drawn. The draws are the same for every two runs.
+        differences: (sample,) score of one run minus that of the other, each averaged over its seeds.
+        clusters: (sample,) name of the cluster of every sample.
+        draws: number of resampled test sets; they are the same for every two runs.
 
     Returns:
-        None where there is only one cluster.
+        The interval, or None if there is only one cluster.
 
     >>> cluster_bootstrap(np.array([1.0, 1.0, 1.0, 1.0]), np.array(["lyon-1", "lyon-1", "lyon-2", "oslo-3"]))
-    Bootstrap(interval=Interval(low=1.0, high=1.0), clusters=3, draws=5000)
+    Bootstrap(interval=ConfidenceInterval(low=1.0, high=1.0), clusters=3, draws=5000)
     """
-    sums = pd.Series(differences).groupby(np.asarray(clusters)).agg(["sum", "size"])
-    if len(sums) < 2:
+    by_cluster = pd.Series(differences).groupby(np.asarray(clusters)).agg(["sum", "size"])
+    if len(by_cluster) < 2:
         return None
     result = stats.bootstrap(
-        (sums["sum"].to_numpy(), sums["size"].to_numpy()),
-        # Locations have different numbers of clips, so a draw is divided by the clips that it holds.
+        (by_cluster["sum"].to_numpy(), by_cluster["size"].to_numpy()),
+        # Locations have different numbers of clips, so the sum of a draw is divided by its own number of clips.
         lambda total, size, axis: total.sum(axis=axis) / size.sum(axis=axis),
         n_resamples=draws,
-        batch=BATCH,
+        batch=DRAWS_IN_MEMORY,
         vectorized=True,
         paired=True,
         confidence_level=1 - SIGNIFICANCE,
@@ -71,4 +72,4 @@ def cluster_bootstrap(differences: np.ndarray, clusters: np.ndarray, draws: int 
         random_state=generator("bootstrap"),
     )
     low, high = result.confidence_interval
-    return Bootstrap(Interval(float(low), float(high)), len(sums), draws)
+    return Bootstrap(ConfidenceInterval(float(low), float(high)), len(by_cluster), draws)

@@ -2,57 +2,58 @@
 
 Most figures start from one table with a row per clip (`clip_scores`). An overall figure is the mean of a column, a
 group figure is the mean over the rows of the group, so both use the same numbers. The errors that need all
-probabilities of a clip, or all clips, are taken from the predictions of one seed.
+probabilities of a clip, or all clips, are computed from the predictions of one seed.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import sklearn.metrics
 
-from asc_mrkd.config.domain import SCENES, Kind
+from asc_mrkd.config.domain import SCENES, Domain
 from asc_mrkd.runs.predictions import Predictions, log_losses
-
-CLUSTER_COLUMN = {"scenes": "identifier", "images": "filename"}
-"""What the samples of a kind have in common that are not independent: the recording location. Images stand alone."""
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """The three figures of a run: fractions in 0..1, and nats."""
+    """Overall figures of one network."""
 
     accuracy: float
-    """Micro accuracy: correct clips / all clips."""
+    """Micro accuracy: correct clips / all clips, 0..1."""
     macro_accuracy: float
-    """Mean of the accuracies of the classes (the ranking figure of DCASE 2018 and 2020)."""
+    """Mean of the accuracies of the classes, 0..1 (the ranking figure of DCASE 2018 and 2020)."""
     log_loss: float
-    """Mean of -ln p(true class) over all clips."""
+    """Mean of -ln p(true class) over all clips, in nats."""
 
 
 @dataclass(frozen=True)
 class ConfusedPair:
-    """How often clips of one class were taken for another."""
+    """Number of clips of one class that were taken for another."""
 
     true: str
+    """True class."""
     predicted: str
+    """Class that was predicted instead."""
     clips: int
+    """Number of such clips."""
     share: float
-    """Fraction of the clips of the true class."""
+    """Fraction of the clips of the true class, 0..1."""
 
 
-def clip_scores(predictions: Predictions, kind: Kind = SCENES) -> pd.DataFrame:
-    """Score every clip: columns filename, label, groups of its kind, cluster, correct (0 or 1) and log_loss (nats).
+def clip_scores(predictions: Predictions, domain: Domain = SCENES) -> pd.DataFrame:
+    """Score every clip: columns filename, label, the groups of the domain, cluster, correct (0 or 1), log_loss (nats).
 
-    `cluster` names the recording location, or the sample itself where there is none.
+    `cluster` names the recording location, or the sample itself where the location is unknown.
     """
     table = predictions.table
+    groups = {name: group(table) for name, group in domain.groups.items()}
+    cluster = table[domain.cluster_column]
     return pd.DataFrame(
         {
             "filename": table["filename"],
             "label": table["label"],
-            **{name: group(table) for name, group in kind.groups.items()},
-            "cluster": table[CLUSTER_COLUMN[kind.name]].where(lambda names: names != "", table["filename"]),
+            **groups,
+            "cluster": cluster.where(cluster != "", table["filename"]),
             "correct": (table["prediction"] == table["label"]).astype(np.float64),
             "log_loss": log_losses(predictions.probabilities, predictions.labels),
         }
@@ -69,7 +70,7 @@ def overall_metrics(scores: pd.DataFrame) -> Metrics:
 
 
 def group_table(scores: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Clips, accuracy (0..1) and log loss (nats) of every value of `column`, the label or a group of the kind.
+    """Tabulate clips, accuracy (0..1) and log loss (nats) of every value of `column`, the label or a group.
 
     >>> scores = pd.DataFrame({"city": ["lyon", "lyon", "oslo"], "correct": [1.0, 0, 1], "log_loss": [0.1, 0.9, 0.2]})
     >>> group_table(scores, "city").reset_index()
@@ -83,34 +84,39 @@ def group_table(scores: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def top_k_error(predictions: Predictions, k: int = 5) -> float:
-    """Share of the samples whose true class is not among the `k` highest probabilities, 0..1.
+    """Return the share of the samples whose true class is not among the `k` highest probabilities, 0..1.
 
     Of equal probabilities the one with the lower class index counts as the higher, as in a decision by argmax.
     """
-    probabilities, labels = predictions.probabilities, predictions.labels[:, np.newaxis]
+    probabilities = predictions.probabilities
+    labels = predictions.labels[:, np.newaxis]
     true_probability = np.take_along_axis(probabilities, labels, axis=1)
     wins_tie = (probabilities == true_probability) & (np.arange(probabilities.shape[1]) < labels)
-    ahead = ((probabilities > true_probability) | wins_tie).sum(axis=1)
-    return float((ahead >= k).mean())
+    classes_ahead = ((probabilities > true_probability) | wins_tie).sum(axis=1)
+    return float((classes_ahead >= k).mean())
 
 
 def calibration_error(predictions: Predictions, bins: int = 15) -> float:
-    """Expected calibration error, 0..1 (C. Guo et al., On Calibration of Modern Neural Networks, ICML 2017, Eq. 3).
+    """Return the expected calibration error, 0..1.
 
     The samples are put into `bins` bins of equal width by their confidence, the highest probability; a bin holds its
-    upper edge. The error is the sum over the bins of n_bin / n * |accuracy - mean confidence|.
+    upper edge. The error is the sum over the bins of n_bin / n * |accuracy - mean confidence| (C. Guo et al., On
+    Calibration of Modern Neural Networks, ICML 2017, Eq. 3).
     """
     confidence = predictions.probabilities.max(axis=1)
     correct = predictions.table["prediction"] == predictions.table["label"]
-    bin_of = np.digitize(confidence, np.linspace(0, 1, bins + 1)[1:-1], right=True)
-    gaps = np.bincount(bin_of, weights=correct - confidence)
+    bin_index = np.digitize(confidence, np.linspace(0, 1, bins + 1)[1:-1], right=True)
+    gaps = np.bincount(bin_index, weights=correct - confidence)
     return float(np.abs(gaps).sum() / len(confidence))
 
 
 def confusion_matrix(predictions: Predictions) -> np.ndarray:
-    """Count clips: (M, M) integers, rows are the true class, columns the predicted one."""
-    table = predictions.table
-    return sklearn.metrics.confusion_matrix(table["label"], table["prediction"], labels=list(predictions.classes))
+    """Count clips: (class, class) integers, rows are the true class, columns the predicted one."""
+    classes = predictions.classes
+    predicted = np.searchsorted(classes, predictions.table["prediction"].to_numpy(dtype=str))
+    counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    np.add.at(counts, (predictions.labels, predicted), 1)
+    return counts
 
 
 def most_confused(confusion: np.ndarray, classes: tuple[str, ...], top: int = 5) -> list[ConfusedPair]:

@@ -1,7 +1,7 @@
 """Statistics over seeds: mean, standard deviation, and t-tests between two runs with interval and effect size.
 
-The seeds of a run are a sample of the trainings that could have been done. What is said here is how steady training is;
-how far the test set carries is another question, and `asc_mrkd.evaluation.bootstrap` answers it.
+The seeds of a run are a sample of all trainings that were possible, so these figures describe the training. The
+uncertainty that a small test set adds is the subject of `asc_mrkd.evaluation.bootstrap`.
 """
 
 import warnings
@@ -25,31 +25,35 @@ NO_SPREAD = 1e-9
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and sample standard deviation (n - 1 in the denominator; None of a single value)."""
+    """Mean and standard deviation of some values."""
 
     mean: float
+    """Arithmetic mean."""
     std: float | None
+    """Sample standard deviation, n - 1 in the denominator; None for a single value."""
 
 
 @dataclass(frozen=True)
-class Interval:
+class ConfidenceInterval:
     """A confidence interval at the level 1 - SIGNIFICANCE."""
 
     low: float
+    """Lower end."""
     high: float
+    """Upper end."""
 
-    def __neg__(self) -> "Interval":
+    def __neg__(self) -> "ConfidenceInterval":
         """Return the interval of the difference taken the other way round.
 
-        >>> -Interval(-1.0, 3.0)
-        Interval(low=-3.0, high=1.0)
+        >>> -ConfidenceInterval(-1.0, 3.0)
+        ConfidenceInterval(low=-3.0, high=1.0)
         """
-        return Interval(-self.high, -self.low)
+        return ConfidenceInterval(-self.high, -self.low)
 
 
 @dataclass(frozen=True)
 class MeanTest:
-    """Two-sided t-test of equal means; what cannot be had from the seeds at hand is None."""
+    """Two-sided t-test of equal means; a figure that these seeds do not allow is None."""
 
     paired: bool
     """Whether the runs were compared seed by seed."""
@@ -57,13 +61,14 @@ class MeanTest:
     """The seeds of the pairs; empty when the test is not paired."""
     difference: float
     """Mean of ours minus mean of theirs."""
-    interval: Interval | None = None
-    """Where the difference lies at the level 1 - SIGNIFICANCE."""
+    interval: ConfidenceInterval | None = None
+    """Interval of the difference at the level 1 - SIGNIFICANCE."""
     p_value: float | None = None
+    """Probability of a difference at least as large between equal means."""
     effect_size: float | None = None
     """Hedges' g, or Cohen's d_z of a paired test: the difference in standard deviations over the seeds."""
     warning: str = ""
-    """Why nothing should be concluded; empty when there is no reason."""
+    """Reason to draw no conclusion; empty if there is none."""
 
     @property
     def confidence(self) -> float | None:
@@ -82,7 +87,7 @@ class MeanTest:
 
 
 def mean_std(values: Iterable[float]) -> Spread:
-    """Mean and sample standard deviation over seeds.
+    """Return mean and sample standard deviation over seeds.
 
     >>> mean_std([2.0, 4.0, 6.0])
     Spread(mean=4.0, std=2.0)
@@ -100,7 +105,8 @@ def welch_test(ours: Iterable[float], theirs: Iterable[float]) -> MeanTest:
     >>> test.difference, round(test.p_value, 4), round(test.effect_size, 2)
     (3.0, 0.0167, 2.02)
     """
-    a, b = np.fromiter(ours, dtype=np.float64), np.fromiter(theirs, dtype=np.float64)
+    a = np.fromiter(ours, dtype=np.float64)
+    b = np.fromiter(theirs, dtype=np.float64)
     difference = float(a.mean() - b.mean())
     if min(len(a), len(b)) < 2:
         return MeanTest(False, (), difference, warning="a single seed: no test possible")
@@ -108,14 +114,14 @@ def welch_test(ours: Iterable[float], theirs: Iterable[float]) -> MeanTest:
         return MeanTest(False, (), difference, warning="no spread between seeds: no test possible")
     too_few = min(len(a), len(b)) < MINIMUM_SEEDS
     with warnings.catch_warnings():
-        # scipy doubts a sample without any spread; one such run leaves the test of the other against its value.
+        # scipy warns of a run without spread; the test of the other run against its value is still valid.
         warnings.simplefilter("ignore", RuntimeWarning)
         result = stats.ttest_ind(a, b, equal_var=False)
     return MeanTest(
         paired=False,
         seeds=(),
         difference=difference,
-        interval=_interval(result),
+        interval=_confidence_interval(result),
         p_value=float(result.pvalue),
         effect_size=hedges_g(a, b),
         warning="fewer than four seeds: no conclusion" if too_few else "",
@@ -123,11 +129,11 @@ def welch_test(ours: Iterable[float], theirs: Iterable[float]) -> MeanTest:
 
 
 def paired_test(ours: pd.Series, theirs: pd.Series) -> MeanTest:
-    """Compare two runs seed by seed over the seeds that both have; the values are indexed by seed.
+    """Compare two runs seed by seed, over the seeds that both have; the values are indexed by seed.
 
-    It finds smaller differences than Welch's test where a seed is good or bad for both runs, because it fixes the
-    first weights and the order of the batches. The effect size is Cohen's d_z: mean by standard deviation of the
-    differences of the pairs. With fewer than two pairs there is no test, and the difference is that of all seeds.
+    A seed fixes the first weights and the order of the batches. Where it is good or bad for both runs, this test finds
+    smaller differences than Welch's. The effect size is Cohen's d_z: mean divided by standard deviation of the
+    differences of the pairs. With fewer than two pairs no test is possible, and the difference is that of all seeds.
 
     >>> test = paired_test(pd.Series([5.0, 7.0, 9.0], index=[0, 1, 2]), pd.Series([6.0, 4.0, 7.0], index=[1, 0, 3]))
     >>> test.seeds, test.difference, test.interval, test.warning
@@ -136,10 +142,11 @@ def paired_test(ours: pd.Series, theirs: pd.Series) -> MeanTest:
     common = ours.index.intersection(theirs.index).sort_values()
     seeds = tuple(int(seed) for seed in common)
     if len(seeds) < 2:
-        how_many = "only one common seed" if seeds else "no common seed"
+        common_seeds = "only one common seed" if seeds else "no common seed"
         difference = float(ours.mean() - theirs.mean())
-        return MeanTest(True, seeds, difference, warning=f"{how_many}: no paired test possible")
-    a, b = (one.loc[common].to_numpy(dtype=np.float64) for one in (ours, theirs))
+        return MeanTest(True, seeds, difference, warning=f"{common_seeds}: no paired test possible")
+    a = ours.loc[common].to_numpy(dtype=np.float64)
+    b = theirs.loc[common].to_numpy(dtype=np.float64)
     pairs = a - b
     if _is_steady(pairs):
         warning = "no spread between the pairs of seeds: no test possible"
@@ -149,7 +156,7 @@ def paired_test(ours: pd.Series, theirs: pd.Series) -> MeanTest:
         paired=True,
         seeds=seeds,
         difference=float(pairs.mean()),
-        interval=_interval(result),
+        interval=_confidence_interval(result),
         p_value=float(result.pvalue),
         effect_size=float(pairs.mean() / pairs.std(ddof=1)),
         warning="fewer than four common seeds: no conclusion" if len(seeds) < MINIMUM_SEEDS else "",
@@ -157,7 +164,7 @@ def paired_test(ours: pd.Series, theirs: pd.Series) -> MeanTest:
 
 
 def hedges_g(a: np.ndarray, b: np.ndarray) -> float:
-    """Difference of the means of two samples in pooled standard deviations, without the bias of small samples.
+    """Return the difference of two means in pooled standard deviations, without the bias of small samples.
 
     L. V. Hedges, Distribution theory for Glass's estimator of effect size, J. Educ. Stat. 6, 1981. The correction is
     the exact one, gamma(m / 2) / (sqrt(m / 2) gamma((m - 1) / 2)) with m degrees of freedom, about 1 - 3 / (4 m - 1).
@@ -175,6 +182,6 @@ def _is_steady(values: np.ndarray) -> bool:
     return bool(np.ptp(values) < NO_SPREAD)
 
 
-def _interval(result: Any) -> Interval:
+def _confidence_interval(result: Any) -> ConfidenceInterval:
     low, high = result.confidence_interval(1 - SIGNIFICANCE)
-    return Interval(float(low), float(high))
+    return ConfidenceInterval(float(low), float(high))

@@ -1,13 +1,15 @@
-"""Everything the tables and pages say about one run, gathered from its folder."""
+"""Everything that tables and pages show about one run, gathered from its folder."""
 
+import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from asc_mrkd.config import Experiment, ImagesConfig
-from asc_mrkd.config.domain import CLIP_COLUMNS, Kind, kind_of
+from asc_mrkd.config import Experiment
+from asc_mrkd.config.domain import CLIP_COLUMNS, Domain
 from asc_mrkd.errors import RunError
 from asc_mrkd.evaluation.metrics import (
     calibration_error,
@@ -24,26 +26,26 @@ from asc_mrkd.runs import Predictions, RunFolder, read_metrics, read_predictions
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One run, scored after its last epoch.
-
-    Attributes:
-        folder: the run folder.
-        experiment: its resolved settings.
-        classes: the M class names in alphabetical order.
-        per_seed: index seed; columns accuracy, macro_accuracy, top5_error, calibration_error (0..1) and log_loss (nats)
-            of the last epoch; top5_error is None where there are only five classes or fewer.
-        scores: one row per test clip as `clip_scores` makes it, correct and log_loss averaged over the seeds.
-        confusion: (M, M) clips summed over the seeds; rows are the true class.
-        history: table of `asc_mrkd.runs.read_metrics`.
-    """
+    """One run, scored after its last epoch."""
 
     folder: Path
+    """The run folder."""
     experiment: Experiment
+    """Its resolved settings."""
     classes: tuple[str, ...]
+    """The M class names in alphabetical order."""
     per_seed: pd.DataFrame
+    """Figures of the last epoch, indexed by seed.
+
+    Columns: accuracy, macro_accuracy, log_loss (nats), top5_error, calibration_error; all but the log loss 0..1.
+    top5_error is None with five classes or fewer.
+    """
     scores: pd.DataFrame
+    """Table of `clip_scores`, one row per test clip; correct and log_loss are averaged over the seeds."""
     confusion: np.ndarray
+    """(M, M) clips summed over the seeds; rows are the true class."""
     history: pd.DataFrame
+    """Log of the training as a table, see `asc_mrkd.runs.read_metrics`."""
 
     @property
     def name(self) -> str:
@@ -59,20 +61,18 @@ class RunSummary:
         return title
 
     @property
-    def kind(self) -> Kind:
-        """What the samples are: scenes or images."""
-        return kind_of(self.experiment)
+    def domain(self) -> Domain:
+        """Scenes or images."""
+        return self.experiment.domain
 
     @property
     def scored(self) -> str:
-        """What was scored: "test clips", "test images", or "held-out images" of a run that tunes."""
-        data = self.experiment.data
-        held_out = isinstance(data, ImagesConfig) and data.held_out
-        return f"{'held-out' if held_out else 'test'} {self.kind.samples}"
+        """Name of the scored samples: "test clips", "test images", or "held-out images" of a run that tunes."""
+        return f"{self.experiment.data.scored_split} {self.domain.samples}"
 
     @property
     def metrics(self) -> list[str]:
-        """The columns of `per_seed` that mean something for these classes."""
+        """Columns of `per_seed` that exist for these classes."""
         return self.per_seed.columns[self.per_seed.notna().all()].tolist()
 
     @property
@@ -82,64 +82,66 @@ class RunSummary:
 
     @property
     def unfinished_seeds(self) -> list[int]:
-        """Seeds that the settings name but that have no predictions yet."""
+        """Seeds of the experiment that have no predictions yet."""
         return sorted(set(self.experiment.seeds) - set(self.seeds))
 
     @property
     def test_clips(self) -> int:
-        """Number of test clips, counted once however many seeds there are."""
+        """Number of test clips; several seeds count each clip once."""
         return len(self.scores)
 
     def spread(self, metric: str) -> Spread:
-        """Mean and standard deviation over the seeds of one of `metrics`."""
+        """Return mean and standard deviation over the seeds of one of `metrics`."""
         return mean_std(self.per_seed[metric])
 
     def by(self, column: str) -> pd.DataFrame:
-        """Clips, accuracy and log loss by label or by a group of the kind (city, superclass), pooled over the seeds."""
+        """Tabulate clips, accuracy and log loss by label or by a group (city, superclass), pooled over the seeds."""
         return group_table(self.scores, column)
 
     def best_epoch(self, seed: int) -> tuple[int, float] | None:
-        """Epoch with the highest test accuracy, and that accuracy: chosen on the test clips, so never a result."""
-        looks = self.history[self.history["seed"] == seed].dropna(subset="test_accuracy")
-        if looks.empty:
+        """Return the epoch with the highest test accuracy, and that accuracy; None if no epoch was scored.
+
+        It is chosen on the test clips, so it is never a result.
+        """
+        scored_epochs = self.history[self.history["seed"] == seed].dropna(subset="test_accuracy")
+        if scored_epochs.empty:
             return None
-        best = looks.sort_values("test_accuracy", ascending=False, kind="stable").iloc[0]
+        best = scored_epochs.sort_values("test_accuracy", ascending=False, kind="stable").iloc[0]
         return int(best["epoch"]), float(best["test_accuracy"])
 
 
-def summarise_run(folder: str | Path) -> RunSummary:
+def evaluate(run: str | os.PathLike[str]) -> RunSummary:
     """Score every finished seed of a run folder.
 
+        summary = evaluate("exp/ce")
+        summary.spread("accuracy")  # Spread(mean=0.7812, std=0.0045)
+        summary.by("city")  # table: clips, accuracy (0..1), log_loss (nats)
+
+    Args:
+        run: the run folder, as `asc-mrkd train` left it.
+
     Raises:
-        RunError: no run folder, no finished seed, a damaged file, or seeds that were scored on different clips.
+        RunError: not a run folder, no finished seed, a damaged file, or seeds that were scored on different clips.
         ConfigError: its config.yaml does not fit the schema.
     """
-    run = RunFolder(folder)
-    experiment = run.experiment
-    predictions = _read_seeds(run)
-    scores = {seed: clip_scores(one, kind_of(experiment)) for seed, one in predictions.items()}
-    first = next(iter(scores.values()))
-    pooled = {name: np.mean([one[name] for one in scores.values()], axis=0) for name in ("correct", "log_loss")}
+    folder = RunFolder(run)
+    experiment = folder.experiment
+    predictions = _read_all_predictions(folder)
+    scores = {seed: clip_scores(one, experiment.domain) for seed, one in predictions.items()}
+    figures = [_seed_figures(predictions[seed], scores[seed]) for seed in scores]
     return RunSummary(
-        folder=run.path,
+        folder=folder.path,
         experiment=experiment,
         classes=next(iter(predictions.values())).classes,
-        per_seed=pd.DataFrame([_figures(predictions[seed], scores[seed]) for seed in scores], index=list(scores)),
-        scores=first.assign(**pooled),
+        per_seed=pd.DataFrame(figures, index=list(scores)),
+        scores=_average_scores(scores.values()),
         confusion=np.sum([confusion_matrix(one) for one in predictions.values()], axis=0),
-        history=read_metrics(run.metrics_file),
+        history=read_metrics(folder.metrics_file),
     )
 
 
-def _figures(predictions: Predictions, scores: pd.DataFrame) -> dict[str, float | None]:
-    return {
-        **asdict(overall_metrics(scores)),
-        "top5_error": top_k_error(predictions, 5) if len(predictions.classes) > 5 else None,
-        "calibration_error": calibration_error(predictions),
-    }
-
-
-def _read_seeds(run: RunFolder) -> dict[int, Predictions]:
+def _read_all_predictions(run: RunFolder) -> dict[int, Predictions]:
+    """Read the predictions by seed and refuse seeds that were scored on different clips."""
     predictions = {seed: read_predictions(run.seed_folder(seed).predictions) for seed in run.require_finished_seeds()}
     columns = list(CLIP_COLUMNS)
     first = next(iter(predictions.values()))
@@ -151,3 +153,18 @@ def _read_seeds(run: RunFolder) -> dict[int, Predictions]:
                 f"delete {folder} and repeat the `asc-mrkd train` command",
             )
     return predictions
+
+
+def _seed_figures(predictions: Predictions, scores: pd.DataFrame) -> dict[str, float | None]:
+    return {
+        **asdict(overall_metrics(scores)),
+        "top5_error": top_k_error(predictions, 5) if len(predictions.classes) > 5 else None,
+        "calibration_error": calibration_error(predictions),
+    }
+
+
+def _average_scores(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Return the table of the first seed with the scores averaged over all."""
+    tables = list(tables)
+    averages = {name: np.mean([table[name] for table in tables], axis=0) for name in ("correct", "log_loss")}
+    return tables[0].assign(**averages)

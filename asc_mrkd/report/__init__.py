@@ -1,8 +1,11 @@
-"""Scores for people: tables on a terminal, records for scripts, pictures, and one self-contained HTML page."""
+"""Scores for people: tables on a terminal, records for scripts, pictures, and one self-contained HTML page.
+
+It knows scored runs, feature stores and image sets; it computes no figure of its own.
+"""
 
 from asc_mrkd.report.comparisons import comparison_table, difference_table
 from asc_mrkd.report.html import write_report
-from asc_mrkd.report.records import comparison_records, difference_records, evaluation_records
+from asc_mrkd.report.records import comparison_records, difference_records, evaluation_record
 from asc_mrkd.report.tables import TextTable, breakdown_table, confusion_table
 from asc_mrkd.report.terminal import print_comparison, print_differences, print_evaluation, write_evaluation
 
@@ -14,7 +17,7 @@ __all__ = [
     "confusion_table",
     "difference_records",
     "difference_table",
-    "evaluation_records",
+    "evaluation_record",
     "print_comparison",
     "print_differences",
     "print_evaluation",

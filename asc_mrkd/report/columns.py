@@ -1,11 +1,12 @@
-"""Which figures are shown of scenes and of images: accuracy as DCASE has it, errors as papers on images have it."""
+"""Figures that are shown of scenes and of images: accuracy as in DCASE, errors as in papers on images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from asc_mrkd.evaluation import RunSummary, Spread
+from asc_mrkd.config.domain import Domain
+from asc_mrkd.evaluation import Spread
 
 
 def percent(fraction: float) -> str:
@@ -23,7 +24,7 @@ def percent_spread(spread: Spread) -> str:
 
 
 def error_spread(spread: Spread) -> str:
-    """Write an accuracy as the error it leaves.
+    """Write an accuracy as the corresponding error.
 
     >>> error_spread(Spread(0.7812, 0.0045))
     '21.88 ± 0.45'
@@ -38,11 +39,14 @@ def loss_spread(spread: Spread) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """One figure of a table: a column of `RunSummary.per_seed` or of a group table, and how it is written."""
+    """One figure of a table and its text."""
 
     heading: str
+    """Head of the column."""
     metric: str
+    """Column of `RunSummary.per_seed`, or of a group table."""
     write: Callable[[Spread], str]
+    """Text of a cell."""
 
     def cell(self, value: float) -> str:
         """Write a single value."""
@@ -50,42 +54,48 @@ class Column:
 
 
 def mean_only(column: Column) -> Column:
-    """Leave the standard deviation out, where there is no room for it."""
+    """Leave out the standard deviation, where a table has no room for it."""
     return replace(column, write=lambda spread: column.cell(spread.mean))
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One learning curve: a column of `RunSummary.history`, and what is drawn of it."""
+    """One learning curve."""
 
     title: str
+    """Title of its panel."""
     column: str
+    """Column of `RunSummary.history`."""
     value: Callable[[pd.Series], pd.Series]
+    """From that column to the drawn values."""
 
 
 @dataclass(frozen=True)
-class Layout:
-    """What the tables, the curves and the page show of runs of one kind."""
+class ReportColumns:
+    """Tables, curves and notes of one domain."""
 
     title: str
-    """Over the comparison."""
+    """Title of the comparison."""
     comparison: tuple[Column, ...]
-    direction: int
-    """1 where a difference is one of accuracy, -1 where it is one of errors."""
+    """Columns of the comparison; the first is the headline figure."""
     seeds: tuple[Column, ...]
-    """The first one is also that of the best epoch."""
-    best: tuple[str, str]
-    """Heading of the best epoch, and its cell by figure and epoch."""
+    """Columns of the table by seed; the first is also that of the best epoch."""
+    best_heading: str
+    """Head of the column of the best epoch."""
+    best_cell: str
+    """Cell of the best epoch, with places for the figure and the epoch."""
     best_note: str
-    """Below the seeds, by what was scored."""
+    """Note below the table by seed, with a place for the name of the scored samples."""
     groups: tuple[Column, ...]
+    """Columns of the tables by group."""
     worst: int | None
-    """How many groups a terminal shows where there are many; None shows all."""
+    """Number of groups that a long table is cut down to; None shows all."""
     pairs: int
-    """How many confused pairs are shown."""
+    """Number of confused pairs."""
     curves: tuple[Curve, ...]
+    """Learning curves, four."""
     legend: str
-    """What the headings of the comparison mean."""
+    """Explanation of the headings of the comparison."""
 
 
 LOSS_CURVES = (
@@ -97,12 +107,12 @@ ACCURACY = Column("Accuracy %", "accuracy", percent_spread)
 MACRO = Column("Macro %", "macro_accuracy", percent_spread)
 LOG_LOSS = Column("Log loss", "log_loss", loss_spread)
 
-SCENES = Layout(
+SCENE_COLUMNS = ReportColumns(
     title="Accuracy after the last epoch",
     comparison=(ACCURACY, mean_only(MACRO), LOG_LOSS),
-    direction=1,
     seeds=(ACCURACY, MACRO, LOG_LOSS),
-    best=("Best epoch *", "{} (epoch {})"),
+    best_heading="Best epoch *",
+    best_cell="{} (epoch {})",
     best_note="* chosen on the {}: never a result, only a sign of how steady the run is",
     groups=(ACCURACY, LOG_LOSS),
     worst=None,
@@ -121,12 +131,12 @@ TOP5 = Column("Top-5 %", "top5_error", percent_spread)
 NLL = Column("NLL", "log_loss", loss_spread)
 ECE = Column("ECE %", "calibration_error", percent_spread)
 
-IMAGES = Layout(
+IMAGE_COLUMNS = ReportColumns(
     title="Errors after the last epoch",
     comparison=(ERROR, mean_only(TOP5), mean_only(NLL), mean_only(ECE)),
-    direction=-1,
     seeds=(ERROR, TOP5, NLL, ECE),
-    best=("Best (epoch) *", "{} ({})"),
+    best_heading="Best (epoch) *",
+    best_cell="{} ({})",
     best_note="* chosen on {}, so never a result: a sign of how steady the run is",
     groups=(ERROR, NLL),
     worst=10,
@@ -141,9 +151,9 @@ IMAGES = Layout(
     "percentage points of error against the run in column “vs”, below zero is better",
 )
 
-LAYOUTS = {"scenes": SCENES, "images": IMAGES}
+REPORT_COLUMNS = {"scenes": SCENE_COLUMNS, "images": IMAGE_COLUMNS}
 
 
-def layout_of(summary: RunSummary) -> Layout:
-    """Return the layout for the kind of a run."""
-    return LAYOUTS[summary.kind.name]
+def report_columns(domain: Domain) -> ReportColumns:
+    """Return the tables, curves and notes of a domain."""
+    return REPORT_COLUMNS[domain.name]

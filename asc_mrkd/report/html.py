@@ -1,7 +1,8 @@
-"""One HTML page about one or more runs that needs nothing beside it: no network, no script, no other file."""
+"""One self-contained HTML page about one or more runs: no network, no script, no other file."""
 
 import base64
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -14,9 +15,10 @@ import jinja2
 import asc_mrkd
 from asc_mrkd.datasets.images import open_images
 from asc_mrkd.errors import RunError
-from asc_mrkd.evaluation import RunSummary, compare, conclusions, summarise_run
+from asc_mrkd.evaluation import RunSummary, compare_summaries, conclusions, evaluate
 from asc_mrkd.files import write_text
-from asc_mrkd.report.columns import layout_of
+from asc_mrkd.progress import Progress, no_progress
+from asc_mrkd.report.columns import report_columns
 from asc_mrkd.report.comparisons import comparison_table
 from asc_mrkd.report.plots import (
     MAX_EXAMPLES,
@@ -40,8 +42,11 @@ class Examples:
     """A picture of the data that the runs were trained on."""
 
     heading: str
+    """Heading of its section."""
     caption: str
+    """Text below the picture."""
     draw: Callable[[Path], bytes]
+    """From the folder of the data to the picture as PNG."""
 
 
 EXAMPLES = {
@@ -56,60 +61,96 @@ EXAMPLES = {
         draw=lambda folder: images_png(open_images(folder)),
     ),
 }
-"""By the kind of the runs."""
+"""Pictures of the data by the name of their domain."""
 
 
 @dataclass(frozen=True)
 class RunSection:
-    """What the page shows about one run; `confusion` is a picture as a data: address."""
+    """The section of the page about one run."""
 
     summary: RunSummary
+    """Scores of the run."""
     seeds: TextTable
+    """Figures of every seed."""
     confusion: str
+    """Confusion matrix, a picture as a data: address."""
     has_counts: bool
+    """Whether the confusion matrix shows numbers."""
     confused_pairs: TextTable
+    """Most confused pairs of classes."""
     breakdowns: list[TextTable]
+    """Tables by class and by group; long ones are cut down to the worst groups."""
     complete: list[TextTable]
-    """Those breakdowns in full of which `breakdowns` has only the worst."""
+    """The tables that were cut down, in full."""
     environment: TextTable | None
+    """Versions and hardware; None for a run without environment.json."""
     teachers: str | None
-    """A picture as a data: address, of runs with teachers that are logged."""
+    """Figures of the teachers, a picture as a data: address; None for a method without teachers."""
 
 
-def write_report(runs: Sequence[Path], out: Path, data: Path | None = None) -> list[RunSummary]:
-    """Write the page about `runs` to `out` and return their summaries.
+def write_report(
+    runs: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    data: str | os.PathLike[str] | None = None,
+    progress: Progress = no_progress,
+) -> list[RunSummary]:
+    """Write one HTML page that compares runs, with curves, confusion matrices, settings and example data.
 
-    With `data`, the feature store or the image set of the first run, the page shows an example of every class.
+        write_report(["exp/ce", "exp/mrkd"], "exp/report.html")
+
+    Args:
+        runs: one or more run folders.
+        out: the page to write.
+        data: feature store or image set with an example of every class; None takes that of the first run, if it is
+            still where the run names it.
+        progress: counts the sections about the runs.
+
+    Returns:
+        The scores of the runs, in the same order.
 
     Raises:
         RunError: a run folder is missing, unfinished or damaged.
-        StoreError, DataError: `data` is not a finished feature store, not an image set.
+        StoreError, DataError: the data are not a finished feature store or an image set.
     """
-    summaries = [summarise_run(run) for run in runs]
-    examples = EXAMPLES[summaries[0].kind.name]
+    summaries = [evaluate(run) for run in runs]
+    sections = []
+    with progress("report", len(runs), "runs") as advance:
+        for summary in summaries:
+            sections.append(_run_section(summary))
+            advance()
+    domain = summaries[0].domain
+    examples = EXAMPLES[domain.name]
+    example_folder = _data_folder(summaries[0]) if data is None else Path(data)
     template = resources.files("asc_mrkd.report").joinpath("report.html.j2").read_text(encoding="utf-8")
     jinja = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     page = jinja.from_string(template).render(
         version=asc_mrkd.__version__,
         title=", ".join(dict.fromkeys(summary.method for summary in summaries)),
         comparison=comparison_table(summaries),
-        conclusions=conclusions(compare(summaries)),
-        legend=layout_of(summaries[0]).legend,
+        conclusions=conclusions(compare_summaries(summaries)),
+        legend=report_columns(domain).legend,
         scored=summaries[0].scored,
         curves=_data_address(learning_curves_png(summaries)),
         settings=settings_tables(summaries),
-        sections=[_section(summary) for summary in summaries],
+        sections=sections,
         examples=examples,
-        example_picture=_data_address(examples.draw(data)) if data else None,
+        example_picture=_data_address(examples.draw(example_folder)) if example_folder else None,
     )
     write_text(out, page)
     return summaries
 
 
+def _data_folder(summary: RunSummary) -> Path | None:
+    """Return the folder of the data of a run; None if it is gone."""
+    folder = summary.experiment.data.folder
+    return folder if folder.exists() else None
+
+
 def settings_tables(summaries: Sequence[RunSummary]) -> list[TextTable]:
     """Tabulate the settings: those that differ with a column per run, then those that all runs share."""
-    settings = [_settings(summary.experiment.model_dump()) for summary in summaries]
-    rows = [[key, *(one.get(key, "") for one in settings)] for key in dict.fromkeys(chain(*settings))]
+    settings = [_text_settings(summary.experiment.model_dump()) for summary in summaries]
+    keys = dict.fromkeys(chain(*settings))
+    rows = [[key, *(one.get(key, "") for one in settings)] for key in keys]
     runs = [f"{summary.method} (run {number})" for number, summary in enumerate(summaries, start=1)]
     different = [row for row in rows if len(set(row[1:])) > 1]
     shared = [row[:2] for row in rows if len(set(row[1:])) == 1]
@@ -120,9 +161,11 @@ def settings_tables(summaries: Sequence[RunSummary]) -> list[TextTable]:
     return [table for table in tables if table.rows]
 
 
-def _section(summary: RunSummary) -> RunSection:
-    short = [breakdown_table(summary, column, layout_of(summary).worst) for column in shown_groups(summary)]
-    full = [breakdown_table(summary, column) for column in shown_groups(summary)]
+def _run_section(summary: RunSummary) -> RunSection:
+    worst = report_columns(summary.domain).worst
+    groups = shown_groups(summary)
+    short = [breakdown_table(summary, column, worst) for column in groups]
+    full = [breakdown_table(summary, column) for column in groups]
     return RunSection(
         summary=summary,
         seeds=seed_table(summary),
@@ -143,11 +186,13 @@ def _environment_table(path: Path) -> TextTable | None:
         values = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RunError(f"{path} is not JSON: {error}", "delete it: the report does without it") from None
-    return TextTable("Environment", ("What", "Value"), list(_settings(values).items()), text_columns=frozenset({0, 1}))
+    return TextTable(
+        "Environment", ("Item", "Value"), list(_text_settings(values).items()), text_columns=frozenset({0, 1})
+    )
 
 
-def _settings(values: dict[str, Any]) -> dict[str, str]:
-    """Write a nested mapping as dotted keys with text values, without empty sections."""
+def _text_settings(values: dict[str, Any]) -> dict[str, str]:
+    """Return a nested mapping as dotted keys with text values, without empty sections."""
     return {key: str(value) for key, value in flatten(values).items() if value != {}}
 
 

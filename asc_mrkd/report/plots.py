@@ -1,6 +1,7 @@
-"""Pictures of runs and features as PNG bytes. Figures are objects of their own: no pyplot, no shared state."""
+"""Pictures of runs and features as PNG bytes, drawn without pyplot and its global state."""
 
 import io
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,36 +16,37 @@ from matplotlib.ticker import MaxNLocator
 from asc_mrkd.datasets.images import ImageSet
 from asc_mrkd.evaluation import RunSummary
 from asc_mrkd.features.spec import FrontendSpec
-from asc_mrkd.report.columns import layout_of
+from asc_mrkd.report.columns import report_columns
 from asc_mrkd.store.layout import OK, FeatureStore
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Colours that people with any colour vision tell apart (M. Okabe and K. Ito, 2008)."""
 
 SCALE_LABELS = {"perceptual_db": "weighted level (dB)", "log": "natural logarithm"}
-"""What the values of a front end are, by its scale."""
+"""Label of the values of a front end, by its scale."""
 
 MAX_CLASSES_WITH_COUNTS = 20
-"""Above this number of classes the confusion matrix is colour only."""
+"""Number of classes above which the confusion matrix is colour only."""
 
 MAX_EXAMPLES = 40
-"""Classes of which an example image is shown."""
+"""Largest number of classes with an example image."""
 
 DPI = 144
 
 verbatim = rc_context({"text.parse_math": False})
-"""Decorator: a `$` in a class or folder name is a dollar, not the start of a formula."""
+"""Decorator that draws a `$` in a class or folder name as a dollar, not as the start of a formula."""
 
 
 @verbatim
 def learning_curves_png(summaries: Sequence[RunSummary]) -> bytes:
-    """Draw losses and accuracies or errors over the epochs: mean over the seeds, band of one standard deviation."""
+    """Draw losses and accuracies or errors by epoch: mean over the seeds, band of one standard deviation."""
     figure = Figure(figsize=(9.5, 6.2), layout="constrained")
-    for axes, curve in zip(figure.subplots(2, 2).flat, layout_of(summaries[0]).curves, strict=True):
+    curves = report_columns(summaries[0].domain).curves
+    for axes, curve in zip(figure.subplots(2, 2).flat, curves, strict=True):
         for index, summary in enumerate(summaries):
             label = f"{summary.method} ({summary.name})"
             draw_by_epoch(axes, summary.history, curve.column, curve.value, PALETTE[index % len(PALETTE)], label)
-        dress(axes, curve.title)
+        style_panel(axes, curve.title)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     return png(figure)
 
@@ -52,17 +54,18 @@ def learning_curves_png(summaries: Sequence[RunSummary]) -> bytes:
 def draw_by_epoch(
     axes: Axes, history: pd.DataFrame, column: str, value: Callable[[pd.Series], pd.Series], colour: str, label: str
 ) -> None:
-    """Draw a figure of the log over the epochs: mean over the seeds, band of one standard deviation."""
+    """Draw a column of the log by epoch: mean over the seeds, band of one standard deviation."""
     known = history.dropna(subset=column)
     by_epoch = value(known[column]).groupby(known["epoch"])
-    mean, std = by_epoch.mean(), by_epoch.std(ddof=1).fillna(0.0)
+    mean = by_epoch.mean()
+    std = by_epoch.std(ddof=1).fillna(0.0)
     marker = "o" if len(mean) == 1 else None
     axes.plot(mean.index, mean, color=colour, linewidth=1.8, marker=marker, label=label)
     axes.fill_between(mean.index, mean - std, mean + std, color=colour, alpha=0.18, linewidth=0)
 
 
-def dress(axes: Axes, title: str) -> None:
-    """Give a panel over the epochs its title, its ticks and its grid."""
+def style_panel(axes: Axes, title: str) -> None:
+    """Set title, ticks and grid of a panel with epochs on its x axis."""
     axes.set_title(title, loc="left", fontsize=11)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -74,11 +77,13 @@ def dress(axes: Axes, title: str) -> None:
 def confusion_matrix_png(summary: RunSummary) -> bytes:
     """Draw the confusion matrix: colour is the share of the true class, numbers are clips summed over the seeds.
 
-    Many classes have no room for numbers; the colours of small shares are spread apart then.
+    With many classes there is no room for numbers, and the colours of small shares are spread apart.
     """
-    counts, few = summary.confusion, has_counts(summary)
+    counts = summary.confusion
+    few = has_counts(summary)
     share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    pitch, font = (0.42, 10.0) if few else (0.095, 6.0)  # inches a class, points
+    pitch = 0.42 if few else 0.095  # inches per class
+    font = 10.0 if few else 6.0  # points
     size = 1.2 + 0.007 * font * max(map(len, summary.classes)) + pitch * len(counts)
     figure = Figure(figsize=(size + 0.8, size), layout="constrained")
     axes = figure.subplots()
@@ -87,8 +92,8 @@ def confusion_matrix_png(summary: RunSummary) -> bytes:
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     axes.set_title(f"{summary.method} ({summary.name})", loc="left", fontsize=11)
-    turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if few else {"rotation": 90}
-    axes.set_xticks(range(len(counts)), summary.classes, fontsize=font, **turned)
+    rotated = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if few else {"rotation": 90}
+    axes.set_xticks(range(len(counts)), summary.classes, fontsize=font, **rotated)
     axes.set_yticks(range(len(counts)), summary.classes, fontsize=font)
     for (row, column), clips in np.ndenumerate(counts):
         if few and clips:
@@ -98,18 +103,18 @@ def confusion_matrix_png(summary: RunSummary) -> bytes:
 
 
 def has_counts(summary: RunSummary) -> bool:
-    """Tell whether there is room for numbers in the confusion matrix."""
+    """Return whether the confusion matrix has room for numbers."""
     return len(summary.classes) <= MAX_CLASSES_WITH_COUNTS
 
 
 @verbatim
 def images_png(images: ImageSet) -> bytes:
-    """Draw the first test image of every class; of more than MAX_EXAMPLES classes so many, spread over the alphabet."""
+    """Draw the first test image of every class, or of MAX_EXAMPLES classes spread over the alphabet."""
     split = images.splits["test"]
     positions = split.table.reset_index().groupby("label")["index"].first()
     shown = np.linspace(0, len(positions) - 1, min(len(positions), MAX_EXAMPLES)).round().astype(int)
     columns = min(len(shown), 8)
-    rows = -(-len(shown) // columns)
+    rows = math.ceil(len(shown) / columns)
     figure = Figure(figsize=(9.5, 1.35 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, (label, position) in zip(grid.flat, positions.iloc[shown].items(), strict=False):
@@ -129,7 +134,7 @@ def spectrograms_png(store: FeatureStore) -> bytes:
         for label, row, frames in examples[["label", "row", "frames"]].itertuples(index=False)
     }
     columns = min(len(pictures), 3)
-    rows = -(-len(pictures) // columns)
+    rows = math.ceil(len(pictures) / columns)
     figure = Figure(figsize=(9.5, 0.6 + 2.1 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     # One colour scale for all, without the 0.5 % outliers at either end, so that classes can be compared.
@@ -151,7 +156,7 @@ def spectrograms_png(store: FeatureStore) -> bytes:
 
 def _mel_ticks(spec: FrontendSpec) -> tuple[list[int], list[str]]:
     """Label five mel bins from the lowest to the highest with their centre frequencies."""
-    from librosa import mel_frequencies  # here, because a report about images needs no audio library
+    from librosa import mel_frequencies  # imported here: a report about images needs no audio library
 
     edges = mel_frequencies(n_mels=spec.n_mels + 2, fmin=spec.fmin, fmax=spec.fmax, htk=spec.mel_scale == "htk")
     bins = np.linspace(0, spec.n_mels - 1, 5).round().astype(int).tolist()
@@ -177,14 +182,14 @@ def as_logged(values: pd.Series) -> pd.Series:
 
 @dataclass(frozen=True)
 class Panel:
-    """A panel: its title, the figures of the log in it by the label of their curve, and how they are shown.
-
-    A name that ends in `_` stands for one figure a backup, from the youngest on.
-    """
+    """A panel of the picture of the teachers."""
 
     title: str
+    """Title above the panel."""
     figures: dict[str, str]
+    """Columns of the log by the label of their curve; a name ending in `_` stands for one column per backup."""
     value: Callable[[pd.Series], pd.Series] = as_logged
+    """From a column to the drawn values."""
 
 
 PANELS = (
@@ -209,7 +214,7 @@ PANELS = (
 
 
 def has_teachers(summary: RunSummary) -> bool:
-    """Return whether the log of a run tells of teachers."""
+    """Return whether the log of a run has figures of its teachers."""
     return "teacher_divergence" in summary.history
 
 
@@ -220,22 +225,25 @@ def teachers_png(summary: RunSummary) -> bytes:
 
 @verbatim
 def teachers_figure(summary: RunSummary) -> Figure:
-    """Draw the figures of the teachers over the epochs: mean over the seeds, band of one standard deviation."""
+    """Draw the figures of the teachers by epoch: mean over the seeds, band of one standard deviation."""
     figure = Figure(figsize=(9.5, 11.0), layout="constrained")
     for axes, panel in zip(figure.subplots(4, 2).flat, PANELS, strict=True):
-        for index, (label, column) in enumerate(curves(panel, summary.history.columns.astype(str))):
+        for index, (label, column) in enumerate(panel_curves(panel, summary.history.columns.astype(str))):
             draw_by_epoch(axes, summary.history, column, panel.value, PALETTE[index % len(PALETTE)], label)
-        dress(axes, panel.title)
+        style_panel(axes, panel.title)
         if axes.lines:
             axes.legend(fontsize=8, frameon=False)
     return figure
 
 
-def curves(panel: Panel, logged: Iterable[str]) -> list[tuple[str, str]]:
-    """Return the label and the column of every curve that a log with such columns has for a panel."""
-    found, known = [], sorted(logged)
+def panel_curves(panel: Panel, logged: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the label and the column of every curve of a panel that a log with these columns has."""
+    known = sorted(logged)
+    curves = []
     for label, name in panel.figures.items():
-        columns = [column for column in known if name.endswith("_") and column.startswith(name)]
-        found += [(f"{label} {column.removeprefix(name)}", column) for column in columns]
-        found += [(label, name)] if name in known else []
-    return found
+        if name in known:
+            curves.append((label, name))
+        if name.endswith("_"):
+            columns = [column for column in known if column.startswith(name)]
+            curves += [(f"{label} {column.removeprefix(name)}", column) for column in columns]
+    return curves

@@ -1,59 +1,73 @@
 """Scores as plain lists and dictionaries, for `--json` and evaluation.json; a figure that does not exist is None.
 
-The keys are those of scenes for every kind of run: test_clips counts images where there are images.
+The keys are the same for scenes and images: test_clips counts images where there are images.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from asc_mrkd.evaluation import ComparisonRow, RunSummary, compare, most_confused
-from asc_mrkd.report.columns import layout_of
+from asc_mrkd.evaluation import ComparisonRow, RunSummary, compare_summaries, most_confused
+from asc_mrkd.report.columns import report_columns
 
 
 def comparison_records(summaries: Sequence[RunSummary]) -> list[dict[str, Any]]:
-    """One record per run: its figures, and its difference in accuracy to its baseline."""
-    return difference_records(compare(summaries))
+    """Return one record per run: its figures, and its difference in accuracy to its baseline."""
+    return difference_records(compare_summaries(summaries))
 
 
 def difference_records(rows: Sequence[ComparisonRow]) -> list[dict[str, Any]]:
-    """One record per compared run; differences and intervals are fractions of accuracy, for images too."""
-    return [
-        {
-            "number": row.number,
-            **headline(row.summary),
-            "baseline": row.baseline,
-            "test": row.test and row.test.name,
-            "paired_seeds": list(row.test.seeds) if row.test and row.test.paired else None,
-            "difference": row.test and row.test.difference,
-            "interval": row.test and row.test.interval and asdict(row.test.interval),
-            "p_value": row.test and row.test.p_value,
-            "confidence": row.test and row.test.confidence,
-            "effect": row.test and row.test.effect_name,
-            "effect_size": row.test and row.test.effect_size,
-            "bootstrap": row.bootstrap and {"resampled": row.resampled, **asdict(row.bootstrap)},
-            "warning": row.warning,
-        }
-        for row in rows
-    ]
+    """Return one record per compared run; differences and intervals are fractions of accuracy, for images too."""
+    return [_difference_record(row) for row in rows]
 
 
-def evaluation_records(summary: RunSummary) -> dict[str, Any]:
-    """Everything known about one run."""
+def _difference_record(row: ComparisonRow) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "number": row.number,
+        **headline_record(row.summary),
+        "baseline": row.baseline,
+        "test": None,
+        "paired_seeds": None,
+        "difference": None,
+        "interval": None,
+        "p_value": None,
+        "confidence": None,
+        "effect": None,
+        "effect_size": None,
+        "bootstrap": None,
+        "warning": row.warning,
+    }
+    if row.test:
+        record["test"] = row.test.name
+        record["difference"] = row.test.difference
+        record["p_value"] = row.test.p_value
+        record["confidence"] = row.test.confidence
+        record["effect"] = row.test.effect_name
+        record["effect_size"] = row.test.effect_size
+        if row.test.paired:
+            record["paired_seeds"] = list(row.test.seeds)
+        if row.test.interval:
+            record["interval"] = asdict(row.test.interval)
+    if row.bootstrap:
+        record["bootstrap"] = {"resampled": row.resampled, **asdict(row.bootstrap)}
+    return record
+
+
+def evaluation_record(summary: RunSummary) -> dict[str, Any]:
+    """Return everything known about one run."""
+    confused_pairs = most_confused(summary.confusion, summary.classes, report_columns(summary.domain).pairs)
     return {
-        **headline(summary),
+        **headline_record(summary),
         "per_seed": summary.per_seed.rename_axis("seed").reset_index().to_dict("records"),
         **{f"by_{column}": group_records(summary, column) for column in shown_groups(summary)},
         "classes": list(summary.classes),
         "confusion": summary.confusion.tolist(),
-        "most_confused": [
-            asdict(pair) for pair in most_confused(summary.confusion, summary.classes, layout_of(summary).pairs)
-        ],
+        "most_confused": [asdict(pair) for pair in confused_pairs],
     }
 
 
 def group_records(summary: RunSummary, column: str) -> list[dict[str, Any]]:
-    """One record per group of `column`: its name, clips, accuracy and log loss."""
+    """Return one record per group of `column`: its name, clips, accuracy and log loss."""
     return [
         {column: name, "clips": clips, "accuracy": accuracy, "log_loss": log_loss}
         for name, clips, accuracy, log_loss in summary.by(column).itertuples()
@@ -61,23 +75,29 @@ def group_records(summary: RunSummary, column: str) -> list[dict[str, Any]]:
 
 
 def shown_groups(summary: RunSummary) -> list[str]:
-    """List the columns worth a table: what the samples have, and the device groups where there are several."""
-    groups = {column: list(summary.by(column).index) for column in ("label", *summary.kind.groups)}
-    return [
-        column for column, names in groups.items() if len(names) > 1 or (column != "device_group" and names != [""])
-    ]
+    """List the groupings that deserve a table: the classes, and every group that is known for these samples.
+
+    The groups of devices are listed only if the samples come from several of them.
+    """
+    shown = []
+    for column in ("label", *summary.domain.groups):
+        names = list(summary.by(column).index)
+        is_known = names != [""] and column != "device_group"
+        if len(names) > 1 or is_known:
+            shown.append(column)
+    return shown
 
 
-def headline(summary: RunSummary) -> dict[str, Any]:
-    """Return what a run is and its figures, mean and deviation over the seeds."""
+def headline_record(summary: RunSummary) -> dict[str, Any]:
+    """Return name, method, seeds and figures of a run, mean and standard deviation over the seeds."""
+    figures = {}
+    for name in summary.per_seed.columns.tolist():
+        figures[name] = asdict(summary.spread(name)) if name in summary.metrics else None
     return {
         "run": str(summary.folder),
         "method": summary.method,
         "seeds": summary.seeds,
         "unfinished_seeds": summary.unfinished_seeds,
         "test_clips": summary.test_clips,
-        **{
-            name: asdict(summary.spread(name)) if name in summary.metrics else None
-            for name in summary.per_seed.columns.tolist()
-        },
+        **figures,
     }

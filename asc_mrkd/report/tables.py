@@ -1,4 +1,4 @@
-"""What the tables of one run say, as text: written once, shown on a terminal of 80 columns and on the HTML page."""
+"""Tables of one run as text: written once, shown on a terminal of 80 columns and on the HTML page."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from asc_mrkd.evaluation import RunSummary, most_confused, overall_metrics
-from asc_mrkd.report.columns import layout_of, percent
+from asc_mrkd.report.columns import percent, report_columns
 
 
 @dataclass(frozen=True)
@@ -18,27 +18,30 @@ class TextTable:
     """A table of finished cells; rich prints it as it is."""
 
     title: str
+    """Heading above the table."""
     columns: Sequence[str]
+    """Heads of the columns."""
     rows: Sequence[Sequence[str]]
+    """Cells of the rows, as many as there are columns."""
     total: Sequence[str] = ()
-    """A last row set apart from the others."""
+    """A last row, set apart from the others."""
     text_columns: frozenset[int] = frozenset({0})
-    """Columns aligned to the left; the others hold numbers."""
+    """Positions of the columns that are aligned to the left; the others hold numbers."""
     notes: Sequence[str] = ()
     """Lines below the table."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Render for a terminal: two blanks between columns, or one where the width needs it."""
-        wide = self._table(gap=2)
+        """Render for a terminal: two blanks between columns, or one if the width is too small for two."""
+        wide = self._rich_table(gap=2)
         unlimited = options.update(max_width=10_000)
         fits = Measurement.get(console, unlimited, wide).maximum <= options.max_width
         yield Text(self.title, style="bold")
-        yield wide if fits else self._table(gap=1)
+        yield wide if fits else self._rich_table(gap=1)
         for note in self.notes:
             yield Text(note, style="dim", overflow="fold")
 
-    def _table(self, gap: int) -> Table:
-        # The box draws one blank between columns. Cells are Text, so a bracket in a name is never taken for markup.
+    def _rich_table(self, gap: int) -> Table:
+        # The box draws one blank between columns. Cells are Text, so a bracket in a name is never read as markup.
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap - 1, 0, 0))
         for index, name in enumerate(self.columns):
             if index in self.text_columns:
@@ -54,22 +57,25 @@ class TextTable:
 
 
 LONG_TABLE = 20
-"""Groups that a table may have before it can be cut down to the worst."""
+"""Number of groups above which a table can be cut down to the worst."""
 
 
 def seed_table(summary: RunSummary) -> TextTable:
-    """One line per seed. The best epoch is shown beside the result, because papers quote it, but it is not one."""
-    layout = layout_of(summary)
+    """Tabulate the figures of every seed, and the best epoch, which papers quote but which is not a result."""
+    layout = report_columns(summary.domain)
     columns = [column for column in layout.seeds if column.metric in summary.metrics]
-    best_heading, best_cell = layout.best
     rows = []
     for seed, last in summary.per_seed.iterrows():
+        figures = [column.cell(last[column.metric]) for column in columns]
+        best_text = ""
         best = summary.best_epoch(int(str(seed)))
-        best_text = best_cell.format(columns[0].cell(best[1]), best[0]) if best else ""
-        rows.append([str(seed), *(column.cell(last[column.metric]) for column in columns), best_text])
+        if best:
+            epoch, accuracy = best
+            best_text = layout.best_cell.format(columns[0].cell(accuracy), epoch)
+        rows.append([str(seed), *figures, best_text])
     return TextTable(
         title="Seeds",
-        columns=("Seed", *(column.heading for column in columns), best_heading),
+        columns=("Seed", *(column.heading for column in columns), layout.best_heading),
         rows=rows,
         total=("mean ± std", *(column.write(summary.spread(column.metric)) for column in columns), ""),
         notes=[layout.best_note.format(summary.scored)],
@@ -77,57 +83,59 @@ def seed_table(summary: RunSummary) -> TextTable:
 
 
 def breakdown_table(summary: RunSummary, column: str = "label", worst: int | None = None) -> TextTable:
-    """Figures by label or another group of the samples (city, device, superclass, ...), pooled over the seeds.
+    """Tabulate the figures by label or by another group (city, device, superclass, ...), pooled over the seeds.
 
-    The last row of the class table is that of the DCASE baselines: macro accuracy and log loss of all clips.
+    The last row of the table by class is that of the DCASE baselines: macro accuracy and log loss of all clips.
     With `worst`, a table of more than LONG_TABLE groups shows only that many, the least accurate first.
     """
-    layout, name = layout_of(summary), "class" if column == "label" else column.replace("_", " ")
-    groups, title = summary.by(column), f"By {name}"
+    columns = report_columns(summary.domain).groups
+    samples = summary.domain.samples
+    name = "class" if column == "label" else column.replace("_", " ")
+    title = f"By {name}"
+    groups = summary.by(column)
     if worst and len(groups) > LONG_TABLE:
         title += f": the {worst} worst of {len(groups)}"
         groups = groups.sort_values("accuracy", kind="stable").head(worst)
+    rows = []
+    for group, figures in groups.iterrows():
+        rows.append([str(group), f"{figures['clips']:.0f}", *(one.cell(figures[one.metric]) for one in columns)])
     overall = asdict(overall_metrics(summary.scores))
+    total_name = f"all {samples}"
     if column == "label":
         overall["accuracy"] = overall["macro_accuracy"]
+        total_name = "average"
     return TextTable(
         title=title,
-        columns=(name.capitalize(), summary.kind.samples.capitalize(), *(one.heading for one in layout.groups)),
-        rows=[
-            [str(group), f"{row['clips']:.0f}", *(one.cell(row[one.metric]) for one in layout.groups)]
-            for group, row in groups.iterrows()
-        ],
-        total=(
-            "average" if column == "label" else f"all {summary.kind.samples}",
-            str(summary.test_clips),
-            *(one.cell(overall[one.metric]) for one in layout.groups),
-        ),
+        columns=(name.capitalize(), samples.capitalize(), *(one.heading for one in columns)),
+        rows=rows,
+        total=(total_name, str(summary.test_clips), *(one.cell(overall[one.metric]) for one in columns)),
     )
 
 
 def confusion_table(summary: RunSummary) -> TextTable:
-    """Counts summed over the seeds; a row is a true class, whose short name heads the column of the same prediction."""
-    short = abbreviate(summary.classes)
+    """Tabulate the confusions, summed over the seeds: a row per true class, a column per predicted class.
+
+    The columns are headed by the short names of the classes, which the rows explain.
+    """
+    short_names = abbreviate(summary.classes)
+    rows = []
+    for name, short_name, counts in zip(summary.classes, short_names, summary.confusion.tolist(), strict=True):
+        rows.append([name, short_name, *(str(clips or "·") for clips in counts)])
     return TextTable(
         title="Confusion: true class (row) and predicted class (column)",
-        columns=("True class", "", *short),
-        rows=[
-            [name, abbreviation, *(str(clips or "·") for clips in row)]
-            for name, abbreviation, row in zip(summary.classes, short, summary.confusion.tolist(), strict=True)
-        ],
+        columns=("True class", "", *short_names),
+        rows=rows,
         text_columns=frozenset({0, 1}),
     )
 
 
 def confused_pairs_table(summary: RunSummary) -> TextTable:
-    """List the most confused pairs of classes; the samples are summed over the seeds."""
+    """Tabulate the most confused pairs of classes; the samples are summed over the seeds."""
+    pairs = most_confused(summary.confusion, summary.classes, report_columns(summary.domain).pairs)
     return TextTable(
         title="Most confused",
-        columns=("True class", "Taken for", summary.kind.samples.capitalize(), "Share %"),
-        rows=[
-            [pair.true, pair.predicted, str(pair.clips), percent(pair.share)]
-            for pair in most_confused(summary.confusion, summary.classes, layout_of(summary).pairs)
-        ],
+        columns=("True class", "Taken for", summary.domain.samples.capitalize(), "Share %"),
+        rows=[[pair.true, pair.predicted, str(pair.clips), percent(pair.share)] for pair in pairs],
         text_columns=frozenset({0, 1}),
     )
 

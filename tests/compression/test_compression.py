@@ -12,7 +12,7 @@ from asc_mrkd.compression.steps import parse_steps
 from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.engine.samples import open_data
 from asc_mrkd.errors import ConfigError, RunError
-from asc_mrkd.evaluation import summarise_run
+from asc_mrkd.evaluation import evaluate
 from asc_mrkd.models.pruning import prunable_layers
 
 
@@ -23,7 +23,7 @@ def compressor(trained) -> Compressor:
 
 def test_as_trained_is_what_the_run_says(compressor, trained):
     candidate = compressor.measure("")
-    summary = summarise_run(trained)
+    summary = evaluate(trained)
     assert candidate.metrics.accuracy == summary.per_seed["accuracy"][0]
     assert candidate.metrics.log_loss == pytest.approx(summary.per_seed["log_loss"][0], abs=1e-9)
     assert candidate.budget.bytes == check_budget(trained).bytes
@@ -56,7 +56,7 @@ def test_the_folder_is_a_run(compressor, trained, tmp_path):
     compressor.write("prune:amount=0.3,scope=layer,kernels=1x1+float16", out)
     record = json.loads((out / "seed0/compression.json").read_text())
     assert record["steps"] == ["prune:amount=0.3,scope=layer,kernels=1x1", "float16"]
-    summary = summarise_run(out)
+    summary = evaluate(out)
     assert (summary.seeds, summary.unfinished_seeds) == ([0], [])
     assert list(out.parent.iterdir()) == [out]
     compressor.write("float16", out)  # a second call replaces it

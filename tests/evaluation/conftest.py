@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asc_mrkd.evaluation import RunSummary, summarise_run
+from asc_mrkd.evaluation import RunSummary, evaluate
 
 PREDICTIONS = """\
 filename,label,identifier,source_label,prediction,bus,park,tram
@@ -70,6 +70,6 @@ def scene_run(tmp_path: Path) -> Callable[..., RunSummary]:
             f"data: {{store: exp/store}}\nmethod: {method}\ntrain: {{epochs: 2, batch_size: 10}}\nseeds: [0]\n"
         )
         (folder / "metrics.jsonl").write_text("")
-        return summarise_run(folder)
+        return evaluate(folder)
 
     return write

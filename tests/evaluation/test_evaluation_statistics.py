@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import special, stats
 
-from asc_mrkd.evaluation import Interval, hedges_g, mean_std, paired_test, welch_test
+from asc_mrkd.evaluation import ConfidenceInterval, hedges_g, mean_std, paired_test, welch_test
 
 OURS = [0.781, 0.785, 0.779, 0.790]
 THEIRS = [0.770, 0.772, 0.765, 0.775, 0.769]
@@ -69,7 +69,7 @@ def test_one_run_without_spread_is_tested_in_silence():
     assert test.p_value == pytest.approx(stats.ttest_1samp(OURS, 0.775).pvalue)
 
 
-def bounds(interval: Interval) -> tuple[float, float]:
+def bounds(interval: ConfidenceInterval) -> tuple[float, float]:
     return interval.low, interval.high
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from asc_mrkd.errors import RunError
-from asc_mrkd.evaluation import compare, conclusions, summarise_run
+from asc_mrkd.evaluation import compare_summaries, conclusions, evaluate
 from asc_mrkd.runs import read_metrics
 
 
@@ -41,7 +41,7 @@ def test_a_broken_line_in_the_middle_is_named(run_folder):
 
 
 def test_summary_of_one_seed(run_folder):
-    summary = summarise_run(run_folder)
+    summary = evaluate(run_folder)
     assert (summary.name, summary.method) == ("run", "MrKD + Mixup")
     assert (summary.seeds, summary.unfinished_seeds, summary.test_clips) == ([0], [1], 5)
     assert summary.spread("accuracy").mean == pytest.approx(0.6)
@@ -55,7 +55,7 @@ def test_seeds_are_pooled(run_folder):
     copy_seed(run_folder, 1, wrong)
     copy_seed(run_folder, 10, wrong)
     copy_seed(run_folder, "0.old", wrong)
-    summary = summarise_run(run_folder)
+    summary = evaluate(run_folder)
     assert summary.seeds == [0, 1, 10]
     assert summary.unfinished_seeds == []
     assert summary.per_seed["accuracy"].tolist() == pytest.approx([0.6, 0.4, 0.4])
@@ -73,7 +73,7 @@ def test_seeds_are_pooled(run_folder):
 def test_seeds_scored_on_different_clips_are_refused(run_folder, change):
     copy_seed(run_folder, 1, change)
     with pytest.raises(RunError, match="seed1") as caught:
-        summarise_run(run_folder)
+        evaluate(run_folder)
     assert caught.value.hint
 
 
@@ -81,7 +81,7 @@ def test_seeds_scored_on_different_clips_are_refused(run_folder, change):
 def test_an_incomplete_run_folder_is_an_error_with_a_hint(run_folder, missing):
     (run_folder / missing).unlink()
     with pytest.raises(RunError) as caught:
-        summarise_run(run_folder)
+        evaluate(run_folder)
     assert caught.value.hint
 
 
@@ -93,21 +93,21 @@ def test_every_run_is_compared_with_the_ce_run_that_uses_mixup_as_it_does(run_fo
         run_folder,
         other_run(run_folder, "strong", "mrkd", 0.4),
     ]
-    rows = compare([summarise_run(folder) for folder in folders])
+    rows = compare_summaries([evaluate(folder) for folder in folders])
     assert [row.baseline for row in rows] == [2, None, 2, 3, 2]
 
 
 def test_without_ce_the_first_run_is_the_baseline(run_folder):
-    summaries = [summarise_run(run_folder), summarise_run(other_run(run_folder, "b", "mrkd", 0.0))]
-    assert [row.baseline for row in compare(summaries)] == [None, 1]
+    summaries = [evaluate(run_folder), evaluate(other_run(run_folder, "b", "mrkd", 0.0))]
+    assert [row.baseline for row in compare_summaries(summaries)] == [None, 1]
 
 
 def test_conclusions_claim_no_more_than_the_seeds_support(run_folder):
-    alone = compare([summarise_run(run_folder)])
+    alone = compare_summaries([evaluate(run_folder)])
     assert "nothing to compare" in conclusions(alone)[0]
 
-    baseline = summarise_run(other_run(run_folder, "ce", "ce", 0.0))
-    (sentence,) = conclusions(compare([baseline, summarise_run(run_folder)]))
+    baseline = evaluate(other_run(run_folder, "ce", "ce", 0.0))
+    (sentence,) = conclusions(compare_summaries([baseline, evaluate(run_folder)]))
     assert "single seed: no test possible" in sentence
     assert "significant" not in sentence
 
@@ -116,6 +116,6 @@ def test_runs_on_other_test_clips_are_not_compared(run_folder):
     folder = other_run(run_folder, "ce", "ce", 0.0)
     path = folder / "seed0" / "predictions.csv"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
-    rows = compare([summarise_run(folder), summarise_run(run_folder)])
+    rows = compare_summaries([evaluate(folder), evaluate(run_folder)])
     assert rows[1].test is None
     assert "cannot be compared" in conclusions(rows)[0]

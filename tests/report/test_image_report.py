@@ -14,12 +14,12 @@ from rich.console import Console
 
 from asc_mrkd.datasets.images import ImageSet, ImageSplit
 from asc_mrkd.errors import DataError
-from asc_mrkd.evaluation import summarise_run
+from asc_mrkd.evaluation import evaluate
 from asc_mrkd.report import (
     breakdown_table,
     comparison_records,
     comparison_table,
-    evaluation_records,
+    evaluation_record,
     print_comparison,
     print_evaluation,
     write_report,
@@ -43,7 +43,7 @@ def image_runs(make_run, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def summaries(image_runs):
-    return [summarise_run(run) for run in image_runs]
+    return [evaluate(run) for run in image_runs]
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_tables_fit_and_speak_of_images(summaries):
 def test_the_widest_figures_keep_their_lines(make_run, tmp_path):
     """Errors of two digits in every column, an epoch of three."""
     run = make_run(tmp_path / "run", SELF_KD, skill=0.5, mixup=0.2, classes=CLASSES, epochs=200, images=True)
-    summary = summarise_run(run)
+    summary = evaluate(run)
     lines = (printed(print_comparison, [summary] * 12) + printed(print_evaluation, summary)).splitlines()
     assert max(map(len, lines)) <= 80
     assert len([line for line in lines if "Self-KD + Mixup" in line and "±" in line]) == 12
@@ -133,33 +133,33 @@ def test_of_many_classes_a_terminal_shows_the_ten_worst(summaries):
     assert lines[start + 14].split()[:2] == ["average", "600"]
     assert "By superclass" in lines
     assert len(breakdown_table(summaries[1]).rows) == 30
-    assert len(evaluation_records(summaries[1])["by_label"]) == 30
+    assert len(evaluation_record(summaries[1])["by_label"]) == 30
 
 
 def test_groups_are_shown_where_they_exist(make_run, tmp_path):
     run = make_run(tmp_path / "run", classes=CLASSES[:10], seeds=1, epochs=1, images=True)
-    assert {"by_superclass", "by_origin"} <= set(evaluation_records(summarise_run(run)))
+    assert {"by_superclass", "by_origin"} <= set(evaluation_record(evaluate(run)))
     blank(run, "identifier")
-    assert "by_superclass" not in evaluation_records(summarise_run(run))
+    assert "by_superclass" not in evaluation_record(evaluate(run))
     blank(run, "source_label")
-    titles = {line for line in printed(print_evaluation, summarise_run(run)).splitlines() if line.startswith("By ")}
+    titles = {line for line in printed(print_evaluation, evaluate(run)).splitlines() if line.startswith("By ")}
     assert titles == {"By class"}
 
 
 def test_four_classes_have_no_top_5_column(make_run, tmp_path):
     run = make_run(tmp_path / "run", classes=CLASSES[:4], seeds=2, epochs=1, images=True)
-    summary = summarise_run(run)
+    summary = evaluate(run)
     text = printed(print_comparison, [summary]) + printed(print_evaluation, summary)
     assert "Top-5" not in text
     assert "ECE %" in text
-    record = json.loads(json.dumps(evaluation_records(summary), allow_nan=False))
+    record = json.loads(json.dumps(evaluation_record(summary), allow_nan=False))
     assert record["top5_error"] is None
     assert [line["top5_error"] for line in record["per_seed"]] == [None, None]
 
 
 def test_records_of_scenes_have_the_new_figures_and_their_tables_do_not(runs):
-    summary = summarise_run(runs[0])
-    record = evaluation_records(summary)
+    summary = evaluate(runs[0])
+    record = evaluation_record(summary)
     assert record["calibration_error"]["mean"] == pytest.approx(summary.per_seed["calibration_error"].mean())
     assert 0 < record["top5_error"]["mean"] < 0.5
     assert not re.search("ECE|Top-5|Error", printed(print_evaluation, summary) + printed(print_comparison, [summary]))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from asc_mrkd.errors import StoreError
-from asc_mrkd.evaluation import summarise_run
+from asc_mrkd.evaluation import evaluate
 from asc_mrkd.report.plots import confusion_matrix_png, learning_curves_png, spectrograms_png
 from asc_mrkd.store.layout import open_store
 
@@ -25,7 +25,7 @@ def share_of(image: np.ndarray, colour: str) -> float:
 
 
 def test_learning_curves_have_a_colour_per_run(runs):
-    first, second = (summarise_run(run) for run in runs)
+    first, second = (evaluate(run) for run in runs)
     image = decode(learning_curves_png([first, second]))
     assert image.shape[0] > 600
     assert image.shape[1] > image.shape[0]
@@ -36,21 +36,21 @@ def test_learning_curves_have_a_colour_per_run(runs):
 
 def test_learning_curves_of_a_run_that_was_never_evaluated_on_the_way(make_run, tmp_path):
     run = make_run(tmp_path / "run", epochs=1, seeds=1)
-    assert decode(learning_curves_png([summarise_run(run)])).size
+    assert decode(learning_curves_png([evaluate(run)])).size
     (run / "metrics.jsonl").write_text("")
-    assert decode(learning_curves_png([summarise_run(run)])).size
+    assert decode(learning_curves_png([evaluate(run)])).size
 
 
 def test_a_dollar_in_a_name_is_no_formula(make_run, tmp_path):
     run = make_run(tmp_path / "$^$", classes=("$_$", "$tram"), epochs=1, seeds=1)
-    assert decode(confusion_matrix_png(summarise_run(run))).size
-    assert decode(learning_curves_png([summarise_run(run)])).size
+    assert decode(confusion_matrix_png(evaluate(run))).size
+    assert decode(learning_curves_png([evaluate(run)])).size
 
 
 def test_a_perfect_confusion_matrix_is_a_dark_diagonal(make_run, tmp_path):
     dark = "#08306B"  # 100 % of the colour map; the colour bar shows a line of it in every picture
     perfect, guessed = (
-        decode(confusion_matrix_png(summarise_run(make_run(tmp_path / str(skill), skill=skill, epochs=1))))
+        decode(confusion_matrix_png(evaluate(make_run(tmp_path / str(skill), skill=skill, epochs=1))))
         for skill in (50.0, 0.0)
     )
     assert share_of(perfect, dark) > 0.02
@@ -60,7 +60,7 @@ def test_a_perfect_confusion_matrix_is_a_dark_diagonal(make_run, tmp_path):
 def test_a_hundred_classes_are_drawn(make_run, tmp_path):
     classes = tuple(f"c{number:02}" for number in range(100))
     run = make_run(tmp_path / "run", classes=classes, clips_per_class=1, seeds=1, epochs=1)
-    assert decode(confusion_matrix_png(summarise_run(run))).shape[0] < 3000
+    assert decode(confusion_matrix_png(evaluate(run))).shape[0] < 3000
 
 
 def test_spectrograms_show_one_usable_clip_of_every_class(store):
@@ -84,5 +84,5 @@ def test_a_store_that_is_none_is_an_error(tmp_path):
 
 
 def test_no_pyplot_figure_is_left_behind(runs):
-    learning_curves_png([summarise_run(runs[0])])
+    learning_curves_png([evaluate(runs[0])])
     assert matplotlib.pyplot.get_fignums() == []

@@ -7,11 +7,11 @@ import pytest
 import scipy.stats
 from rich.console import Console
 
-from asc_mrkd.evaluation import compare, summarise_run
+from asc_mrkd.evaluation import compare_summaries, evaluate
 from asc_mrkd.report import (
     comparison_records,
     comparison_table,
-    evaluation_records,
+    evaluation_record,
     print_comparison,
     print_differences,
     print_evaluation,
@@ -35,7 +35,7 @@ def cells(lines: list[str], first: str) -> list[str]:
 
 
 def test_every_line_fits_and_no_row_is_wrapped(runs):
-    summaries = [summarise_run(run) for run in runs]
+    summaries = [evaluate(run) for run in runs]
     lines = printed(print_evaluation, summaries[1]) + printed(print_comparison, summaries)
     assert max(map(len, lines)) <= 80
     assert not any("…" in line for line in lines)
@@ -45,7 +45,7 @@ def test_every_line_fits_and_no_row_is_wrapped(runs):
 
 def test_the_confusion_of_a_full_test_set_fits(make_run, tmp_path):
     """Ten classes, 250 clips each, four seeds: counts of four digits."""
-    summary = summarise_run(make_run(tmp_path / "run", skill=30.0, clips_per_class=250, epochs=2))
+    summary = evaluate(make_run(tmp_path / "run", skill=30.0, clips_per_class=250, epochs=2))
     lines = printed(print_evaluation, summary)
     assert max(map(len, lines)) <= 80
     start = lines.index("Confusion: true class (row) and predicted class (column)")
@@ -55,7 +55,7 @@ def test_the_confusion_of_a_full_test_set_fits(make_run, tmp_path):
 
 
 def test_the_figures_of_the_comparison(runs):
-    summaries = [summarise_run(run) for run in runs]
+    summaries = [evaluate(run) for run in runs]
     ce, mrkd = (100 * summary.per_seed["accuracy"] for summary in summaries)
     p_value = scipy.stats.ttest_ind(ce, mrkd, equal_var=False).pvalue
     lines = printed(print_comparison, summaries)
@@ -68,7 +68,7 @@ def test_the_figures_of_the_comparison(runs):
 
 def test_single_seed_has_neither_spread_nor_p_value(make_run, tmp_path):
     pair = [make_run(tmp_path / "ce", seeds=1), make_run(tmp_path / "mrkd", "mrkd", seeds=1)]
-    summaries = [summarise_run(run) for run in pair]
+    summaries = [evaluate(run) for run in pair]
     lines = printed(print_comparison, summaries)
     assert "±" not in "".join(lines)
     assert "no test possible" in " ".join(lines)
@@ -85,7 +85,7 @@ def test_tables_of_one_group_and_confusions_too_wide_are_left_out(make_run, tmp_
         path.write_text(
             "\n".join(",".join([*line[:2], *(["", ""] if n else line[2:4]), *line[4:]]) for n, line in enumerate(lines))
         )
-    lines = printed(print_evaluation, summarise_run(run))
+    lines = printed(print_evaluation, evaluate(run))
     assert "By class" in lines
     assert not {"By city", "By device", "By device group"} & set(lines)
     assert not any(line.startswith("Confusion") for line in lines)
@@ -95,7 +95,7 @@ def test_tables_of_one_group_and_confusions_too_wide_are_left_out(make_run, tmp_
 def test_brackets_in_names_are_not_taken_for_markup(make_run, tmp_path):
     classes = ("[bold]bus", "[/red]tram")
     run = make_run(tmp_path / "[link]run", classes=tuple(sorted(classes)), seeds=1, epochs=1)
-    summary = summarise_run(run)
+    summary = evaluate(run)
     text = "\n".join(printed(print_evaluation, summary) + printed(print_comparison, [summary]))
     assert "[bold]bus" in text
     assert "[/red]tram" in text
@@ -105,11 +105,11 @@ def test_brackets_in_names_are_not_taken_for_markup(make_run, tmp_path):
 def test_unfinished_seeds_are_named(make_run, tmp_path):
     run = make_run(tmp_path / "run", seeds=3, epochs=1)
     (run / "seed1" / "predictions.csv").unlink()
-    assert "not finished: seed 1" in " ".join(comparison_table([summarise_run(run)]).notes)
+    assert "not finished: seed 1" in " ".join(comparison_table([evaluate(run)]).notes)
 
 
 def test_records_are_json_and_add_up(runs):
-    record = json.loads(json.dumps(evaluation_records(summarise_run(runs[1])), allow_nan=False))
+    record = json.loads(json.dumps(evaluation_record(evaluate(runs[1])), allow_nan=False))
     assert record["method"] == "MrKD"
     assert record["seeds"] == [0, 1, 2, 3]
     assert [line["seed"] for line in record["per_seed"]] == [0, 1, 2, 3]
@@ -121,9 +121,9 @@ def test_records_are_json_and_add_up(runs):
 
 def test_write_evaluation(make_run, tmp_path):
     run = make_run(tmp_path / "run", seeds=1, epochs=1)
-    summary = summarise_run(run)
-    write_evaluation(run, summary)
-    assert json.loads((run / "evaluation.json").read_text()) == evaluation_records(summary)
+    summary = evaluate(run)
+    write_evaluation(summary)
+    assert json.loads((run / "evaluation.json").read_text()) == evaluation_record(summary)
     assert (run / "confusion.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     assert not list(run.glob(".*"))
 
@@ -144,10 +144,10 @@ def test_short_class_names_are_unique(classes, short):
 
 
 def test_the_widest_comparison_keeps_its_lines(runs):
-    summary = summarise_run(runs[1])
+    summary = evaluate(runs[1])
     mixup = summary.experiment.augment.model_copy(update={"mixup": 0.2})
     mixed = dataclasses.replace(summary, experiment=summary.experiment.model_copy(update={"augment": mixup}))
-    table = printed(print_comparison, [summarise_run(runs[0]), *[mixed] * 11])
+    table = printed(print_comparison, [evaluate(runs[0]), *[mixed] * 11])
     assert max(map(len, table)) <= 80
     assert len([line for line in table if "MrKD + Mixup" in line and "±" in line]) == 11
 
@@ -159,7 +159,7 @@ def test_the_widest_differences_keep_their_lines(make_run, tmp_path):
         method = {"name": "mrkd", "variant": "no_fcn"}
         settings = {"skill": 0.5, "mixup": 0.2, "seeds": 4 + number % 2, "clips_per_class": 5}
         runs.append(make_run(tmp_path / str(number), method, **settings))
-    lines = printed(print_differences, compare([summarise_run(run) for run in runs]))
+    lines = printed(print_differences, compare_summaries([evaluate(run) for run in runs]))
     assert max(map(len, lines)) <= 80
     rows = [line for line in lines if "MrKD w/o FCN + Mixup" in line and line.count(" to ") == 2]
     assert len(rows) == 8
@@ -168,6 +168,6 @@ def test_the_widest_differences_keep_their_lines(make_run, tmp_path):
 
 
 def test_the_sentences_of_the_report_say_interval_and_effect(runs):
-    text = " ".join(printed(print_comparison, [summarise_run(run) for run in runs]))
+    text = " ".join(printed(print_comparison, [evaluate(run) for run in runs]))
     assert re.search(r"accuracy \(95%\s+interval [\d.]+ to [\d.]+\)", text)
     assert re.search(r"Hedges' g\s+[\d.]+\.", text)

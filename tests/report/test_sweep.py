@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from asc_mrkd.evaluation import summarise_run
+from asc_mrkd.evaluation import evaluate
 from asc_mrkd.report.sweep import (
     SweptPoint,
     read_point,
@@ -25,7 +25,7 @@ def summaries(tmp_path_factory, make_run):
     """Four runs of different skill on images, four seeds each."""
     folder = tmp_path_factory.mktemp("swept")
     runs = [make_run(folder / f"run{i}", method="mrkd", skill=0.5 + i, images=True, epochs=1) for i in range(4)]
-    return [summarise_run(run) for run in runs]
+    return [evaluate(run) for run in runs]
 
 
 def errors(summary) -> pd.Series:
@@ -71,7 +71,7 @@ def test_points_stand_at_their_values_with_their_deviations(summaries):
 
 
 def test_scenes_have_accuracies(make_run, tmp_path):
-    summary = summarise_run(make_run(tmp_path / "scenes", method="mrkd"))
+    summary = evaluate(make_run(tmp_path / "scenes", method="mrkd"))
     axes, [(_, means, _)] = drawn(sweep_figure([({"method.copies": "1"}, summary), ({"method.copies": "3"}, summary)]))
     np.testing.assert_allclose(means, 100 - errors(summary).mean())
     assert axes.get_ylabel() == "accuracy on test clips (%)"
@@ -141,7 +141,7 @@ def test_a_failed_point_breaks_the_line_and_keeps_its_place(summaries):
 
 
 def test_a_single_seed_has_no_error_bar(make_run, tmp_path):
-    summary = summarise_run(make_run(tmp_path / "run", seeds=1, images=True))
+    summary = evaluate(make_run(tmp_path / "run", seeds=1, images=True))
     _, [(_, means, ends)] = drawn(sweep_figure([({"method.copies": c}, summary) for c in "12"]))
     assert np.isfinite(means).all()
     assert ends == []

@@ -6,9 +6,9 @@ import pytest
 
 from asc_mrkd.config import load_experiment
 from asc_mrkd.engine.train import train
-from asc_mrkd.evaluation import summarise_run
+from asc_mrkd.evaluation import evaluate
 from asc_mrkd.report import write_report
-from asc_mrkd.report.plots import PANELS, curves, has_teachers, teachers_figure
+from asc_mrkd.report.plots import PANELS, has_teachers, panel_curves, teachers_figure
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def taught(make_run, tmp_path):
 
 
 def test_curves_are_means_over_the_seeds_of_what_is_logged(taught):
-    summary = summarise_run(taught)
+    summary = evaluate(taught)
     panels = dict(zip([panel.title for panel in PANELS], teachers_figure(summary).axes, strict=True))
     accuracy = {line.get_label(): line for line in panels["Accuracy on the training batches (%)"].lines}
     assert list(accuracy) == ["student", "backup 1", "backup 2"]
@@ -44,13 +44,13 @@ def test_every_figure_that_mrkd_logs_is_drawn(image_conf, tmp_path):
     logged = {name for line in lines for name in json.loads(line)}
     usual = {"seed", "epoch", "epochs", "step", "lr", "loss", "ce", "seconds", "samples_per_second"}
     usual |= {"test_accuracy", "test_log_loss"}
-    drawn = {column for panel in PANELS for _, column in curves(panel, dict.fromkeys(logged))}
+    drawn = {column for panel in PANELS for _, column in panel_curves(panel, dict.fromkeys(logged))}
     assert drawn == logged - usual
 
 
 def test_the_page_shows_it_for_runs_with_teachers(taught, make_run, tmp_path):
     plain = make_run(tmp_path / "ce")
-    assert has_teachers(summarise_run(taught))
-    assert not has_teachers(summarise_run(plain))
+    assert has_teachers(evaluate(taught))
+    assert not has_teachers(evaluate(plain))
     write_report([plain, taught], tmp_path / "report.html")
     assert (tmp_path / "report.html").read_text().count("<summary>Teachers</summary>") == 1
