@@ -15,6 +15,7 @@ __all__ = [
     "check_budget",
     "check_data",
     "check_submission",
+    "download_dataset",
     "load_experiment",
     "load_model",
     "make_images",
@@ -24,12 +25,13 @@ __all__ = [
 
 if TYPE_CHECKING:
     from asc_mrkd.budget.verdict import check_budget
-    from asc_mrkd.config.experiment import load_experiment
     from asc_mrkd.datasets.synthetic.dataset import make_scenes
     from asc_mrkd.datasets.synthetic.pictures import make_images
     from asc_mrkd.deploy.model_file import load_model
     from asc_mrkd.deploy.predictor import Predictor
     from asc_mrkd.doctor import check_data
+    from asc_mrkd.download.dataset import download_dataset
+    from asc_mrkd.methods.registry import load_experiment
     from asc_mrkd.models.registry import build_model
     from asc_mrkd.mrkd.memory_replay import MemoryReplay
     from asc_mrkd.submission.check import check_submission
@@ -46,7 +48,8 @@ else:
             "check_budget": "asc_mrkd.budget.verdict",
             "check_data": "asc_mrkd.doctor",
             "check_submission": "asc_mrkd.submission.check",
-            "load_experiment": "asc_mrkd.config.experiment",
+            "download_dataset": "asc_mrkd.download.dataset",
+            "load_experiment": "asc_mrkd.methods.registry",
             "load_model": "asc_mrkd.deploy.model_file",
             "make_images": "asc_mrkd.datasets.synthetic.pictures",
             "make_scenes": "asc_mrkd.datasets.synthetic.dataset",

@@ -27,4 +27,4 @@ def use_the_public_names(x: torch.Tensor, y: torch.Tensor) -> None:
 
 
 def mistype_a_public_name() -> None:
-    asc_mrkd.MemoryReply  # type: ignore[attr-defined]
+    print(asc_mrkd.MemoryReply)  # type: ignore[attr-defined]

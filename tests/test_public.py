@@ -1,9 +1,10 @@
-"""The promises to users: the public names, the loop of five lines, and every command in the pages."""
+"""The promises to users: public names, the loop of five lines, and every command and name in the pages."""
 
 import ast
 import re
 import shlex
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -15,42 +16,102 @@ import asc_mrkd
 from asc_mrkd.cli.app import build_app
 
 ROOT = Path(__file__).parents[1]
-PAGES = [path for path in (ROOT / "README.md", *sorted(ROOT.glob("recipes/*/README.md"))) if path.is_file()]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "features/README.md")),
+    *sorted(ROOT.glob("recipes/*/README.md")),
+    *sorted(ROOT.glob("docs/**/*.md")),
+]
 APP = typer.main.get_command(build_app())
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+RECIPES = sorted(path.parent.name for path in ROOT.glob("recipes/*/run.sh"))
 
 
-def blocks(page: Path, language: str) -> list[str]:
+def code_blocks(page: Path, language: str) -> list[str]:
     """Return the fenced blocks of a page in that language."""
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
-def commands(text: str, start: str) -> list[list[str]]:
-    """Return the words of the commands that begin with `start`, up to a comment, a pipe or a redirection."""
-    lines = (line.strip().removeprefix("$ ") for line in text.replace("\\\n", " ").splitlines())
-    found = [shlex.split(line, comments=True) for line in lines if re.match(rf"{start}\b", line)]
-    return [words[: next((i for i, word in enumerate(words) if word in "|>&&;"), len(words))] for words in found]
+def split_commands(text: str) -> list[list[str]]:
+    """Return the words of every command, up to a comment, a pipe or a redirection."""
+    commands = []
+    for line in text.replace("\\\n", " ").splitlines():
+        words = shlex.split(line.removeprefix("$ "), comments=True)
+        end = next((i for i, word in enumerate(words) if word in "|>&&;"), len(words))
+        if words[:end]:
+            commands.append(words[:end])
+    return commands
 
 
-def shown(start: str) -> list[list[str]]:
-    """Return the commands in the bash blocks of the pages that begin with `start`."""
-    return [words for page in PAGES for block in blocks(page, "bash") for words in commands(block, start)]
+def shown_commands() -> list[list[str]]:
+    """Return every command in the bash blocks of the pages."""
+    return [words for page in PAGES for block in code_blocks(page, "bash") for words in split_commands(block)]
 
 
-def examples(command: Any) -> list[list[str]]:
+def help_examples(command: Any) -> list[list[str]]:
     """Return the example of every verb's help."""
-    inner = [words for verb in getattr(command, "commands", {}).values() for words in examples(verb)]
-    return inner + commands((command.help or "").replace("Example: ", "\n"), "asc-mrkd")
+    found = [words for verb in getattr(command, "commands", {}).values() for words in help_examples(verb)]
+    _, _, example = (command.help or "").partition("Example: ")
+    return found + split_commands(example)
 
 
-def check(words: list[str]) -> None:
-    """Follow the verbs of a command and look its options up."""
-    command, rest = APP, list(words[1:])
+def check_verb(words: list[str]) -> None:
+    """Follow the verbs of an asc-mrkd command and look its options up."""
+    command = APP
+    rest = words[1:]
     while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
-        assert rest[0] in command.commands, f"there is no verb: {shlex.join(words)}"
-        command = command.commands[rest.pop(0)]
+        assert rest[0] in command.commands, f"not a verb: {shlex.join(words)}"
+        command = command.commands[rest[0]]
+        rest = rest[1:]
     known = {name for parameter in command.params for name in parameter.opts} | {"-h", "--help", "--debug"}
+    known |= {"--install-completion", "--show-completion"}
     unknown = {word.partition("=")[0] for word in rest if word.startswith("-")} - known
-    assert not unknown, f"there is no such option: {shlex.join(words)}"
+    assert not unknown, f"not an option: {shlex.join(words)}"
+
+
+def check_script(words: list[str]) -> None:
+    """Look a shell script up; a recipe shows its stages with the options given."""
+    assert (ROOT / words[1]).is_file(), shlex.join(words)
+    if words[1].startswith("recipes/"):
+        done = subprocess.run([*words, "--list"], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, f"{shlex.join(words)}: {done.stderr}"
+
+
+def check_python(words: list[str]) -> None:
+    """Look a Python script up, or run the code after -c."""
+    if words[1] == "-c":
+        subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
+    else:
+        assert (ROOT / words[1]).is_file(), shlex.join(words)
+
+
+def check_torchrun(words: list[str]) -> None:
+    """Check the verb that torchrun starts."""
+    start = words.index("asc_mrkd")
+    check_verb(words[start:])
+
+
+def check_pip(words: list[str]) -> None:
+    """Check that pip installs this package, with extras that exist."""
+    assert words[1] == "install"
+    extras = re.fullmatch(r"(?:\.|asc-mrkd)(?:\[(.*)\])?", words[2])
+    assert extras is not None, shlex.join(words)
+    assert not extras[1] or set(extras[1].split(",")) <= set(EXTRAS)
+
+
+def accept(words: list[str]) -> None:
+    """Accept a command of another tool."""
+
+
+CHECKS = {
+    "asc-mrkd": check_verb,
+    "bash": check_script,
+    "mkdocs": accept,
+    "pip": check_pip,
+    "pre-commit": accept,
+    "pytest": accept,
+    "python": check_python,
+    "torchrun": check_torchrun,
+}
 
 
 def test_public_names_are_listed_and_resolve():
@@ -98,28 +159,50 @@ def test_the_loop_of_five_lines_trains_a_model_of_ones_own():
 
 
 def test_the_examples_of_the_help_exist():
-    found = examples(APP)
-    assert {"train", "predict", "submit", "recipes"} <= {words[1] for words in found}
-    for words in found:
-        check(words)
+    examples = help_examples(APP)
+    assert {"train", "predict", "submit", "recipes"} <= {words[1] for words in examples}
+    for words in examples:
+        check_verb(words)
 
 
-@pytest.mark.skipif(not shown("asc-mrkd"), reason="no page shows a command")
-def test_the_commands_of_the_pages_exist():
-    for words in shown("asc-mrkd"):
-        check(words)
+@pytest.mark.parametrize("tool", CHECKS)
+def test_the_commands_of_the_pages_exist(tool):
+    commands = [words for words in shown_commands() if words[0] == tool]
+    assert commands
+    for words in commands:
+        CHECKS[tool](words)
 
 
-@pytest.mark.skipif(not shown("bash"), reason="no page shows a script")
-def test_the_scripts_of_the_pages_exist():
-    for words in shown("bash"):
-        assert (ROOT / words[1]).is_file(), shlex.join(words)
-        if words[1].startswith("recipes/"):
-            done = subprocess.run([*words, "--list"], cwd=ROOT, capture_output=True, text=True)
-            assert done.returncode == 0, f"{shlex.join(words)}: {done.stderr}"
+def test_the_pages_show_commands_of_known_tools_alone():
+    assert {words[0] for words in shown_commands()} <= set(CHECKS)
 
 
-def test_the_python_of_the_pages_compiles():
-    for page in PAGES:
-        for block in blocks(page, "python"):
-            compile(block, str(page), "exec")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_python_of_the_pages_compiles(page):
+    for block in code_blocks(page, "python"):
+        compile(block, str(page), "exec")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/methods.md"])
+def test_the_loop_of_the_pages_runs(page):
+    [block] = code_blocks(ROOT / page, "python")
+    torch.manual_seed(0)
+    exec(compile(block, page, "exec"), {})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_links_of_the_pages_lead_somewhere(page):
+    for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+        is_generated = page.is_relative_to(ROOT / "docs") and link.startswith("reference/")
+        assert is_generated or (page.parent / link).exists(), link
+
+
+def test_the_pages_name_every_method_front_end_and_recipe():
+    from asc_mrkd.methods import METHODS
+
+    readme = (ROOT / "README.md").read_text()
+    assert not [entry.title for entry in METHODS.values() if entry.title.lower() not in readme.lower()]
+    front_ends = (ROOT / "features/README.md").read_text()
+    assert not [path.stem for path in ROOT.glob("features/*.yaml") if f"`{path.stem}`" not in front_ends]
+    recipes = (ROOT / "docs/recipes.md").read_text()
+    assert not [name for name in RECIPES if f"`{name}`" not in recipes]

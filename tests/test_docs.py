@@ -1,0 +1,54 @@
+"""The documents agree with the code: floors, verbs, public functions; the documentation builds without a warning."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_architecture import FLOORS
+
+import asc_mrkd
+from asc_mrkd.cli.app import VERBS
+
+ROOT = Path(__file__).parents[1]
+
+
+def floors_text() -> str:
+    """Return the floors as CONTRIBUTING.md shows them, from the ground up."""
+    lines = [f"{number:2}  {' '.join(sorted(floor))}" for number, floor in enumerate(FLOORS)]
+    return "\n".join(["```", *lines, "```"])
+
+
+def test_contributing_shows_the_floors():
+    shown = re.search(
+        r"<!-- floors -->\n(.*)\n<!-- /floors -->", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.DOTALL
+    )
+    assert shown is not None
+    assert shown[1] == floors_text(), f"put this between the marks in CONTRIBUTING.md:\n{floors_text()}"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """Folder of the built documentation."""
+    pytest.importorskip("mkdocs")
+    folder = tmp_path_factory.mktemp("docs") / "site"
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.slow
+def test_the_reference_has_every_verb(site):
+    page = (site / "reference/commands/index.html").read_text()
+    for verbs in VERBS.values():
+        for verb in verbs:
+            assert f"asc-mrkd {verb}" in page
+
+
+@pytest.mark.slow
+def test_the_reference_has_every_public_function(site):
+    page = (site / "reference/functions/index.html").read_text()
+    for name in set(asc_mrkd.__all__) - {"__version__"}:
+        assert f'.{name}"' in page
