@@ -25,8 +25,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from asc_mrkd.budget.verdict import check_budget
-    from asc_mrkd.datasets.synthetic.dataset import make_scenes
-    from asc_mrkd.datasets.synthetic.pictures import make_images
+    from asc_mrkd.datasets.synthetic.dataset import make_images, make_scenes
     from asc_mrkd.deploy.model_file import load_model
     from asc_mrkd.deploy.predictor import Predictor
     from asc_mrkd.doctor import check_data
@@ -51,7 +50,7 @@ else:
             "download_dataset": "asc_mrkd.download.dataset",
             "load_experiment": "asc_mrkd.methods.registry",
             "load_model": "asc_mrkd.deploy.model_file",
-            "make_images": "asc_mrkd.datasets.synthetic.pictures",
+            "make_images": "asc_mrkd.datasets.synthetic.dataset",
             "make_scenes": "asc_mrkd.datasets.synthetic.dataset",
             "make_submission": "asc_mrkd.submission.make",
         },

@@ -1,4 +1,4 @@
-"""asc-mrkd make-scenes: the built-in data set."""
+"""asc-mrkd make-scenes: the built-in scenes."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,13 +8,11 @@ import typer
 from asc_mrkd.cli.options import Workers
 from asc_mrkd.cli.progress import progress
 
-CLASSES = 10
-
 
 def make_scenes(
     out: Annotated[Path, typer.Argument(help="Folder to write the data set into.")],
-    clips_per_class: Annotated[int, typer.Option(help="Ten-second clips of each of the ten scenes.", min=2)] = 12,
-    seed: Annotated[int, typer.Option(help="The clips are a function of it.", min=0)] = 0,
+    clips_per_class: Annotated[int, typer.Option(help="Clips of 10 s for each of the ten scenes.", min=2)] = 12,
+    seed: Annotated[int, typer.Option(help="Seed of all clips.", min=0)] = 0,
     layout: Annotated[str, typer.Option(help="tut2018, or tau2020-3class with three labels.")] = "tut2018",
     workers: Workers = None,
 ) -> None:
@@ -24,6 +22,5 @@ def make_scenes(
     """
     from asc_mrkd.datasets import synthetic
 
-    with progress("scenes", CLASSES * clips_per_class, "clips") as advance:
-        folder = synthetic.make_scenes(out, clips_per_class, seed, workers, advance, layout)
+    folder = synthetic.make_scenes(out, clips_per_class, seed, layout=layout, workers=workers, progress=progress)
     typer.echo(folder)

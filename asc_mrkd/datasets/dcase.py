@@ -19,12 +19,12 @@ FOLD_LISTS = {"fold1_train": "train", "fold1_test": "test", "fold1_evaluate": "t
 LAYOUTS = {".txt": "TUT 2018", ".csv": "TAU 2019"}
 """Extension of the lists and the data set that introduced it; .csv lists have a header line, .txt lists none."""
 
-SCENES = {
+COARSE_LABELS = {
     **dict.fromkeys(("airport", "metro_station", "shopping_mall"), "indoor"),
     **dict.fromkeys(("park", "public_square", "street_pedestrian", "street_traffic"), "outdoor"),
     **dict.fromkeys(("bus", "metro", "tram"), "transportation"),
 }
-"""The ten scenes, which official file names start with, and the coarse class that the 3-class set gives each."""
+"""Label in the 3-class set of each of the ten scenes; the official file names start with the scene."""
 
 SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 
@@ -134,7 +134,9 @@ def _read_meta(path: Path) -> tuple[pd.DataFrame, int]:
     _refuse(path, table[table["scene_label"] == ""], "has no label")
     _refuse(path, table[table.duplicated("filename")], "was listed above with other entries")
     scene = table["filename"].str.rpartition("/")[2].str.partition("-")[0]
-    unknown = scene.isin(SCENES) & (table["scene_label"] != scene) & (table["scene_label"] != scene.map(SCENES))
+    unknown = (
+        scene.isin(COARSE_LABELS) & (table["scene_label"] != scene) & (table["scene_label"] != scene.map(COARSE_LABELS))
+    )
     _refuse(path, table[unknown], "has the unknown label '{scene_label}'")
     return table[META_COLUMNS].set_index("filename"), duplicates
 

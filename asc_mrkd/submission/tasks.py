@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from asc_mrkd.config.domain import DEVICE_GROUPS
-from asc_mrkd.datasets.dcase import SCENES
+from asc_mrkd.datasets.dcase import COARSE_LABELS
 from asc_mrkd.errors import ConfigError, suggest
 
 
@@ -33,7 +33,7 @@ class Problem:
 META = ".meta.yaml"
 DEVELOPMENT = "results.development_dataset"
 
-TEN_SCENES = tuple(sorted(SCENES))
+TEN_SCENES = tuple(sorted(COARSE_LABELS))
 DEVICES = tuple(DEVICE_GROUPS)
 DESCRIPTION = (
     "input_sampling_rate",
@@ -154,7 +154,7 @@ TASKS: dict[str, Task] = {
             name="dcase2020-task1b",
             title="DCASE 2020 task 1B",
             tag="task1b",
-            classes=tuple(sorted(set(SCENES.values()))),
+            classes=tuple(sorted(set(COARSE_LABELS.values()))),
             clips=8640,
             description=(*DESCRIPTION, "complexity_management"),
             complexity=("total_parameters", "total_parameters_non_zero", "model_size"),

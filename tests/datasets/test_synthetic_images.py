@@ -1,17 +1,21 @@
-import itertools
+"""The built-in images: the layout of CINIC-10, and classes that a single pixel or a mean colour does not give away."""
+
 import re
 import shutil
 from collections import Counter
 
 import numpy as np
 import pytest
+from helpers.progress import RecordedProgress
 from PIL import Image
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from asc_mrkd.datasets.images import open_images
-from asc_mrkd.datasets.synthetic.pictures import CLASSES, make_images, plan_images, render_image
+from asc_mrkd.datasets.synthetic import make_images
+from asc_mrkd.datasets.synthetic.dataset import plan_images
+from asc_mrkd.datasets.synthetic.pictures import CLASSES, render_image
 from asc_mrkd.errors import ConfigError, DataError
 
 PER_CLASS = 40
@@ -98,9 +102,11 @@ def test_the_same_call_makes_only_what_is_missing_and_workers_change_nothing(fol
     kept, *lost = sorted(copy.rglob("*.png"))[::37]
     for path in lost:
         path.unlink()
-    before, ticks = kept.stat().st_mtime_ns, itertools.count()
-    make_images(copy, 10, PER_CLASS, 0, workers=1, on_image=lambda: next(ticks))
-    assert next(ticks) == 10 * PER_CLASS
+    before = kept.stat().st_mtime_ns
+    shown = RecordedProgress()
+    make_images(copy, 10, PER_CLASS, 0, workers=1, progress=shown)
+    whole = 10 * PER_CLASS - len(lost)
+    assert shown.tasks == [("images", 10 * PER_CLASS, "images", 0, [whole] + [1] * len(lost))]
     assert kept.stat().st_mtime_ns == before
     for path in lost:
         assert path.read_bytes() == (folder / path.relative_to(copy)).read_bytes()

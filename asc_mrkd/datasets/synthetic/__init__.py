@@ -1,5 +1,16 @@
-"""Ten procedural city scenes with the layout of an official data set: a data set without a download."""
+"""Procedural data sets, made without a download: ten city scenes as recordings, and drawn images of up to 100 classes.
 
-from asc_mrkd.datasets.synthetic.dataset import make_scenes
+Knows the names and layouts of the official sets that it imitates. Names are imported when first used.
+"""
 
-__all__ = ["make_scenes"]
+from asc_mrkd.lazy import lazy_names
+
+__all__ = ["make_images", "make_scenes"]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "make_images": "asc_mrkd.datasets.synthetic.dataset",
+        "make_scenes": "asc_mrkd.datasets.synthetic.dataset",
+    },
+)

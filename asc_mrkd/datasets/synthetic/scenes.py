@@ -8,11 +8,11 @@ from zlib import crc32
 import numpy as np
 
 from asc_mrkd.datasets.synthetic import sources
+from asc_mrkd.datasets.synthetic.places import CABIN, HALL, OPEN, Space, bed_noise, draw_place, record
 from asc_mrkd.datasets.synthetic.signals import RATE, Signal
-from asc_mrkd.datasets.synthetic.sources import CABIN, HALL, OPEN, Space, bed_noise, draw_place, record
 
 FRAMES = 10 * RATE
-"""Samples of a clip in each channel."""
+"""Samples per channel of a clip of 10 s."""
 
 
 @dataclass(frozen=True)
@@ -21,16 +21,16 @@ class Layer:
 
     source: Callable[[np.random.Generator, int], Signal]
     level: tuple[float, float]
-    """Range in dB of its loudest tenth of a second; the bed of noise lies at BED_LEVEL."""
+    """Range in dB of the loudest tenth of a second; the bed of noise lies at BED_LEVEL."""
     chance: float = 1.0
-    """Probability that a clip has it."""
+    """Probability that a clip has this layer."""
     count: tuple[int, int] = (1, 1)
-    """Range of how many of it a clip has."""
+    """Range of the number of sources, ends included."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is heard in a class of places, and in what kind of space."""
+    """Sources of a scene, and the kind of space that it takes place in."""
 
     space: Space
     layers: tuple[Layer, ...]
@@ -155,31 +155,33 @@ ANYWHERE = (
     Layer(sources.ventilation, (-4, 6), 0.3),
     Layer(sources.rolling, (-4, 6), 0.2),
 )
-"""Sources that tell nothing about the scene."""
+"""Layers of every scene, which say nothing about it."""
 
 
 def render_clip(seed: int, name: str) -> Signal:
-    """Render the clip called `name`, stereo float32 (FRAMES, 2); it depends on the two arguments only.
+    """Render a clip, stereo float32 (FRAMES, 2), as a function of the seed and its file name alone.
 
     Clips of one location (`<scene>-<city>-<location id>`) share the place.
     """
     scene = SCENES[name.partition("-")[0]]
     location = name.rsplit("-", 2)[0]
-    place = draw_place(_generator(seed, location), scene.space)
-    rng = _generator(seed, name)
+    place = draw_place(_rng_for(seed, location), scene.space)
+    rng = _rng_for(seed, name)
     sound = bed_noise(rng, place, FRAMES) * 10 ** (BED_LEVEL / 20)
     for layer in scene.layers + ANYWHERE:
-        if rng.random() < layer.chance:
-            for _ in range(rng.integers(*layer.count, endpoint=True)):
-                sound += _on_the_move(rng, layer.source(rng, FRAMES)) * 10 ** (rng.uniform(*layer.level) / 20)
+        if rng.random() >= layer.chance:
+            continue
+        for _ in range(rng.integers(*layer.count, endpoint=True)):
+            moving = _pan(rng, layer.source(rng, FRAMES))
+            sound += moving * 10 ** (rng.uniform(*layer.level) / 20)
     return record(rng, place, sound).T
 
 
-def _generator(seed: int, name: str) -> np.random.Generator:
+def _rng_for(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng([seed, crc32(name.encode())])
 
 
-def _on_the_move(rng: np.random.Generator, mono: Signal) -> Signal:
+def _pan(rng: np.random.Generator, mono: Signal) -> Signal:
     """Pan a source (n,) from one direction to another at constant power: (2, n), loudest tenth of a second at 0 dB."""
     mono = mono.astype(np.float32)
     loudest = np.sqrt(np.max(np.mean(mono.reshape(-1, RATE // 10) ** 2, axis=1)))

@@ -1,6 +1,6 @@
 """Building blocks of the sources: noise, wandering values, tones, decaying grains, and grains scattered in time.
 
-Everywhere `rng` is the only source of chance, `n` counts samples at RATE, and a signal is a mono array (n,).
+In every function `rng` is the only source of chance, `n` counts samples at RATE, and a signal is a mono array (n,).
 """
 
 from collections.abc import Iterable, Sequence
@@ -60,7 +60,8 @@ def burst(rng: np.random.Generator, decay: float, low: float, high: float) -> Si
 
 def strike(frequencies: npt.ArrayLike, decays: npt.ArrayLike) -> Signal:
     """A struck bell: partials (Hz) of equal strength, each falling by 60 dB within its decay (s)."""
-    partials, falls = np.atleast_1d(frequencies), np.atleast_1d(decays)
+    partials = np.atleast_1d(frequencies)
+    falls = np.atleast_1d(decays)
     t = np.arange(round(float(falls.max()) * RATE)) / RATE
     return sum(np.exp(-6.9 * t / fall) * np.sin(2 * np.pi * f * t) for f, fall in zip(partials, falls, strict=True))
 

@@ -1,9 +1,9 @@
-"""Sources with wheels: engines, rails, doors, and what passes in the street."""
+"""Sources of sound: people, things indoors and outdoors, and vehicles.
 
-from dataclasses import dataclass
+Each source renders `n` samples of a mono signal (n,) at RATE; `rng` is its only source of chance.
+"""
 
 import numpy as np
-from scipy import fft
 
 from asc_mrkd.datasets.synthetic.signals import (
     RATE,
@@ -17,16 +17,19 @@ from asc_mrkd.datasets.synthetic.signals import (
     strike,
     tone,
     wander,
-    white_spectrum,
 )
 
 VOWELS = ((300, 2300, 3000), (450, 1900, 2600), (700, 1200, 2500), (500, 900, 2400), (320, 800, 2300))
 """First three formants in Hz of five typical vowels."""
 
 
+# People: voices, steps and things that people carry.
+
+
 def voice(rng: np.random.Generator, n: int) -> Signal:
     """One person who speaks in phrases: syllables with a pitch, a vowel and now and then a sibilant."""
-    pitch, tract = rng.uniform(90, 240), rng.uniform(0.9, 1.15)
+    pitch = rng.uniform(90, 240)
+    tract = rng.uniform(0.9, 1.15)
     events = []
     time = rng.uniform(-1, 1)
     while time < n / RATE:
@@ -40,7 +43,7 @@ def voice(rng: np.random.Generator, n: int) -> Signal:
 
 
 def _syllable(rng: np.random.Generator, pitch: float, tract: float, length: float) -> Signal:
-    """A vowel at `pitch` Hz with the formants of a vocal tract, risen and fallen within `length` seconds."""
+    """A vowel at `pitch` Hz with the formants of a vocal tract, that rises and falls within `length` seconds."""
     n = round(length * RATE)
     harmonics = pitch * np.arange(1, int(5000 / pitch))
     formants = tract * np.array(VOWELS[rng.integers(len(VOWELS))])
@@ -56,9 +59,11 @@ def babble(rng: np.random.Generator, n: int) -> Signal:
 
 def announcement(rng: np.random.Generator, n: int) -> Signal:
     """A chime of two to four notes, then a voice through a loudspeaker."""
-    start, notes = rng.uniform(-1, 4), rng.integers(2, 5)
+    start = rng.uniform(-1, 4)
+    notes = rng.integers(2, 5)
     scale = rng.uniform(400, 620) * 2 ** (np.array([0, 4, 7, 12]) / 12)
-    chime = [(start + 0.5 * i, strike([f, 2 * f], [1.6, 0.8])) for i, f in enumerate(rng.permutation(scale)[:notes])]
+    melody = rng.permutation(scale)[:notes]
+    chime = [(start + 0.5 * i, strike([pitch, 2 * pitch], [1.6, 0.8])) for i, pitch in enumerate(melody)]
     talk = voice(rng, n)
     talk = 0.8 * talk / np.abs(talk).max() * path(n, start + 0.5 * notes + np.array([0.5, 0.7]), [0, 1])
     return scatter(n, chime) + talk
@@ -88,6 +93,14 @@ def trolley(rng: np.random.Generator, n: int) -> Signal:
     return near * (scatter(n, [(t, click) for t in tiles]) + 0.08 * noise(rng, n, 300, 4000))
 
 
+def handling(rng: np.random.Generator, n: int) -> Signal:
+    """Clothes and bags near the microphone: rustles without a rhythm."""
+    return noise(rng, n, 500, 8000, -3) * np.maximum(wander(rng, n, -2, 1, 4), 0)
+
+
+# Indoors: shops and halls.
+
+
 def dishes(rng: np.random.Generator, n: int) -> Signal:
     """Cups and plates: thin, inharmonic clinks in small groups."""
     clinks = (t + lag for t in moments(rng, n, 0.7) for lag in rng.uniform(0, 0.5, rng.integers(1, 4)))
@@ -103,14 +116,31 @@ def till(rng: np.random.Generator, n: int) -> Signal:
 def music(rng: np.random.Generator, n: int) -> Signal:
     """Background music: chords over a beat of drum and cymbal."""
     beat = rng.uniform(0.42, 0.6)
-    drum, cymbal = strike([55, 80], [0.3, 0.2]), 0.2 * burst(rng, 0.08, 5000, 14_000)
+    drum = strike([55, 80], [0.3, 0.2])
+    cymbal = 0.2 * burst(rng, 0.08, 5000, 14_000)
     times = beats(rng, n, beat, 0.0)
     events = [(t + lag, grain) for t in times for lag, grain in ((0, drum), (beat / 2, cymbal))]
     for t in times[::4]:
         root = 220 * 2 ** (rng.choice([0, 3, 5, 7, 10]) / 12)
-        length = np.full(round(4 * beat * RATE), root)
-        events += [(t, 0.3 * tone(rng, step * length, [1, 0.5, 0.3, 0.2])) for step in (1, 1.26, 1.5)]
+        frequency = np.full(round(4 * beat * RATE), root)
+        events += [(t, 0.3 * tone(rng, step * frequency, [1, 0.5, 0.3, 0.2])) for step in (1, 1.26, 1.5)]
     return scatter(n, events)
+
+
+def ventilation(rng: np.random.Generator, n: int) -> Signal:
+    """Air conditioning: steady noise over the hum of a fan."""
+    fan = tone(rng, np.full(n, rng.uniform(90, 180)), [1, 0.5, 0.3])
+    return noise(rng, n, 60, rng.uniform(800, 3000), -4) + 0.3 * fan
+
+
+def escalator(rng: np.random.Generator, n: int) -> Signal:
+    """Steps of an escalator that run over the comb: a soft regular clatter on a motor hum."""
+    clunk = burst(rng, 0.1, 150, rng.uniform(1000, 3000))
+    hum = 0.05 * tone(rng, np.full(n, rng.uniform(45, 60)), [1, 0.6, 0.4, 0.3])
+    return scatter(n, [(t, clunk * rng.uniform(0.7, 1)) for t in beats(rng, n, rng.uniform(0.28, 0.42), 0.02)]) + hum
+
+
+# Outdoors: street music, weather, water, birds and bells.
 
 
 def busker(rng: np.random.Generator, n: int) -> Signal:
@@ -126,92 +156,6 @@ def bicycle_bell(rng: np.random.Generator, n: int) -> Signal:
     return scatter(
         n, [(start + 0.06 * i, stroke) for start in moments(rng, n, 0.2) for i in range(rng.integers(4, 10))]
     )
-
-
-def handling(rng: np.random.Generator, n: int) -> Signal:
-    """Clothes and bags near the microphone: rustles without a rhythm."""
-    return noise(rng, n, 500, 8000, -3) * np.maximum(wander(rng, n, -2, 1, 4), 0)
-
-
-KNOTS = 31.25 * 2 ** np.arange(10)
-"""Octaves from 31 Hz to 16 kHz at which a colour is drawn."""
-
-
-@dataclass(frozen=True)
-class Space:
-    """How a kind of space reverberates."""
-
-    decay: tuple[float, float]
-    """Range of the reverberation time in s, to -60 dB."""
-    wetness: tuple[float, float]
-    """Range of the amplitude of the reverberation against the direct sound."""
-
-
-HALL = Space(decay=(0.9, 2.0), wetness=(0.5, 1.2))
-OPEN = Space(decay=(0.3, 1.0), wetness=(0.1, 0.5))
-CABIN = Space(decay=(0.1, 0.3), wetness=(0.3, 0.9))
-
-
-@dataclass(frozen=True)
-class Place:
-    """What a location does to every clip recorded in it."""
-
-    level: float
-    """RMS in dBFS."""
-    colour: Signal
-    """Gain in dB at KNOTS on everything that is heard: the frequency response of room and recorder."""
-    bed: Signal
-    """Spectrum of the distant city in dB at KNOTS."""
-    reverberation: Signal
-    """Impulse responses (2, samples) of the left and the right ear."""
-
-
-def draw_place(rng: np.random.Generator, space: Space) -> Place:
-    """Draw a location in a space of this kind."""
-    n = round(rng.uniform(*space.decay) * RATE)
-    tail = rng.standard_normal((2, n), np.float32) * np.exp(np.linspace(0, -6.9, n, dtype=np.float32))
-    tail *= rng.uniform(*space.wetness) / np.sqrt(np.sum(tail**2, axis=1, keepdims=True))
-    tail[:, 0] += 1.0
-    tilt = rng.uniform(-0.5, 0.5) * np.arange(-4.5, 5)
-    return Place(
-        level=rng.uniform(-49, -41),
-        colour=tilt + rng.normal(0, 1.5, len(KNOTS)),
-        bed=-4.5 * np.arange(len(KNOTS)) + rng.normal(0, 2, len(KNOTS)),
-        reverberation=tail,
-    )
-
-
-def bed_noise(rng: np.random.Generator, place: Place, n: int) -> Signal:
-    """Stereo noise (2, n) with the place's spectrum, RMS 1: the city far away."""
-    bed = fft.irfft(white_spectrum(rng, 2, n // 2 + 1) * _gain(place.bed, n), n)
-    return bed / np.sqrt(np.mean(bed**2))
-
-
-def record(rng: np.random.Generator, place: Place, sound: Signal) -> Signal:
-    """Hear `sound` (2, n) in the place; level and colour vary a little from clip to clip.
-
-    The convolution is circular: the clip opens in the reverberation of its own end, as if the scene had gone on before.
-    """
-    n = sound.shape[1]
-    colour = place.colour + rng.normal(0, 1, len(KNOTS))
-    response = fft.rfft(place.reverberation, n) * _gain(colour, n)
-    heard = fft.irfft(fft.rfft(sound) * response, n)
-    level = place.level + rng.uniform(-2, 2)
-    return heard * (10 ** (level / 20) / np.sqrt(np.mean(heard**2)))
-
-
-def _gain(colour: Signal, n: int) -> Signal:
-    """Amplitude of each bin of an n-point spectrum, straight lines in dB over log frequency; silence below 20 Hz."""
-    frequency = fft.rfftfreq(n, 1 / RATE)
-    octave = np.log2(np.maximum(frequency, 1.0) / KNOTS[0])
-    gain = 10 ** (np.interp(octave, np.arange(len(KNOTS)), colour) / 20)
-    return (gain * (frequency >= 20)).astype(np.float32)
-
-
-def ventilation(rng: np.random.Generator, n: int) -> Signal:
-    """Air conditioning: steady noise over the hum of a fan."""
-    fan = tone(rng, np.full(n, rng.uniform(90, 180)), [1, 0.5, 0.3])
-    return noise(rng, n, 60, rng.uniform(800, 3000), -4) + 0.3 * fan
 
 
 def wind(rng: np.random.Generator, n: int) -> Signal:
@@ -248,11 +192,7 @@ def church_bell(rng: np.random.Generator, n: int) -> Signal:
     return scatter(n, [(t, stroke) for t in beats(rng, n, rng.uniform(1.4, 2.4), 0.02)])
 
 
-def escalator(rng: np.random.Generator, n: int) -> Signal:
-    """Steps of an escalator that run over the comb: a soft regular clatter on a motor hum."""
-    clunk = burst(rng, 0.1, 150, rng.uniform(1000, 3000))
-    hum = 0.05 * tone(rng, np.full(n, rng.uniform(45, 60)), [1, 0.6, 0.4, 0.3])
-    return scatter(n, [(t, clunk * rng.uniform(0.7, 1)) for t in beats(rng, n, rng.uniform(0.28, 0.42), 0.02)]) + hum
+# Vehicles: engines, rails, doors, and cars that pass in the street.
 
 
 def diesel(rng: np.random.Generator, n: int) -> Signal:
@@ -262,13 +202,45 @@ def diesel(rng: np.random.Generator, n: int) -> Signal:
     low = rng.uniform(24, 32)
     frequency = path(n, times, np.tile([low * rng.uniform(1.6, 2.2), low], len(shifts)))
     clatter = noise(rng, n, 300, 3000) * wander(rng, n, 0.1, 0.5, 25)
-    return tone(rng, frequency * wander(rng, n, 0.98, 1.02, 8), _rough(rng, 40, 0.9)) * (1 + clatter)
+    return tone(rng, frequency * wander(rng, n, 0.98, 1.02, 8), _uneven_harmonics(rng, 40, 0.9)) * (1 + clatter)
 
 
 def idling(rng: np.random.Generator, n: int) -> Signal:
     """A waiting car: steady firing with the unevenness of a cold engine."""
     frequency = rng.uniform(22, 34) * wander(rng, n, 0.97, 1.03, 6)
-    return tone(rng, frequency, _rough(rng, 40, 0.9)) * wander(rng, n, 0.6, 1.0, 8)
+    return tone(rng, frequency, _uneven_harmonics(rng, 40, 0.9)) * wander(rng, n, 0.6, 1.0, 8)
+
+
+def passing_car(rng: np.random.Generator, n: int) -> Signal:
+    """Tyres and engine that come near and go away within a few seconds."""
+    distance = (np.arange(n) / RATE - rng.uniform(0, n / RATE)) / rng.uniform(0.4, 1.0)
+    nearness = 1 / (1 + distance**2)
+    pitch = rng.uniform(60, 110) * (1 - 0.06 * np.tanh(distance))
+    tyres = noise(rng, n, rng.uniform(200, 600), rng.uniform(1500, 5000), -2)
+    return nearness * (tyres + 0.7 * tone(rng, pitch, _uneven_harmonics(rng, 20, 0.8)))
+
+
+def horn(rng: np.random.Generator, n: int) -> Signal:
+    """A car horn: two reeds a third apart, once or twice."""
+    frequency = np.full(n, rng.uniform(330, 450))
+    sound = tone(rng, frequency, _uneven_harmonics(rng, 15, 0.3)) + tone(
+        rng, 1.26 * frequency, _uneven_harmonics(rng, 15, 0.3)
+    )
+    start = rng.uniform(0, 8)
+    return sound * path(n, start + np.array([0, 0.03, 0.4, 0.45, 0.6, 0.63, 1.1, 1.15]), [0, 1, 1, 0, 0, 1, 1, 0])
+
+
+def air_brake(rng: np.random.Generator, n: int) -> Signal:
+    """Compressed air let off: hisses of about a second."""
+    return scatter(n, [(t, burst(rng, rng.uniform(0.5, 1.5), 1500, 14_000)) for t in moments(rng, n, 0.2)])
+
+
+def rattles(rng: np.random.Generator, n: int) -> Signal:
+    """Loose panels and windows: short dry clicks in flurries when the road is rough."""
+    roughness = wander(rng, n, -0.5, 1.0, 1.5)
+    times = [t for t in moments(rng, n, 45) if roughness[int(t * RATE)] > rng.random()]
+    click = burst(rng, 0.03, 800, rng.uniform(4000, 9000))
+    return scatter(n, [(t, click * rng.uniform(0.3, 1)) for t in times])
 
 
 def traction(rng: np.random.Generator, n: int) -> Signal:
@@ -277,7 +249,7 @@ def traction(rng: np.random.Generator, n: int) -> Signal:
     start = rng.uniform(-4, 3)
     times = start + np.array([0, 1.5, 1.51, 3, 3.01, 5, 8, 11])
     frequency = path(n, times, top * np.array([0.25, 0.7, 0.4, 0.9, 0.55, 1, 1, 0.3]))
-    return tone(rng, frequency, _rough(rng, 8, 0.8)) * wander(rng, n, 0.7, 1.0, 3)
+    return tone(rng, frequency, _uneven_harmonics(rng, 8, 0.8)) * wander(rng, n, 0.7, 1.0, 3)
 
 
 def rail_joints(rng: np.random.Generator, n: int, interval: tuple[float, float] = (0.5, 0.8)) -> Signal:
@@ -304,15 +276,6 @@ def squeal(rng: np.random.Generator, n: int) -> Signal:
     return tone(rng, frequency, [1, 0.5, 0.25]) * envelope * wander(rng, n, 0.3, 1.0, 30)
 
 
-def passing_car(rng: np.random.Generator, n: int) -> Signal:
-    """Tyres and engine that come near and go away within a few seconds."""
-    distance = (np.arange(n) / RATE - rng.uniform(0, n / RATE)) / rng.uniform(0.4, 1.0)
-    nearness = 1 / (1 + distance**2)
-    pitch = rng.uniform(60, 110) * (1 - 0.06 * np.tanh(distance))
-    tyres = noise(rng, n, rng.uniform(200, 600), rng.uniform(1500, 5000), -2)
-    return nearness * (tyres + 0.7 * tone(rng, pitch, _rough(rng, 20, 0.8)))
-
-
 def arriving_train(rng: np.random.Generator, n: int) -> Signal:
     """A train that runs into a station: noise that swells over seconds, brakes, and stops with a hiss."""
     stop = rng.uniform(4, 12)
@@ -321,32 +284,13 @@ def arriving_train(rng: np.random.Generator, n: int) -> Signal:
     return noise(rng, n, 60, rng.uniform(1200, 3000), -3) * envelope + 0.5 * hiss
 
 
-def air_brake(rng: np.random.Generator, n: int) -> Signal:
-    """Compressed air let off: hisses of about a second."""
-    return scatter(n, [(t, burst(rng, rng.uniform(0.5, 1.5), 1500, 14_000)) for t in moments(rng, n, 0.2)])
-
-
-def rattles(rng: np.random.Generator, n: int) -> Signal:
-    """Loose panels and windows: short dry clicks in flurries when the road is rough."""
-    roughness = wander(rng, n, -0.5, 1.0, 1.5)
-    times = [t for t in moments(rng, n, 45) if roughness[int(t * RATE)] > rng.random()]
-    click = burst(rng, 0.03, 800, rng.uniform(4000, 9000))
-    return scatter(n, [(t, click * rng.uniform(0.3, 1)) for t in times])
-
-
 def door_beeps(rng: np.random.Generator, n: int) -> Signal:
     """The warning before the doors close: a row of equal beeps."""
     beep = np.sin(2 * np.pi * rng.uniform(1200, 2600) * np.arange(round(0.12 * RATE)) / RATE)
-    start, count, period = rng.uniform(0, 6), rng.integers(6, 13), rng.uniform(0.22, 0.4)
+    start = rng.uniform(0, 6)
+    count = rng.integers(6, 13)
+    period = rng.uniform(0.22, 0.4)
     return scatter(n, [(start + i * period, beep) for i in range(count)])
-
-
-def horn(rng: np.random.Generator, n: int) -> Signal:
-    """A car horn: two reeds a third apart, once or twice."""
-    frequency = np.full(n, rng.uniform(330, 450))
-    sound = tone(rng, frequency, _rough(rng, 15, 0.3)) + tone(rng, 1.26 * frequency, _rough(rng, 15, 0.3))
-    start = rng.uniform(0, 8)
-    return sound * path(n, start + np.array([0, 0.03, 0.4, 0.45, 0.6, 0.63, 1.1, 1.15]), [0, 1, 1, 0, 0, 1, 1, 0])
 
 
 def tram_bell(rng: np.random.Generator, n: int) -> Signal:
@@ -358,6 +302,6 @@ def tram_bell(rng: np.random.Generator, n: int) -> Signal:
     return scatter(n, [(start + i * period, stroke) for start in starts for i in range(rng.integers(2, 5))])
 
 
-def _rough(rng: np.random.Generator, partials: int, fall: float) -> Signal:
-    """Uneven amplitudes of harmonics k that fall as k ** -fall."""
+def _uneven_harmonics(rng: np.random.Generator, partials: int, fall: float) -> Signal:
+    """Draw uneven amplitudes of harmonics k that fall as k ** -fall."""
     return rng.uniform(0.2, 1.0, partials) * np.arange(1, partials + 1) ** -fall
