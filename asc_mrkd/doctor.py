@@ -37,10 +37,8 @@ def check_data(
             print(check.unusable)
     """
     # Imported here: `doctor` must run where a library for sound or images is broken.
-    from asc_mrkd.datasets.check import check_recordings
-    from asc_mrkd.datasets.dcase import read_dataset
+    from asc_mrkd.datasets import check_images, check_recordings, read_dataset
     from asc_mrkd.datasets.images import is_image_set, open_images
-    from asc_mrkd.datasets.images.check import check_images
     from asc_mrkd.store import open_store
     from asc_mrkd.store.check import check_store
     from asc_mrkd.store.layout import is_store

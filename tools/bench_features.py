@@ -33,7 +33,7 @@ import torch
 from benchmark import Bench, Line, append, machine_name, paired_seconds, ratio_of, speeds
 from extraction_speed import ALL, FIRST, extract_by_turns
 
-from asc_mrkd.datasets.dcase import read_dataset
+from asc_mrkd.datasets import read_dataset
 from asc_mrkd.datasets.synthetic import make_scenes
 from asc_mrkd.features import Frontend, FrontendSpec, load_spec, numpy_backend
 from asc_mrkd.features import frontend as frontend_module

@@ -32,7 +32,7 @@ def extract_features(
 
     Example: asc-mrkd extract-features --data exp/scenes --spec pmel256 --out exp/store
     """
-    from asc_mrkd.datasets.dcase import read_dataset
+    from asc_mrkd.datasets import read_dataset
     from asc_mrkd.features import load_spec
     from asc_mrkd.store import extract
     from asc_mrkd.store.shards import mark_shard, parse_shard

@@ -8,17 +8,20 @@ from pathlib import Path
 import pandas as pd
 
 from asc_mrkd.audio.read import REASONS, SECONDS_TOLERANCE, read_audio
-from asc_mrkd.datasets.dcase import Dataset, audio_names
 from asc_mrkd.datasets.findings import Finding, Severity
+from asc_mrkd.datasets.recordings import Dataset, list_recordings
 from asc_mrkd.errors import AudioError
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.workers import local_pool, map_in_order
 
-_CLIPS_PER_TASK = 16
+_CLIPS_PER_CHUNK = 16
+"""Clips that a worker gets at a time."""
 
 
 @dataclass(frozen=True)
 class _Shape:
+    """Rate (Hz), channels and length (s) of a clip."""
+
     sample_rate: int
     channels: int
     seconds: float
@@ -29,7 +32,7 @@ _SHAPE_CHECKS: list[tuple[str, str, str, Severity]] = [
     ("channels", "wrong_channels", "channels", "warning"),
     ("seconds", "wrong_length", "s", "error"),
 ]
-"""Field, code, unit, severity: rate and channels are converted on reading, clips of two lengths fit no batch."""
+"""Field, code, unit and severity: rate and channels are converted later, but clips of two lengths fit no batch."""
 
 
 def check_recordings(
@@ -44,10 +47,10 @@ def check_recordings(
     """Read every clip once and compare the lists with the folder and with each other.
 
     Args:
-        dataset: from asc_mrkd.datasets.dcase.read_dataset.
-        sample_rate: expected rate (Hz); like the next two, by default what most clips have.
-        channels: expected number of channels.
-        seconds: expected length (s).
+        dataset: from asc_mrkd.datasets.read_dataset.
+        sample_rate: expected rate (Hz); None expects that of most clips.
+        channels: expected number of channels; None expects that of most clips.
+        seconds: expected length (s); None expects that of most clips.
         workers: processes that read; each holds one clip at a time.
         progress: shows how many clips were read.
 
@@ -68,20 +71,21 @@ def check_recordings(
     if shapes:
         expected = {"sample_rate": sample_rate, "channels": channels, "seconds": seconds}
         findings += _compare_shapes(pd.DataFrame.from_dict(shapes, orient="index"), expected)
-    return findings + _check_lists(dataset)
+    return findings + _compare_lists(dataset)
 
 
 def _examine_all(root: Path, names: list[str], workers: int) -> Iterator[_Shape | Finding]:
-    chunks = (names[start : start + _CLIPS_PER_TASK] for start in range(0, len(names), _CLIPS_PER_TASK))
+    chunks = (names[start : start + _CLIPS_PER_CHUNK] for start in range(0, len(names), _CLIPS_PER_CHUNK))
     crashed = partial(Finding, "crashed", detail=REASONS["crashed"], severity="error")
-    return map_in_order(local_pool(workers), partial(_examine, root), chunks, on_crash=crashed)
+    return map_in_order(local_pool(workers), partial(_examine_clips, root), chunks, on_crash=crashed)
 
 
-def _examine(root: Path, names: Sequence[str]) -> list[_Shape | Finding]:
-    return [_examine_one(root, name) for name in names]
+def _examine_clips(root: Path, names: Sequence[str]) -> list[_Shape | Finding]:
+    return [_examine_clip(root, name) for name in names]
 
 
-def _examine_one(root: Path, name: str) -> _Shape | Finding:
+def _examine_clip(root: Path, name: str) -> _Shape | Finding:
+    """Read a clip and return its shape, or the reason why it cannot be used."""
     try:
         audio = read_audio(root / name)
     except AudioError as error:
@@ -91,22 +95,21 @@ def _examine_one(root: Path, name: str) -> _Shape | Finding:
 
 
 def _compare_shapes(shapes: pd.DataFrame, expected: dict[str, int | float | None]) -> list[Finding]:
-    """Find the clips whose rate, channels or length is not the expected one or else that of most clips."""
+    """Find the clips whose rate, channels or length differs from the expected one or else from that of most clips."""
     findings = []
     for field, code, unit, severity in _SHAPE_CHECKS:
         usual = expected[field] or shapes[field].mode()[0]
         deviating = shapes.loc[(shapes[field] - usual).abs() > SECONDS_TOLERANCE, field]
-        findings += [
-            Finding(code, str(name), f"{value:g} {unit} instead of {usual:g}", severity)
-            for name, value in deviating.items()
-        ]
+        for name, value in deviating.items():
+            findings.append(Finding(code, str(name), f"{value:g} {unit} instead of {usual:g}", severity))
     return findings
 
 
-def _check_lists(dataset: Dataset) -> list[Finding]:
+def _compare_lists(dataset: Dataset) -> list[Finding]:
     """Compare the lists with the folder and the two folds with each other."""
-    extra = sorted(set(audio_names(dataset.root)) - set(dataset.clips["filename"]))
-    findings = [Finding("extra_file", name, "no list names it", "warning") for name in extra]
+    findings = []
+    for name in sorted(set(list_recordings(dataset.root)) - set(dataset.clips["filename"])):
+        findings.append(Finding("extra_file", name, "no list names it", "warning"))
     if dataset.duplicates:
         findings.append(Finding("duplicate_rows", "lists", f"{dataset.duplicates} rows are repeated", "warning"))
     locations = _count_by_fold(dataset.clips, "identifier").drop(index="", errors="ignore")

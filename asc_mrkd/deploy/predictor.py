@@ -8,8 +8,8 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from asc_mrkd.audio.read import match_channels, read_audio, resample
-from asc_mrkd.datasets.dcase import SOUND_SUFFIXES
 from asc_mrkd.datasets.images.image_folder import SUFFIXES as IMAGE_SUFFIXES
+from asc_mrkd.datasets.recordings import SOUND_SUFFIXES
 from asc_mrkd.deploy.model_file import ModelFile, load_model
 from asc_mrkd.errors import DataError
 from asc_mrkd.features.frontend import Frontend

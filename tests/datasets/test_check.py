@@ -8,8 +8,8 @@ import pytest
 import soundfile
 from helpers.progress import RecordedProgress
 
+from asc_mrkd.datasets import read_dataset
 from asc_mrkd.datasets.check import check_recordings
-from asc_mrkd.datasets.dcase import read_dataset
 from asc_mrkd.datasets.findings import unusable_subjects
 
 RATE = 8000

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from asc_mrkd.datasets.dcase import read_dataset
+from asc_mrkd.datasets import read_dataset
 from asc_mrkd.errors import DataError
 
 SHARED = Path(os.environ.get("ASC_MRKD_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data")) / "official_meta"

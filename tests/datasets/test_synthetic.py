@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from asc_mrkd.datasets.dcase import read_dataset
+from asc_mrkd.datasets import read_dataset
 from asc_mrkd.datasets.synthetic import make_scenes
 from asc_mrkd.datasets.synthetic.dataset import plan_clips
 from asc_mrkd.datasets.synthetic.scenes import render_clip

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from asc_mrkd.datasets.dcase import read_dataset
+from asc_mrkd.datasets import read_dataset
 from asc_mrkd.features import FrontendSpec, load_spec
 from asc_mrkd.store import extract
 

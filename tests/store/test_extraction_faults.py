@@ -218,7 +218,7 @@ def test_an_error_of_the_work_itself_comes_through():
 FULL_DISK = """
 import pathlib, sys
 from unittest import mock
-from asc_mrkd.datasets.dcase import read_dataset
+from asc_mrkd.datasets import read_dataset
 from asc_mrkd.features import load_spec
 from asc_mrkd.store import extract
 from asc_mrkd.store.journal import Ledger
