@@ -12,16 +12,18 @@ ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "recipes"
 
 
+def run_script(script: Path, *options: object, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a shell script in a folder."""
+    command = script_command(script, options)
+    return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
+
+
 def start_script(script: Path, *options: object, folder: Path) -> subprocess.Popen[str]:
-    """Start a shell script in a folder, in a process group of its own."""
-    bash = shutil.which("bash")
-    if bash is None:
-        pytest.skip("bash is missing")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    """Start a shell script in a folder, in a process group of its own, so that all of it can be interrupted."""
     return subprocess.Popen(
-        [bash, str(script), *map(str, options)],
+        script_command(script, options),
         cwd=folder,
-        env={**os.environ, "PATH": path},
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -29,15 +31,22 @@ def start_script(script: Path, *options: object, folder: Path) -> subprocess.Pop
     )
 
 
-def finish(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
-    """Wait for a script and return its exit code and output."""
-    out, err = process.communicate()
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+def script_command(script: Path, options: tuple[object, ...]) -> list[str]:
+    """Return the command that runs a shell script; skip the test if there is no bash."""
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("bash is missing")
+    return [bash, str(script), *map(str, options)]
+
+
+def environment() -> dict[str, str]:
+    """Return the environment variables with the commands of this Python first on the PATH."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 def run_recipe(name: str, *options: object, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run the recipe `name` in a folder."""
-    return finish(start_script(RECIPES / name / "run.sh", *options, folder=folder))
+    return run_script(RECIPES / name / "run.sh", *options, folder=folder)
 
 
 def dry_run(name: str, *options: object, folder: Path) -> list[str]:

@@ -6,17 +6,17 @@ import time
 
 import pandas as pd
 import pytest
-from helpers.recipes import ROOT, finish, printed_commands, printed_stages, start_script
+from helpers.recipes import ROOT, printed_commands, printed_stages, run_script, start_script
 
 SCRIPT = ROOT / "tools" / "evidence.sh"
 
 
 def test_stages_are_listed_and_wrong_options_stop_it(tmp_path):
-    listed = finish(start_script(SCRIPT, "--list", "--data", "cifar", folder=tmp_path))
+    listed = run_script(SCRIPT, "--list", "--data", "cifar", folder=tmp_path)
     assert listed.returncode == 0
     assert [line.split()[0] for line in listed.stdout.splitlines()] == list("12345")
     for options, message in (["--tpy"], "unknown option --tpy"), (["--method=ce"], "unknown option --method"):
-        done = finish(start_script(SCRIPT, *options, folder=tmp_path))
+        done = run_script(SCRIPT, *options, folder=tmp_path)
         assert done.returncode == 2
         assert message in done.stderr
     assert not list(tmp_path.iterdir())
@@ -24,7 +24,7 @@ def test_stages_are_listed_and_wrong_options_stop_it(tmp_path):
 
 def test_a_dry_run_shows_the_protocol(tmp_path):
     options = ["--data", "cifar", "--dry-run", "--jobs", "4", "method.alpha=0.3", "train.precision=float32"]
-    done = finish(start_script(SCRIPT, *options, folder=tmp_path))
+    done = run_script(SCRIPT, *options, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     sweeps = [line for line in printed_commands(done.stdout) if line.startswith("sweep")]
     assert all("--seeds 0-3 --jobs 4" in line and "train.precision=float32" in line for line in sweeps)
@@ -50,7 +50,7 @@ def test_a_dry_run_shows_the_protocol(tmp_path):
 def test_every_stage_runs_and_the_figures_stay_out_of_the_pages(tmp_path):
     pages = {path: path.read_bytes() for path in ROOT.glob("recipes/*/RESULTS.md")}
     options = ["--out", "out", "--seeds", "0", "data.subset=40", "train.epochs=1"]
-    done = finish(start_script(SCRIPT, *options, folder=tmp_path))
+    done = run_script(SCRIPT, *options, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert printed_stages(done.stdout) == [0, 1, 2, 3, 4, 5]
     assert "MrKD" in done.stdout.rpartition("== stage 5")[2]
@@ -66,11 +66,11 @@ def test_a_stage_is_stopped_and_continued(tmp_path):
     while process.poll() is None and not list(runs.glob("*/seed0/checkpoint.pt")):
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
-    done = finish(process)
-    assert done.returncode == 3, done.stderr
-    assert "the same command continues" in done.stderr
+    _, err = process.communicate()
+    assert process.returncode == 3, err
+    assert "the same command continues" in err
     assert len(list(runs.glob("*/seed0/model.safetensors"))) < 6
-    done = finish(start_script(SCRIPT, *options, folder=tmp_path))
+    done = run_script(SCRIPT, *options, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(runs / "sweep.csv")
     assert table[["method.teacher_bn", "method.warmup"]].to_numpy().tolist() == [

@@ -1,7 +1,7 @@
 """The shell function `stage_that_may_fail`: a failed check goes on, any other failure stops the recipe."""
 
 import pytest
-from helpers.recipes import RECIPES, finish, start_script
+from helpers.recipes import RECIPES, run_script
 
 
 @pytest.mark.parametrize(("code", "ends_with", "goes_on"), [(0, 0, True), (1, 0, True), (2, 2, False), (3, 3, False)])
@@ -13,6 +13,6 @@ def test_only_a_failed_check_goes_on(tmp_path, code, ends_with, goes_on):
         f'stage_that_may_fail 1 "check" bash -c "exit {code}"\n'
         'stage 2 "report" echo reported\n'
     )
-    done = finish(start_script(script, folder=tmp_path))
+    done = run_script(script, folder=tmp_path)
     assert done.returncode == ends_with
     assert ("\nreported\n" in done.stdout) == goes_on
