@@ -72,7 +72,7 @@ parse_options() {
         esac
         shift
     done
-    [[ $first_stage$last_stage =~ ^[0-9]+$ ]] || fail "--stage and --stop-stage take a number" "bash $0 --list"
+    [[ $first_stage =~ ^[0-9]+$ && $last_stage =~ ^[0-9]+$ ]] || fail "--stage and --stop-stage take a number" "bash $0 --list"
 }
 
 # choose_settings RECIPE DATA METHODS: choose what the options leave open, and print it.
