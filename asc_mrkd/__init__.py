@@ -15,12 +15,15 @@ __all__ = [
     "check_budget",
     "check_data",
     "check_submission",
+    "compare",
     "download_dataset",
+    "evaluate",
     "load_experiment",
     "load_model",
     "make_images",
     "make_scenes",
     "make_submission",
+    "write_report",
 ]
 
 if TYPE_CHECKING:
@@ -30,9 +33,12 @@ if TYPE_CHECKING:
     from asc_mrkd.deploy.predictor import Predictor
     from asc_mrkd.doctor import check_data
     from asc_mrkd.download.dataset import download_dataset
+    from asc_mrkd.evaluation.comparison import compare
+    from asc_mrkd.evaluation.summary import evaluate
     from asc_mrkd.methods.registry import load_experiment
     from asc_mrkd.models.registry import build_model
     from asc_mrkd.mrkd.memory_replay import MemoryReplay
+    from asc_mrkd.report.html import write_report
     from asc_mrkd.submission.check import check_submission
     from asc_mrkd.submission.make import make_submission
 else:
@@ -47,11 +53,14 @@ else:
             "check_budget": "asc_mrkd.budget.verdict",
             "check_data": "asc_mrkd.doctor",
             "check_submission": "asc_mrkd.submission.check",
+            "compare": "asc_mrkd.evaluation.comparison",
             "download_dataset": "asc_mrkd.download.dataset",
+            "evaluate": "asc_mrkd.evaluation.summary",
             "load_experiment": "asc_mrkd.methods.registry",
             "load_model": "asc_mrkd.deploy.model_file",
             "make_images": "asc_mrkd.datasets.synthetic.dataset",
             "make_scenes": "asc_mrkd.datasets.synthetic.dataset",
             "make_submission": "asc_mrkd.submission.make",
+            "write_report": "asc_mrkd.report.html",
         },
     )

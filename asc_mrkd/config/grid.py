@@ -1,4 +1,8 @@
-"""The points of a sweep: every combination of the values that some keys of an experiment are to take."""
+"""The points of a sweep: all combinations of several values for some keys of an experiment.
+
+method.interval=0.05,0.5 method.num_backups=1,3     four points
+model.options.blocks=[4,3,1],[4,4,4]                two points: commas in brackets or quotes do not separate
+"""
 
 import hashlib
 import re
@@ -10,92 +14,98 @@ from urllib.parse import quote
 from asc_mrkd.errors import ConfigError
 
 KEPT_IN_NAMES = " =,.+-_[]{}:"
-"""Characters of a value that stand in a folder's name as they are; of all others but letters and digits, the code."""
+"""Characters that folder names keep besides letters and digits; all others are percent-encoded."""
 
 LONGEST_NAME = 200
-"""Bytes of a folder's name, of which file systems allow 255; the end of a longer one becomes a digest."""
+"""Longest folder name in bytes before its end becomes a digest; file systems allow 255."""
 
-TOKENS = re.compile(r"""(?P<quoted>"(?:\\.|[^"\\])*"|'[^']*')|(?P<open>[\[{])|(?P<close>[\]}])|,""")
-"""What decides whether a comma separates values."""
+TOKENS = re.compile(r"""(?P<quoted>"(?:\\.|[^"\\])*"|'[^']*')|(?P<open>[\[{])|(?P<close>[\]}])|(?P<comma>,)""")
+"""Parts of a list of values: quoted text, brackets and braces, commas."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One combination.
-
-    Attributes:
-        values: the swept keys and what they are at this point, as typed.
-        overrides: these and what is the same for all points, for `load_experiment`.
-    """
+    """One combination of values."""
 
     values: dict[str, str]
+    """Swept keys and their values at this point, as typed."""
     overrides: list[str]
+    """All overrides of this point for `load_experiment`: the swept keys and the fixed ones."""
 
     @property
     def name(self) -> str:
-        """What the point is called, and its folder.
+        """Name of the point and of its folder.
 
         >>> Point({"method.interval": "25 epochs", "data.images": "a/b"}, []).name
         'method.interval=25 epochs,data.images=a%2Fb'
         """
-        name = quote(",".join(f"{key}={value}" for key, value in self.values.items()), safe=KEPT_IN_NAMES)
+        values = ",".join(f"{key}={value}" for key, value in self.values.items())
+        name = quote(values, safe=KEPT_IN_NAMES)
         if len(name) <= LONGEST_NAME:
             return name
-        return f"{name[:LONGEST_NAME]}~{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        return f"{name[:LONGEST_NAME]}~{digest[:12]}"
 
 
 def grid(overrides: Sequence[str]) -> list[Point]:
-    """Return the product of all `key=a,b,...`, in the order given; `key=a` is the same for all points.
+    """Return all combinations of the overrides `key=a,b,...`, in the order given; `key=a` is the same for all points.
 
     Raises:
-        ConfigError: no key has several values, or one that has is named twice, or a value is empty.
+        ConfigError: no key has several values, one that has several is named twice, or a value is empty.
 
     >>> [point.overrides for point in grid(["train.epochs=3", "method.num_backups=1,2"])]
     [['train.epochs=3', 'method.num_backups=1'], ['train.epochs=3', 'method.num_backups=2']]
     """
-    choices = [_choices(override) for override in overrides]
-    keys = [key for key, _ in choices]
-    swept = [key for key, values in choices if len(values) > 1]
+    parsed = [_parse_override(override) for override in overrides]
+    keys = [key for key, _ in parsed]
+    swept = [key for key, values in parsed if len(values) > 1]
+    _require_sweepable(keys, swept)
+    points = []
+    for combination in product(*(values for _, values in parsed)):
+        pairs = list(zip(keys, combination, strict=True))
+        values = {key: value for key, value in pairs if key in swept}
+        points.append(Point(values, [f"{key}={value}" for key, value in pairs]))
+    return points
+
+
+def _require_sweepable(keys: list[str], swept: list[str]) -> None:
+    if not swept:
+        raise ConfigError("there is nothing to sweep over", "give a key several values: method.interval=0.05,0.125,0.5")
     for key in swept:
         if keys.count(key) > 1:
             raise ConfigError(f"{key} is given twice", f"write all its values at once: {key}=a,b,c")
     if "seeds" in swept:
-        raise ConfigError("seeds are no values to sweep over: every point gets all of them", "write --seeds 0-3")
-    if not swept:
-        raise ConfigError("there is nothing to sweep over", "give a key several values: method.interval=0.05,0.125,0.5")
-    return [
-        Point(
-            {key: value for key, value in zip(keys, values, strict=True) if key in swept},
-            [f"{key}={value}" for key, value in zip(keys, values, strict=True)],
-        )
-        for values in product(*(values for _, values in choices))
-    ]
+        raise ConfigError("seeds cannot be swept over: every point gets all of them", "write --seeds 0-3")
 
 
-def _choices(override: str) -> tuple[str, list[str]]:
-    """Return the key and its distinct values."""
+def _parse_override(override: str) -> tuple[str, list[str]]:
+    """Return the key of `key=a,b,...` and its distinct values."""
     key, equals, text = override.partition("=")
-    if not equals or not key.strip():
+    key = key.strip()
+    if not equals or not key:
         raise ConfigError(f"'{override}' has no value", "write key=value, or key=a,b,c to sweep over it")
-    values = list(dict.fromkeys(values_of(text)))
+    values = list(dict.fromkeys(split_values(text)))
     if len(values) > 1 and "" in values:
         raise ConfigError(f"'{override}' has an empty value", "write null for none, and no comma at the end")
-    return key.strip(), values
+    return key, values
 
 
-def values_of(text: str) -> list[str]:
-    """Cut a list at its commas, but not at those inside of brackets, braces or quotes.
+def split_values(text: str) -> list[str]:
+    """Split a list at its commas, except those in brackets, braces or quotes.
 
-    >>> values_of("0.05,[a, b],{name: mrkd, num_backups: 2},'x,y'")
+    >>> split_values("0.05,[a, b],{name: mrkd, num_backups: 2},'x,y'")
     ['0.05', '[a, b]', '{name: mrkd, num_backups: 2}', "'x,y'"]
     """
-    values, depth, start = [], 0, 0
+    values = []
+    start = 0
+    depth = 0
     for token in TOKENS.finditer(text):
         if token["open"]:
             depth += 1
         elif token["close"]:
             depth -= 1
-        elif not token["quoted"] and depth == 0:
+        elif token["comma"] and depth == 0:
             values.append(text[start : token.start()])
             start = token.end()
-    return [value.strip() for value in (*values, text[start:])]
+    values.append(text[start:])
+    return [value.strip() for value in values]

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from asc_mrkd.config import Experiment
+from asc_mrkd.config import Experiment, Interval
 from asc_mrkd.evaluation import RunSummary, evaluate
 from asc_mrkd.files import atomic_writer
 from asc_mrkd.report.columns import report_columns
@@ -31,6 +32,9 @@ CHARACTER = 0.014
 
 LEGEND_WIDTH = 96
 """Width of a row of the legend in characters; a marker takes 8 of them."""
+
+INTERVAL_KEY = "method.interval"
+"""Key with a unit of its own: steps, a share of the run, or epochs."""
 
 Scored = tuple[dict[str, str], RunSummary | None]
 """Swept keys with their values, and the scores of that point; None if the point failed."""
@@ -57,26 +61,43 @@ class Scale:
         return not self.words and low > 0 and high > LOG_SPAN * low
 
 
-def scale_of(key: str, values: Sequence[str]) -> Scale:
+def axis_scale(key: str, values: Sequence[str]) -> Scale:
     """Return the axis of a key: numbers if all values are numbers with one unit, else words in their order.
 
-    >>> scale_of("method.interval", ["1 epoch", "25 epochs"]).places
+    >>> axis_scale("method.interval", ["1 epoch", "25 epochs"]).places
     {'1 epoch': 1.0, '25 epochs': 25.0}
-    >>> scale_of("method.interval", ["9775", "0.125"]).places  # steps, and a share of the run
+    >>> axis_scale("method.interval", ["9775", "0.125"]).places  # steps, and a share of the run
     {'9775': 0.0, '0.125': 1.0}
     """
     distinct = list(dict.fromkeys(values))
-    parts = {value: value.removesuffix("s").removesuffix(" epoch") for value in distinct}
-    epochs = {parts[value] != value for value in distinct}
-    steps = {value.isdigit() for value in distinct if key == "method.interval"}
     try:
-        places = {value: float(part) for value, part in parts.items()}
+        amounts = [_parse_amount(key, value) for value in distinct]
     except ValueError:
-        places = {}
-    if not places or len(epochs) > 1 or len(steps) > 1 or not all(map(math.isfinite, places.values())):
+        amounts = []
+    units = {unit for _, unit in amounts}
+    if len(units) != 1:
         places = {value: float(index) for index, value in enumerate(distinct)}
         return Scale(places, {value: value for value in distinct}, words=True)
-    return Scale(places, parts, "epochs" if True in epochs else "")
+    numbers = [number for number, _ in amounts]
+    if units == {"epochs"}:
+        labels = [f"{number:g}" for number in numbers]
+        return Scale(dict(zip(distinct, numbers, strict=True)), dict(zip(distinct, labels, strict=True)), "epochs")
+    return Scale(dict(zip(distinct, numbers, strict=True)), {value: value for value in distinct})
+
+
+def _parse_amount(key: str, value: str) -> tuple[float, str]:
+    """Return the number and the unit of a value as typed.
+
+    Raises:
+        ValueError: the value is not a finite number.
+    """
+    if key == INTERVAL_KEY:
+        interval = Interval.parse(yaml.safe_load(value))
+        return interval.amount, interval.unit
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(value)
+    return number, ""
 
 
 @verbatim
@@ -88,7 +109,7 @@ def sweep_figure(scored: Sequence[Scored]) -> Figure:
     figure = Figure(figsize=(8.0, 4.8), layout="constrained")
     axes = figure.subplots()
     key = next(iter(scored[0][0]))
-    scale = scale_of(key, [values[key] for values, _ in scored])
+    scale = axis_scale(key, [values[key] for values, _ in scored])
     lines: dict[str, list[tuple[float, RunSummary | None]]] = {}
     for values, summary in scored:
         others = ", ".join(f"{name}={value}" for name, value in values.items() if name != key)

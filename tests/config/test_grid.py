@@ -1,8 +1,8 @@
-"""Values into points."""
+"""From `key=a,b` to the points of a sweep."""
 
 import pytest
 
-from asc_mrkd.config.grid import Point, grid, values_of
+from asc_mrkd.config.grid import Point, grid, split_values
 from asc_mrkd.errors import ConfigError
 
 
@@ -35,7 +35,7 @@ def test_points_are_the_product_in_the_order_given():
     ],
 )
 def test_only_commas_outside_of_brackets_and_quotes_separate(text, expected):
-    assert values_of(text) == expected
+    assert split_values(text) == expected
 
 
 def test_a_value_counts_once():
@@ -74,7 +74,7 @@ def test_the_last_of_two_fixed_values_holds_as_in_train():
         (["seeds=0,1"], "every point gets all"),
     ],
 )
-def test_what_is_no_grid_is_refused(overrides, message):
+def test_overrides_that_make_no_grid_are_refused(overrides, message):
     with pytest.raises(ConfigError, match=message) as error:
         grid(overrides)
     assert error.value.hint
