@@ -16,8 +16,11 @@ __all__ = [
     "check_data",
     "check_submission",
     "compare",
+    "compress",
     "download_dataset",
     "evaluate",
+    "export",
+    "fit_budget",
     "load_experiment",
     "load_model",
     "make_images",
@@ -28,6 +31,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from asc_mrkd.budget.verdict import check_budget
+    from asc_mrkd.compression.compressor import compress, fit_budget
+    from asc_mrkd.compression.exporter import export
     from asc_mrkd.datasets.synthetic.dataset import make_images, make_scenes
     from asc_mrkd.deploy.model_file import load_model
     from asc_mrkd.deploy.predictor import Predictor
@@ -54,8 +59,11 @@ else:
             "check_data": "asc_mrkd.doctor",
             "check_submission": "asc_mrkd.submission.check",
             "compare": "asc_mrkd.evaluation.comparison",
+            "compress": "asc_mrkd.compression.compressor",
             "download_dataset": "asc_mrkd.download.dataset",
             "evaluate": "asc_mrkd.evaluation.summary",
+            "export": "asc_mrkd.compression.exporter",
+            "fit_budget": "asc_mrkd.compression.compressor",
             "load_experiment": "asc_mrkd.methods.registry",
             "load_model": "asc_mrkd.deploy.model_file",
             "make_images": "asc_mrkd.datasets.synthetic.dataset",

@@ -13,7 +13,7 @@ import numpy as np
 
 from asc_mrkd.budget.count import LayerCount, Tally
 from asc_mrkd.budget.rules import PRECISIONS
-from asc_mrkd.deploy.onnx_file import require
+from asc_mrkd.deploy.onnx_file import import_libraries
 from asc_mrkd.errors import DamagedFileError, ModelError, first_line
 
 PURPOSE = "counting an .onnx file"
@@ -385,7 +385,7 @@ def stored_bytes(array: np.ndarray, count: int, width: int | None = None) -> int
 
 
 def _read_onnx(path: Path) -> Any:
-    (onnx,) = require(PURPOSE, "onnx")
+    (onnx,) = import_libraries(PURPOSE, "onnx")
     try:
         model = onnx.load(path)
     except Exception as error:  # protobuf and onnx raise exceptions of many types, also for a missing file of weights
@@ -393,7 +393,7 @@ def _read_onnx(path: Path) -> Any:
     if not model.graph.node:
         raise DamagedFileError(f"{path} is not an ONNX file or is damaged: it has no nodes")
     if model.functions:
-        (inliner,) = require(PURPOSE, "onnx.inliner")
+        (inliner,) = import_libraries(PURPOSE, "onnx.inliner")
         model = inliner.inline_local_functions(model)
     if any(attribute.HasField("g") or attribute.graphs for node in model.graph.node for attribute in node.attribute):
         raise ModelError(
@@ -405,7 +405,7 @@ def _read_onnx(path: Path) -> Any:
 
 
 def _read_constants(path: Path, graph: Any) -> dict[str, np.ndarray]:
-    (helper,) = require(PURPOSE, "onnx.numpy_helper")
+    (helper,) = import_libraries(PURPOSE, "onnx.numpy_helper")
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
         for attribute in node.attribute:
@@ -419,7 +419,7 @@ def _read_constants(path: Path, graph: Any) -> dict[str, np.ndarray]:
 
 def _infer_shapes(model: Any) -> dict[str, tuple[int | None, ...]]:
     """Return the shapes of the values of `model`, which is changed on the way."""
-    (inference,) = require(PURPOSE, "onnx.shape_inference")
+    (inference,) = import_libraries(PURPOSE, "onnx.shape_inference")
     for value in model.graph.input:
         dims = value.type.tensor_type.shape.dim
         if dims and not dims[0].HasField("dim_value"):

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asc_mrkd.cli.options import Json, print_json
+from asc_mrkd.cli.progress import progress
 
 if TYPE_CHECKING:
-    from asc_mrkd.compression.compress import Candidate
+    from asc_mrkd.budget import Rule
+    from asc_mrkd.compression import Candidate
 
 Run = Annotated[Path, typer.Argument(help="Run folder (its lowest seed), or a seed folder.")]
 RuleName = Annotated[str, typer.Option(help="Challenge rule.")]
@@ -30,40 +32,44 @@ def compress(
 
     Example: asc-mrkd compress exp/dcase20/builtin/reduced/mrkd float16 --out exp/small
     """
-    from asc_mrkd.compression.compress import Compressor
+    from asc_mrkd import compression
 
-    compressor = Compressor(run, rule)
-    compressed = compressor.write(steps, out)
-    print_candidates([compressor.measure(""), compressed], compressor.rule.title, as_json)
+    result = compression.compress(run, steps, out, rule, progress)
+    print_candidates([result.before, result.after], result.rule, as_json)
 
 
-def print_candidates(candidates: Sequence["Candidate"], rule: str, as_json: bool) -> None:
+def print_candidates(candidates: Sequence["Candidate"], rule: "Rule", as_json: bool) -> None:
     """Print a table, or JSON, of measured networks."""
     from rich.console import Console
 
-    from asc_mrkd.files import format_bytes
     from asc_mrkd.report.tables import TextTable
 
     if as_json:
-        return print_json([_record(candidate) for candidate in candidates])
-    rows = [
-        (
-            candidate.steps or "as trained",
-            f"{100 * candidate.metrics.macro_accuracy:.2f}",
-            f"{candidate.metrics.log_loss:.3f}",
-            format_bytes(candidate.budget.bytes, kilo=1024),
-            format_bytes(candidate.file_bytes, kilo=1024),
-            f"{candidate.budget.multiply_adds / 1e6:,.1f}",
-            "yes" if candidate.budget.within else "no",
-        )
-        for candidate in candidates
-    ]
+        print_json([candidate_record(candidate) for candidate in candidates])
+        return
     columns = ("steps", "accuracy %", "log loss", "counted", "file", "MMAC", "fits")
+    rows = [candidate_cells(candidate) for candidate in candidates]
     notes = ("accuracy: macro, of all test clips; counted: size under the rule; file: the model file on the disk",)
-    return Console().print(TextTable(f"compression, {rule}", columns, rows, notes=notes))
+    Console().print(TextTable(f"compression, {rule.title}", columns, rows, notes=notes))
 
 
-def _record(candidate: "Candidate") -> dict[str, Any]:
+def candidate_cells(candidate: "Candidate") -> tuple[str, ...]:
+    """Return the cells of one network in the table."""
+    from asc_mrkd.files import format_bytes
+
+    return (
+        candidate.steps or "as trained",
+        f"{100 * candidate.metrics.macro_accuracy:.2f}",
+        f"{candidate.metrics.log_loss:.3f}",
+        format_bytes(candidate.budget.bytes, kilo=1024),
+        format_bytes(candidate.file_bytes, kilo=1024),
+        f"{candidate.budget.multiply_adds / 1e6:,.1f}",
+        "yes" if candidate.budget.within else "no",
+    )
+
+
+def candidate_record(candidate: "Candidate") -> dict[str, Any]:
+    """Return one network as plain values for JSON; sizes are in bytes."""
     return {
         "steps": candidate.steps,
         "accuracy": candidate.metrics.accuracy,

@@ -7,13 +7,14 @@ import typer
 
 from asc_mrkd.cli.compress import RuleName, Run, print_candidates
 from asc_mrkd.cli.options import Json
+from asc_mrkd.cli.progress import progress
 
 
 def fit_budget(
     run: Run,
     rule: RuleName = "dcase2020-task1b",
     out: Annotated[Path | None, typer.Option(help="Folder to write the network that fits into.")] = None,
-    ladder: Annotated[
+    steps: Annotated[
         list[str] | None, typer.Option("--try", help="Steps to try in place of the usual ones; repeat it.")
     ] = None,
     as_json: Json = False,
@@ -24,14 +25,9 @@ def fit_budget(
 
     Example: asc-mrkd fit-budget exp/dcase20/builtin/reduced/mrkd --rule dcase2021-task1a --out exp/small
     """
-    from asc_mrkd.compression.compress import Compressor, ladder_for
+    from asc_mrkd import compression
 
-    compressor = Compressor(run, rule)
-    candidates = []
-    for steps in ladder or ladder_for(compressor.rule):
-        candidates.append(compressor.write(steps, out, only_within=True) if out else compressor.measure(steps))
-        if candidates[-1].budget.within:
-            break
-    print_candidates(candidates, compressor.rule.title, as_json)
-    if not candidates[-1].budget.within:
+    fitted = compression.fit_budget(run, rule, out, steps, progress)
+    print_candidates(fitted.candidates, fitted.rule, as_json)
+    if not fitted.within:
         raise typer.Exit(1)

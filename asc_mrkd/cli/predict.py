@@ -6,47 +6,39 @@ from typing import Annotated
 import typer
 
 from asc_mrkd.cli.options import Json, print_json
+from asc_mrkd.cli.progress import progress
 
 
 def predict(
     model: Annotated[Path, typer.Argument(help="Model file or run folder.")],
     sources: Annotated[list[Path], typer.Argument(metavar="FILE_OR_DIR...", help="Recordings, pictures, folders.")],
-    top: Annotated[int, typer.Option(help="Classes to show.", min=1)] = 3,
+    top: Annotated[int, typer.Option(help="Number of classes to show.", min=1)] = 3,
     as_json: Json = False,
 ) -> None:
-    """Tell the scene of a recording of any rate, channel count and length, or the class of a picture.
+    """Name the scene of a recording of any rate, channel count and length, or the class of a picture.
+
+    Files that cannot be used are left out; then the exit code is 1.
 
     Example: asc-mrkd predict exp/ce recording.wav --top 3
     """
     from asc_mrkd.deploy import Predictor
-    from asc_mrkd.errors import DataError
-    from asc_mrkd.files import find_files
 
-    predictor, records, failed = Predictor(model), [], 0
-    files: list[Path] = []
-    for source in sources:
-        found = find_files(source, predictor.suffixes) if source.is_dir() else [source]
-        if not found:
-            suffixes = ", ".join(predictor.suffixes)
-            raise DataError(f"{source}: no file that ends in {suffixes}", "asc-mrkd predict MODEL FILE")
-        files += found
-    one, many = ("scene", "scenes") if predictor.takes_recordings else ("class", "classes")
-    for file in files:
-        try:
-            probabilities = predictor.predict_file(file)
-        except DataError as error:
-            if sources == [file]:
-                raise
-            failed += 1
-            typer.echo(f"left out {error}", err=True)
-            continue
-        best = probabilities.argsort()[::-1][:top]
-        answers = [{one: predictor.classes[i], "probability": float(probabilities[i])} for i in best]
-        records.append({"file": str(file), many: answers})
-        if not as_json:
-            text = "  ".join(f"{answer[one]} {answer['probability']:.3f}" for answer in answers)
-            typer.echo(f"{file}  {text}")
+    predictor = Predictor(model)
+    result = predictor.predict_folder(sources, top, progress)
+    for error in result.failures:
+        typer.echo(f"left out {error}", err=True)
     if as_json:
+        domain = predictor.domain
+        records = []
+        for prediction in result.predictions:
+            ranking = zip(prediction.classes, prediction.probabilities, strict=True)
+            answers = [{domain.category: name, "probability": probability} for name, probability in ranking]
+            records.append({"file": str(prediction.file), domain.categories: answers})
         print_json(records)
-    if failed:
+    else:
+        for prediction in result.predictions:
+            ranking = zip(prediction.classes, prediction.probabilities, strict=True)
+            text = "  ".join(f"{name} {probability:.3f}" for name, probability in ranking)
+            typer.echo(f"{prediction.file}  {text}")
+    if result.failures:
         raise typer.Exit(1)

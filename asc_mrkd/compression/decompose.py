@@ -1,4 +1,4 @@
-"""Decomposing the convolutions of a trained network into 1x1 - k x k - 1x1.
+"""Decomposition of the convolutions of a trained network into 1x1 - k x k - 1x1.
 
 The form is that of Koutini et al. (DCASE 2020), who train it from scratch. Here a trained convolution is taken apart by
 the truncated higher-order SVD of its weight along output and input channels (Tucker-2; De Lathauwer et al., 2000).
@@ -24,30 +24,32 @@ def decompose(file: ModelFile, factor: int) -> ModelFile:
         factor: the inner convolutions have 1 / factor of the output channels.
 
     Raises:
-        ModelError: no such option, already decomposed, or a width that `factor` does not divide.
+        ModelError: the network has no such option or uses it already, or `factor` does not divide its width.
     """
-    name, options = file.architecture["name"], file.architecture["options"]
+    name = file.architecture["name"]
+    options = file.architecture["options"]
     if "decomposition" not in MODELS[name].defaults:
         raise ModelError(f"{name} has no decomposed form", "the networks that have one: cp_resnet, cp_resnet_damped")
     if options.get("decomposition", 1) != 1:
-        raise ModelError(f"its convolutions are decomposed already, by {options['decomposition']}")
+        raise ModelError(f"the convolutions are decomposed already, by a factor of {options['decomposition']}")
     architecture = {**file.architecture, "options": {**options, "decomposition": factor}}
     network = build_model(name, architecture["num_classes"], **architecture["options"])
     for path, layer in file.model.named_modules():
         target = network.get_submodule(path)
         if isinstance(layer, nn.Conv2d) and isinstance(target, nn.Sequential):
-            _fill(target, layer)
+            _approximate(target, layer)
         elif not any(layer.children()):
             target.load_state_dict(layer.state_dict())
     return replace(file, model=network.eval(), architecture=architecture)
 
 
 @torch.no_grad()
-def _fill(target: nn.Sequential, layer: nn.Conv2d) -> None:
-    """Set the three convolutions of `target` so that they do what `layer` does, as closely as their width allows."""
+def _approximate(target: nn.Sequential, layer: nn.Conv2d) -> None:
+    """Set the three convolutions of `target` so that they approximate `layer` as closely as their width allows."""
     first, middle, last = cast(list[nn.Conv2d], list(target))
     weight = layer.weight * layer.damper if isinstance(layer, DampedConv2d) else layer.weight
-    outer, inner = _leading(weight, 0, middle.out_channels), _leading(weight, 1, middle.in_channels)
+    outer = _leading_vectors(weight, 0, middle.out_channels)
+    inner = _leading_vectors(weight, 1, middle.in_channels)
     core = torch.einsum("oihw,or,is->rshw", weight, outer, inner)
     if isinstance(middle, DampedConv2d):  # it damps again
         core = torch.where(middle.damper > 0, core / middle.damper, 0.0)
@@ -56,7 +58,7 @@ def _fill(target: nn.Sequential, layer: nn.Conv2d) -> None:
     last.weight.copy_(outer[:, :, None, None])
 
 
-def _leading(weight: Tensor, axis: int, count: int) -> Tensor:
+def _leading_vectors(weight: Tensor, axis: int, count: int) -> Tensor:
     """Return the `count` leading singular vectors along an axis as columns; zeros where there are fewer."""
     vectors = torch.linalg.svd(weight.transpose(0, axis).flatten(1), full_matrices=False).U[:, :count]
     return nn.functional.pad(vectors, (0, count - vectors.shape[1]))

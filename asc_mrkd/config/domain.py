@@ -49,6 +49,10 @@ class Domain:
     """Noun for one sample."""
     samples: str
     """Noun for several samples."""
+    category: str
+    """Noun for one class."""
+    categories: str
+    """Noun for several classes."""
     groups: Mapping[str, Group]
     """Groups of samples that are scored besides the classes."""
     cluster_column: str
@@ -81,6 +85,8 @@ SCENES = Domain(
     data_key="store",
     sample="clip",
     samples="clips",
+    category="scene",
+    categories="scenes",
     groups={"city": _city, "device": lambda table: table["source_label"], "device_group": _device_group},
     cluster_column="identifier",
     headline="accuracy",
@@ -94,6 +100,8 @@ IMAGES = Domain(
     data_key="images",
     sample="image",
     samples="images",
+    category="class",
+    categories="classes",
     groups={"superclass": lambda table: table["identifier"], "origin": lambda table: table["source_label"]},
     cluster_column="filename",
     headline="error",

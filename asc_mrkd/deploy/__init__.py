@@ -1,18 +1,26 @@
-"""Trained networks at work: the model file, ONNX, the predictor.
+"""Trained networks without training: the model file, ONNX, the predictor.
 
-Knows networks and front ends, nothing of training. Names are imported when first used.
+Knows networks, front ends and run folders; knows nothing of training. Names are imported when first used.
 """
 
-from asc_mrkd.lazy import lazy_names
+from typing import TYPE_CHECKING
 
-__all__ = ["ModelFile", "Predictor", "load_model", "save_model"]
+__all__ = ["FolderPredictions", "ModelFile", "Prediction", "Predictor", "load_model", "save_model"]
 
-__getattr__, __dir__ = lazy_names(
-    __name__,
-    {
-        "ModelFile": "asc_mrkd.deploy.model_file",
-        "Predictor": "asc_mrkd.deploy.predictor",
-        "load_model": "asc_mrkd.deploy.model_file",
-        "save_model": "asc_mrkd.deploy.model_file",
-    },
-)
+if TYPE_CHECKING:
+    from asc_mrkd.deploy.model_file import ModelFile, load_model, save_model
+    from asc_mrkd.deploy.predictor import FolderPredictions, Prediction, Predictor
+else:
+    from asc_mrkd.lazy import lazy_names
+
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "FolderPredictions": "asc_mrkd.deploy.predictor",
+            "ModelFile": "asc_mrkd.deploy.model_file",
+            "Prediction": "asc_mrkd.deploy.predictor",
+            "Predictor": "asc_mrkd.deploy.predictor",
+            "load_model": "asc_mrkd.deploy.model_file",
+            "save_model": "asc_mrkd.deploy.model_file",
+        },
+    )

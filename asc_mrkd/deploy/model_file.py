@@ -1,4 +1,4 @@
-"""The model file: weights, and everything needed to use them, in one .safetensors."""
+"""The model file: one .safetensors with the weights of a network and everything needed to use it."""
 
 import hashlib
 import json
@@ -10,8 +10,9 @@ import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import nn
+from torch import Tensor, nn
 
+from asc_mrkd.config.domain import IMAGES, SCENES, Domain
 from asc_mrkd.errors import DamagedFileError, ModelError, first_line
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import atomic_writer
@@ -19,62 +20,44 @@ from asc_mrkd.models import build_model
 from asc_mrkd.runs import find_model
 from asc_mrkd.schema import parse
 
-
-def digest(tree: Any) -> str:
-    """Return the SHA-256 of a nest of dicts, lists, tensors and plain values.
-
-    >>> digest({"a": torch.zeros(2)}) == digest({"a": torch.zeros(2)})
-    True
-    >>> digest({"a": torch.zeros(2)}) == digest({"a": torch.ones(2)})
-    False
-    """
-    checksum = hashlib.sha256()
-    _feed(checksum, tree)
-    return checksum.hexdigest()
-
-
-def _feed(checksum: Any, tree: Any) -> None:
-    if isinstance(tree, torch.Tensor):
-        checksum.update(f"{tree.dtype}{tuple(tree.shape)}".encode())
-        checksum.update(tree.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    elif isinstance(tree, dict):
-        for key, value in tree.items():
-            checksum.update(f"{key!r}:".encode())
-            _feed(checksum, value)
-    elif isinstance(tree, list | tuple):
-        for value in tree:
-            _feed(checksum, value)
-            checksum.update(b",")
-    else:
-        checksum.update(repr(tree).encode())
-
-
 KEY = "asc_mrkd"
+"""Name of the description in the metadata of a file."""
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A trained network and what it needs.
-
-    Attributes:
-        model: the network, in evaluation mode, on the CPU.
-        architecture: `name`, `num_classes` and `options` of `build_model`.
-        classes: class names in the order of the logits.
-        input_shape: of one input: (channel, mel, frame) or (channel, height, width).
-        mean: subtracted from an input and broadcast over it, float32: (1, mel, 1), or (channel, 1, 1) in 0..255.
-        std: then divided by, shaped alike.
-        frontend: what a spectrogram is made with; None for images.
-        dtype: `float32` or `float16`, what floating-point values are stored as. The network computes in float32.
-    """
+    """A trained network, with everything needed to use it."""
 
     model: nn.Module
+    """The network, in evaluation mode, on the CPU."""
     architecture: dict[str, Any]
+    """`name`, `num_classes` and `options` of `build_model`."""
     classes: list[str]
+    """Class names in the order of the logits."""
     input_shape: tuple[int, ...]
+    """Shape of one input: (channel, mel, frame) or (channel, height, width)."""
     mean: np.ndarray
+    """Mean of the training inputs, float32: (1, mel, 1) in dB, or (channel, 1, 1) in 0..255."""
     std: np.ndarray
+    """Standard deviation of the training inputs, shaped as `mean`."""
     frontend: FrontendSpec | None
+    """Front end of the spectrograms; None for images."""
     dtype: Literal["float32", "float16"] = "float32"
+    """Type in which floating-point values are stored. The network computes in float32."""
+
+    @property
+    def domain(self) -> Domain:
+        """Scenes or images."""
+        return IMAGES if self.frontend is None else SCENES
+
+    def normalise(self, x: np.ndarray) -> Tensor:
+        """Return inputs (..., *input_shape) with zero mean and unit deviation, float32, as in training."""
+        return normalise(torch.from_numpy(x), torch.from_numpy(self.mean), torch.from_numpy(self.std))
+
+
+def normalise(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Return inputs with zero mean and unit deviation, float32; `mean` and `std` are broadcast over them."""
+    return (x.float() - mean) / std
 
 
 def save_model(path: Path, file: ModelFile) -> None:
@@ -83,7 +66,7 @@ def save_model(path: Path, file: ModelFile) -> None:
     Raises:
         ModelError: a value is too large for float16.
     """
-    tensors = {name: _stored(name, tensor, file.dtype) for name, tensor in file.model.state_dict().items()}
+    tensors = {name: _as_stored(name, tensor, file.dtype) for name, tensor in file.model.state_dict().items()}
     description = describe(file)
     text = json.dumps({**description, "sha256": _checksum(tensors, description)})
     with atomic_writer(path) as stream:
@@ -95,8 +78,12 @@ def load_model(path: str | Path) -> ModelFile:
 
     Raises:
         RunError: there is no model.
-        DamagedFileError: it is not whole, or not one of ours.
-        MissingExtraError: an .onnx file, and onnxruntime is not installed.
+        DamagedFileError: the file is damaged, or another program wrote it.
+        MissingExtraError: the file is .onnx, and onnxruntime is not installed.
+
+    Example:
+        file = load_model("exp/ce")
+        logits = file.model(file.normalise(spectrograms))  # (batch, channel, mel, frame) to (batch, class)
     """
     path = find_model(path)
     if path.suffix == ".onnx":
@@ -110,7 +97,7 @@ def load_model(path: str | Path) -> ModelFile:
         expected = description.pop("sha256")
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise DamagedFileError(
-            f"{path} is not a model file or is damaged: {first_line(error)}",
+            f"{path} is not a model file, or is damaged: {first_line(error)}",
             "asc-mrkd train writes RUN/seed0/model.safetensors",
         ) from None
     if _checksum(tensors, description) != expected:
@@ -122,7 +109,7 @@ def load_model(path: str | Path) -> ModelFile:
 
 
 def describe(file: ModelFile) -> dict[str, Any]:
-    """Return everything but the weights, as plain values for JSON."""
+    """Return everything except the weights, as plain values for JSON."""
     description = {
         "format": 2,
         "architecture": file.architecture,
@@ -130,35 +117,68 @@ def describe(file: ModelFile) -> dict[str, Any]:
         "input_shape": list(file.input_shape),
         "mean": file.mean.tolist(),
         "std": file.std.tolist(),
-        "frontend": file.frontend and file.frontend.model_dump(),
+        "frontend": None if file.frontend is None else file.frontend.model_dump(),
     }
-    return description if file.dtype == "float32" else {**description, "dtype": file.dtype}
+    if file.dtype != "float32":
+        description["dtype"] = file.dtype
+    return description
 
 
 def from_description(description: dict[str, Any], model: nn.Module, path: Path) -> ModelFile:
-    """Return a network with what `describe` has said of it; `path` is named where that does not fit."""
-    mean, std = (np.array(description[key], dtype=np.float32) for key in ("mean", "std"))
+    """Rebuild a model file from the result of `describe` and its network; an error message names `path`."""
+    frontend = None
+    if description["frontend"] is not None:
+        frontend = parse(FrontendSpec, description["frontend"], str(path))
     return ModelFile(
         model=model.eval(),
         architecture=description["architecture"],
         classes=description["classes"],
         input_shape=tuple(description["input_shape"]),
-        mean=mean,
-        std=std,
-        frontend=description["frontend"] and parse(FrontendSpec, description["frontend"], str(path)),
+        mean=np.array(description["mean"], dtype=np.float32),
+        std=np.array(description["std"], dtype=np.float32),
+        frontend=frontend,
         dtype=description.get("dtype", "float32"),
     )
 
 
-def _stored(name: str, tensor: torch.Tensor, dtype: str) -> torch.Tensor:
+def _as_stored(name: str, tensor: Tensor, dtype: str) -> Tensor:
     tensor = tensor.detach().cpu().contiguous()
     if not tensor.is_floating_point():
         return tensor
     stored = tensor.to(getattr(torch, dtype))
     if not stored.isfinite().all():
-        raise ModelError(f"{name} holds a value that {dtype} cannot", "keep the model in float32")
+        raise ModelError(f"{name} has a value that is too large for {dtype}", "keep the model in float32")
     return stored
 
 
 def _checksum(tensors: dict[str, Any], description: dict[str, Any]) -> str:
     return digest([dict(sorted(tensors.items())), json.dumps(description, sort_keys=True)])
+
+
+def digest(tree: Any) -> str:
+    """Return the SHA-256 of nested dicts, lists, tensors and plain values.
+
+    >>> digest({"a": torch.zeros(2)}) == digest({"a": torch.zeros(2)})
+    True
+    >>> digest({"a": torch.zeros(2)}) == digest({"a": torch.ones(2)})
+    False
+    """
+    checksum = hashlib.sha256()
+    _feed(checksum, tree)
+    return checksum.hexdigest()
+
+
+def _feed(checksum: Any, tree: Any) -> None:
+    if isinstance(tree, Tensor):
+        checksum.update(f"{tree.dtype}{tuple(tree.shape)}".encode())
+        checksum.update(tree.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    elif isinstance(tree, dict):
+        for key, value in tree.items():
+            checksum.update(f"{key!r}:".encode())
+            _feed(checksum, value)
+    elif isinstance(tree, list | tuple):
+        for value in tree:
+            _feed(checksum, value)
+            checksum.update(b",")
+    else:
+        checksum.update(repr(tree).encode())

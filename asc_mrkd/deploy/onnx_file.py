@@ -1,17 +1,15 @@
-"""The model file of a board: the network as ONNX, in float32 or int8, with its description in the metadata."""
+"""The ONNX file: a network for other programs and for boards, with its description in the metadata."""
 
 import hashlib
 import json
 import logging
 import re
-import tempfile
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from importlib import import_module
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +23,11 @@ from asc_mrkd.files import atomic_writer
 from asc_mrkd.models.cp_resnet import DampedConv2d
 
 
-def require(purpose: str, *libraries: str) -> list[Any]:
-    """Import libraries of the extra `deploy`.
+def import_libraries(purpose: str, *libraries: str) -> list[Any]:
+    """Import libraries of the extra `deploy`; `purpose` opens the error message.
 
     Raises:
-        MissingExtraError: one is not installed.
+        MissingExtraError: a library is not installed.
     """
     try:
         return [import_module(name) for name in libraries]
@@ -42,7 +40,7 @@ def require(purpose: str, *libraries: str) -> list[Any]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the warnings of exporter and quantiser, which are about themselves, from the screen."""
+    """Hide the warnings of the exporter and the quantiser, which do not concern the user."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -53,16 +51,24 @@ def quiet() -> Iterator[None]:
         logging.disable(level)
 
 
-INPUT, OUTPUT = "input", "logits"
+INPUT = "input"
+"""Name of the input of every written graph."""
+
+OUTPUT = "logits"
+"""Name of the output of every written graph."""
+
 OPSET = 18
-"""The lowest that torch's exporter writes without converting."""
+"""Lowest version of the operators that torch's exporter writes without conversion."""
+
 CHECKSUM = re.compile(rb'"sha256": "([0-9a-f]{64})"')
+"""Checksum in the description of a file."""
+
 BLANK = b"0" * 64
-"""Stands where the checksum goes while the checksum is computed."""
+"""Digits in place of the checksum while it is computed."""
 
 
 class OnnxNetwork(nn.Module):
-    """A network that onnxruntime runs on the CPU, with as many threads as torch; it has no parameters to train."""
+    """Network that onnxruntime runs on the CPU, with as many threads as torch; it cannot be trained."""
 
     def __init__(self, session: Any) -> None:
         super().__init__()
@@ -77,7 +83,8 @@ class OnnxNetwork(nn.Module):
             ModelError: the input has another shape.
         """
         if tuple(x.shape[1:]) != self.input_shape:
-            expected, found = (" x ".join(map(str, shape)) for shape in (self.input_shape, x.shape[1:]))
+            expected = " x ".join(map(str, self.input_shape))
+            found = " x ".join(map(str, x.shape[1:]))
             raise ModelError(f"the .onnx network takes inputs of {expected}, not {found}")
         (logits,) = self._session.run([OUTPUT], {INPUT: np.ascontiguousarray(x.float().cpu().numpy())})
         return torch.from_numpy(logits).to(x.device)
@@ -94,10 +101,10 @@ def save_onnx(path: Path, file: ModelFile) -> None:
         ModelError: the network is an .onnx file already.
     """
     if isinstance(file.model, OnnxNetwork):
-        raise ModelError("the network is an .onnx file already", "export the .safetensors file of the run")
-    require("writing an .onnx file", "onnx", "onnxscript")
+        raise ModelError("the network is an .onnx file already", "export the model.safetensors of the run")
+    import_libraries("writing an .onnx file", "onnx", "onnxscript")
     network = _without_damping(file.model).cpu().float().eval()
-    example = torch.zeros(2, *file.input_shape)  # of 2: torch.export takes a batch of 1 for a fixed one
+    example = torch.zeros(2, *file.input_shape)  # a batch of 2: torch.export would fix a batch of 1
     with quiet():
         program = torch.onnx.export(
             network,
@@ -110,95 +117,50 @@ def save_onnx(path: Path, file: ModelFile) -> None:
             dynamic_shapes=({0: torch.export.Dim("batch")},),
         )
     assert program is not None
-    _write(path, program.model_proto, describe(replace(file, dtype="float32")))
+    write_onnx(path, program.model_proto, describe(replace(file, dtype="float32")))
 
 
 def load_onnx(path: Path) -> ModelFile:
-    """Read an .onnx file that `save_onnx` or `quantise_onnx` wrote.
+    """Read an .onnx file that `write_onnx` wrote.
 
-    A file that another tool has changed no longer has its checksum; it is accepted once `sha256` is taken out of the
-    JSON in its metadata.
+    A file that another tool has changed does not match its checksum any more. It is accepted if `sha256` is removed
+    from the JSON in its metadata.
 
     Raises:
         MissingExtraError: onnxruntime is not installed.
-        DamagedFileError: it is not whole, or not one of ours.
+        DamagedFileError: the file is damaged, or another program wrote it.
     """
-    (runtime,) = require("reading an .onnx file", "onnxruntime")
+    (runtime,) = import_libraries("reading an .onnx file", "onnxruntime")
     data = path.read_bytes()
     found = CHECKSUM.search(data)
     if found and found[1] != _checksum(data):
         raise DamagedFileError(f"{path} is damaged: its content does not have its checksum", "export or copy it again")
     options = runtime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
-    options.log_severity_level = 3
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors alone
     try:
         session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         description = json.loads(session.get_modelmeta().custom_metadata_map[KEY])
         return from_description(description, OnnxNetwork(session), path)
-    except Exception as error:  # onnxruntime has a dozen unrelated exceptions for a file that it cannot take
+    except Exception as error:  # onnxruntime has a dozen unrelated exceptions for a wrong file
         reason = f"it has no description '{KEY}'" if isinstance(error, KeyError) else first_line(error)
         raise DamagedFileError(
-            f"{path} is no .onnx file of asc-mrkd or is damaged: {reason}", "asc-mrkd export writes one"
+            f"{path} is not an .onnx file of asc-mrkd, or is damaged: {reason}",
+            "asc-mrkd export RUN --out FILE.onnx writes one",
         ) from None
 
 
-def quantise_onnx(source: Path, out: Path, batches: Iterable[np.ndarray]) -> None:
-    """Write `source`, float32, in int8: weights per output channel, activations per tensor, biases in int32.
+def write_onnx(path: Path, model: Any, description: dict[str, Any]) -> None:
+    """Write an ONNX model, whole or not at all, with its description and a checksum of the whole file.
 
-    Quantisation is static, in the form of QuantizeLinear and DequantizeLinear pairs (QDQ), which onnxruntime and the
-    compilers of most boards take. The range of an activation is from its least to its largest value (`MinMax`) over
-    the calibration inputs.
+    Notes of the exporter are left out.
 
     Args:
-        source: what `save_onnx` wrote.
-        out: written whole or not at all; takes over the description of `source`.
-        batches: normalised inputs (batch, *input_shape), float32, to calibrate with; around a hundred samples will do.
-
-    Raises:
-        MissingExtraError: onnx or onnxruntime is not installed.
-        ModelError: there are no batches.
+        path: the file.
+        model: an `onnx.ModelProto`; it is changed.
+        description: see `describe`.
     """
-    onnx, tools, shapes = require(
-        "int8", "onnx", "onnxruntime.quantization", "onnxruntime.quantization.shape_inference"
-    )
-    with tempfile.TemporaryDirectory() as folder, quiet():
-        prepared, quantised = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
-        shapes.quant_pre_process(source, prepared, skip_symbolic_shape=True)
-        tools.quantize_static(
-            prepared,
-            quantised,
-            _reader(tools.CalibrationDataReader, batches),
-            quant_format=tools.QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=tools.QuantType.QInt8,
-            weight_type=tools.QuantType.QInt8,
-            calibrate_method=tools.CalibrationMethod.MinMax,
-        )
-        text = next(entry.value for entry in onnx.load(source).metadata_props if entry.key == KEY)
-        _write(out, onnx.load(quantised), json.loads(text))
-
-
-def _reader(base: Any, batches: Iterable[np.ndarray]) -> Any:
-    """Return the inputs in the form that onnxruntime calibrates with; `base` is its class for them.
-
-    Raises:
-        ModelError: there are none.
-    """
-    feeds = ({INPUT: batch.astype(np.float32, copy=False)} for batch in batches)
-    first = next(feeds, None)
-    if first is None:
-        raise ModelError("int8 needs inputs to calibrate with and got none")
-    rest = chain([first], feeds)
-
-    class Reader(base):
-        def get_next(self) -> dict[str, np.ndarray] | None:
-            return next(rest, None)
-
-    return Reader()
-
-
-def _write(path: Path, model: Any, description: dict[str, Any]) -> None:
-    """Write an ONNX model with its description and a checksum of the whole file, and without the exporter's notes."""
     del model.metadata_props[:]
     del model.graph.value_info[:]
     for part in (*model.graph.node, *model.graph.input, *model.graph.output):
@@ -211,8 +173,13 @@ def _write(path: Path, model: Any, description: dict[str, Any]) -> None:
         stream.write(CHECKSUM.sub(b'"sha256": "%s"' % _checksum(data), data, count=1))
 
 
+def read_description(model: Any) -> dict[str, Any]:
+    """Return the description in an `onnx.ModelProto` that `write_onnx` wrote."""
+    return json.loads(next(entry.value for entry in model.metadata_props if entry.key == KEY))
+
+
 def _checksum(data: bytes) -> bytes:
-    """Return the SHA-256, in hexadecimal digits, of a file whose own checksum is blank."""
+    """Return the SHA-256, in hexadecimal digits, of a file, with blanks in place of its checksum."""
     return hashlib.sha256(CHECKSUM.sub(b'"sha256": "%s"' % BLANK, data, count=1)).hexdigest().encode()
 
 

@@ -1,39 +1,70 @@
-"""From a recording to a scene, or from a picture to its class, with one model file and nothing beside it."""
+"""From recordings to scenes, or from pictures to classes, with one model file and nothing else."""
 
 import os
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from asc_mrkd.audio.read import match_channels, read_audio, resample
 from asc_mrkd.datasets.images.image_folder import SUFFIXES as IMAGE_SUFFIXES
 from asc_mrkd.datasets.recordings import SOUND_SUFFIXES
-from asc_mrkd.deploy.model_file import ModelFile, load_model
+from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.errors import DataError
 from asc_mrkd.features.frontend import Frontend
-from asc_mrkd.features.spec import FrontendSpec
+from asc_mrkd.files import find_files
+from asc_mrkd.progress import Progress, no_progress
+
+SUFFIXES = {"scenes": SOUND_SUFFIXES, "images": IMAGE_SUFFIXES}
+"""Suffixes of recordings and of pictures, by the name of the domain."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Most probable classes of one file."""
+
+    file: Path
+    classes: list[str]
+    """Class names, the most probable first."""
+    probabilities: list[float]
+    """Probability of each class in `classes`."""
+
+
+@dataclass(frozen=True)
+class FolderPredictions:
+    """Predictions for several files."""
+
+    predictions: list[Prediction]
+    failures: list[DataError]
+    """Errors of the files that were left out."""
 
 
 class Predictor:
-    """A trained network with everything before it: recordings or pictures to class probabilities.
+    """A trained network with all its preprocessing: from recordings or pictures to class probabilities.
 
     Args:
         model: a model file, a seed folder or a run folder (its lowest seed).
 
-    Attributes:
-        classes: class names in the order of the probabilities.
-        takes_recordings: whether it was trained on recordings, not on images.
-        suffixes: of the files that it looks for in a folder.
+    Raises:
+        RunError, DamagedFileError: there is no model, or its file is damaged.
+
+    Example:
+        predictor = Predictor("exp/ce")
+        probabilities = predictor.predict_file("recording.wav")
+        print(predictor.classes[probabilities.argmax()])
     """
 
     def __init__(self, model: str | os.PathLike[str]) -> None:
         self._file = load_model(Path(model))
-        self._frontend = Frontend(self._file.frontend) if self._file.frontend else None
+        self._frontend = None if self._file.frontend is None else Frontend(self._file.frontend)
         self.classes = self._file.classes
-        self.takes_recordings = self._frontend is not None
-        self.suffixes = SOUND_SUFFIXES if self.takes_recordings else IMAGE_SUFFIXES
+        """Class names in the order of the probabilities."""
+        self.domain = self._file.domain
+        """Scenes or images."""
+        self.suffixes = SUFFIXES[self.domain.name]
+        """Suffixes of the files that `predict_folder` looks for."""
 
     @torch.no_grad()
     def predict_file(self, path: str | os.PathLike[str]) -> np.ndarray:
@@ -48,23 +79,69 @@ class Predictor:
             DataError: the picture cannot be read.
         """
         if self._frontend is None:
-            return self._probabilities(_read_picture(path, self._file))
-        clips = _read_clips(path, self._frontend.spec)
+            _, height, width = self._file.input_shape
+            return self._probabilities(read_picture(path, height, width))
+        clips = cut_into_clips(self._frontend.read(path), self._frontend.spec.samples)
         return np.mean([self._probabilities(self._frontend(clip)) for clip in clips], axis=0)
 
+    def predict_folder(
+        self,
+        paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        top: int = 3,
+        progress: Progress = no_progress,
+    ) -> FolderPredictions:
+        """Return the most probable classes of every recording or picture in some folders.
+
+        Files that cannot be used are left out and listed. If the only file that is given cannot be used, that is an
+        error.
+
+        Args:
+            paths: a folder, a file, or several of both.
+            top: number of classes per file.
+            progress: told about every file.
+
+        Raises:
+            DataError: a folder holds no such file, or the only file cannot be used.
+        """
+        sources = [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
+        files = [file for source in sources for file in self._find_files(source)]
+        predictions = []
+        failures = []
+        with progress("predicting", len(files), "files") as advance:
+            for file in files:
+                try:
+                    predictions.append(self._best_classes(file, top))
+                except DataError as error:
+                    if sources == [file]:
+                        raise
+                    failures.append(error)
+                advance()
+        return FolderPredictions(predictions, failures)
+
+    def _find_files(self, source: Path) -> list[Path]:
+        if not source.is_dir():
+            return [source]
+        files = find_files(source, self.suffixes)
+        if not files:
+            suffixes = ", ".join(self.suffixes)
+            raise DataError(f"{source}: no file that ends in {suffixes}", "asc-mrkd predict MODEL FILE")
+        return files
+
+    def _best_classes(self, file: Path, top: int) -> Prediction:
+        probabilities = self.predict_file(file)
+        best = probabilities.argsort()[::-1][:top]
+        return Prediction(file, [self.classes[i] for i in best], [float(probabilities[i]) for i in best])
+
     def _probabilities(self, x: np.ndarray) -> np.ndarray:
-        normalised = torch.from_numpy((x - self._file.mean) / self._file.std)
-        return self._file.model(normalised[None]).double().softmax(1)[0].numpy()
+        return self._file.model(self._file.normalise(x[None])).double().softmax(1)[0].numpy()
 
 
-def _read_clips(path: str | os.PathLike[str], spec: FrontendSpec) -> list[np.ndarray]:
-    audio = read_audio(path)
-    samples = resample(match_channels(audio.samples, spec.channels), audio.sample_rate, spec.sample_rate)
-    return clips_of(samples, spec.samples)
+def read_picture(path: str | os.PathLike[str], height: int, width: int) -> np.ndarray:
+    """Return a picture, scaled to a size, as values in 0..255, float32, (channel, height, width).
 
-
-def _read_picture(path: str | os.PathLike[str], file: ModelFile) -> np.ndarray:
-    _, height, width = file.input_shape
+    Raises:
+        DataError: the file is not a picture.
+    """
     try:
         with Image.open(path) as picture:
             pixels = np.asarray(picture.convert("RGB").resize((width, height), Image.Resampling.BICUBIC))
@@ -73,12 +150,12 @@ def _read_picture(path: str | os.PathLike[str], file: ModelFile) -> np.ndarray:
     return pixels.transpose(2, 0, 1).astype(np.float32)
 
 
-def clips_of(samples: np.ndarray, length: int) -> list[np.ndarray]:
+def cut_into_clips(samples: np.ndarray, length: int) -> list[np.ndarray]:
     """Cut (channel, sample) into clips of `length` samples that cover everything.
 
-    >>> [clip.tolist() for clip in clips_of(np.array([[1, 2, 3, 4, 5]]), 2)]
+    >>> [clip.tolist() for clip in cut_into_clips(np.array([[1, 2, 3, 4, 5]]), 2)]
     [[[1, 2]], [[3, 4]], [[4, 5]]]
-    >>> [clip.tolist() for clip in clips_of(np.array([[1, 2]]), 5)]
+    >>> [clip.tolist() for clip in cut_into_clips(np.array([[1, 2]]), 5)]
     [[[1, 2, 1, 2, 1]]]
     """
     count = samples.shape[1]

@@ -13,6 +13,7 @@ from torch import Tensor
 from asc_mrkd.config import ImagesConfig, StoreConfig
 from asc_mrkd.config.domain import CLIP_COLUMNS
 from asc_mrkd.datasets.images import ImageSet, channel_statistics, open_images, stratified
+from asc_mrkd.deploy.model_file import normalise
 from asc_mrkd.errors import DataError
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.store.layout import FeatureStore, open_store
@@ -44,7 +45,7 @@ class Samples:
 
     def normalise(self, x: Tensor) -> Tensor:
         """Return stored inputs (batch, channel, height, width) with zero mean and unit deviation, float32."""
-        return (x.float() - self.mean) / self.std
+        return normalise(x, self.mean, self.std)
 
 
 def make_samples(

@@ -98,7 +98,7 @@ def _measures(seed: SeedFolder, experiment: Experiment, precision: str | None) -
             steps = SEPARATOR.join(json.loads(record.read_text(encoding="utf-8"))["steps"])
         except (ValueError, KeyError, TypeError) as error:
             raise DamagedFileError(f"{record} cannot be read: {error}", "asc-mrkd compress writes it") from None
-        measures += [kind.title for kind, _ in parse_steps(steps)]
+        measures += [step.kind.title for step in parse_steps(steps)]
     measures += [f"weights stored as {precision}"] if precision else []
     return tuple(dict.fromkeys(measures))
 

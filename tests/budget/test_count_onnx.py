@@ -13,8 +13,9 @@ from torch import nn
 
 from asc_mrkd.budget import count_layers
 from asc_mrkd.budget.count_onnx import count_onnx
+from asc_mrkd.compression.quantise import quantise_onnx
 from asc_mrkd.deploy.model_file import ModelFile
-from asc_mrkd.deploy.onnx_file import quantise_onnx, save_onnx
+from asc_mrkd.deploy.onnx_file import save_onnx
 from asc_mrkd.errors import DamagedFileError, MissingExtraError
 from asc_mrkd.models import build_model
 

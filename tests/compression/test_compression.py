@@ -1,3 +1,5 @@
+"""Compressed networks: their values, sizes and folders, and the budget that is fitted by trying steps."""
+
 import json
 from dataclasses import replace
 
@@ -5,9 +7,12 @@ import numpy as np
 import pytest
 import torch
 from helpers.cli import run_cli
+from helpers.progress import RecordedProgress
 
+from asc_mrkd import compress, fit_budget
 from asc_mrkd.budget import RULES, check_budget
-from asc_mrkd.compression.compress import LADDER, Compressor, calibration_batches, ladder_for
+from asc_mrkd.compression.compressor import LADDER, Compressor, ladder_for
+from asc_mrkd.compression.quantise import spread_inputs
 from asc_mrkd.compression.steps import parse_steps
 from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.engine.samples import open_data
@@ -21,7 +26,7 @@ def compressor(trained) -> Compressor:
     return Compressor(trained)
 
 
-def test_as_trained_is_what_the_run_says(compressor, trained):
+def test_the_network_as_trained_has_the_metrics_of_its_run(compressor, trained):
     candidate = compressor.measure("")
     summary = evaluate(trained)
     assert candidate.metrics.accuracy == summary.per_seed["accuracy"][0]
@@ -31,10 +36,12 @@ def test_as_trained_is_what_the_run_says(compressor, trained):
 
 
 def test_float16_takes_half(compressor, trained, tmp_path):
-    before, after = compressor.measure(""), compressor.write("float16", tmp_path / "half")
+    before = compressor.measure("")
+    after = compressor.write("float16", tmp_path / "half")
     assert after.budget.bytes * 2 == before.budget.bytes
     assert after.metrics.accuracy == pytest.approx(before.metrics.accuracy, abs=0.2)
-    stored, original = load_model(tmp_path / "half"), load_model(trained)
+    stored = load_model(tmp_path / "half")
+    original = load_model(trained)
     assert (stored.dtype, original.dtype) == ("float16", "float32")
     for name, tensor in original.model.state_dict().items():
         found = stored.model.state_dict()[name]
@@ -46,7 +53,8 @@ def test_float16_takes_half(compressor, trained, tmp_path):
 def test_pruning_leaves_half_of_the_weights(compressor, tmp_path):
     candidate = compressor.write("prune:amount=0.5", tmp_path / "pruned")
     weights = [layer.weight for layer in prunable_layers(load_model(tmp_path / "pruned").model).values()]
-    total, kept = sum(w.numel() for w in weights), sum(int(w.count_nonzero()) for w in weights)
+    total = sum(w.numel() for w in weights)
+    kept = sum(int(w.count_nonzero()) for w in weights)
     assert kept == total - round(0.5 * (total - 1))
     assert candidate.budget.counted == kept
 
@@ -61,14 +69,14 @@ def test_the_folder_is_a_run(compressor, trained, tmp_path):
     assert list(out.parent.iterdir()) == [out]
     compressor.write("float16", out)  # a second call replaces it
     assert json.loads((out / "seed0/compression.json").read_text())["steps"] == ["float16"]
-    with pytest.raises(RunError, match="no compressed network"):
+    with pytest.raises(RunError, match="is not a compressed network"):
         compressor.write("float16", trained)
     assert load_model(trained).dtype == "float32"
 
 
 def test_int8_is_written_and_read(compressor, tmp_path):
-    pytest.importorskip("onnxruntime")
-    before, after = compressor.measure(""), compressor.write("int8", tmp_path / "int8")
+    before = compressor.measure("")
+    after = compressor.write("int8", tmp_path / "int8")
     assert sorted(path.name for path in (tmp_path / "int8/seed0").iterdir()) == [
         "compression.json",
         "model.onnx",
@@ -78,13 +86,13 @@ def test_int8_is_written_and_read(compressor, tmp_path):
     assert after.budget.multiply_adds > 0
     assert abs(after.metrics.accuracy - before.metrics.accuracy) <= 0.2
     assert load_model(tmp_path / "int8").classes == load_model(compressor.seed_folder.path).classes
-    with pytest.raises(RunError, match=r"is no model\.safetensors"):
+    with pytest.raises(RunError, match=r"is not the model\.safetensors"):
         Compressor(tmp_path / "int8")
 
 
 def test_calibration_samples_are_normalised_training_samples(compressor):
     train, _ = open_data(compressor.experiment.data).load(torch.device("cpu"))
-    batches = list(calibration_batches(train, 3))
+    batches = list(spread_inputs(train, 3))
     assert [batch.shape for batch in batches] == [(1, *train.read(slice(0, 1)).shape[1:])] * 3
     np.testing.assert_array_equal(batches[-1], train.normalise(train.read(slice(len(train) - 1, None))).numpy())
 
@@ -115,7 +123,7 @@ def test_steps_that_are_wrong(compressor, tmp_path, steps, message):
     assert not list(tmp_path.iterdir())
 
 
-def test_what_cannot_be_compressed(tmp_path, trained):
+def test_runs_that_cannot_be_compressed(tmp_path, trained):
     with pytest.raises(RunError, match="no trained model"):
         Compressor(tmp_path)
     with pytest.raises(ConfigError, match="no rule 'dcase1900'"):
@@ -131,6 +139,24 @@ def test_fit_budget_keeps_the_first_that_fits(trained, tmp_path):
     assert json.loads((tmp_path / "fitted/seed0/compression.json").read_text())["steps"] == ["float16"]
 
 
+def test_compress_returns_both_measurements(trained, tmp_path):
+    progress = RecordedProgress()
+    result = compress(trained, "float16", tmp_path / "half", progress=progress)
+    assert (result.before.steps, result.after.steps, result.rule) == ("", "float16", RULES["dcase2020-task1b"])
+    assert result.before.budget.bytes == 2 * result.after.budget.bytes
+    assert progress.tasks == [("measuring", 2, "networks", 0, [1, 1])]
+
+
+def test_fit_budget_without_a_folder_only_measures(trained, tmp_path):
+    rule = replace(RULES["dcase2020-task1b"], limit=check_budget(trained).bytes // 2)
+    progress = RecordedProgress()
+    fitted = fit_budget(trained, rule, progress=progress)
+    assert fitted.within
+    assert [candidate.steps for candidate in fitted.candidates] == ["", "float16"]
+    assert progress.tasks == [("measuring", len(LADDER), "networks", 0, [1, 1])]
+    assert not fit_budget(trained, replace(rule, limit=1), steps=["", "float16"]).within
+
+
 def test_fit_budget_says_no_and_writes_nothing(trained, tmp_path, monkeypatch):
     rule = "dcase2022-task1"  # zeros count there, and a ladder of one's own is taken as it is
     monkeypatch.setitem(RULES, rule, replace(RULES[rule], limit=10))
@@ -141,6 +167,6 @@ def test_fit_budget_says_no_and_writes_nothing(trained, tmp_path, monkeypatch):
 
 
 def test_fit_budget_refuses_a_folder_before_it_measures(trained, monkeypatch):
-    monkeypatch.setattr(Compressor, "_write", None)
+    monkeypatch.setattr(Compressor, "_write_run", None)
     code, _, err = run_cli("fit-budget", trained, "--out", trained)
-    assert (code, "no compressed network" in err) == (2, True)
+    assert (code, "is not a compressed network" in err) == (2, True)

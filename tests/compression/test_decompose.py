@@ -1,3 +1,5 @@
+"""Decomposition: a decomposed network is found again, and a wider inside is closer to the original."""
+
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +25,7 @@ def model_file(**options) -> ModelFile:
 
 
 def joined(file: ModelFile) -> ModelFile:
-    """The plain network that does what a decomposed one does: its three convolutions multiplied out."""
+    """Return the plain network that equals a decomposed one: its three convolutions multiplied out."""
     options = {**file.architecture["options"], "decomposition": 1}
     plain = build_model("cp_resnet", 3, **options).eval()
     for name, layer in plain.named_modules():
@@ -50,7 +52,8 @@ def test_what_was_decomposed_is_found_again(damping, factor):
 
 
 def test_a_wider_inside_is_closer():
-    file, x = model_file(damping=0.1), torch.randn(4, 2, 64, 64)
+    file = model_file(damping=0.1)
+    x = torch.randn(4, 2, 64, 64)
     with torch.no_grad():
         errors = [float((decompose(file, factor).model(x) - file.model(x)).abs().mean()) for factor in (2, 4, 8)]
     assert errors == sorted(errors)

@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from asc_mrkd import Predictor
+from asc_mrkd.compression.quantise import quantise_onnx
 from asc_mrkd.deploy.model_file import ModelFile, load_model
-from asc_mrkd.deploy.onnx_file import load_onnx, quantise_onnx, save_onnx
+from asc_mrkd.deploy.onnx_file import load_onnx, save_onnx
 from asc_mrkd.errors import DamagedFileError, MissingExtraError, ModelError
 from asc_mrkd.features import FrontendSpec
 from asc_mrkd.models import build_model

@@ -182,7 +182,8 @@ def test_a_damaged_record_of_the_compression(make_run, tmp_path):
 
 def test_an_int8_network_is_counted_in_its_file(make_run, tmp_path):
     pytest.importorskip("onnxruntime")
-    from asc_mrkd.deploy.onnx_file import quantise_onnx, save_onnx
+    from asc_mrkd.compression.quantise import quantise_onnx
+    from asc_mrkd.deploy.onnx_file import save_onnx
 
     run = make_run(small=True)
     seed = run / "seed0"

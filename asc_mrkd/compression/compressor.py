@@ -1,0 +1,240 @@
+"""A trained network made smaller, with its accuracy after every step, and a budget fitted by trying steps in turn."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from asc_mrkd.budget import Rule, Verdict, check_budget, find_rule
+from asc_mrkd.compression.quantise import save_int8
+from asc_mrkd.compression.steps import INT8, apply_steps, parse_steps
+from asc_mrkd.config import save_experiment
+from asc_mrkd.deploy.model_file import load_model, save_model
+from asc_mrkd.engine.inference import predict
+from asc_mrkd.engine.samples import open_data
+from asc_mrkd.errors import RunError
+from asc_mrkd.evaluation import Metrics, clip_scores, overall_metrics
+from asc_mrkd.progress import Progress, no_progress
+from asc_mrkd.runs import RunFolder, SeedFolder, find_model, read_predictions, write_predictions
+
+LADDER = (
+    "",
+    "float16",
+    "prune:amount=0.1+float16",
+    "prune:amount=0.2+float16",
+    "int8",
+    "prune:amount=0.2+int8",
+    "prune:amount=0.4+int8",
+    "decompose:factor=2+float16",
+    "decompose:factor=2+int8",
+    "decompose:factor=4+int8",
+)
+"""Steps that `fit_budget` tries, from the gentlest to the hardest."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network after some steps, measured."""
+
+    steps: str
+    """Steps as written; empty for the network as it was trained."""
+    metrics: Metrics
+    """Metrics of all test samples, with the network as it is stored."""
+    budget: Verdict
+    """Verdict under the rule."""
+    file_bytes: int
+    """Size of the model file on the disk."""
+
+
+@dataclass(frozen=True)
+class Compression:
+    """A network before and after compression."""
+
+    rule: Rule
+    before: Candidate
+    after: Candidate
+
+
+@dataclass(frozen=True)
+class FittedBudget:
+    """Networks that were tried in turn until one fitted."""
+
+    rule: Rule
+    candidates: list[Candidate]
+    """All networks that were measured, from the gentlest steps to the hardest; the last one fits, if any does."""
+
+    @property
+    def within(self) -> bool:
+        """True if the last network fits."""
+        return self.candidates[-1].budget.within
+
+
+def compress(
+    run: str | os.PathLike[str],
+    steps: str,
+    out: str | os.PathLike[str],
+    rule: str | Rule = "dcase2020-task1b",
+    progress: Progress = no_progress,
+) -> Compression:
+    """Make the network of a run smaller, and measure it before and after on the test samples of its experiment.
+
+    Args:
+        run: a run folder (its lowest seed) or a seed folder.
+        steps: steps joined by +, such as `prune:amount=0.1+float16`; see `asc_mrkd.compression.steps.STEPS`.
+        out: run folder to write; an earlier result there is replaced.
+        rule: a key of `asc_mrkd.budget.RULES`, or your own rule, for the size.
+        progress: told about both measurements.
+
+    Raises:
+        ConfigError, ModelError: unknown rule or step, or the network does not allow a step.
+        RunError: nothing is trained in `run`, its network is int8 already, or `out` holds something else.
+        StoreError, DataError: the data of the experiment are missing.
+        MissingExtraError: int8 without onnx and onnxruntime.
+
+    Example:
+        result = compress("exp/ce", "prune:amount=0.2+float16", "exp/small")
+        print(result.before.budget.bytes, result.after.budget.bytes, result.after.metrics.macro_accuracy)
+    """
+    compressor = Compressor(run, rule)
+    with progress("measuring", 2, "networks") as advance:
+        after = compressor.write(steps, Path(out))
+        advance()
+        before = compressor.measure("")
+        advance()
+    return Compression(compressor.rule, before, after)
+
+
+def fit_budget(
+    run: str | os.PathLike[str],
+    rule: str | Rule = "dcase2020-task1b",
+    out: str | os.PathLike[str] | None = None,
+    steps: Sequence[str] | None = None,
+    progress: Progress = no_progress,
+) -> FittedBudget:
+    """Try steps on the network of a run, from the gentlest to the hardest, until the network fits a rule.
+
+    Args:
+        run: a run folder (its lowest seed) or a seed folder.
+        rule: a key of `asc_mrkd.budget.RULES`, or your own rule.
+        out: run folder to write the network that fits into; None only measures.
+        steps: steps to try in this order; None takes those of `LADDER` that make sense under the rule.
+        progress: told about every measurement.
+
+    Raises:
+        AscMrkdError: for the same reasons as `compress`.
+
+    Example:
+        fitted = fit_budget("exp/ce", "dcase2021-task1a", "exp/small")
+        print(fitted.within, fitted.candidates[-1].steps)
+    """
+    compressor = Compressor(run, rule)
+    ladder = list(steps or ladder_for(compressor.rule))
+    out = None if out is None else Path(out)
+    candidates = []
+    with progress("measuring", len(ladder), "networks") as advance:
+        for text in ladder:
+            candidates.append(compressor.write(text, out, only_within=True) if out else compressor.measure(text))
+            advance()
+            if candidates[-1].budget.within:
+                break
+    return FittedBudget(compressor.rule, candidates)
+
+
+def ladder_for(rule: Rule) -> list[str]:
+    """Return the steps of `LADDER` that make sense under a rule: pruning gains nothing where zeros count."""
+    return [steps for steps in LADDER if not (rule.counts_zeros and "prune" in steps)]
+
+
+class Compressor:
+    """Writer of compressed forms of one trained network, measured on the test samples of its experiment.
+
+    Args:
+        run: a run folder (its lowest seed) or a seed folder.
+        rule: a key of `RULES`, or your own rule, for the size.
+
+    Raises:
+        ConfigError: unknown rule.
+        RunError: nothing is trained in `run`, or its network is int8 already.
+        StoreError, DataError: the data of the experiment are missing.
+    """
+
+    def __init__(self, run: str | os.PathLike[str], rule: str | Rule = "dcase2020-task1b") -> None:
+        trained = find_model(run)
+        self.seed_folder = SeedFolder(trained.parent)
+        if trained != self.seed_folder.model:
+            raise RunError(
+                f"{trained} is not the {self.seed_folder.model.name} of a run",
+                "give the run folder that it was made from",
+            )
+        self.run_folder = self.seed_folder.run
+        self.experiment = self.run_folder.experiment
+        self.rule = find_rule(rule)
+        self.file = load_model(trained)
+        self.train, self.test = open_data(self.experiment.data).load(torch.device("cpu"))
+
+    def write(self, steps: str, out: Path, only_within: bool = False) -> Candidate:
+        """Write the network after `steps` as a run folder and measure it.
+
+        The folder takes config.yaml, metrics.jsonl and environment.json from the run. The seed folder in it holds the
+        model file, the predictions of the compressed network and compression.json. An earlier result is replaced. With
+        `only_within` a network over the limits is measured and not kept.
+
+        Raises:
+            ConfigError, ModelError: the steps are unknown or the network does not allow them.
+            RunError: `out` is not the result of an earlier call.
+            MissingExtraError: int8 without onnx and onnxruntime.
+        """
+        parse_steps(steps)
+        _require_replaceable(out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
+            new = Path(temporary) / out.name
+            candidate = self._write_run(steps, new)
+            if candidate.budget.within or not only_within:
+                shutil.rmtree(out, ignore_errors=True)
+                new.replace(out)
+        return candidate
+
+    def measure(self, steps: str) -> Candidate:
+        """Measure the network after `steps`, without keeping it."""
+        with tempfile.TemporaryDirectory() as folder:
+            return self._write_run(steps, Path(folder) / "run")
+
+    def _write_run(self, text: str, out: Path) -> Candidate:
+        steps = parse_steps(text)
+        seed = RunFolder(out).seed_folder(self.seed_folder.seed)
+        seed.path.mkdir(parents=True)
+        self._copy_description(RunFolder(out))
+        compressed = apply_steps(self.file, steps)
+        if any(step.name == INT8 for step in steps):
+            save_int8(seed.onnx, compressed, self.train)
+        else:
+            save_model(seed.model, compressed)
+        stored = find_model(seed)
+        probabilities = predict(load_model(stored).model, self.test)
+        write_predictions(seed.predictions, self.test.table, self.file.classes, probabilities)
+        metrics = overall_metrics(clip_scores(read_predictions(seed.predictions), self.experiment.domain))
+        candidate = Candidate(text, metrics, check_budget(stored, self.rule), stored.stat().st_size)
+        record = {"steps": [step.text for step in steps], "file_bytes": candidate.file_bytes}
+        seed.compression.write_text(json.dumps(record, indent=2) + "\n")
+        return candidate
+
+    def _copy_description(self, new_run: RunFolder) -> None:
+        """Write the files of the run that are not about one seed."""
+        experiment = self.experiment.model_copy(update={"seeds": [self.seed_folder.seed]})
+        save_experiment(experiment, new_run.config_file)
+        for file in (self.run_folder.metrics_file, self.run_folder.environment_file):
+            if file.exists():
+                shutil.copyfile(file, new_run.path / file.name)
+
+
+def _require_replaceable(out: Path) -> None:
+    """Raise RunError if something other than an earlier result is in the way."""
+    run = RunFolder(out)
+    if out.exists() and not any(run.seed_folder(seed).compression.exists() for seed in run.seeds()):
+        raise RunError(f"{out} exists and is not a compressed network", "choose another --out")

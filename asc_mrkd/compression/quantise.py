@@ -1,0 +1,91 @@
+"""Quantisation of a network to int8, calibrated on training samples."""
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asc_mrkd.deploy.model_file import ModelFile
+from asc_mrkd.deploy.onnx_file import INPUT, import_libraries, quiet, read_description, save_onnx, write_onnx
+from asc_mrkd.engine.samples import Samples
+from asc_mrkd.errors import ModelError
+
+CALIBRATION_SAMPLES = 64
+"""Number of training samples that the quantiser sees."""
+
+
+def save_int8(path: Path, file: ModelFile, train: Samples) -> None:
+    """Write a network as int8 ONNX, calibrated on some training samples, whole or not at all.
+
+    Raises:
+        MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
+        ModelError: the network is an .onnx file already.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "model.onnx"
+        save_onnx(source, file)
+        quantise_onnx(source, path, spread_inputs(train, CALIBRATION_SAMPLES))
+
+
+def spread_inputs(samples: Samples, count: int) -> Iterator[np.ndarray]:
+    """Yield up to `count` normalised inputs (1, channel, height, width), float32, evenly over the set."""
+    for position in np.unique(np.linspace(0, len(samples) - 1, count).round().astype(int)):
+        yield samples.normalise(samples.read(slice(position, position + 1))).cpu().numpy()
+
+
+def quantise_onnx(source: Path, out: Path, batches: Iterable[np.ndarray]) -> None:
+    """Write `source`, float32, in int8: weights per output channel, activations per tensor, biases in int32.
+
+    Quantisation is static, in the form of QuantizeLinear and DequantizeLinear pairs (QDQ), which onnxruntime and the
+    compilers of most boards take. The range of an activation is from its least to its largest value (`MinMax`) over
+    the calibration inputs.
+
+    Args:
+        source: file that `save_onnx` wrote.
+        out: file to write, whole or not at all; it takes over the description of `source`.
+        batches: normalised inputs (batch, *input_shape), float32, to calibrate with; around a hundred samples suffice.
+
+    Raises:
+        MissingExtraError: onnx or onnxruntime is not installed.
+        ModelError: there are no batches.
+    """
+    onnx, tools, shapes = import_libraries(
+        "int8", "onnx", "onnxruntime.quantization", "onnxruntime.quantization.shape_inference"
+    )
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        prepared = Path(folder) / "prepared.onnx"
+        quantised = Path(folder) / "int8.onnx"
+        shapes.quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        tools.quantize_static(
+            prepared,
+            quantised,
+            _calibration_reader(tools.CalibrationDataReader, batches),
+            quant_format=tools.QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=tools.QuantType.QInt8,
+            weight_type=tools.QuantType.QInt8,
+            calibrate_method=tools.CalibrationMethod.MinMax,
+        )
+        write_onnx(out, onnx.load(quantised), read_description(onnx.load(source)))
+
+
+def _calibration_reader(base: Any, batches: Iterable[np.ndarray]) -> Any:
+    """Return the inputs in the form that onnxruntime calibrates with; `base` is its class for them.
+
+    Raises:
+        ModelError: there are no inputs.
+    """
+    feeds = ({INPUT: batch.astype(np.float32, copy=False)} for batch in batches)
+    first = next(feeds, None)
+    if first is None:
+        raise ModelError("int8 needs inputs to calibrate with and got none")
+    remaining = chain([first], feeds)
+
+    class Reader(base):
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            return next(remaining, None)
+
+    return Reader()
