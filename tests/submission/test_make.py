@@ -1,3 +1,5 @@
+"""Packages that `make_submission` writes: output, meta file and zip, compared with the predictions of the run."""
+
 import zipfile
 
 import numpy as np
@@ -5,6 +7,7 @@ import pandas as pd
 import pytest
 import sklearn.metrics
 import yaml
+from helpers.submission import write_run
 
 import asc_mrkd.deploy
 from asc_mrkd.errors import BudgetError, ConfigError, DataError, RunError, SubmissionError
@@ -12,7 +15,7 @@ from asc_mrkd.runs import read_predictions
 from asc_mrkd.submission import TASKS, check_submission, make_submission
 
 TASK, LABEL = "dcase2020-task1b", "Kim_KETI_task1b_1"
-SEEDS = (("seed0", 1), ("seed1", 2))
+SEEDS = {"seed0": 1, "seed1": 2}
 AUTHORS = """
 submission:
   name: Our system
@@ -41,8 +44,8 @@ def write_list(run, path):
     return path
 
 
-def test_rehearsal_is_valid_and_names_what_is_left_to_fill_in(make_run, tmp_path):
-    run = make_run()
+def test_rehearsal_is_valid_and_names_what_is_left_to_fill_in(tmp_path):
+    run = write_run(tmp_path / "run")
     archive = make_submission(run, TASK, LABEL, tmp_path / "out", precision="float16")
     problems = check_submission(archive, TASK, files=write_list(run, tmp_path / "list.csv"))
     assert errors(problems) == []
@@ -50,8 +53,8 @@ def test_rehearsal_is_valid_and_names_what_is_left_to_fill_in(make_run, tmp_path
     assert any("firstname" in problem.message for problem in problems)
 
 
-def test_zip_has_the_official_layout(make_run, tmp_path):
-    archive = make_submission(make_run(), TASK, LABEL, tmp_path / "out", precision="float16")
+def test_zip_has_the_official_layout(tmp_path):
+    archive = make_submission(write_run(tmp_path / "run"), TASK, LABEL, tmp_path / "out", precision="float16")
     assert archive == tmp_path / "out" / "Kim_KETI_task1b.zip"
     assert sorted(zipfile.ZipFile(archive).namelist()) == [
         f"Kim_KETI_task1b/task1/{LABEL}/{LABEL}.meta.yaml",
@@ -59,16 +62,16 @@ def test_zip_has_the_official_layout(make_run, tmp_path):
     ]
 
 
-def test_systems_of_one_author_share_a_package(make_run, tmp_path):
-    run = make_run()
+def test_systems_of_one_author_share_a_package(tmp_path):
+    run = write_run(tmp_path / "run")
     make_submission(run, TASK, LABEL, tmp_path / "out", precision="float16")
     archive = make_submission(run, TASK, "Kim_KETI_task1b_2", tmp_path / "out", precision="float16")
     assert len(zipfile.ZipFile(archive).namelist()) == 4
     assert errors(check_submission(archive, TASK, files=write_list(run, tmp_path / "list.csv"))) == []
 
 
-def test_output_repeats_the_predictions_of_the_first_seed(make_run, tmp_path):
-    run = make_run(seeds=SEEDS)
+def test_output_repeats_the_predictions_of_the_first_seed(tmp_path):
+    run = write_run(tmp_path / "run", seeds=SEEDS)
     make_submission(run, TASK, LABEL, tmp_path / "out", precision="float16")
     output, predictions = read_output(tmp_path / "out"), pd.read_csv(run / "seed0" / "predictions.csv")
     assert list(output.columns) == ["filename", "scene_label", "indoor", "outdoor", "transportation"]
@@ -78,16 +81,16 @@ def test_output_repeats_the_predictions_of_the_first_seed(make_run, tmp_path):
     np.testing.assert_allclose(merged["indoor"], merged["indoor_run"], atol=1e-6)
 
 
-def test_a_seed_folder_submits_that_seed(make_run, tmp_path):
-    run = make_run(seeds=SEEDS)
+def test_a_seed_folder_submits_that_seed(tmp_path):
+    run = write_run(tmp_path / "run", seeds=SEEDS)
     make_submission(run / "seed1", TASK, LABEL, tmp_path / "out", precision="float16")
     predictions = pd.read_csv(run / "seed1" / "predictions.csv").set_index("filename")
     output = read_output(tmp_path / "out").set_index("filename")
     np.testing.assert_allclose(output["indoor"], predictions["indoor"].loc[output.index], atol=1e-6)
 
 
-def test_ensemble_averages_and_counts_every_network(make_run, tmp_path):
-    run = make_run("dcase2018-task1a", clips=20, seeds=(("seed0", 1), ("seed2", 2), ("seed10", 3)))
+def test_ensemble_averages_and_counts_every_network(tmp_path):
+    run = write_run(tmp_path / "run", "dcase2018-task1a", clips=20, seeds={"seed0": 1, "seed2": 2, "seed10": 3})
     label = "Kim_KETI_task1a_1"
     make_submission(run, "dcase2018-task1a", label, tmp_path / "out", ensemble=True)
     classes = list(TASKS["dcase2018-task1a"].classes)
@@ -100,8 +103,9 @@ def test_ensemble_averages_and_counts_every_network(make_run, tmp_path):
     assert meta["system"]["complexity"] == {"total_parameters": 3 * 247_316}
 
 
-def test_ensemble_over_the_limit_is_refused(make_run, tmp_path):
-    run, arguments = make_run(seeds=SEEDS), (TASK, LABEL, tmp_path / "out")
+def test_ensemble_over_the_limit_is_refused(tmp_path):
+    run = write_run(tmp_path / "run", seeds=SEEDS)
+    arguments = (TASK, LABEL, tmp_path / "out")
     with pytest.raises(BudgetError, match=r"970,368 bytes.*512,000") as caught:
         make_submission(run, *arguments, ensemble=True, precision="float16")
     assert caught.value.hint == "submit one seed instead of all"
@@ -114,8 +118,8 @@ def test_ensemble_over_the_limit_is_refused(make_run, tmp_path):
     assert read_meta(tmp_path / "out")["system"]["complexity"]["model_size"] == 2 * 242_592 / 1024
 
 
-def test_meta_tells_the_run(make_run, tmp_path):
-    make_submission(make_run(zeros=400), TASK, LABEL, tmp_path / "out", precision="float16")
+def test_meta_tells_the_run(tmp_path):
+    make_submission(write_run(tmp_path / "run", zeros=400), TASK, LABEL, tmp_path / "out", precision="float16")
     meta = read_meta(tmp_path / "out")
     assert meta["system"]["complexity"] == {
         "total_parameters": 245_958,
@@ -130,8 +134,8 @@ def test_meta_tells_the_run(make_run, tmp_path):
     assert description["complexity_management"] == "weights stored as float16"
 
 
-def test_meta_has_the_scores_scikit_learn_computes(make_run, tmp_path):
-    run = make_run(clips=30)
+def test_meta_has_the_scores_scikit_learn_computes(tmp_path):
+    run = write_run(tmp_path / "run", clips=30)
     make_submission(run, TASK, LABEL, tmp_path / "out", precision="float16")
     results = read_meta(tmp_path / "out")["results"]["development_dataset"]
     truth = read_predictions(run / "seed0" / "predictions.csv")
@@ -144,8 +148,8 @@ def test_meta_has_the_scores_scikit_learn_computes(make_run, tmp_path):
     np.testing.assert_allclose(by_class, 100 * recall, atol=0.005)
 
 
-def test_authors_file_replaces_the_placeholders(make_run, tmp_path):
-    run = make_run()
+def test_authors_file_replaces_the_placeholders(tmp_path):
+    run = write_run(tmp_path / "run")
     (tmp_path / "authors.yaml").write_text(AUTHORS)
     archive = make_submission(run, TASK, LABEL, tmp_path / "out", precision="float16", meta=tmp_path / "authors.yaml")
     assert check_submission(archive, TASK, files=write_list(run, tmp_path / "list.csv")) == []
@@ -155,10 +159,17 @@ def test_authors_file_replaces_the_placeholders(make_run, tmp_path):
     assert meta["system"]["complexity"]["total_parameters"] == 245_958
 
 
-def test_unknown_block_of_the_authors_file(make_run, tmp_path):
+def test_unknown_block_of_the_authors_file(tmp_path):
     (tmp_path / "authors.yaml").write_text("submision: {name: x}\n")
     with pytest.raises(ConfigError) as caught:
-        make_submission(make_run(), TASK, LABEL, tmp_path / "out", precision="float16", meta=tmp_path / "authors.yaml")
+        make_submission(
+            write_run(tmp_path / "run"),
+            TASK,
+            LABEL,
+            tmp_path / "out",
+            precision="float16",
+            meta=tmp_path / "authors.yaml",
+        )
     assert caught.value.hint == "did you mean 'submission'?"
 
 
@@ -173,12 +184,12 @@ class CountingPredictor:
         return np.array([1 - p, p, 0.0])
 
 
-def test_official_recordings_are_predicted_in_their_order(make_run, tmp_path, monkeypatch):
+def test_official_recordings_are_predicted_in_their_order(tmp_path, monkeypatch):
     monkeypatch.setattr(asc_mrkd.deploy, "Predictor", CountingPredictor, raising=False)
     (tmp_path / "set" / "audio").mkdir(parents=True)
     for index in range(12):
         (tmp_path / "set" / "audio" / f"{index}.wav").touch()
-    run = make_run()
+    run = write_run(tmp_path / "run")
     for audio in (tmp_path / "set", tmp_path / "set" / "audio"):
         archive = make_submission(run, TASK, LABEL, tmp_path / "out", precision="float16", audio=audio)
         output = read_output(tmp_path / "out")
@@ -189,23 +200,25 @@ def test_official_recordings_are_predicted_in_their_order(make_run, tmp_path, mo
     assert "8628 of 8640" in problem.message
 
 
-def test_empty_audio_folder(make_run, tmp_path, monkeypatch):
+def test_empty_audio_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(asc_mrkd.deploy, "Predictor", CountingPredictor, raising=False)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"no \.wav file"):
-        make_submission(make_run(), TASK, LABEL, tmp_path / "out", precision="float16", audio=tmp_path / "empty")
+        make_submission(
+            write_run(tmp_path / "run"), TASK, LABEL, tmp_path / "out", precision="float16", audio=tmp_path / "empty"
+        )
 
 
 @pytest.mark.parametrize("label", ["Kim_KETI_task1a_1", "Kim_KETI_task1b_5", "Kim_task1b_1", "K.m_KETI_task1b_1", ""])
-def test_bad_labels_are_refused(make_run, tmp_path, label):
+def test_bad_labels_are_refused(tmp_path, label):
     with pytest.raises(SubmissionError, match="not a label") as caught:
-        make_submission(make_run(), TASK, label, tmp_path / "out")
+        make_submission(write_run(tmp_path / "run"), TASK, label, tmp_path / "out")
     assert "Lastname_INSTITUTE_task1b_N" in caught.value.hint
 
 
-def test_classes_of_another_task(make_run, tmp_path):
+def test_classes_of_another_task(tmp_path):
     with pytest.raises(SubmissionError, match="wants airport"):
-        make_submission(make_run(), "dcase2018-task1a", "Kim_KETI_task1a_1", tmp_path / "out")
+        make_submission(write_run(tmp_path / "run"), "dcase2018-task1a", "Kim_KETI_task1a_1", tmp_path / "out")
 
 
 def test_unknown_task(tmp_path):

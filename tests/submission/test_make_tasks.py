@@ -10,6 +10,7 @@ import pytest
 import sklearn.metrics
 import yaml
 from helpers.cli import run_cli
+from helpers.submission import write_run
 
 from asc_mrkd.budget import check_budget
 from asc_mrkd.deploy.model_file import load_model, save_model
@@ -31,8 +32,8 @@ def read_meta(out, label=LABEL):
     return yaml.safe_load((out / "task1" / label / f"{label}.meta.yaml").read_text())
 
 
-def test_meta_has_the_scores_of_every_device(make_run, tmp_path):
-    run = make_run(A20, clips=60, small=True, devices=DEVICES)
+def test_meta_has_the_scores_of_every_device(tmp_path):
+    run = write_run(tmp_path / "run", A20, clips=60, small=True, devices=DEVICES)
     make_submission(run, A20, TEN, tmp_path / "out")
     devices = read_meta(tmp_path / "out", TEN)["results"]["development_dataset"]["device_wise"]
     assert list(devices) == [*DEVICES, "s6"]
@@ -46,8 +47,8 @@ def test_meta_has_the_scores_of_every_device(make_run, tmp_path):
         assert scores["logloss"] == pytest.approx(loss, abs=5e-5)
 
 
-def test_ten_scenes_have_a_column_each_in_2020_and_no_complexity_but_the_parameters(make_run, tmp_path):
-    make_submission(make_run(A20, clips=10, small=True), A20, TEN, tmp_path / "out")
+def test_ten_scenes_have_a_column_each_in_2020_and_no_complexity_but_the_parameters(tmp_path):
+    make_submission(write_run(tmp_path / "run", A20, clips=10, small=True), A20, TEN, tmp_path / "out")
     assert list(read_output(tmp_path / "out", TEN).columns[2:]) == sorted(TASKS[A20].classes)
     system = read_meta(tmp_path / "out", TEN)["system"]
     assert list(system["complexity"]) == ["total_parameters"]
@@ -55,11 +56,13 @@ def test_ten_scenes_have_a_column_each_in_2020_and_no_complexity_but_the_paramet
 
 
 @pytest.fixture
-def splits(make_run):
+def splits(tmp_path):
     """A run for every share of the training data of 2024, with predictions of its own."""
     percents = TASKS[A24].splits
     return {
-        percent: make_run(A24, f"share{percent}", clips=10, seeds=(("seed0", percent),), small=True, devices=DEVICES)
+        percent: write_run(
+            tmp_path / f"share{percent}", A24, clips=10, seeds={"seed0": percent}, small=True, devices=DEVICES
+        )
         for percent in percents
     }
 
@@ -125,16 +128,26 @@ def test_splits_on_the_command_line(splits, tmp_path):
         assert message in err
 
 
-def test_exit_code_of_a_system_over_the_limit(make_run, tmp_path):
-    make = "submit", "make", make_run(A18, clips=10), "--task", A18, "--label", TEN, "--out", tmp_path / "out"
+def test_exit_code_of_a_system_over_the_limit(tmp_path):
+    make = (
+        "submit",
+        "make",
+        write_run(tmp_path / "run", A18, clips=10),
+        "--task",
+        A18,
+        "--label",
+        TEN,
+        "--out",
+        tmp_path / "out",
+    )
     code, out, err = run_cli(*make, "--budget", TASK)
     assert (code, out) == (1, "")
     assert "over the limit of DCASE 2020 task 1B: 975,744 bytes (952.9 KB), 463,744 bytes (452.9 KB) too much" in err
     assert "hint: asc-mrkd fit-budget" in err
 
 
-def test_a_rule_can_be_asked_for_where_the_task_has_none(make_run, tmp_path):
-    run = make_run(A18, clips=10)
+def test_a_rule_can_be_asked_for_where_the_task_has_none(tmp_path):
+    run = write_run(tmp_path / "run", A18, clips=10)
     arguments = (run, A18, TEN, tmp_path / "out")
     with pytest.raises(BudgetError, match=r"over the limit of DCASE 2020 task 1B: 975,744 bytes") as caught:
         make_submission(*arguments, budget=TASK)
@@ -145,8 +158,8 @@ def test_a_rule_can_be_asked_for_where_the_task_has_none(make_run, tmp_path):
     assert make_submission(*arguments, budget=TASK, precision="float16").is_file()
 
 
-def test_multiply_adds_over_the_limit_are_refused(make_run, tmp_path):
-    run = make_run(small=True)
+def test_multiply_adds_over_the_limit_are_refused(tmp_path):
+    run = write_run(tmp_path / "run", small=True)
     file = load_model(run)
     save_model(run / "seed0" / "model.safetensors", dataclasses.replace(file, input_shape=(2, 256, 4310)))
     with pytest.raises(BudgetError, match=r"over the limit of DCASE 2024 task 1: [0-9,]+ MACs") as caught:
@@ -154,8 +167,8 @@ def test_multiply_adds_over_the_limit_are_refused(make_run, tmp_path):
     assert caught.value.exit_code == 1
 
 
-def test_a_network_is_counted_as_it_is_stored(make_run, tmp_path):
-    run = make_run(zeros=400)
+def test_a_network_is_counted_as_it_is_stored(tmp_path):
+    run = write_run(tmp_path / "run", zeros=400)
     save_model(run / "seed0" / "model.safetensors", dataclasses.replace(load_model(run), dtype="float16"))
     steps = ["decompose:factor=4", "prune:amount=0.1,scope=layer", "float16"]
     (run / "seed0" / "compression.json").write_text(json.dumps({"steps": steps, "file_bytes": 1}))
@@ -166,26 +179,26 @@ def test_a_network_is_counted_as_it_is_stored(make_run, tmp_path):
     assert system["description"]["complexity_management"] == words
 
 
-def test_pruning_while_training_is_told(make_run, tmp_path):
-    run = make_run(train={"prune": {"amount": 0.2, "ramp_epochs": 1}})
+def test_pruning_while_training_is_told(tmp_path):
+    run = write_run(tmp_path / "run", train={"prune": {"amount": 0.2, "ramp_epochs": 1}})
     make_submission(run, TASK, LABEL, tmp_path / "out", precision="int8")
     words = read_meta(tmp_path / "out")["system"]["description"]["complexity_management"]
     assert words == "magnitude pruning, weights stored as int8"
 
 
-def test_a_damaged_record_of_the_compression(make_run, tmp_path):
-    run = make_run()
+def test_a_damaged_record_of_the_compression(tmp_path):
+    run = write_run(tmp_path / "run")
     (run / "seed0" / "compression.json").write_text("{")
     with pytest.raises(DamagedFileError, match=r"compression\.json cannot be read"):
         make_submission(run, TASK, LABEL, tmp_path / "out", precision="float16")
 
 
-def test_an_int8_network_is_counted_in_its_file(make_run, tmp_path):
+def test_an_int8_network_is_counted_in_its_file(tmp_path):
     pytest.importorskip("onnxruntime")
     from asc_mrkd.compression.quantise import quantise_onnx
     from asc_mrkd.deploy.onnx_file import save_onnx
 
-    run = make_run(small=True)
+    run = write_run(tmp_path / "run", small=True)
     seed = run / "seed0"
     float32 = check_budget(seed)
     save_onnx(tmp_path / "float32.onnx", load_model(run))
