@@ -99,11 +99,11 @@ def describe_augmentation(augment: AugmentConfig) -> str | None:
 
 def largest_complexity(systems: Mapping[str, System], task: Task) -> dict[str, Any]:
     """Return the block system.complexity: the largest of each figure over the systems."""
-    size = max(system.bytes for system in systems.values())
+    size = max(system.complexity.bytes for system in systems.values())
     complexity: dict[str, Any] = {
-        "total_parameters": max(system.parameters for system in systems.values()),
-        "total_parameters_non_zero": max(system.non_zero for system in systems.values()),
-        "macs": max(system.multiply_adds for system in systems.values()),
+        "total_parameters": max(system.complexity.parameters for system in systems.values()),
+        "total_parameters_non_zero": max(system.complexity.non_zero for system in systems.values()),
+        "macs": max(system.complexity.multiply_adds for system in systems.values()),
     }
     for key, unit in SIZE_UNITS.items():
         complexity[key] = size / unit if unit > 1 else size

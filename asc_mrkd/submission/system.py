@@ -1,4 +1,4 @@
-"""The system that is submitted: one trained network, or all seeds of a run averaged."""
+"""The system to submit: one trained network, or all seeds of a run averaged."""
 
 import dataclasses
 import json
@@ -20,12 +20,12 @@ from asc_mrkd.runs import Predictions, SeedFolder, find_scored_seeds, read_predi
 from asc_mrkd.submission.tasks import Task
 
 COUNTING_RULE = "dcase2020-task1b"
-"""Counts the parameters where neither the task nor the user names a rule; every rule finds as many."""
+"""Rule to count with where neither the task nor the user names one; every rule counts the same parameters."""
 
 
 @dataclass(frozen=True)
 class System:
-    """What is known of a system; parameters, bytes and multiply-adds are those of all its networks together."""
+    """A system to submit: its networks, their scores, and their size."""
 
     networks: list[Path]
     """Seed folders."""
@@ -34,20 +34,17 @@ class System:
     predictions: Predictions
     """Test clips of the development set; probabilities averaged over the networks."""
     measures: tuple[str, ...]
-    """What was done to make it small, in words."""
-    parameters: int
-    non_zero: int
-    bytes: int
-    """Size under the rule of the task."""
-    multiply_adds: int
+    """Measures that made it small, in words."""
+    complexity: Verdict
+    """Sum over the networks, under the rule of the task."""
 
 
 def load_system(run: Path, task: Task, precision: str | None, ensemble: bool, budget: str | None = None) -> System:
-    """Gather the system that `run`, a run folder or one of its seed folders, holds.
+    """Load the system in `run`, a run folder or one of its seed folders.
 
     Raises:
         ConfigError: unknown rule `budget` or unknown precision.
-        RunError, DamagedFileError: no finished seed there, or a file of it is damaged.
+        RunError, DamagedFileError: no finished seed there, or one of its files is damaged.
         SubmissionError: its classes are not those of the task.
         BudgetError: it takes more than the rule of the task, or `budget`, allows.
     """
@@ -55,43 +52,59 @@ def load_system(run: Path, task: Task, precision: str | None, ensemble: bool, bu
     if not ensemble:
         seeds = seeds[:1]
     networks = [seed.path for seed in seeds]
-    predictions = pool([read_predictions(seed.predictions) for seed in seeds])
+    predictions = average_predictions([read_predictions(seed.predictions) for seed in seeds])
     if predictions.classes != task.classes:
         raise SubmissionError(
-            f"{run} tells {', '.join(predictions.classes)} apart, {task.title} wants {', '.join(task.classes)}"
+            f"the classes of {run} are {', '.join(predictions.classes)}; those of {task.title} are "
+            f"{', '.join(task.classes)}"
         )
     frontend = load_model(networks[0]).frontend
     if frontend is None:
         raise SubmissionError(f"{run} was not trained on recordings")
     experiment = seeds[0].run.experiment
-    counted = None
-    for rule in dict.fromkeys(filter(None, (task.rule, budget))):
-        verdict = _count_together(networks, rule, precision)
-        hint = f"asc-mrkd fit-budget {run} --rule {rule}" if len(networks) == 1 else "submit one seed instead of all"
-        verdict.require_within(str(run), hint)
-        counted = counted or verdict
-    counted = counted or _count_together(networks, COUNTING_RULE, precision)
     return System(
         networks=networks,
         experiment=experiment,
         frontend=frontend,
         predictions=predictions,
-        measures=_measures(seeds[0], experiment, precision),
-        parameters=counted.parameters,
-        non_zero=counted.non_zero,
-        bytes=counted.bytes,
-        multiply_adds=counted.multiply_adds,
+        measures=compression_measures(seeds[0], experiment, precision),
+        complexity=require_within_rules(run, networks, task.rule, budget, precision),
     )
 
 
-def _count_together(networks: Sequence[Path], rule: str, precision: str | None) -> Verdict:
-    # The folders, not the networks: a loaded network computes in float32, however it is stored.
-    return sum_verdicts([check_budget(folder, rule, precision) for folder in networks])
+def require_within_rules(
+    run: Path, networks: Sequence[Path], task_rule: str | None, budget: str | None, precision: str | None
+) -> Verdict:
+    """Count networks together, under the rule of the task and another one; return the verdict of the first rule given.
+
+    Raises:
+        ConfigError: unknown rule or precision.
+        BudgetError: they are over a limit.
+    """
+    if len(networks) > 1:
+        hint = "submit one seed instead of all"
+    else:
+        hint = f"asc-mrkd fit-budget {run} --rule {{rule}}"
+    rules = [rule for rule in (task_rule, budget) if rule is not None]
+    verdicts = []
+    for rule in rules or [COUNTING_RULE]:
+        # The folders are counted, not the loaded networks, which compute in float32 however they are stored.
+        verdict = sum_verdicts([check_budget(folder, rule, precision) for folder in networks])
+        if rules:
+            verdict.require_within(str(run), hint.format(rule=rule))
+        verdicts.append(verdict)
+    return verdicts[0]
 
 
-def _measures(seed: SeedFolder, experiment: Experiment, precision: str | None) -> tuple[str, ...]:
-    """What was done to make a network small: while training, afterwards, and for the count."""
-    measures = [STEPS["prune"].title] if experiment.train.prune else []
+def compression_measures(seed: SeedFolder, experiment: Experiment, precision: str | None) -> tuple[str, ...]:
+    """Return the measures that made a network small, in words: while training, afterwards, and for the count.
+
+    Raises:
+        DamagedFileError: the record of its compression cannot be read.
+    """
+    measures = []
+    if experiment.train.prune:
+        measures.append(STEPS["prune"].title)
     record = seed.compression
     if record.is_file():
         try:
@@ -99,20 +112,21 @@ def _measures(seed: SeedFolder, experiment: Experiment, precision: str | None) -
         except (ValueError, KeyError, TypeError) as error:
             raise DamagedFileError(f"{record} cannot be read: {error}", "asc-mrkd compress writes it") from None
         measures += [step.kind.title for step in parse_steps(steps)]
-    measures += [f"weights stored as {precision}"] if precision else []
+    if precision:
+        measures.append(f"weights stored as {precision}")
     return tuple(dict.fromkeys(measures))
 
 
-def pool(members: list[Predictions]) -> Predictions:
-    """Average the probabilities of several networks for the same clips, and decide again.
+def average_predictions(members: list[Predictions]) -> Predictions:
+    """Average the probabilities of several networks for the same clips, and predict the most probable class again.
 
     Raises:
         RunError: the networks were scored on different clips or classes.
     """
     first = members[0]
-    same = (m.classes == first.classes and m.table["filename"].equals(first.table["filename"]) for m in members)
-    if not all(same):
-        raise RunError("the seeds were scored on different clips", "repeat the same `asc-mrkd train` command")
+    for member in members:
+        if member.classes != first.classes or not member.table["filename"].equals(first.table["filename"]):
+            raise RunError("the seeds were scored on different clips", "repeat the same `asc-mrkd train` command")
     probabilities = np.mean([member.probabilities for member in members], axis=0)
     prediction = np.array(first.classes)[probabilities.argmax(axis=1)]
     return dataclasses.replace(first, table=first.table.assign(prediction=prediction), probabilities=probabilities)
@@ -126,15 +140,16 @@ def development_results(predictions: Predictions, task: Task) -> dict[str, dict]
     """
     scores = clip_scores(predictions)
     overall = overall_metrics(scores)
-    results: dict[str, dict] = {"overall": _scores(overall.macro_accuracy, overall.log_loss)}
+    results: dict[str, dict] = {"overall": rounded_scores(overall.macro_accuracy, overall.log_loss)}
     for block, column, names in (("class_wise", "label", task.classes), ("device_wise", "device", task.devices)):
         if names:
             groups = group_table(scores, column).reindex(names)
-            results[block] = {name: _scores(row.accuracy, row.log_loss) for name, row in groups.iterrows()}
+            results[block] = {name: rounded_scores(row.accuracy, row.log_loss) for name, row in groups.iterrows()}
     return results
 
 
-def _scores(accuracy: float, log_loss: float) -> dict[str, float | None]:
-    if pd.isna(accuracy):  # no test clip
+def rounded_scores(accuracy: float, log_loss: float) -> dict[str, float | None]:
+    """Return a pair of scores in percent and nats; both None where no clip was scored."""
+    if pd.isna(accuracy):
         return {"accuracy": None, "logloss": None}
     return {"accuracy": round(100 * float(accuracy), 2), "logloss": round(float(log_loss), 4)}

@@ -59,8 +59,8 @@ def write_run(
 ) -> Path:
     """Write a run folder: a network of constants per seed, with some zeros, and random predictions.
 
-    The network is a damped CP-ResNet, or a tiny one if `small`. `seeds` maps the name of a seed folder to the number that
-    its predictions are drawn with.
+    The network is a damped CP-ResNet, or a tiny one if `small`. `seeds` maps a seed folder to the random seed of its
+    predictions.
     """
     classes = list(TASKS[task].classes)
     name, options = ("cp_resnet", SMALL) if small else ("cp_resnet_damped", {})
