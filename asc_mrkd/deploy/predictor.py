@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from asc_mrkd.datasets.images.image_folder import SUFFIXES as IMAGE_SUFFIXES
+from asc_mrkd.datasets.images.image_folder import IMAGE_SUFFIXES
 from asc_mrkd.datasets.recordings import SOUND_SUFFIXES
 from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.errors import DataError

@@ -1,4 +1,7 @@
-"""The images of a set, once read, as memory maps beside it: asc-mrkd-cache/train.npy, train.csv, ..., cache.json."""
+"""The cache of an image set: pixels as memory maps and tables, written once into `asc-mrkd-cache/` in its folder.
+
+Files: train.npy, train.csv (and so for every split), and cache.json with the classes, which makes the cache valid.
+"""
 
 import hashlib
 import json
@@ -10,17 +13,18 @@ import numpy as np
 import pandas as pd
 
 from asc_mrkd.config.domain import CLIP_COLUMNS
-from asc_mrkd.datasets.images.image_set import ImageSet, ImageSplit, Source, stamp
+from asc_mrkd.datasets.images.image_set import ImageSet, ImageSplit, Source, file_state
 from asc_mrkd.files import atomic_writer, write_text
 
-FOLDER, DESCRIPTION = "asc-mrkd-cache", "cache.json"
+FOLDER = "asc-mrkd-cache"
+DESCRIPTION = "cache.json"
 
 VERSION = 1
-"""Goes up when the arrays or tables would come out differently."""
+"""Version of the arrays and tables; a cache of another version is written again."""
 
 
 def write_cache(source: Source) -> None:
-    """Read every split of a source and write it down; the description that makes it valid comes last.
+    """Read every split of a source and write it into the cache; the description, which makes it valid, comes last.
 
     Raises:
         DataError: the source cannot be read.
@@ -28,39 +32,41 @@ def write_cache(source: Source) -> None:
     """
     folder = source.root / FOLDER
     try:
-        _write(source, folder)
+        _write_files(source, folder)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
 def read_cache(source: Source) -> ImageSet | None:
-    """Open the cache of a source as memory maps; None if there is none, or it is damaged or of other files."""
+    """Open the cache of a source as memory maps; return None if it is missing, damaged or made from other files."""
     folder = source.root / FOLDER
     try:
         description = json.loads((folder / DESCRIPTION).read_text())
         if description["fingerprint"] != _fingerprint(source):
             return None
-        splits = {name: _read_split(folder, name, stamps) for name, stamps in description["splits"].items()}
+        splits = {name: _open_split(folder, name, states) for name, states in description["splits"].items()}
         return ImageSet(source.root, source.layout, description["classes"], splits)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _write(source: Source, folder: Path) -> None:
-    classes, written = source.classes(), {}
+def _write_files(source: Source, folder: Path) -> None:
+    classes = source.classes()
+    written = {}
     for name, split in source.splits():
         with atomic_writer(folder / f"{name}.npy") as stream:
             np.save(stream, split.pixels)
         with atomic_writer(folder / f"{name}.csv", "w") as stream:
             split.table.to_csv(stream, index=False, lineterminator="\n")
-        written[name] = _stamps(folder, name)
+        written[name] = _states_of_split(folder, name)
     description = {"fingerprint": _fingerprint(source), "classes": classes, "splits": written}
     write_text(folder / DESCRIPTION, json.dumps(description, indent=2))
 
 
-def _read_split(folder: Path, name: str, stamps: Any) -> ImageSplit:
-    if stamps != _stamps(folder, name):
+def _open_split(folder: Path, name: str, states: Any) -> ImageSplit:
+    """Open a split whose files have the states that the description gives."""
+    if states != _states_of_split(folder, name):
         raise ValueError(f"{folder}: {name} is not as it was written")
     pixels = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
     table = pd.read_csv(folder / f"{name}.csv", dtype=str, keep_default_na=False)
@@ -69,11 +75,12 @@ def _read_split(folder: Path, name: str, stamps: Any) -> ImageSplit:
     return ImageSplit(pixels, table)
 
 
-def _stamps(folder: Path, name: str) -> list[str]:
-    return [stamp((folder / f"{name}{suffix}").stat()) for suffix in (".npy", ".csv")]
+def _states_of_split(folder: Path, name: str) -> list[str]:
+    return [file_state((folder / f"{name}{suffix}").stat()) for suffix in (".npy", ".csv")]
 
 
 def _fingerprint(source: Source) -> str:
-    """Return a digest of the names, sizes and times of change of the files."""
-    lines = [f"{name}\t{state}\n" for name, state in source.stamps.items()]
-    return hashlib.sha256(f"{VERSION} {source.layout}\n{''.join(lines)}".encode(errors="surrogateescape")).hexdigest()
+    """Return a digest of the names and states of the files."""
+    lines = [f"{VERSION} {source.layout}\n"]
+    lines += [f"{name}\t{state}\n" for name, state in source.file_states.items()]
+    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()

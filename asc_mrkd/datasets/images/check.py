@@ -1,4 +1,4 @@
-"""The data doctor of image sets: what differs from the official set, and images that do not belong where they are."""
+"""The check of image sets: differences from the official set, images of one colour, and images in two splits."""
 
 import hashlib
 import os
@@ -10,6 +10,7 @@ from asc_mrkd.datasets.findings import Finding, Severity
 from asc_mrkd.datasets.images.image_set import ImageSet, ImageSplit
 from asc_mrkd.datasets.images.load import open_images
 from asc_mrkd.download.catalogue import OFFICIAL_IMAGES, OfficialImages
+from asc_mrkd.files import file_md5
 
 _IMAGES_PER_CHUNK = 4096
 
@@ -25,36 +26,37 @@ def check_images(images: ImageSet | str | os.PathLike[str]) -> list[Finding]:
         Warnings: not_official_file, unbalanced_classes (in an image folder), one_colour, duplicate_images.
 
     Raises:
-        DataError: there is no image set, or one that cannot be read.
+        DataError: the folder is not an image set, or cannot be read.
     """
     if not isinstance(images, ImageSet):
         images = open_images(images)
     findings = []
     official = OFFICIAL_IMAGES.get(images.layout)
     if official:
-        findings += _check_files(images, official) + _check_official(images, official)
+        findings += _compare_files(images, official) + _compare_contents(images, official)
     for name, split in images.splits.items():
-        findings += _check_balance(name, split, images.classes, "error" if official else "warning")
+        findings += _find_imbalance(name, split, images.classes, "error" if official else "warning")
     for split in images.splits.values():
-        findings += _check_colours(split)
-    return findings + _check_duplicates(images)
+        findings += _find_single_colours(split)
+    return findings + _find_duplicates(images)
 
 
-def _check_files(images: ImageSet, official: OfficialImages) -> list[Finding]:
+def _compare_files(images: ImageSet, official: OfficialImages) -> list[Finding]:
+    """Compare the files with the checksums of the official ones."""
     findings = []
     for name, md5 in official.md5.items():
-        with open(images.root / name, "rb") as stream:
-            found = hashlib.file_digest(stream, "md5").hexdigest()
+        found = file_md5(images.root / name)
         if found != md5:
             detail = f"md5 {found} instead of {md5}; the images may still be the same"
             findings.append(Finding("not_official_file", name, detail, "warning"))
     return findings
 
 
-def _check_official(images: ImageSet, official: OfficialImages) -> list[Finding]:
+def _compare_contents(images: ImageSet, official: OfficialImages) -> list[Finding]:
+    """Compare the classes and the number of images with those of the official set."""
     findings = []
     for name in sorted(set(images.classes) ^ set(official.classes)):
-        detail = f"is no class of {images.layout}" if name in images.classes else "is missing"
+        detail = f"is not a class of {images.layout}" if name in images.classes else "is missing"
         findings.append(Finding("wrong_classes", name, detail, "error"))
     for name, expected in official.images.items():
         found = len(images.splits[name].table)
@@ -64,28 +66,31 @@ def _check_official(images: ImageSet, official: OfficialImages) -> list[Finding]
     return findings
 
 
-def _check_balance(name: str, split: ImageSplit, classes: list[str], severity: Severity) -> list[Finding]:
+def _find_imbalance(name: str, split: ImageSplit, classes: list[str], severity: Severity) -> list[Finding]:
+    """Find out whether the classes of a split differ in their number of images."""
     counts = split.table["label"].value_counts().reindex(classes, fill_value=0)
     if counts.min() == counts.max():
         return []
-    detail = f"from {counts.min()} images ({counts.idxmin()}) to {counts.max()} ({counts.idxmax()}) a class"
+    detail = f"from {counts.min()} images ({counts.idxmin()}) to {counts.max()} ({counts.idxmax()}) per class"
     return [Finding("unbalanced_classes", name, detail, severity)]
 
 
-def _check_colours(split: ImageSplit) -> list[Finding]:
+def _find_single_colours(split: ImageSplit) -> list[Finding]:
+    """Find images whose pixels are all equal."""
     findings = []
     for start in range(0, len(split.pixels), _IMAGES_PER_CHUNK):
         chunk = split.pixels[start : start + _IMAGES_PER_CHUNK]
         for at in np.flatnonzero((chunk == chunk[:, :, :1, :1]).all(axis=(1, 2, 3))):
             red, green, blue = chunk[at, :, 0, 0]
             detail = f"every pixel is ({red}, {green}, {blue})"
-            findings.append(Finding("one_colour", str(split.table["filename"].iloc[start + at]), detail, "warning"))
+            name = str(split.table["filename"].iloc[start + at])
+            findings.append(Finding("one_colour", name, detail, "warning"))
     return findings
 
 
-def _check_duplicates(images: ImageSet) -> list[Finding]:
+def _find_duplicates(images: ImageSet) -> list[Finding]:
     """Find images of a later split that are in an earlier one too, pixel by pixel."""
-    places = {name: _places(split) for name, split in images.splits.items()}
+    places = {name: _names_by_digest(split) for name, split in images.splits.items()}
     findings = []
     for first, second in combinations(places, 2):
         same = [digest for digest in places[second] if digest in places[first]]
@@ -96,7 +101,7 @@ def _check_duplicates(images: ImageSet) -> list[Finding]:
     return findings
 
 
-def _places(split: ImageSplit) -> dict[bytes, str]:
+def _names_by_digest(split: ImageSplit) -> dict[bytes, str]:
     """Return the file name of every different image by its digest."""
     digests = (hashlib.blake2b(image, digest_size=16).digest() for image in split.pixels)
     return dict(zip(digests, split.table["filename"], strict=True))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from asc_mrkd.datasets.images.image_set import ImageSplit, make_table, stamp
+from asc_mrkd.datasets.images.image_set import ImageSplit, file_state, make_table
 from asc_mrkd.datasets.images.unpickle import read_pickle, text
 from asc_mrkd.errors import DataError
 
@@ -18,25 +18,22 @@ SHAPE = (3, 32, 32)
 
 @dataclass(frozen=True)
 class CifarFormat:
-    """Where a CIFAR set keeps what.
-
-    Attributes:
-        layout: its name.
-        folder: what its archive unpacks to.
-        splits: the batch files of each split, in order.
-        meta: the file of the class names, and the key of them.
-        labels: the key of the class indices.
-        groups: the keys of the superclass names (in meta) and indices; None where there are none.
-        hint: how to get it.
-    """
+    """Names of the files of one CIFAR set, and keys of the values in them."""
 
     layout: str
+    """Name of the layout."""
     folder: str
+    """Folder that the archive unpacks to."""
     splits: dict[str, list[str]]
+    """Batch files of each split, in order."""
     meta: tuple[str, str]
+    """File of the class names, and their key."""
     labels: str
+    """Key of the class indices in a batch."""
     groups: tuple[str, str] | None
+    """Keys of the superclass names (in the file of the class names) and of their indices; None without superclasses."""
     hint: str
+    """Command that downloads the set."""
 
     @property
     def files(self) -> list[str]:
@@ -68,17 +65,14 @@ FORMATS = [
 
 @dataclass(frozen=True)
 class CifarSource:
-    """A CIFAR folder whose files are all there, not read yet.
-
-    Attributes:
-        root: the folder.
-        format: which of the two it is.
-        stamps: size and time of change of every file.
-    """
+    """A CIFAR folder that is complete, not read yet."""
 
     root: Path
+    """Folder of the files."""
     format: CifarFormat
-    stamps: dict[str, str]
+    """Names and keys of the set."""
+    file_states: dict[str, str]
+    """State of every file, by name."""
 
     @property
     def layout(self) -> str:
@@ -86,12 +80,12 @@ class CifarSource:
         return self.format.layout
 
     def classes(self) -> list[str]:
-        """Return the class names, alphabetically.
+        """Return the class names in alphabetical order.
 
         Raises:
             DataError: the file of the names is damaged.
         """
-        return sorted(self._names(self.format.meta[1]))
+        return sorted(self._read_names(self.format.meta[1]))
 
     def splits(self) -> Iterator[tuple[str, ImageSplit]]:
         """Read one split after the other; images keep their official order and are named by it: train/00042.
@@ -101,38 +95,46 @@ class CifarSource:
         Raises:
             DataError: a batch is damaged, or does not fit the lists of names.
         """
-        classes = self._names(self.format.meta[1])
-        groups = self._names(self.format.groups[0]) if self.format.groups else []
+        classes = self._read_names(self.format.meta[1])
+        groups = self._read_names(self.format.groups[0]) if self.format.groups else []
         for split, files in self.format.splits.items():
-            batches = [self._batch(name, len(classes), len(groups)) for name in files]
-            pixels = batches[0][0] if len(batches) == 1 else np.concatenate([batch[0] for batch in batches])
-            labels = [classes[index] for batch in batches for index in batch[1]]
-            identifiers = [groups[index] for batch in batches for index in batch[2]] or [""] * len(labels)
+            pixels = []
+            labels = []
+            identifiers = []
+            for name in files:
+                images, class_indices, group_indices = self._read_batch(name, len(classes), len(groups))
+                pixels.append(images)
+                labels += [classes[index] for index in class_indices]
+                identifiers += [groups[index] for index in group_indices]
+            joined = pixels[0] if len(pixels) == 1 else np.concatenate(pixels)
             filenames = [f"{split}/{position:05d}" for position in range(len(labels))]
-            yield split, ImageSplit(pixels, make_table(filenames, labels, identifiers, [""] * len(labels)))
+            empty = [""] * len(labels)
+            yield split, ImageSplit(joined, make_table(filenames, labels, identifiers or empty, empty))
 
-    def _names(self, key: str) -> list[str]:
+    def _read_names(self, key: str) -> list[str]:
+        """Return a list of names from the file of the class names."""
         path = self.root / self.format.meta[0]
         names = self._value(path, read_pickle(path, self.format.hint), key, list)
         if not names or not all(isinstance(name, str | bytes) for name in names) or len(set(names)) < len(names):
-            raise DataError(f"{path}: {key} is no list of different names", self.format.hint)
+            raise DataError(f"{path}: {key} is not a list of different names", self.format.hint)
         return [text(name) for name in names]
 
-    def _batch(self, name: str, classes: int, groups: int) -> tuple[np.ndarray, list[int], list[int]]:
+    def _read_batch(self, name: str, classes: int, groups: int) -> tuple[np.ndarray, list[int], list[int]]:
         """Return pixels (image, 3, 32, 32), class indices and superclass indices of a batch file."""
         path = self.root / name
         batch = read_pickle(path, self.format.hint)
         data = self._value(path, batch, "data", np.ndarray)
         if data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != np.prod(SHAPE) or len(data) == 0:
-            raise DataError(
-                f"{path}: data is {data.dtype} {data.shape} instead of uint8 (images, {np.prod(SHAPE)})",
-                self.format.hint,
-            )
+            expected = f"uint8 (images, {np.prod(SHAPE)})"
+            raise DataError(f"{path}: data is {data.dtype} {data.shape} instead of {expected}", self.format.hint)
         labels = self._indices(path, batch, self.format.labels, len(data), classes)
-        coarse = self._indices(path, batch, self.format.groups[1], len(data), groups) if self.format.groups else []
+        coarse = []
+        if self.format.groups:
+            coarse = self._indices(path, batch, self.format.groups[1], len(data), groups)
         return data.reshape(-1, *SHAPE), labels, coarse
 
     def _indices(self, path: Path, batch: dict[str, Any], key: str, images: int, below: int) -> list[int]:
+        """Return the indices under a key of a batch: one per image, each in 0 ... `below` - 1."""
         indices = self._value(path, batch, key, list)
         if len(indices) != images:
             raise DataError(f"{path}: {len(indices)} {key} for {images} images", self.format.hint)
@@ -142,25 +144,28 @@ class CifarSource:
         return indices
 
     def _value(self, path: Path, values: dict[str, Any], key: str, kind: type) -> Any:
+        """Return the value under a key, which must be of some type."""
         if not isinstance(values.get(key), kind):
             raise DataError(f"{path} holds no {key}, as {self.layout} has it", self.format.hint)
         return values[key]
 
 
 def is_cifar(folder: Path, cifar: CifarFormat) -> bool:
-    """Tell whether a folder has the official name or two of the files; a single `train` or `meta` says nothing."""
-    return folder.is_dir() and (
-        folder.resolve().name == cifar.folder or sum(os.path.isfile(folder / name) for name in cifar.files) > 1
-    )
+    """Return whether a folder has the official name or two of the files; a single `train` or `meta` says nothing."""
+    if not folder.is_dir():
+        return False
+    if folder.resolve().name == cifar.folder:
+        return True
+    return sum(os.path.isfile(folder / name) for name in cifar.files) > 1
 
 
-def open_cifar(root: Path, cifar: CifarFormat) -> CifarSource:
+def list_cifar(root: Path, cifar: CifarFormat) -> CifarSource:
     """List the files of a CIFAR folder.
 
     Raises:
         DataError: one is missing.
     """
     try:
-        return CifarSource(root, cifar, {name: stamp((root / name).stat()) for name in cifar.files})
+        return CifarSource(root, cifar, {name: file_state((root / name).stat()) for name in cifar.files})
     except OSError as error:
         raise DataError(f"{error.filename}: {error.strerror}", cifar.hint) from None

@@ -1,4 +1,4 @@
-"""Labelled images of one size, in splits: what every layout is read into."""
+"""Labelled images of one size in splits, as every layout is read, and the protocol of the layouts."""
 
 import os
 from collections.abc import Iterator
@@ -16,65 +16,61 @@ SPLITS = ("train", "valid", "test")
 
 @dataclass(frozen=True)
 class ImageSplit:
-    """The images of one split.
-
-    Attributes:
-        pixels: (image, 3, height, width) uint8, red, green, blue; read-only, as a rule a memory map.
-        table: a row an image, all of them text: filename (unique in the set), label, identifier (the superclass in
-            CIFAR-100), source_label ("cifar10" or "imagenet" in CINIC-10); empty where the layout knows nothing.
-    """
+    """The images of one split."""
 
     pixels: np.ndarray
+    """(image, 3, height, width) uint8, red, green, blue; read-only, as a rule a memory map."""
     table: pd.DataFrame
+    """One row per image, all cells text: filename (unique in the set), label, identifier (the superclass in CIFAR-100)
+    and source_label (`cifar10` or `imagenet` in CINIC-10); empty where the layout has no such fact."""
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """An opened image set.
-
-    Attributes:
-        root: the folder that holds its files.
-        layout: "CIFAR-10", "CIFAR-100", "CINIC-10" or "image folder".
-        classes: class names in alphabetical order; the position is the class index.
-        splits: "train" and "test", and "valid" where there is one.
-    """
+    """An opened image set."""
 
     root: Path
+    """Folder of the files."""
     layout: str
+    """`CIFAR-10`, `CIFAR-100`, `CINIC-10` or `image folder`."""
     classes: list[str]
+    """Class names in alphabetical order; the position of a name is its class index."""
     splits: dict[str, ImageSplit]
+    """Splits by name: `train` and `test`, and `valid` if the set has one."""
 
 
 def make_table(filenames: list[str], labels: list[str], identifiers: list[str], sources: list[str]) -> pd.DataFrame:
-    """Return the table of a split."""
+    """Return the table of a split; the four lists have one entry per image."""
     return pd.DataFrame(dict(zip(CLIP_COLUMNS, (filenames, labels, identifiers, sources), strict=True)), dtype=str)
 
 
 class Source(Protocol):
-    """Images as their layout keeps them, found but not read.
-
-    Attributes:
-        root: the folder that holds the files.
-        layout: name of the layout.
-        stamps: size and time of change of every file, by its path below root.
-    """
+    """Images as their layout keeps them, listed but not read."""
 
     @property
-    def root(self) -> Path: ...  # noqa: D102
+    def root(self) -> Path:
+        """Folder of the files."""
+        ...
+
     @property
-    def layout(self) -> str: ...  # noqa: D102
+    def layout(self) -> str:
+        """Name of the layout."""
+        ...
+
     @property
-    def stamps(self) -> dict[str, str]: ...  # noqa: D102
+    def file_states(self) -> dict[str, str]:
+        """State of every file (see `file_state`) by its path below the folder."""
+        ...
 
     def classes(self) -> list[str]:
-        """Return the class names, alphabetically."""
+        """Return the class names in alphabetical order."""
         ...
 
     def splits(self) -> Iterator[tuple[str, ImageSplit]]:
-        """Read one split after the other; a DataError names what cannot be read."""
+        """Read one split after the other; a DataError names the files that cannot be read."""
         ...
 
 
-def stamp(status: os.stat_result) -> str:
-    """Return what tells a changed file from an unchanged one: size (bytes) and time of change (ns)."""
+def file_state(status: os.stat_result) -> str:
+    """Return size (bytes) and time of change (ns) of a file, which differ after a change."""
     return f"{status.st_size} {status.st_mtime_ns}"

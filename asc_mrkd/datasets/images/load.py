@@ -1,4 +1,4 @@
-"""Opening an image set: out of its cache, or by reading it and leaving one behind."""
+"""Open an image set: from its cache, or by reading its files and writing the cache."""
 
 import os
 import warnings
@@ -7,30 +7,30 @@ from functools import partial
 from pathlib import Path
 
 from asc_mrkd.datasets.images.cache import FOLDER, read_cache, write_cache
-from asc_mrkd.datasets.images.cifar import FORMATS, is_cifar, open_cifar
-from asc_mrkd.datasets.images.image_folder import open_tree, tree_layout
+from asc_mrkd.datasets.images.cifar import FORMATS, is_cifar, list_cifar
+from asc_mrkd.datasets.images.image_folder import find_folder_layout, list_image_folder
 from asc_mrkd.datasets.images.image_set import ImageSet, Source
 from asc_mrkd.errors import DataError
 
 _HINT = "asc-mrkd download cifar100, or name a folder with train/CLASS/*.png and test/CLASS/*.png"
 
-Opener = Callable[[], Source]
+ListFiles = Callable[[], Source]
 
 
 def is_image_set(folder: str | os.PathLike[str]) -> bool:
-    """Tell whether a folder is an image set or holds one, by the names in it; no file is opened."""
-    return bool(_find(Path(folder)))
+    """Return whether a folder is an image set or holds one, by the names in it; no file is opened."""
+    return bool(_find_image_sets(Path(folder)))
 
 
 def find_source(folder: Path) -> Source:
-    """Find the image set that a folder is, or the only one that it holds, and list its files.
+    """Find the image set that a folder is, or the only one directly in it, and list its files.
 
     Raises:
-        DataError: there is none, there are several, or a file of it is missing.
+        DataError: the folder holds none or several, or a file is missing.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder", _HINT)
-    found = _find(folder)
+    found = _find_image_sets(folder)
     if not found:
         raise DataError(f"{folder} holds no image set: neither CIFAR nor CINIC-10 nor train/CLASS/*.png", _HINT)
     if len(found) > 1:
@@ -39,40 +39,48 @@ def find_source(folder: Path) -> Source:
     return next(iter(found.values()))()
 
 
-def _find(folder: Path) -> dict[Path, Opener]:
-    """Return what opens a folder or, if it is no image set itself, the folders in it."""
+def _find_image_sets(folder: Path) -> dict[Path, ListFiles]:
+    """Map each image set found, the folder itself or those directly in it, to the function that lists its files."""
     try:
-        if opener := _recognise(folder):
-            return {folder: opener}
+        list_files = _recognise(folder)
+        if list_files:
+            return {folder: list_files}
         inner = sorted(path for path in folder.iterdir() if path.is_dir())
-        return {path: opener for path in inner if (opener := _recognise(path))}
-    except OSError:  # what may not be listed is not an image set
+        return {path: list_files for path in inner if (list_files := _recognise(path))}
+    except OSError:  # a folder that may not be listed is not an image set
         return {}
 
 
-def _recognise(folder: Path) -> Opener | None:
+def _recognise(folder: Path) -> ListFiles | None:
+    """Return the function that lists the files of a folder in its layout; None if it is not an image set."""
     for cifar in FORMATS:
         if is_cifar(folder, cifar):
-            return partial(open_cifar, folder, cifar)
-    if layout := tree_layout(folder):
-        return partial(open_tree, folder, layout)
+            return partial(list_cifar, folder, cifar)
+    layout = find_folder_layout(folder)
+    if layout:
+        return partial(list_image_folder, folder, layout)
     return None
 
 
 def open_images(folder: str | os.PathLike[str]) -> ImageSet:
     """Open CIFAR-10, CIFAR-100, CINIC-10 or any tree of images train|test[|valid]/CLASS/*.png of one size.
 
-    The first call decodes the images and writes them into a folder asc-mrkd-cache within the set, later calls map them
-    into memory. A set whose files changed is read anew.
+    The first call decodes the images and writes them into the folder `asc-mrkd-cache` in the set; later calls map them
+    into memory. A set whose files changed is read again.
 
     Args:
         folder: the set as its archive unpacks, or a folder that holds exactly one.
 
     Raises:
-        DataError: the folder is none of these, or a file is missing or damaged; it is named.
+        DataError: the folder is not an image set, or a file, which is named, is missing or damaged.
+
+    Example:
+        train = open_images("data/cifar-100-python").splits["train"]
+        train.pixels.shape, train.table["label"]
     """
     source = find_source(Path(folder))
-    if images := read_cache(source):
+    images = read_cache(source)
+    if images:
         return images
     try:
         write_cache(source)
@@ -82,12 +90,11 @@ def open_images(folder: str | os.PathLike[str]) -> ImageSet:
             "make the folder writable, or copy the images to one that is",
             stacklevel=2,
         )
-        return _read(source)
-    return read_cache(source) or _read(source)
+        return _read_into_memory(source)
+    return read_cache(source) or _read_into_memory(source)
 
 
-def _read(source: Source) -> ImageSet:
-    """Read a source into memory."""
+def _read_into_memory(source: Source) -> ImageSet:
     splits = dict(source.splits())
     for split in splits.values():
         split.pixels.flags.writeable = False

@@ -52,7 +52,7 @@ def test_the_whole_set_has_no_findings(cinic):
 def test_missing_images(cinic, layout):
     valid = cinic.splits["valid"]
     some = replace(change(cinic, "valid", ImageSplit(valid.pixels[5:], valid.table[5:])), layout=layout)
-    unbalanced = "unbalanced_classes", "valid", "from 8995 images (airplane) to 9000 (automobile) a class"
+    unbalanced = "unbalanced_classes", "valid", "from 8995 images (airplane) to 9000 (automobile) per class"
     if layout == "CINIC-10":
         expected = [("error", "missing_images", "valid", "89995 images instead of 90000"), ("error", *unbalanced)]
     else:
@@ -76,7 +76,7 @@ def test_wrong_classes(cinic, fake):
     renamed = replace(cinic, classes=sorted({*fake.CIFAR10, "lynx"} - {"cat"}), splits=splits)
     assert findings(renamed) == [
         ("error", "wrong_classes", "cat", "is missing"),
-        ("error", "wrong_classes", "lynx", "is no class of CINIC-10"),
+        ("error", "wrong_classes", "lynx", "is not a class of CINIC-10"),
     ]
 
 
