@@ -20,7 +20,9 @@ __all__ = [
     "download_dataset",
     "evaluate",
     "export",
+    "extract",
     "fit_budget",
+    "join_stores",
     "load_experiment",
     "load_model",
     "make_images",
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
     from asc_mrkd.models.registry import build_model
     from asc_mrkd.mrkd.memory_replay import MemoryReplay
     from asc_mrkd.report.html import write_report
+    from asc_mrkd.store.extraction import extract
+    from asc_mrkd.store.shards import join_stores
     from asc_mrkd.submission.check import check_submission
     from asc_mrkd.submission.make import make_submission
 else:
@@ -64,6 +68,8 @@ else:
             "evaluate": "asc_mrkd.evaluation.summary",
             "export": "asc_mrkd.compression.exporter",
             "fit_budget": "asc_mrkd.compression.compressor",
+            "extract": "asc_mrkd.store.extraction",
+            "join_stores": "asc_mrkd.store.shards",
             "load_experiment": "asc_mrkd.methods.registry",
             "load_model": "asc_mrkd.deploy.model_file",
             "make_images": "asc_mrkd.datasets.synthetic.dataset",

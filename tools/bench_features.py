@@ -37,7 +37,7 @@ from asc_mrkd.datasets import read_dataset
 from asc_mrkd.datasets.synthetic import make_scenes
 from asc_mrkd.features import Frontend, FrontendSpec, load_spec, numpy_backend
 from asc_mrkd.features import frontend as frontend_module
-from asc_mrkd.features.numpy_backend import ScipyTransform
+from asc_mrkd.features.numpy_backend import NumpyTransform
 
 THREADS = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
 STAGES = ("decode", "resample", "STFT", "dB, weighting", "mel")
@@ -84,7 +84,7 @@ def watched(lap: Callable[[str], None]) -> Iterator[None]:
         (frontend_module, "resample"),
         (numpy_backend, "rfft"),
         (numpy_backend, "log_power"),
-        (ScipyTransform, "write_mel"),
+        (NumpyTransform, "write_mel"),
     ]
 
     def watch(function: Callable, stage: str) -> Callable:

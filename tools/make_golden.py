@@ -9,13 +9,18 @@ all frames. About 33 bins of each front end are kept. They change only when a de
 """
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from asc_mrkd.features import Frontend, FrontendSpec, load_spec
+from asc_mrkd.features import FrontendSpec, load_spec
 from asc_mrkd.files import resource_folder
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from helpers.librosa_reference import librosa_features
 
 SIGNALS = ("S1", "S2")
 DECIMALS = 5
@@ -31,13 +36,14 @@ def signal(name: str, rate: int, count: int) -> np.ndarray:
         turns = 2 * np.pi * np.arange(count) / rate
         samples = 0.5 * np.sin(440 * turns) + 0.1 * np.sin(3000 * turns)
     else:
-        samples = 0.05 * (2 * states(count) / 2**32 - 1)
+        samples = 0.05 * (2 * generator_states(count) / 2**32 - 1)
     return samples.astype(np.float32)[None]
 
 
-def states(count: int) -> np.ndarray:
-    """Return the states (count,) of S2's generator; as many steps as there are states give the next ones at once."""
-    factor, summand = 1664525, 1013904223
+def generator_states(count: int) -> np.ndarray:
+    """Return the states (count,) of S2's generator; n steps applied to the first n states give the next n."""
+    factor = 1664525
+    summand = 1013904223
     found = np.array([(factor * 12345 + summand) % 2**32], dtype=np.uint64)
     while len(found) < count:
         found = np.append(found, (factor * found + summand) % 2**32)
@@ -45,25 +51,25 @@ def states(count: int) -> np.ndarray:
     return found[:count]
 
 
-def golden(frontend: Frontend) -> pd.DataFrame:
-    """Return the rows of one front end."""
-    spec, tables = frontend.spec, []
+def golden_table(compute: Callable[[np.ndarray], np.ndarray], spec: FrontendSpec) -> pd.DataFrame:
+    """Return the rows of one front end, computed by a function from samples to features."""
+    tables = []
     mel = np.unique(np.linspace(0, spec.n_mels - 1, 33).round().astype(int))
     for name in SIGNALS:
-        features = frontend(signal(name, spec.sample_rate, spec.samples))[0, mel]
+        features = compute(signal(name, spec.sample_rate, spec.samples))[0, mel]
         columns = {"first": 0, "second": 1, "middle": spec.frames // 2, "last": spec.frames - 1}
         values = {column: features[:, frame] for column, frame in columns.items()}
         tables.append(pd.DataFrame({"signal": name, "mel": mel, **values, "mean": features.mean(1, dtype=np.float64)}))
     return pd.concat(tables, ignore_index=True)
 
 
-def reference(spec: FrontendSpec) -> pd.DataFrame:
-    """Return the rows as librosa computes them."""
-    return golden(Frontend(spec, "librosa")).round(DECIMALS)
+def librosa_table(spec: FrontendSpec) -> pd.DataFrame:
+    """Return the rows computed by librosa."""
+    return golden_table(partial(librosa_features, spec=spec), spec).round(DECIMALS)
 
 
 def golden_path(name: str) -> Path:
-    """Return where the golden vectors of a front end are."""
+    """Return the path of the golden vectors of a front end."""
     return resource_folder("features") / "golden" / f"{name}.csv"
 
 
@@ -71,7 +77,7 @@ def main() -> None:
     for name in sys.argv[1:] or sorted(path.stem for path in resource_folder("features").glob("*.yaml")):
         path = golden_path(name)
         path.parent.mkdir(exist_ok=True)
-        reference(load_spec(name)).to_csv(path, index=False, float_format=f"%.{DECIMALS}f")
+        librosa_table(load_spec(name)).to_csv(path, index=False, float_format=f"%.{DECIMALS}f")
         print(path)
 
 

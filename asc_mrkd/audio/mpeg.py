@@ -1,8 +1,8 @@
-"""The length of an MP3 file, from its frames.
+"""The length of an MP3 file, counted from its frames.
 
-An MP3 is a row of frames without a header of the whole. Encoders may put the length into an extra first frame; without
-it, libsndfile takes size / bit rate of the first frame for the length: it leaves out half of a file whose bit rate
-varies, and calls one of constant bit rate too short by a fraction of a frame. Counting frames needs no decoder.
+An MP3 is a row of frames without a header of the whole. Encoders may write the length into an extra first frame.
+Without it, libsndfile takes size / bit rate of the first frame for the length: it drops half of a file whose bit rate
+varies, and makes a file of constant bit rate too short by a fraction of a frame. Counting frames needs no decoder.
 """
 
 from dataclasses import dataclass
@@ -18,74 +18,100 @@ _TAG_BYTES = 44  # header, side information and the name of a length tag
 _TAIL_TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"ID3")
 
 _MAX_TRIMMED = 2 * 4095
-"""Samples that an encoder added, as its length tag says (12 bits each for start and end); they are not decoded."""
+"""Most samples that an encoder adds, 12 bits each for start and end in its length tag; decoders drop them."""
 
 _MAX_ROUNDING = 16
-"""Samples by which size / bit rate misses the length of a file of constant bit rate: less than a padding byte each."""
+"""Most samples by which size / bit rate misses the length of a file of constant bit rate: less than one padding byte
+per frame."""
 
 
 @dataclass(frozen=True)
 class MpegLength:
-    """The length of an MP3 file.
-
-    Args:
-        samples: of each channel in all frames.
-        tagged: the file also tells its length, the encoder's own delay taken off.
-        whole: after the last frame comes the end of the file or a tag, not something unknown.
-        cut: the file ends within a frame.
-    """
+    """The length of an MP3 file."""
 
     samples: int
+    """Number of samples per channel in all frames."""
     tagged: bool
+    """The file also states its length, without the delay of the encoder."""
     whole: bool
+    """After the last frame comes the end of the file or a tag, not unknown data."""
     cut: bool
+    """The file ends within a frame."""
 
-    def decoded(self, claimed: int) -> int | None:
-        """Return the samples that the decoder, which claims so many, must give; None if it would leave out sound."""
-        if claimed < self.samples - (_MAX_TRIMMED if self.tagged else _MAX_ROUNDING):
+    def expected_samples(self, claimed: int) -> int | None:
+        """Return how many samples per channel decoding must yield, or None if the decoder would drop sound.
+
+        Args:
+            claimed: number of samples that the decoder claims.
+        """
+        tolerance = _MAX_TRIMMED if self.tagged else _MAX_ROUNDING
+        if claimed < self.samples - tolerance:
             return None
-        return claimed if self.tagged or not self.whole else min(claimed, self.samples)
+        if self.tagged or not self.whole:
+            return claimed
+        return min(claimed, self.samples)
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """One frame of layer III."""
+
+    size: int
+    """Length in bytes."""
+    samples: int
+    """Number of samples per channel."""
 
 
 def measure_mpeg(stream: BinaryIO, size: int) -> MpegLength | None:
-    """Count the frames of a file of `size` bytes; None if it does not begin with one of layer III."""
-    position = _end_of_id3(stream)
-    first = _read(stream, position, _TAG_BYTES)
-    frame = _parse_frame(first)
+    """Count the frames of a file of `size` bytes; None if the file does not begin with a frame of layer III."""
+    position = _find_sound(stream)
+    start = _read_at(stream, position, _TAG_BYTES)
+    frame = _parse_frame(start)
     if frame is None:
         return None
-    tagged = any(tag in first for tag in _LENGTH_TAGS)
-    samples = -frame[1] if tagged else 0
+    tagged = any(tag in start for tag in _LENGTH_TAGS)
+    samples = -frame.samples if tagged else 0  # the frame of a length tag holds no sound
     while frame is not None:
-        position += frame[0]
-        samples += frame[1]
-        frame = _parse_frame(_read(stream, position, 4))
-    tail = _read(stream, position, 16)
-    return MpegLength(samples, tagged, not tail or tail.startswith(_TAIL_TAGS), position > size)
+        position += frame.size
+        samples += frame.samples
+        frame = _parse_frame(_read_at(stream, position, 4))
+    tail = _read_at(stream, position, 16)
+    return MpegLength(
+        samples=samples,
+        tagged=tagged,
+        whole=not tail or tail.startswith(_TAIL_TAGS),
+        cut=position > size,
+    )
 
 
-def _end_of_id3(stream: BinaryIO) -> int:
-    """Return where the sound starts: after the ID3v2 tag, whose size is stored in 4 x 7 bits."""
-    head = _read(stream, 0, 10)
+def _find_sound(stream: BinaryIO) -> int:
+    """Return the position after the ID3v2 tag, whose size is stored in 4 x 7 bits."""
+    head = _read_at(stream, 0, 10)
     if head[:3] != b"ID3" or len(head) < 10:
         return 0
-    size = sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+    size = 0
+    for byte in head[6:]:
+        size = size << 7 | byte & 0x7F
     has_footer = head[5] & 0x10
     return 10 + size + (10 if has_footer else 0)
 
 
-def _parse_frame(head: bytes) -> tuple[int, int] | None:
-    """Return the bytes and the samples per channel of the layer III frame that starts with `head`."""
+def _parse_frame(head: bytes) -> _Frame | None:
+    """Return the frame of layer III that starts with `head`, or None."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:
         return None
-    version, bit_rate, sample_rate = head[1] >> 3 & 3, head[2] >> 4, head[2] >> 2 & 3
+    version = head[1] >> 3 & 3
+    bit_rate = head[2] >> 4
+    sample_rate = head[2] >> 2 & 3
+    padding = head[2] >> 1 & 1
     if version == 1 or bit_rate in (0, 15) or sample_rate == 3:
         return None
-    samples = 1152 if version == 3 else 576
-    rate = _BIT_RATES[1 if version == 3 else 2][bit_rate - 1] * 1000
-    return samples // 8 * rate // _SAMPLE_RATES[version][sample_rate] + (head[2] >> 1 & 1), samples
+    is_mpeg_1 = version == 3
+    samples = 1152 if is_mpeg_1 else 576
+    bits_per_second = _BIT_RATES[1 if is_mpeg_1 else 2][bit_rate - 1] * 1000
+    return _Frame(samples // 8 * bits_per_second // _SAMPLE_RATES[version][sample_rate] + padding, samples)
 
 
-def _read(stream: BinaryIO, position: int, size: int) -> bytes:
+def _read_at(stream: BinaryIO, position: int, size: int) -> bytes:
     stream.seek(position)
     return stream.read(size)

@@ -13,14 +13,10 @@ def join_stores(
     shards: Annotated[list[Path], typer.Argument(help="Feature stores made with --shard, all of one data set.")],
     out: Annotated[Path, typer.Option(help="Feature store to write.")],
 ) -> None:
-    """Join the stores of all shards; the result has the bytes of a store that was made in one piece.
+    """Join the stores of all shards; the result has the bytes of a store extracted in one piece.
 
     Example: asc-mrkd join-stores exp/store-1 exp/store-2 --out exp/store
     """
-    from asc_mrkd.store import open_store
-    from asc_mrkd.store.shards import join
+    from asc_mrkd import store
 
-    rows = sum(int((open_store(folder).clips["status"] == "ok").sum()) for folder in shards)
-    with progress("joining", rows, "rows") as advance:
-        store = join(shards, out, advance)
-    print_store_size(store)
+    print_store_size(store.join_stores(shards, out, progress))

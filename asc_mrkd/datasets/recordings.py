@@ -5,10 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from asc_mrkd.audio.containers import SOUND_SUFFIXES
 from asc_mrkd.files import find_files
-
-SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
-"""Endings of the names of sound files, in lower case."""
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
+from asc_mrkd.audio.containers import SOUND_SUFFIXES
 from asc_mrkd.datasets.images.image_folder import IMAGE_SUFFIXES
-from asc_mrkd.datasets.recordings import SOUND_SUFFIXES
 from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.errors import DataError
 from asc_mrkd.features.frontend import Frontend

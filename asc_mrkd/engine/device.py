@@ -7,24 +7,6 @@ from typing import Any
 
 import torch
 
-from asc_mrkd.errors import ConfigError, first_line
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device of that name; `auto` is a GPU when there is one.
-
-    Raises:
-        ConfigError: there is no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device={name}: {first_line(error)}", "asc-mrkd doctor") from None
-    return device
-
 
 def gpu_name() -> str | None:
     """Return the name of the first GPU; None without one."""

@@ -11,9 +11,10 @@ from torch import nn
 
 from asc_mrkd.config import Experiment
 from asc_mrkd.deploy.model_file import ModelFile, save_model
+from asc_mrkd.device import choose_device
 from asc_mrkd.dist import rank
 from asc_mrkd.engine.checkpoint import load_checkpoint, save_checkpoint
-from asc_mrkd.engine.device import choose_device, gpu_name, own_stream, politely_interruptible, use_threads
+from asc_mrkd.engine.device import gpu_name, own_stream, politely_interruptible, use_threads
 from asc_mrkd.engine.inference import predict
 from asc_mrkd.engine.parallel import agreed, joined_processes, require_rows, wait_for_all
 from asc_mrkd.engine.samples import ExperimentData, Samples, open_data

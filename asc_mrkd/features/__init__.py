@@ -1,6 +1,6 @@
-"""Front ends: their definition, and the back ends that compute features from samples.
+"""Front ends: their definitions, and the two back ends that compute features from samples.
 
-Knows recordings and samples, nothing of stores or data sets. Names are imported when first used.
+Knows recordings and samples, nothing of stores or data sets. Names are imported on first use.
 """
 
 from asc_mrkd.lazy import lazy_names

@@ -1,4 +1,4 @@
-"""The curves of a front end: window, Mel filterbank and A-weighting, computed once and used for every clip."""
+"""The arrays of a front end: window, mel filterbank and A-weighting, computed once and used for every clip."""
 
 import importlib
 from dataclasses import dataclass
@@ -9,43 +9,41 @@ from asc_mrkd.errors import ConfigError, first_line
 from asc_mrkd.features.spec import FrontendSpec
 
 AMIN = 1e-10
-"""Smallest power that is told from zero."""
+"""Smallest power that differs from zero."""
 
 DB_PER_NEPER = 10 / np.log(10)
-"""Turns the natural logarithm of a power, the fast one, into dB."""
+"""Factor from the natural logarithm of a power, which is fast to compute, to dB."""
 
 
 @dataclass(frozen=True)
-class Curves:
-    """What a front end multiplies and adds, float32.
-
-    Attributes:
-        window: (n_fft,).
-        filters: (mel, n_fft / 2 + 1); for `perceptual_db` they take natural logarithms of power and give dB.
-        offset: (mel, 1), added to their product; for `perceptual_db` the A-weighting, which passes through the filters
-            as a constant, since they act on dB.
-    """
+class FrontendArrays:
+    """Factors and offsets of a front end, float32."""
 
     window: np.ndarray
+    """Window of a frame (n_fft,)."""
     filters: np.ndarray
+    """Mel filters (mel, n_fft / 2 + 1); for `perceptual_db` they turn natural logarithms of power into dB."""
     offset: np.ndarray
+    """Constant per filter (mel, 1), added to the filtered spectrum; for `perceptual_db` the A-weighting. It passes
+    through the filters as a constant because they act on dB."""
 
 
-def curves_of(spec: FrontendSpec, filters: np.ndarray) -> Curves:
-    """Compute the curves of a front end.
+def compute_arrays(spec: FrontendSpec, filters: np.ndarray) -> FrontendArrays:
+    """Compute the arrays of a front end.
 
     Args:
-        spec: the front end.
-        filters: its Mel filterbank (mel, n_fft / 2 + 1).
+        spec: front end.
+        filters: mel filterbank (mel, n_fft / 2 + 1).
 
     Raises:
-        ConfigError: a Mel filter lies between two frequencies of the Fourier transform.
+        ConfigError: a mel filter lies between two frequencies of the Fourier transform.
     """
-    from scipy.signal import get_window  # here, because workers receive the curves and need not import it
+    from scipy.signal import get_window  # here, because a worker receives the arrays and need not import it
 
     length = spec.win_length or spec.n_fft
     before = (spec.n_fft - length) // 2
-    window = np.pad(get_window(spec.window, length), (before, spec.n_fft - length - before))
+    after = spec.n_fft - length - before
+    window = np.pad(get_window(spec.window, length), (before, after))
     empty = np.flatnonzero(~filters.any(axis=1))
     if len(empty):
         raise ConfigError(
@@ -54,16 +52,21 @@ def curves_of(spec: FrontendSpec, filters: np.ndarray) -> Curves:
         )
     offset = np.zeros(spec.n_mels)
     if spec.scale == "perceptual_db":
-        offset = filters @ a_weighting(np.arange(filters.shape[1]) * spec.sample_rate / spec.n_fft)
+        frequencies = np.arange(filters.shape[1]) * spec.sample_rate / spec.n_fft
+        offset = filters @ a_weighting(frequencies)
         filters = filters * DB_PER_NEPER
-    return Curves(*(curve.astype(np.float32) for curve in (window, filters, offset[:, None])))
+    return FrontendArrays(
+        window=window.astype(np.float32),
+        filters=filters.astype(np.float32),
+        offset=offset[:, None].astype(np.float32),
+    )
 
 
 def torchaudio_problem() -> str | None:
-    """Return why torchaudio cannot be imported beside this torch, or None when it can.
+    """Return why torchaudio cannot be imported next to this torch, or None if it can.
 
-    Its binary extension fits one torch release: it raises OSError beside a CPU-only build and RuntimeError beside
-    a release of another CUDA version.
+    Its binary extension fits one release of torch: it raises OSError next to a CPU build and RuntimeError next to a
+    build for another CUDA version.
     """
     try:
         importlib.import_module("torchaudio.functional")
@@ -75,22 +78,27 @@ def torchaudio_problem() -> str | None:
 def torch_filterbank(spec: FrontendSpec) -> np.ndarray:
     """Return the triangular filters (mel, n_fft / 2 + 1), float32, of a front end that runs on torch.
 
-    torchaudio's filterbank, or librosa's where torchaudio cannot be imported. torchaudio computes in float32: the two
-    agree to 1e-6 of a filter's peak with `mel_norm: slaney`, to 2e-5 with `none`.
+    The filterbank is torchaudio's, or librosa's if torchaudio cannot be imported. torchaudio computes in float32: the
+    two agree to 1e-6 of a filter's peak with `mel_norm: slaney`, to 2e-5 with `none`.
     """
     if torchaudio_problem() is not None:
         return librosa_filterbank(spec)
     from torchaudio.functional import melscale_fbanks
 
-    norm = None if spec.mel_norm == "none" else spec.mel_norm
-    bins = spec.n_fft // 2 + 1
-    return melscale_fbanks(
-        bins, spec.fmin, spec.fmax, spec.n_mels, spec.sample_rate, norm=norm, mel_scale=spec.mel_scale
-    ).T.numpy()
+    filters = melscale_fbanks(
+        n_freqs=spec.n_fft // 2 + 1,
+        f_min=spec.fmin,
+        f_max=spec.fmax,
+        n_mels=spec.n_mels,
+        sample_rate=spec.sample_rate,
+        norm=None if spec.mel_norm == "none" else spec.mel_norm,
+        mel_scale=spec.mel_scale,
+    )
+    return filters.T.numpy()
 
 
 def librosa_filterbank(spec: FrontendSpec) -> np.ndarray:
-    """Return the triangular filters (mel, n_fft / 2 + 1), float32: librosa's, which needs no torch."""
+    """Return the triangular filters (mel, n_fft / 2 + 1), float32, of librosa, which needs no torch."""
     from librosa.filters import mel
 
     return mel(

@@ -1,8 +1,7 @@
-"""The front end: recordings to spectrograms, as a specification defines them."""
+"""The front end: recordings to spectrograms, as a definition says."""
 
 import os
 from collections.abc import Callable
-from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -11,39 +10,52 @@ from asc_mrkd.audio.read import match_channels, read_audio, resample
 from asc_mrkd.errors import ConfigError
 from asc_mrkd.features.spec import FrontendSpec
 
-Backend = Literal["scipy", "torch", "librosa"]
+Backend = Literal["numpy", "torch"]
 
 
 class Frontend:
-    """Compute the features that a specification defines.
+    """Compute the features of a definition.
 
-    With the back end scipy it can be pickled, and a process that receives it computes with numpy and scipy alone:
-    the curves, whose making imports librosa, travel along.
+    A front end with the back end numpy can be pickled, and the process that receives it computes with numpy and scipy
+    alone: the arrays, whose computation imports librosa, travel along.
 
     Args:
-        spec: see `load_spec`.
-        backend: `scipy` (the default on a CPU), `torch` (any device, the default on others), or `librosa` (the
-            reference: slow); they agree within 1e-3 dB.
-        device: where the torch back end computes.
+        spec: definition, see `load_spec`.
+        backend: `numpy` (default on the CPU) or `torch` (any device, default on others); they agree within 1e-3 dB.
+        device: device of the torch back end: cpu, cuda or auto.
 
     Raises:
-        ConfigError: a Mel filter would be empty, or the back end cannot use the device.
+        ConfigError: a mel filter would be empty, the device does not exist, or the back end cannot use it.
+
+    Example:
+        ```python
+        frontend = Frontend(load_spec("pmel256"))
+        features = frontend.from_file("audio/park.wav")  # (channel, mel, frame)
+        ```
     """
 
     def __init__(self, spec: FrontendSpec, backend: Backend | None = None, device: str = "cpu") -> None:
+        if device != "cpu":
+            from asc_mrkd.device import choose_device  # here, because a worker on the CPU needs no torch
+
+            device = str(choose_device(device))
         self.spec = spec
-        self.backend: Backend = backend or ("scipy" if device == "cpu" else "torch")
+        self.backend: Backend = backend or ("numpy" if device == "cpu" else "torch")
         if device != "cpu" and self.backend != "torch":
             raise ConfigError(
                 f"the back end {self.backend} computes on the CPU only, not on {device}", "use the back end torch"
             )
-        self._transform = _transform_of(spec, self.backend, device)
+        self._transform = _make_transform(spec, self.backend, device)
 
     def from_file(self, path: str | os.PathLike[str], expected_seconds: float | None = None) -> np.ndarray:
         """Return the features (channel, mel, frame), float32, of a recording of any rate, channel count and length.
 
+        Args:
+            path: recording.
+            expected_seconds: only accepted length (s).
+
         Raises:
-            AudioError: the file cannot be used; `reason` says why.
+            AudioError: the file cannot be used; `reason` is its code.
         """
         return self(self.read(path, expected_seconds))
 
@@ -53,12 +65,12 @@ class Frontend:
         """Return the samples (channel, sample), float32, of a recording, with the channels and the rate of the spec.
 
         Args:
-            path: the file.
-            expected_seconds: refuse every other length (s).
-            expected_rate: refuse every other sample rate (Hz) of the file.
+            path: recording.
+            expected_seconds: only accepted length (s).
+            expected_rate: only accepted sample rate (Hz) of the file.
 
         Raises:
-            AudioError: the file cannot be used; `reason` says why.
+            AudioError: the file cannot be used; `reason` is its code.
         """
         audio = read_audio(path, expected_seconds, expected_rate)
         samples = match_channels(audio.samples, self.spec.channels, path)
@@ -67,10 +79,10 @@ class Frontend:
     def __call__(self, samples: np.ndarray) -> np.ndarray:
         """Return the features (..., channel, mel, frame), float32, of samples (..., channel, sample).
 
-        The samples have the rate of the spec. A leading dimension of clips makes a batch, which a GPU wants.
+        The samples have the rate of the spec. A leading dimension of clips makes a batch, as a GPU needs it.
 
         Raises:
-            ValueError: there are too few samples to reflect them, n_fft / 2 or less.
+            ValueError: the signal has n_fft / 2 samples or fewer, too few to be reflected.
         """
         signals = np.asarray(samples, dtype=np.float32)
         if signals.shape[-1] <= self.spec.n_fft // 2:
@@ -79,18 +91,14 @@ class Frontend:
         return features.reshape(*signals.shape[:-1], *features.shape[1:])
 
 
-def _transform_of(spec: FrontendSpec, backend: Backend, device: str) -> Callable[[np.ndarray], np.ndarray]:
+def _make_transform(spec: FrontendSpec, backend: Backend, device: str) -> Callable[[np.ndarray], np.ndarray]:
     """Return the function from signals (signal, sample) to features (signal, mel, frame)."""
-    if backend == "librosa":
-        from asc_mrkd.features.librosa_reference import librosa_features
-
-        return partial(librosa_features, spec=spec)
-    from asc_mrkd.features.filterbank import curves_of, librosa_filterbank, torch_filterbank
+    from asc_mrkd.features.filterbank import compute_arrays, librosa_filterbank, torch_filterbank
 
     if backend == "torch":
         from asc_mrkd.features.torch_backend import TorchTransform
 
-        return TorchTransform(spec, curves_of(spec, torch_filterbank(spec)), device)
-    from asc_mrkd.features.numpy_backend import ScipyTransform
+        return TorchTransform(spec, compute_arrays(spec, torch_filterbank(spec)), device)
+    from asc_mrkd.features.numpy_backend import NumpyTransform
 
-    return ScipyTransform(spec, curves_of(spec, librosa_filterbank(spec)))
+    return NumpyTransform(spec, compute_arrays(spec, librosa_filterbank(spec)))

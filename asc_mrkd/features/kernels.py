@@ -1,7 +1,7 @@
-"""The loops of the front end on a CPU, compiled: numpy takes several passes and a multiple of the time for each.
+"""The compiled loops of the numpy back end: numpy would take several passes and several times as long for each.
 
 The logarithm is a polynomial: log(2^e * m) = e log(2) + log(m), with 1 <= m < 2. Its error, 1e-6 or 5e-6 dB, is that of
-float32 itself. The filterbank is no matrix product of BLAS, whose last bits depend on its number of threads.
+float32 itself. The filterbank avoids the matrix product of BLAS, whose last bits depend on its number of threads.
 """
 
 from collections.abc import Callable
@@ -20,12 +20,14 @@ def _log_coefficients(degree: int) -> tuple[np.float32, ...]:
 
 
 COEFFICIENTS = _log_coefficients(degree=7)
-LANES = 64  # frames that are filtered side by side
-LOG_2, LEAST_POWER = np.float32(np.log(2)), np.float32(AMIN)
+LANES = 64
+"""Number of frames that are filtered side by side."""
+LOG_2 = np.float32(np.log(2))
+LEAST_POWER = np.float32(AMIN)
 
 
 def compiled(function: Callable) -> Callable:
-    """Compile a function when it is first called; the result is kept on the disk where there is a place for it."""
+    """Compile a function on its first call; the result is kept on the disk if a folder for it is writable."""
     try:
         return njit(function, fastmath=True, cache=True)  # the loops become vector instructions; there is no NaN
     except RuntimeError:  # neither the package nor the home folder may be written
@@ -34,19 +36,23 @@ def compiled(function: Callable) -> Callable:
 
 @compiled
 def log_power(spectrum: np.ndarray, out: np.ndarray) -> None:
-    """Write the natural logarithm of the power of `spectrum` into `out` (frame, bin), float32; AMIN is the least power.
+    """Write the natural logarithm of the power of `spectrum` into `out`; AMIN is the least power.
 
     Args:
-        spectrum: (frame, 2 * bin), float32: real and imaginary part by turns.
+        spectrum: (frame, 2 * bin), float32; real and imaginary parts alternate.
         out: (frame, bin), float32.
     """
     frames, bins = out.shape
-    power, mantissa, exponent = np.empty(bins, np.float32), np.empty(bins, np.float32), np.empty(bins, np.float32)
-    power_bits, mantissa_bits = power.view(np.int32), mantissa.view(np.int32)
+    power = np.empty(bins, np.float32)
+    mantissa = np.empty(bins, np.float32)
+    exponent = np.empty(bins, np.float32)
+    power_bits = power.view(np.int32)
+    mantissa_bits = mantissa.view(np.int32)
     c0, c1, c2, c3, c4, c5, c6, c7 = COEFFICIENTS
     for frame in range(frames):
         for k in range(bins):
-            real, imaginary = spectrum[frame, 2 * k], spectrum[frame, 2 * k + 1]
+            real = spectrum[frame, 2 * k]
+            imaginary = spectrum[frame, 2 * k + 1]
             power[k] = max(real * real + imaginary * imaginary, LEAST_POWER)
         for k in range(bins):
             exponent[k] = (power_bits[k] >> 23) - 127
@@ -71,15 +77,16 @@ def apply_filters(
 
     Args:
         spectrum: (frame, bin), float32.
-        least: smaller values count as this one; finite.
+        least: finite floor; smaller values count as this one.
         starts: first bin of each filter.
-        counts: bins of each filter.
-        factors: of all filters, one after the other, float32.
+        counts: number of bins of each filter.
+        factors: factors of all filters, one after the other, float32.
         offset: (mel,), float32.
         out: (mel, frame), float32.
     """
     frames, bins = spectrum.shape
-    lanes, total = np.zeros((bins, LANES), np.float32), np.empty(LANES, np.float32)
+    lanes = np.zeros((bins, LANES), np.float32)
+    total = np.empty(LANES, np.float32)
     floor = np.float32(least)
     for first in range(0, frames, LANES):
         width = min(LANES, frames - first)

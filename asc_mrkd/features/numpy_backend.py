@@ -1,4 +1,4 @@
-"""The front end on a CPU: numpy, scipy and a compiled loop, so that a worker starts fast and stays small."""
+"""The front end on the CPU: numpy, scipy and compiled loops, so that a worker starts fast and stays small."""
 
 from typing import Any
 
@@ -6,36 +6,41 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.fft import rfft
 
-from asc_mrkd.features.filterbank import DB_PER_NEPER, Curves
+from asc_mrkd.features.filterbank import DB_PER_NEPER, FrontendArrays
 from asc_mrkd.features.kernels import apply_filters, log_power
 from asc_mrkd.features.spec import FrontendSpec
 
 BLOCK_SAMPLES = 2**18
-"""Samples that are transformed at once: 1 MiB stays in the cache, and smaller blocks cost more calls."""
+"""Samples transformed at once: 1 MiB stays in the cache, and smaller blocks cost more calls."""
 
 KEPT_BYTES = 2**25 - 2**16
-"""A little less than 32 MiB, the largest array that glibc's malloc learns from (see `keep_memory`)."""
+"""Slightly less than 32 MiB, the largest array that glibc's malloc learns from (see `keep_memory`)."""
 
 LEAST = -3e38
-"""Below every float32 that occurs."""
+"""Number below every float32 that occurs."""
 
 
-class ScipyTransform:
+class NumpyTransform:
     """Signals (signal, sample) to features (signal, mel, frame), float32.
 
-    The spectrum of a signal is kept as (frame, bin), the order in which the Fourier transform writes it, in one array.
-    Of the filters only what is not zero is kept.
+    The spectrum of a signal is (frame, bin), the order in which the Fourier transform writes it, in one array. Of each
+    filter only the non-zero part is kept.
     """
 
-    def __init__(self, spec: FrontendSpec, curves: Curves) -> None:
-        self._spec, self._window, self._offset = spec, curves.window, curves.offset[:, 0]
+    def __init__(self, spec: FrontendSpec, arrays: FrontendArrays) -> None:
+        self._spec = spec
+        self._window = arrays.window
+        self._offset = arrays.offset[:, 0]
         self._depth = None if spec.top_db is None else spec.top_db / DB_PER_NEPER
-        used = [np.flatnonzero(row) for row in curves.filters]
-        self._starts = np.array([bins[0] for bins in used])
-        self._counts = np.array([bins[-1] + 1 - bins[0] for bins in used])
-        self._factors = np.concatenate(
-            [row[bins[0] : bins[-1] + 1] for row, bins in zip(curves.filters, used, strict=True)]
-        )
+        starts = []
+        factors = []
+        for row in arrays.filters:
+            bins = np.flatnonzero(row)
+            starts.append(bins[0])
+            factors.append(row[bins[0] : bins[-1] + 1])
+        self._starts = np.array(starts)
+        self._counts = np.array([len(part) for part in factors])
+        self._factors = np.concatenate(factors)
         keep_memory()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -44,12 +49,14 @@ class ScipyTransform:
 
     def __call__(self, signals: np.ndarray) -> np.ndarray:
         """Return the features of all signals, computed one after the other."""
-        frames, half = self._spec.frames_of(signals.shape[-1]), self._spec.n_fft // 2
+        frames = self._spec.count_frames(signals.shape[-1])
+        half = self._spec.n_fft // 2
         spectrum = np.empty((frames, half + 1), np.float32)
         features = np.empty((len(signals), self._spec.n_mels, frames), np.float32)
         for signal, mel in zip(signals, features, strict=True):
-            ends = signal[half:0:-1], signal[-2 : -half - 2 : -1]  # reflected here: np.pad takes five times as long
-            self.write_spectrum(np.concatenate([ends[0], signal, ends[1]]), spectrum)
+            start = signal[half:0:-1]  # reflected by slices: np.pad takes five times as long
+            end = signal[-2 : -half - 2 : -1]
+            self.write_spectrum(np.concatenate([start, signal, end]), spectrum)
             self.write_mel(spectrum, mel)
         return features
 
@@ -61,9 +68,11 @@ class ScipyTransform:
         windows = sliding_window_view(signal, self._spec.n_fft)[:: self._spec.hop_length][: len(spectrum)]
         step = max(1, BLOCK_SAMPLES // self._spec.n_fft)
         block = np.empty((step, self._spec.n_fft), np.float32)
-        for start in range(0, len(windows), step):
-            frames, out = windows[start : start + step], spectrum[start : start + step]
-            parts = rfft(np.multiply(frames, self._window, out=block[: len(frames)])).view(np.float32)
+        for first in range(0, len(windows), step):
+            frames = windows[first : first + step]
+            out = spectrum[first : first + step]
+            windowed = np.multiply(frames, self._window, out=block[: len(frames)])
+            parts = rfft(windowed).view(np.float32)  # real and imaginary parts alternate
             if self._spec.scale == "perceptual_db":
                 log_power(parts, out)
                 continue
@@ -82,10 +91,10 @@ class ScipyTransform:
 
 
 def keep_memory() -> None:
-    """Have the C library keep the memory of freed arrays for the next clip instead of giving it back to the system.
+    """Make the C library keep the memory of freed arrays for the next clip.
 
-    Otherwise a worker gets 7 MiB anew with every clip, page by page, which costs a quarter of its time. glibc keeps
-    twice the size of the largest block that was freed, which this one becomes; it is never touched, so it takes no
-    memory. With another C library nothing happens.
+    Otherwise a worker requests 7 MiB from the system for every clip, page by page, which costs a quarter of its time.
+    glibc keeps twice the size of the largest freed block, which is this one; the block is never touched, so it takes
+    no memory. With another C library nothing happens.
     """
     np.empty(KEPT_BYTES, np.uint8)

@@ -1,5 +1,6 @@
-"""The definition of a front end, one YAML file each in features/."""
+"""The definition of a front end: one YAML file per front end in features/."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,65 +11,62 @@ from asc_mrkd.files import resource_folder
 from asc_mrkd.schema import Count, Positive, Schema, parse, read_yaml
 
 TOP_DB = 80.0
-"""Depth of the floor (dB) of a `perceptual_db` front end that names none."""
+"""Default depth of the floor (dB) of a `perceptual_db` front end."""
 
 
 class FrontendSpec(Schema):
-    """Every number that decides a feature value; frequencies in Hz, lengths in samples, levels in dB.
-
-    Attributes:
-        name: what the front end is called.
-        sample_rate: recordings are resampled to it.
-        channels: 1 is the mean of all channels of a recording, taken before resampling.
-        clip_seconds: length of a clip.
-        resample: false: extract-features refuses recordings of another rate with the reason wrong_rate; predict
-            resamples all the same.
-        n_fft: length of the Fourier transform, even. Frames are centred, and the ends of a clip reflected.
-        win_length: length of the window in the middle of the frame; left out: n_fft.
-        window: hann or hamming, periodic.
-        hop_length: from frame to frame.
-        last_frame: false: without the frame centred on the end of the clip, so that a clip of n hops has n frames.
-        power: 2 is the power spectrum, 1 the magnitude.
-        n_mels: triangular filters.
-        fmin: lower end of the first filter.
-        fmax: upper end of the last filter.
-        mel_scale: slaney (linear up to 1 kHz) or htk.
-        mel_norm: slaney (a filter has the same area whatever its width) or none (its peak is 1).
-        scale: `perceptual_db`: dB, floor and A-weighting of the linear frequencies, and only then the filters, as a
-            product with dB. `log`: the filters first, then the natural logarithm.
-        top_db: depth of the floor below a channel's maximum, before A-weighting; `perceptual_db` only.
-        log_offset: added before the logarithm; `log` only.
-    """
+    """All numbers that decide a feature value; frequencies in Hz, lengths in samples, levels in dB."""
 
     name: str
+    """Name of the front end."""
     sample_rate: Count
+    """Sample rate of the front end; recordings are resampled to it."""
     channels: Count
+    """Number of channels; 1 is the mean of all channels of a recording, taken before resampling."""
     clip_seconds: Positive
+    """Length of a clip (s)."""
     resample: bool = True
+    """Resample recordings of another rate; false: extract-features refuses them with the reason wrong_rate, while
+    predict resamples them nevertheless."""
     n_fft: Count
+    """Length of the Fourier transform, even. Frames are centred, and the ends of a clip are reflected."""
     win_length: Count | None = None
+    """Length of the window in the middle of the frame; by default n_fft."""
     window: Literal["hann", "hamming"] = "hann"
+    """Periodic window."""
     hop_length: Count
+    """Distance of two frames."""
     last_frame: bool = True
+    """Keep the frame centred on the end of the clip; false: a clip of n hops has n frames."""
     power: Literal[1, 2] = 2
+    """Exponent of the magnitude: 2 is the power spectrum, 1 the magnitude spectrum."""
     n_mels: Count
+    """Number of triangular mel filters."""
     fmin: Annotated[float, Field(ge=0.0)] = 0.0
+    """Lower end of the first filter."""
     fmax: Positive
+    """Upper end of the last filter."""
     mel_scale: Literal["slaney", "htk"] = "slaney"
+    """Mel scale: slaney (linear up to 1 kHz) or htk."""
     mel_norm: Literal["slaney", "none"] = "slaney"
+    """Scaling of the filters: slaney (equal areas) or none (equal peaks of 1)."""
     scale: Literal["perceptual_db", "log"] = "perceptual_db"
+    """Order of the steps. `perceptual_db`: dB, floor and A-weighting of the linear frequencies, then the filters, which
+    multiply dB. `log`: the filters, then the natural logarithm."""
     top_db: Positive | None = None
+    """Depth of the floor below the maximum of a channel, before A-weighting; `perceptual_db` only."""
     log_offset: Positive | None = None
+    """Number added before the logarithm; `log` only."""
 
     @model_validator(mode="before")
     @classmethod
-    def _usual_floor(cls, values: Any) -> Any:
+    def _fill_in_floor(cls, values: Any) -> Any:
         if isinstance(values, dict) and values.get("scale", "perceptual_db") == "perceptual_db":
             return {"top_db": TOP_DB, **values}
         return values
 
     @model_validator(mode="after")
-    def _fits_together(self) -> "FrontendSpec":
+    def _require_consistency(self) -> "FrontendSpec":
         if not self.fmin < self.fmax <= self.sample_rate / 2:
             raise ValueError(f"fmin < fmax <= sample_rate / 2 does not hold: {self.fmin}, {self.fmax}")
         if self.n_fft % 2:
@@ -77,37 +75,56 @@ class FrontendSpec(Schema):
             raise ValueError(f"win_length {self.win_length} is longer than n_fft {self.n_fft}")
         if self.samples <= self.n_fft // 2:
             raise ValueError(f"a clip of {self.samples} samples is too short to be reflected by n_fft {self.n_fft} / 2")
-        if self.scale == "perceptual_db" and (self.power, self.top_db is None, self.log_offset) != (2, False, None):
-            raise ValueError("scale perceptual_db takes power 2 and top_db, and no log_offset")
-        if self.scale == "log" and (self.top_db is not None or self.log_offset is None):
+        if self.scale == "perceptual_db":
+            if self.power != 2 or self.top_db is None or self.log_offset is not None:
+                raise ValueError("scale perceptual_db takes power 2 and top_db, and no log_offset")
+        elif self.top_db is not None or self.log_offset is None:
             raise ValueError("scale log takes log_offset, and no top_db")
         return self
 
     @property
     def samples(self) -> int:
-        """Samples of a clip at `sample_rate`."""
+        """Number of samples of a clip at `sample_rate`."""
         return round(self.clip_seconds * self.sample_rate)
 
     @property
     def frames(self) -> int:
-        """Frames of a clip."""
-        return self.frames_of(self.samples)
+        """Number of frames of a clip."""
+        return self.count_frames(self.samples)
 
-    def frames_of(self, samples: int) -> int:
-        """Return the frames of that many samples."""
+    def count_frames(self, samples: int) -> int:
+        """Return the number of frames of a signal with that many samples."""
         return samples // self.hop_length + self.last_frame
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Shape of a clip's features: (channel, mel, frame)."""
+        """Shape of the features of a clip: (channel, mel, frame)."""
         return self.channels, self.n_mels, self.frames
 
+    @property
+    def description(self) -> str:
+        """Description of the features in the words of a challenge submission.
 
-def load_spec(name_or_yaml: str | Path) -> FrontendSpec:
-    """Read a front-end definition: a name out of features/, or the path of a YAML file.
+        >>> load_spec("baseline40").description
+        'log-mel magnitudes (40 bands)'
+        """
+        if self.scale == "perceptual_db":
+            features = "perceptually weighted log-mel energies"
+        elif self.power == 2:
+            features = "log-mel energies"
+        else:
+            features = "log-mel magnitudes"
+        return f"{features} ({self.n_mels} bands)"
+
+
+def load_spec(name_or_yaml: str | os.PathLike[str]) -> FrontendSpec:
+    """Read the definition of a front end.
+
+    Args:
+        name_or_yaml: name of a front end in features/, or path of a YAML file.
 
     Raises:
-        ConfigError: unknown name, unknown or missing key.
+        ConfigError: the name is unknown, or a key is unknown, missing or inconsistent with others.
 
     >>> load_spec("pmel256").shape
     (2, 256, 431)

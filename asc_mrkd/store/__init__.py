@@ -1,17 +1,19 @@
-"""The feature store: its layout on the disk, extraction into it, shards, statistics.
+"""The feature store: its layout on the disk, extraction into it, shards, statistics and its check.
 
-Knows clips as rows of a table, nothing of the layouts of data sets or of training. Names are imported when first used.
+Knows data sets and front ends, nothing of training. Names are imported on first use.
 """
 
 from asc_mrkd.lazy import lazy_names
 
-__all__ = ["FeatureStore", "extract", "open_store"]
+__all__ = ["FeatureStore", "extract", "extract_clips", "join_stores", "open_store"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "FeatureStore": "asc_mrkd.store.layout",
         "extract": "asc_mrkd.store.extraction",
+        "extract_clips": "asc_mrkd.store.extraction",
+        "join_stores": "asc_mrkd.store.shards",
         "open_store": "asc_mrkd.store.layout",
     },
 )

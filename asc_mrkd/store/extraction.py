@@ -1,18 +1,20 @@
-"""Extraction: a data set's clips into a feature store, in parallel, continuing where it stopped."""
+"""Extraction: the clips of a data set into a feature store, in parallel; an interrupted extraction continues."""
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 import pandas as pd
 
+from asc_mrkd.datasets import read_dataset
 from asc_mrkd.errors import InterruptedRun, StoreError
 from asc_mrkd.features.frontend import Frontend
-from asc_mrkd.features.spec import FrontendSpec
+from asc_mrkd.features.spec import FrontendSpec, load_spec
 from asc_mrkd.files import exclusive_lock, write_text
-from asc_mrkd.store.journal import LEDGER, Ledger, ledger_line
+from asc_mrkd.progress import Progress, no_progress
+from asc_mrkd.store.journal import JOURNAL, Journal, journal_line
 from asc_mrkd.store.layout import (
     BAD,
     CLIPS,
@@ -27,65 +29,138 @@ from asc_mrkd.store.layout import (
     open_store,
     write_table,
 )
+from asc_mrkd.store.shards import mark_shard, parse_shard
 from asc_mrkd.store.statistics import RunningStatistics
-from asc_mrkd.store.worker import Job, Outcome, extract_rows
+from asc_mrkd.store.worker import ClipJob, RowResult, extract_rows
 from asc_mrkd.workers import Pool, available_cores, dask_pool, local_pool, map_in_order
 
-CLIPS_ON_CPU, CLIPS_ON_GPU = 4, 16
-"""Clips that a worker is given at once; on a GPU they are one batch."""
+CLIPS_PER_TASK = {"numpy": 4, "torch": 16}
+"""Clips that a worker receives at once, by back end; on a GPU they are one batch."""
 
 
 def extract(
-    clips: pd.DataFrame,
-    root: Path,
-    spec: FrontendSpec,
-    out: Path,
-    workers: int | None = None,
-    on_clip: Callable[[], None] = lambda: None,
+    data: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    spec: str | os.PathLike[str] | FrontendSpec = "pmel256",
     *,
+    workers: int | None = None,
     device: str = "cpu",
     scheduler: str | None = None,
+    shard: str | None = None,
+    resample: bool = True,
+    progress: Progress = no_progress,
 ) -> FeatureStore:
-    """Extract the features of all clips into the store `out`; a finished store is opened as it is.
+    """Extract the features of a data set into the feature store `out`; a finished store is opened unchanged.
 
-    A clip that cannot be used is marked `bad` with its reason, and the work goes on. Interrupted at any moment, the
-    same call continues and ends with the same bytes: rows that are there are compared with their checksum.
+    A clip that cannot be used is marked `bad` with a reason code, and the work goes on. After an interruption at any
+    moment the same call continues and ends with the same bytes.
 
     Args:
-        clips: columns filename, label, identifier, source_label, split.
-        root: folder that the file names start from.
-        spec: the front end.
-        out: store folder.
-        workers: processes of this machine; None takes one per core.
-        on_clip: called once for every clip, those done before included.
-        device: where the front end computes, `cpu` or `cuda`.
-        scheduler: address of a Dask cluster that works instead of processes of this machine.
+        data: data set folder as unpacked from its archives.
+        out: folder of the store.
+        spec: front end: its name, the path of its YAML file or the definition itself.
+        workers: number of processes; by default one per core.
+        device: device of the front end: cpu, cuda or auto.
+        scheduler: address of a Dask scheduler whose workers replace the processes of this machine.
+        shard: part of the clips to extract, as in 3/8; see `join_stores`.
+        resample: resample recordings of another rate; otherwise they are bad clips with the reason wrong_rate.
+        progress: see `asc_mrkd.progress`.
+
+    Returns:
+        The finished store. `store.clips` has one row per clip, with its status and its reason code.
 
     Raises:
+        DataError: the folder does not hold a data set.
+        ConfigError: the front end, the shard, the device or the address of the scheduler is not valid.
         StoreError: `out` holds a store of another spec or list, another process writes it, or the disk is full.
-        InterruptedRun: Ctrl-C; what was done is kept.
+        InterruptedRun: Ctrl-C; the finished rows are kept.
+
+    Example:
+        ```python
+        store = extract("exp/scenes", "exp/store", workers=2)
+        store.features.shape  # (clip, channel, mel, frame)
+        ```
     """
+    part = parse_shard(shard) if shard else None
+    frontend_spec = spec if isinstance(spec, FrontendSpec) else load_spec(spec)
+    if not resample:
+        frontend_spec = frontend_spec.model_copy(update={"resample": False})
+    dataset = read_dataset(data)
+    store = extract_clips(
+        part.select(dataset.clips) if part else dataset.clips,
+        dataset.root,
+        frontend_spec,
+        out,
+        classes=dataset.classes,
+        workers=workers,
+        device=device,
+        scheduler=scheduler,
+        progress=progress,
+    )
+    if part:
+        mark_shard(store.folder, part)
+    return store
+
+
+def extract_clips(
+    clips: pd.DataFrame,
+    root: str | os.PathLike[str],
+    spec: FrontendSpec,
+    out: str | os.PathLike[str],
+    *,
+    classes: Sequence[str] | None = None,
+    workers: int | None = None,
+    device: str = "cpu",
+    scheduler: str | None = None,
+    progress: Progress = no_progress,
+) -> FeatureStore:
+    """Extract the features of a list of clips; see `extract`, which takes the list from a data set folder.
+
+    Args:
+        clips: table with the columns filename, label, identifier, source_label, split.
+        root: folder that the file names start from.
+        spec: front end.
+        out: folder of the store.
+        classes: class names in the order of their indices; by default the labels in alphabetical order.
+        workers: number of processes; by default one per core.
+        device: device of the front end: cpu, cuda or auto.
+        scheduler: address of a Dask scheduler.
+        progress: see `asc_mrkd.progress`.
+
+    Raises:
+        ConfigError: the device or the address of the scheduler is not valid.
+        StoreError: `out` holds a store of another spec or list, another process writes it, or the disk is full.
+        InterruptedRun: Ctrl-C; the finished rows are kept.
+    """
+    root = Path(root)
+    out = Path(out)
     if (out / CLIPS).exists():
-        store = create_or_continue(out, clips, spec)
+        store = create_or_continue(out, clips, spec, classes)
         if _is_done(store, root):
             return store
     frontend = Frontend(spec, device=device)
-    open_pool: AbstractContextManager[Pool] = (
-        dask_pool(scheduler) if scheduler else nullcontext(local_pool(workers or available_cores()))
-    )
-    with open_pool as pool:
+    with _open_pool(workers, scheduler) as pool:
         out.mkdir(parents=True, exist_ok=True)
         with exclusive_lock(out, StoreError):
-            store = create_or_continue(out, clips, spec)
-            if store.is_finished and not (out / LEDGER).exists():
+            store = create_or_continue(out, clips, spec, classes)
+            if store.is_finished and not (out / JOURNAL).exists():
                 _reopen(store)
             with full_disk_explained(store):
                 check_space(store)
                 try:
-                    _fill(store, root, frontend, pool, on_clip)
+                    _fill(store, root, frontend, pool, progress)
                 except KeyboardInterrupt:
                     raise InterruptedRun(f"{out}: interrupted", "the same command continues") from None
     return open_store(out)
+
+
+def _is_done(store: FeatureStore, root: Path) -> bool:
+    """Return whether all rows are written and no bad clip was replaced after the table was written."""
+    if not store.is_finished or (store.folder / JOURNAL).exists():
+        return False
+    written = (store.folder / CLIPS).stat().st_mtime
+    bad_clips = [root / name for name in store.clips.loc[store.clips["status"] == BAD, "filename"]]
+    return not any(path.exists() and path.stat().st_ctime > written for path in bad_clips)
 
 
 def _open_pool(workers: int | None, scheduler: str | None) -> AbstractContextManager[Pool]:
@@ -94,53 +169,47 @@ def _open_pool(workers: int | None, scheduler: str | None) -> AbstractContextMan
     return nullcontext(local_pool(workers or available_cores()))
 
 
-def _is_done(store: FeatureStore, root: Path) -> bool:
-    """Whether nothing is left to do: all rows are there, and no bad clip was replaced after the table was written."""
-    if not store.is_finished or (store.folder / LEDGER).exists():
-        return False
-    written = (store.folder / CLIPS).stat().st_mtime
-    paths = [root / name for name in store.clips.loc[store.clips["status"] == BAD, "filename"]]
-    return not any(path.exists() and path.stat().st_ctime > written for path in paths)
-
-
 def _reopen(store: FeatureStore) -> None:
-    """Make a finished store one that is under way, with its good rows in the ledger."""
+    """Turn a finished store into an extraction in progress whose good rows are in the journal."""
     good = store.clips[store.clips["status"] == OK]
-    lines = [ledger_line(int(row), int(crc32), "") for row, crc32 in zip(good["row"], good["crc32"], strict=True)]
-    write_text(store.folder / LEDGER, "".join(lines))
+    lines = [journal_line(int(row), int(crc32), "") for row, crc32 in zip(good["row"], good["crc32"], strict=True)]
+    write_text(store.folder / JOURNAL, "".join(lines))
     write_table(store.folder, store.clips.assign(status=PENDING))
 
 
-def _fill(store: FeatureStore, root: Path, frontend: Frontend, pool: Pool, on_clip: Callable[[], None]) -> None:
-    """Write what is missing of the rows, then the statistics and the table, and remove the ledger."""
-    statistics, outcomes = RunningStatistics(store.spec.n_mels), []
-    trains = (store.clips["split"] == "train").tolist()
-    with Ledger(store.folder) as ledger:
-        done = ledger.checksums
-        jobs = (Job(row, str(root / name), done.get(row)) for row, name in enumerate(store.clips["filename"]))
-        for outcome in _outcomes(jobs, frontend, store.folder / FEATURES, pool):
-            if outcome.reason or outcome.crc32 != done.get(outcome.row):
-                ledger.write(outcome)
-            if outcome.moments and trains[outcome.row]:
-                statistics.add(outcome.moments)
-            outcomes.append((outcome.reason, outcome.crc32))
-            on_clip()
-    finish(store, _table(store, outcomes), statistics)
-    (store.folder / LEDGER).unlink()
+def _fill(store: FeatureStore, root: Path, frontend: Frontend, pool: Pool, progress: Progress) -> None:
+    """Write the missing rows, then the statistics and the table, and remove the journal."""
+    statistics = RunningStatistics(store.spec.n_mels)
+    is_training = (store.clips["split"] == "train").tolist()
+    results = []
+    with Journal(store.folder) as journal, progress("features", len(store.clips), "clips") as advance:
+        written = journal.checksums
+        jobs = [ClipJob(row, str(root / name), written.get(row)) for row, name in enumerate(store.clips["filename"])]
+        for result in _run_jobs(jobs, frontend, store.folder / FEATURES, pool):
+            if result.reason or result.crc32 != written.get(result.row):
+                journal.write(result)
+            if result.moments and is_training[result.row]:
+                statistics.add(result.moments)
+            results.append((result.reason, result.crc32))
+            advance()
+    finish(store, _finished_table(store, results), statistics)
+    (store.folder / JOURNAL).unlink()
 
 
-def _outcomes(jobs: Iterator[Job], frontend: Frontend, features: Path, pool: Pool) -> Iterator[Outcome]:
+def _run_jobs(jobs: list[ClipJob], frontend: Frontend, features: Path, pool: Pool) -> Iterator[RowResult]:
+    """Yield the result of every job, in order."""
     task = partial(extract_rows, frontend=frontend, features=features.absolute())
-    size = CLIPS_ON_GPU if frontend.backend == "torch" else CLIPS_ON_CPU
-    chunks = iter(lambda: list(islice(jobs, size)), [])
-    return map_in_order(pool, task, chunks, on_crash=lambda job: Outcome(job.row, "crashed"))
+    size = CLIPS_PER_TASK[frontend.backend]
+    chunks = [jobs[start : start + size] for start in range(0, len(jobs), size)]
+    return map_in_order(pool, task, chunks, on_crash=lambda job: RowResult(job.row, "crashed"))
 
 
-def _table(store: FeatureStore, outcomes: Sequence[tuple[str, int]]) -> pd.DataFrame:
-    reasons, checksums = map(list, zip(*outcomes, strict=True))
+def _finished_table(store: FeatureStore, results: Sequence[tuple[str, int]]) -> pd.DataFrame:
+    """Return the table of clips with the reasons and checksums of all rows."""
+    reasons = [reason for reason, _ in results]
     return store.clips.assign(
         status=[BAD if reason else OK for reason in reasons],
         reason=reasons,
         frames=[0 if reason else store.spec.frames for reason in reasons],
-        crc32=checksums,
+        crc32=[crc32 for _, crc32 in results],
     )

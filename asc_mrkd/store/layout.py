@@ -1,9 +1,9 @@
-"""The feature store: one memory map of spectrograms, its table of clips, its specification and its statistics."""
+"""The feature store on the disk: a memory map of spectrograms, a table of clips, the front end, classes, statistics."""
 
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,123 +12,160 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from asc_mrkd.config.domain import CLIP_COLUMNS
 from asc_mrkd.errors import StoreError, first_line
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import atomic_writer, write_text
 from asc_mrkd.schema import differing_key, parse, read_yaml
 from asc_mrkd.store.statistics import RunningStatistics
 
-FEATURES, CLIPS, SPEC, STATS = "features.npy", "clips.csv", "spec.yaml", "stats.npz"
-COLUMNS = ["row", *CLIP_COLUMNS, "split", "frames", "status", "reason", "crc32"]
-TYPES = {name: int if name in ("row", "frames", "crc32") else str for name in COLUMNS}
+FEATURES = "features.npy"
+CLIPS = "clips.csv"
+SPEC = "spec.yaml"
+CLASSES = "classes.txt"
+STATS = "stats.npz"
+
 PENDING, OK, BAD = "pending", "ok", "bad"
+"""Values of the column `status`: not tried yet, usable, unusable."""
+
+COLUMNS = {
+    "row": int,
+    "filename": str,
+    "label": str,
+    "identifier": str,
+    "source_label": str,
+    "split": str,
+    "frames": int,
+    "status": str,
+    "reason": str,
+    "crc32": int,
+}
+"""Columns of clips.csv and their types; `crc32` is the checksum of the stored row."""
+
+MAKE_ONE = "make one: asc-mrkd extract-features --data DIR --spec pmel256 --out STORE"
+REPEAT = "run the same extract-features command again"
+START_OVER = "remove the store and extract again"
 
 
 @dataclass(frozen=True)
 class FeatureStore:
-    """An opened store.
+    """An opened feature store.
 
-    Attributes:
-        folder: where it is.
-        spec: the front end it was made with.
-        clips: a row a clip (see COLUMNS); `status` is ok, bad or pending, `crc32` that of the stored row.
-        features: memory map (row, channel, mel, frame), float16, read-only.
+    Example:
+        ```python
+        store = open_store("exp/store")
+        rows = store.rows("train")["row"]
+        spectrogram = store.features[rows.iloc[0]]  # (channel, mel, frame)
+        ```
     """
 
     folder: Path
+    """Folder of the store."""
     spec: FrontendSpec
+    """Front end of the features."""
     clips: pd.DataFrame
+    """Table with one row per clip, see COLUMNS."""
+    classes: list[str]
+    """Class names; the position of a name is its class index."""
     features: np.ndarray
+    """Memory map (row, channel, mel, frame), float16, read-only."""
 
     @property
     def is_finished(self) -> bool:
-        """Whether every clip has been tried and the statistics are there."""
+        """Whether every clip has been tried and the statistics are written."""
         return not (self.clips["status"] == PENDING).any() and (self.folder / STATS).exists()
-
-    @property
-    def classes(self) -> list[str]:
-        """Class names in alphabetical order; the position is the class index."""
-        return sorted(set(self.clips["label"]) - {""})
 
     def rows(self, split: str) -> pd.DataFrame:
         """Return the usable clips of a split (train, test, unused)."""
         return self.clips[(self.clips["split"] == split) & (self.clips["status"] == OK)]
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and standard deviation of the training rows, a value a mel bin (mel,), float32."""
+        """Return mean and standard deviation of the training rows per mel bin, each (mel,), float32."""
         try:
             with np.load(self.folder / STATS) as arrays:
                 return arrays["mean"].astype(np.float32), arrays["std"].astype(np.float32)
         except (OSError, KeyError, ValueError):
-            raise StoreError(
-                f"{self.folder}: {STATS} is missing or damaged", "run the same extract-features command again"
-            ) from None
+            raise StoreError(f"{self.folder}: {STATS} is missing or damaged", REPEAT) from None
 
 
 def is_store(folder: Path) -> bool:
-    """Tell a feature store, finished or not, from a data set."""
-    return not _missing_parts(folder)
+    """Return whether a folder is a feature store, finished or not, and not a data set."""
+    return all((folder / name).exists() for name in (SPEC, CLIPS, FEATURES))
 
 
 def open_store(folder: str | os.PathLike[str]) -> FeatureStore:
-    """Open a finished store.
+    """Open a finished feature store.
 
     Raises:
-        StoreError: no store there, or its extraction has not finished.
+        StoreError: the folder is not a feature store, a part of it is damaged, or its extraction has not finished.
     """
     folder = Path(folder)
-    store = _read(folder)
+    store = _open_parts(folder)
     if not store.is_finished:
         pending = (store.clips["status"] == PENDING).sum()
         raise StoreError(
-            f"{folder}: extraction has not finished, {pending} clips are missing",
-            "run the same extract-features command again; it continues",
+            f"{folder}: extraction has not finished, {pending} clips are missing", f"{REPEAT}; it continues"
         )
     return store
 
 
-def _missing_parts(folder: Path) -> list[str]:
-    return [name for name in (SPEC, CLIPS, FEATURES) if not (folder / name).exists()]
-
-
-def _read(folder: Path) -> FeatureStore:
-    if missing := _missing_parts(folder):
-        hint = "make one: asc-mrkd extract-features --data DIR --spec pmel256 --out STORE"
-        raise StoreError(f"{folder} is not a feature store: {missing[0]} is missing", hint)
+def _open_parts(folder: Path) -> FeatureStore:
+    """Open a store, finished or not."""
+    for name in (SPEC, CLIPS, FEATURES):
+        if not (folder / name).exists():
+            raise StoreError(f"{folder} is not a feature store: {name} is missing", MAKE_ONE)
     spec = parse(FrontendSpec, read_yaml(folder / SPEC), str(folder / SPEC))
     clips = _read_table(folder / CLIPS)
+    classes = _read_classes(folder / CLASSES, clips)
     try:
         features = np.load(folder / FEATURES, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise StoreError(f"{folder / FEATURES} is damaged: {error}", "remove the store and extract again") from None
+        raise StoreError(f"{folder / FEATURES} is damaged: {error}", START_OVER) from None
     if features.shape != (len(clips), *spec.shape):
-        raise StoreError(f"{folder}: {FEATURES} and {CLIPS} do not belong together", "remove the store, extract again")
-    return FeatureStore(folder, spec, clips, features)
+        raise StoreError(f"{folder}: {FEATURES} and {CLIPS} do not belong together", START_OVER)
+    return FeatureStore(folder, spec, clips, classes, features)
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    again = "remove the store and extract again"
     try:
-        clips = pd.read_csv(path, keep_default_na=False, dtype=TYPES)
+        clips = pd.read_csv(path, keep_default_na=False, dtype=COLUMNS)
     except ValueError as error:
-        raise StoreError(f"{path} is damaged: {first_line(error)}", again) from None
+        raise StoreError(f"{path} is damaged: {first_line(error)}", START_OVER) from None
     for column in COLUMNS:
         if column not in clips:
-            raise StoreError(f"{path} has no column {column}: another version of asc_mrkd made it", again)
+            raise StoreError(f"{path} has no column {column}: another version of asc_mrkd made it", START_OVER)
     return clips
 
 
-def create_or_continue(folder: Path, clips: pd.DataFrame, spec: FrontendSpec) -> FeatureStore:
-    """Make an empty store for `clips`, or open the one that is there if it was made for the same clips and spec.
+def _read_classes(path: Path, clips: pd.DataFrame) -> list[str]:
+    if not path.exists():  # a store of an earlier version
+        return _alphabetical_labels(clips)
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise StoreError(f"{path} is damaged", START_OVER) from None
+
+
+def _alphabetical_labels(clips: pd.DataFrame) -> list[str]:
+    return sorted(set(clips["label"]) - {""})
+
+
+def create_or_continue(
+    folder: Path, clips: pd.DataFrame, spec: FrontendSpec, classes: Sequence[str] | None = None
+) -> FeatureStore:
+    """Make an empty store for `clips`, or open the store in `folder` if it was made for the same clips and spec.
+
+    Args:
+        folder: folder of the store.
+        clips: table with the columns filename, label, identifier, source_label, split.
+        spec: front end.
+        classes: class names in the order of their indices; by default the labels of `clips` in alphabetical order.
 
     Raises:
-        StoreError: the store there was made with another spec (the differing key is named) or from another list; the
-            disk has too little space for what is missing.
+        StoreError: the store was made with another spec (the message names the differing key) or from another list.
     """
     if not (folder / CLIPS).exists():
-        _create(folder, clips, spec)
-    store = _read(folder)
+        _create(folder, clips, spec, _alphabetical_labels(clips) if classes is None else classes)
+    store = _open_parts(folder)
     difference = differing_key(store.spec, spec)
     if difference:
         raise StoreError(
@@ -141,18 +178,19 @@ def create_or_continue(folder: Path, clips: pd.DataFrame, spec: FrontendSpec) ->
     return store
 
 
-def _create(folder: Path, clips: pd.DataFrame, spec: FrontendSpec) -> None:
-    """Write an empty store; its memory map takes no space before its rows are written."""
+def _create(folder: Path, clips: pd.DataFrame, spec: FrontendSpec, classes: Sequence[str]) -> None:
+    """Write an empty store; its memory map takes no space until its rows are written."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / SPEC, yaml.safe_dump(spec.model_dump(), sort_keys=False))
+    write_text(folder / CLASSES, "".join(f"{name}\n" for name in classes))
     shape = (len(clips), *spec.shape)
     np.lib.format.open_memmap(folder / FEATURES, mode="w+", dtype=np.float16, shape=shape).flush()
     table = clips.assign(row=range(len(clips)), frames=0, status=PENDING, reason="", crc32=0)
-    write_table(folder, table[COLUMNS])
+    write_table(folder, table[list(COLUMNS)])
 
 
 def check_space(store: FeatureStore) -> None:
-    """Compare what the unwritten rows need with what is free.
+    """Compare the free space of the disk with the size of the rows not written yet.
 
     Raises:
         OSError: ENOSPC, as if the disk were full already.
@@ -163,7 +201,7 @@ def check_space(store: FeatureStore) -> None:
 
 @contextmanager
 def full_disk_explained(store: FeatureStore) -> Iterator[None]:
-    """Turn a full disk into a StoreError that says how many bytes are missing."""
+    """Turn a full disk into a StoreError that names the number of missing bytes."""
     try:
         yield
     except OSError as error:
@@ -171,14 +209,15 @@ def full_disk_explained(store: FeatureStore) -> Iterator[None]:
             raise
         raise StoreError(
             f"{store.folder}: the disk is full, {_missing_space(store):,} bytes are missing",
-            "free so much, or choose another --out; the same command continues",
+            "make room, or choose another --out; the same command continues",
         ) from None
 
 
 def _missing_space(store: FeatureStore) -> int:
-    """Return how many bytes the disk lacks for the rows that are not written yet; 0 when they fit."""
+    """Return the number of bytes that the disk lacks for the rows not written yet; 0 if they fit."""
     file = (store.folder / FEATURES).stat()
-    return max(0, file.st_size - file.st_blocks * 512 - shutil.disk_usage(store.folder).free)
+    unwritten = file.st_size - file.st_blocks * 512
+    return max(0, unwritten - shutil.disk_usage(store.folder).free)
 
 
 def finish(store: FeatureStore, clips: pd.DataFrame, statistics: RunningStatistics) -> None:
@@ -196,6 +235,6 @@ def write_table(folder: Path, clips: pd.DataFrame) -> None:
 
 
 def write_statistics(folder: Path, statistics: RunningStatistics) -> None:
-    """Write mean and unbiased standard deviation of the training rows, a value a mel bin."""
+    """Write mean and unbiased standard deviation of the training rows per mel bin."""
     with atomic_writer(folder / STATS) as stream:
         np.savez(stream, mean=statistics.mean, std=statistics.std, values=np.array(statistics.count))

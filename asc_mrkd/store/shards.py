@@ -1,7 +1,8 @@
-"""Shards: a data set extracted part by part, each into a store of its own, and joined to one."""
+"""Shards: a data set extracted part by part, each into a store of its own, and joined to one store."""
 
+import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ import yaml
 
 from asc_mrkd.errors import ConfigError, StoreError
 from asc_mrkd.files import exclusive_lock, write_text
+from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.schema import Count, Schema, differing_key, parse, read_yaml
 from asc_mrkd.store.layout import (
     FEATURES,
@@ -21,7 +23,7 @@ from asc_mrkd.store.layout import (
     open_store,
 )
 from asc_mrkd.store.statistics import RunningStatistics
-from asc_mrkd.store.worker import Outcome, RowFile
+from asc_mrkd.store.worker import RowFile, RowResult
 
 SHARD = "shard.yaml"
 """File that only the store of a shard has."""
@@ -36,74 +38,90 @@ class Shard(Schema):
     def __str__(self) -> str:
         return f"{self.number}/{self.count}"
 
-    def of(self, clips: pd.DataFrame) -> pd.DataFrame:
-        """Return this part of a list of clips; the parts are contiguous and as long as each other, give or take one.
+    def select(self, clips: pd.DataFrame) -> pd.DataFrame:
+        """Return this part of a list of clips; the parts are contiguous, and their lengths differ by one at most.
 
         Raises:
             ConfigError: there are more parts than clips.
         """
         if self.count > len(clips):
             raise ConfigError(f"--shard {self}: there are only {len(clips)} clips", "make fewer shards")
-        first, last = (len(clips) * number // self.count for number in (self.number - 1, self.number))
-        return clips.iloc[first:last].reset_index(drop=True)
+        first = len(clips) * (self.number - 1) // self.count
+        end = len(clips) * self.number // self.count
+        return clips.iloc[first:end].reset_index(drop=True)
 
 
 def parse_shard(text: str) -> Shard:
     """Read `3/8`.
 
     Raises:
-        ConfigError: this is no shard.
+        ConfigError: the text is not a shard.
 
     >>> str(parse_shard("3/8"))
     '3/8'
     """
     match = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", text)
     if not match or int(match[1]) > int(match[2]):
-        raise ConfigError(f"--shard {text} is no shard", "write --shard 1/8 to --shard 8/8")
+        raise ConfigError(f"--shard {text} is not a shard of the form 3/8", "write --shard 1/8 to --shard 8/8")
     return Shard(number=int(match[1]), count=int(match[2]))
 
 
 def mark_shard(folder: Path, shard: Shard) -> None:
-    """Note in a store which shard it is."""
+    """Write into a store the number of its shard."""
     write_text(folder / SHARD, yaml.safe_dump(shard.model_dump(), sort_keys=False))
 
 
-def join(folders: Sequence[Path], out: Path, on_row: Callable[[], None] = lambda: None) -> FeatureStore:
-    """Join the stores of all shards of a data set; the result has the bytes of one that was extracted in one piece.
+def join_stores(
+    shards: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str], progress: Progress = no_progress
+) -> FeatureStore:
+    """Join the stores of all shards of a data set; the result has the bytes of a store extracted in one piece.
 
     Args:
-        folders: stores of shards, in any order.
-        out: store to write; one that an earlier call has left unfinished is written again.
-        on_row: called once for every row that is copied.
+        shards: folders of the stores of all shards, in any order.
+        out: folder of the joined store; an unfinished one is written again.
+        progress: see `asc_mrkd.progress`.
+
+    Returns:
+        The joined store.
 
     Raises:
         StoreError: a shard is missing, unfinished, damaged or of another spec; `out` is another store; disk full.
+
+    Example:
+        ```python
+        for shard in ("1/2", "2/2"):
+            extract("exp/scenes", f"exp/store-{shard[0]}", shard=shard)
+        store = join_stores(["exp/store-1", "exp/store-2"], "exp/joined")
+        ```
     """
-    shards = _sorted(folders)
-    spec = shards[0].spec
-    clips = pd.concat([shard.clips for shard in shards], ignore_index=True)
+    out = Path(out)
+    stores = _open_all([Path(folder) for folder in shards])
+    spec = stores[0].spec
+    clips = pd.concat([store.clips for store in stores], ignore_index=True)
     clips["row"] = range(len(clips))
+    classes = sorted({name for store in stores for name in store.classes})
     out.mkdir(parents=True, exist_ok=True)
     with exclusive_lock(out, StoreError):
-        store = create_or_continue(out, clips, spec)
-        if store.is_finished:
-            return store
-        with full_disk_explained(store):
-            check_space(store)
-            statistics, splits = RunningStatistics(spec.n_mels), clips["split"].tolist()
-            with open(out / FEATURES, "r+b", buffering=0) as stream:
-                rows = RowFile(stream.fileno(), out / FEATURES)
-                for outcome in _copied(shards, rows):
-                    if outcome.moments and splits[outcome.row] == "train":
-                        statistics.add(outcome.moments)
-                    on_row()
-            finish(store, clips, statistics)
+        joined = create_or_continue(out, clips, spec, classes)
+        if joined.is_finished:
+            return joined
+        with full_disk_explained(joined):
+            check_space(joined)
+            statistics = RunningStatistics(spec.n_mels)
+            is_training = (clips["split"] == "train").tolist()
+            rows = int((clips["status"] == OK).sum())
+            with progress("joining", rows, "rows") as advance:
+                for result in _copy_rows(stores, out / FEATURES):
+                    if result.moments and is_training[result.row]:
+                        statistics.add(result.moments)
+                    advance()
+            finish(joined, clips, statistics)
     return open_store(out)
 
 
-def _sorted(folders: Sequence[Path]) -> list[FeatureStore]:
-    """Open the stores of all shards, in order; refuse any but a complete set."""
-    shards = {_shard_of(folder): open_store(folder) for folder in folders}
+def _open_all(folders: Sequence[Path]) -> list[FeatureStore]:
+    """Open the stores of all shards, in order; refuse an incomplete or mixed set."""
+    shards = {_read_shard(folder): open_store(folder) for folder in folders}
     (first, store), *others = shards.items()
     for shard, other in others:
         if shard.count != first.count:
@@ -112,29 +130,33 @@ def _sorted(folders: Sequence[Path]) -> list[FeatureStore]:
             )
         if difference := differing_key(other.spec, store.spec):
             raise StoreError(f"{other.folder} was made with another spec than {store.folder}: {difference}")
-    whole = [Shard(number=number, count=first.count) for number in range(1, first.count + 1)]
-    missing = [str(shard) for shard in whole if shard not in shards]
+    complete = [Shard(number=number, count=first.count) for number in range(1, first.count + 1)]
+    missing = [str(shard) for shard in complete if shard not in shards]
     if missing:
         raise StoreError(
             f"shards are missing: {', '.join(missing)}", f"extract-features --shard {missing[0]} makes one"
         )
-    return [shards[shard] for shard in whole]
+    return [shards[shard] for shard in complete]
 
 
-def _shard_of(folder: Path) -> Shard:
+def _read_shard(folder: Path) -> Shard:
     if not (folder / SHARD).exists():
-        raise StoreError(f"{folder} is no shard", "shards are made by extract-features --shard 1/8 and so on")
+        raise StoreError(
+            f"{folder} is not the store of a shard", "shards are made by extract-features --shard 1/8 and so on"
+        )
     return parse(Shard, read_yaml(folder / SHARD), str(folder / SHARD))
 
 
-def _copied(shards: Sequence[FeatureStore], rows: RowFile) -> Iterator[Outcome]:
-    """Copy the rows that hold features, compare each with its checksum and yield its outcome."""
+def _copy_rows(shards: Sequence[FeatureStore], features: Path) -> Iterator[RowResult]:
+    """Copy the rows of all usable clips, compare each with its checksum and yield its result."""
     first = 0
-    for shard in shards:
-        good = shard.clips[shard.clips["status"] == OK]
-        for row, name, crc32 in zip(good["row"], good["filename"], good["crc32"], strict=True):
-            outcome = rows.write(first + row, shard.features[row])
-            if outcome.crc32 != crc32:
-                raise StoreError(f"{shard.folder}: row {row} ({name}) is damaged", "extract this shard again")
-            yield outcome
-        first += len(shard.clips)
+    with open(features, "r+b", buffering=0) as stream:
+        rows = RowFile(stream.fileno(), features)
+        for shard in shards:
+            good = shard.clips[shard.clips["status"] == OK]
+            for row, name, crc32 in zip(good["row"], good["filename"], good["crc32"], strict=True):
+                result = rows.write(first + row, shard.features[row])
+                if result.crc32 != crc32:
+                    raise StoreError(f"{shard.folder}: row {row} ({name}) is damaged", "extract this shard again")
+                yield result
+            first += len(shard.clips)

@@ -1,4 +1,4 @@
-"""Mean and standard deviation a mel bin, merged row by row in one pass (Chan et al. 1979)."""
+"""Mean and standard deviation per mel bin, merged row by row in one pass (Chan et al. 1979)."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,18 @@ import numpy as np
 
 @dataclass(frozen=True)
 class RowMoments:
-    """What one row adds: values a mel bin, their mean (mel,) and sum of squared deviations (mel,), float64."""
+    """Moments of one row of a store, float64; channels and frames are pooled."""
 
     count: int
+    """Number of values per mel bin."""
     mean: np.ndarray
+    """Mean (mel,)."""
     squares: np.ndarray
+    """Sum of squared deviations from the mean (mel,)."""
 
 
 def row_moments(row: np.ndarray) -> RowMoments:
-    """Return the moments of one stored row (channel, mel, frame); channels and frames are pooled."""
+    """Return the moments of one stored row (channel, mel, frame)."""
     values = row.astype(np.float32)
     count = values.shape[0] * values.shape[2]
     near = values.mean(axis=2).mean(axis=0)  # deviations from about the mean lose no digits in float32
@@ -27,13 +30,15 @@ def row_moments(row: np.ndarray) -> RowMoments:
 
 
 class RunningStatistics:
-    """Statistics of all rows added so far; the memory does not grow with them."""
+    """Statistics of all rows added so far; the memory does not grow with their number."""
 
     def __init__(self, n_mels: int) -> None:
-        self.count, self.mean, self.squares = 0, np.zeros(n_mels), np.zeros(n_mels)
+        self.count = 0
+        self.mean = np.zeros(n_mels)
+        self.squares = np.zeros(n_mels)
 
     def add(self, row: RowMoments) -> None:
-        """Merge one more row; the order decides the last bits."""
+        """Merge one more row; the order of the rows decides the last bits."""
         total = self.count + row.count
         step = row.mean - self.mean
         self.squares += row.squares + step**2 * (self.count * row.count / total)

@@ -1,4 +1,7 @@
-"""The work of one process: recordings to rows of a store. Imports neither torch nor pandas, so that it starts fast."""
+"""The work of one extraction process: recordings to rows of a store.
+
+Imports neither torch nor pandas, so that a worker starts fast.
+"""
 
 import os
 import zlib
@@ -14,102 +17,107 @@ from asc_mrkd.store.statistics import RowMoments, row_moments
 
 
 @dataclass(frozen=True)
-class Job:
-    """One clip to extract.
-
-    Attributes:
-        row: where its features go.
-        path: the recording.
-        crc32: of the row, if an earlier run has written it; a row that still has it is not made again.
-    """
+class ClipJob:
+    """One clip to extract."""
 
     row: int
+    """Row of the store that receives its features."""
     path: str
+    """Path of the recording."""
     crc32: int | None = None
+    """Checksum of the row if an earlier run has written it; a row that still has it is kept."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of a clip: a row with its checksum and moments, or the reason why there is none."""
+class RowResult:
+    """Result of one clip: the checksum and the moments of its row, or the reason why the row is empty."""
 
     row: int
     reason: str = ""
+    """Reason code of the AudioError; empty for a usable clip."""
     crc32: int = 0
     moments: RowMoments | None = None
 
 
-def extract_rows(jobs: Sequence[Job], frontend: Frontend, features: Path) -> list[Outcome]:
-    """Write one row of the memory map `features` for every job that needs it.
+def extract_rows(jobs: Sequence[ClipJob], frontend: Frontend, features: Path) -> list[RowResult]:
+    """Write one row of the memory map `features` for every job whose row is missing or damaged.
 
     Raises:
         OSError: the row cannot be written (disk full).
     """
-    outcomes: dict[int, Outcome] = {}
+    results: dict[int, RowResult] = {}
     samples: dict[int, np.ndarray] = {}
     with open(features, "r+b", buffering=0) as stream:
         rows = RowFile(stream.fileno(), features)
         for job in jobs:
-            done = _written(job, rows)
-            if done:
-                outcomes[job.row] = done
+            kept = _kept_row(job, rows)
+            if kept:
+                results[job.row] = kept
                 continue
             try:
-                samples[job.row] = _read(job.path, frontend)
+                samples[job.row] = _read_clip(job.path, frontend)
             except AudioError as error:
-                outcomes[job.row] = Outcome(job.row, error.reason)
-        for row, values in zip(samples, _transformed(list(samples.values()), frontend), strict=True):
-            outcomes[row] = rows.write(row, values)
-    return [outcomes[job.row] for job in jobs]
+                results[job.row] = RowResult(job.row, error.reason)
+        for row, values in zip(samples, _compute_features(list(samples.values()), frontend), strict=True):
+            results[row] = rows.write(row, values)
+    return [results[job.row] for job in jobs]
 
 
 class RowFile:
-    """Rows of an open memory map, read and written one by one: a full disk is an error here and no signal."""
+    """Rows of an open memory map, read and written one by one: a full disk raises an error, not a signal."""
 
     def __init__(self, descriptor: int, path: Path) -> None:
-        """Take an open file and its path, from which the shape is read."""
-        layout = np.load(path, mmap_mode="r", allow_pickle=False)
-        self.descriptor, self.start = descriptor, layout.offset
-        self.shape, self.dtype = layout.shape[1:], layout.dtype
+        """Take an open file and its path, which gives the shape of a row."""
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        self.descriptor = descriptor
+        self.start = array.offset
+        self.shape = array.shape[1:]
+        self.dtype = array.dtype
         self.size = int(np.prod(self.shape)) * self.dtype.itemsize
 
     def read(self, row: int) -> np.ndarray:
-        """Return one row (channel, mel, frame) as it is stored."""
+        """Return one row (channel, mel, frame) as stored."""
         data = os.pread(self.descriptor, self.size, self.start + row * self.size)
         return np.frombuffer(data, self.dtype).reshape(self.shape)
 
-    def write(self, row: int, values: np.ndarray) -> Outcome:
-        """Round features (channel, mel, frame) to the stored type, write them and return the outcome."""
+    def write(self, row: int, values: np.ndarray) -> RowResult:
+        """Round features (channel, mel, frame) to the stored type, write them and return the result."""
         rounded = values.astype(self.dtype)
-        position, left = self.start + row * self.size, memoryview(rounded.tobytes())
-        while left:
-            count = os.pwrite(self.descriptor, left, position)
-            position, left = position + count, left[count:]
-        return outcome_of(row, rounded)
+        position = self.start + row * self.size
+        rest = memoryview(rounded.tobytes())
+        while rest:
+            count = os.pwrite(self.descriptor, rest, position)
+            position += count
+            rest = rest[count:]
+        return summarise_row(row, rounded)
 
 
-def outcome_of(row: int, values: np.ndarray) -> Outcome:
-    """Return the outcome of a row as it is stored (channel, mel, frame)."""
-    return Outcome(row, crc32=zlib.crc32(values.tobytes()), moments=row_moments(values))
+def summarise_row(row: int, values: np.ndarray) -> RowResult:
+    """Return checksum and moments of a row as stored (channel, mel, frame)."""
+    return RowResult(row, crc32=zlib.crc32(values.tobytes()), moments=row_moments(values))
 
 
-def _transformed(samples: Sequence[np.ndarray], frontend: Frontend) -> Iterable[np.ndarray]:
-    """Return the features of clips: in one batch by torch, which a GPU wants, else one by one, which a cache wants."""
+def _compute_features(samples: Sequence[np.ndarray], frontend: Frontend) -> Iterable[np.ndarray]:
+    """Return the features of clips: as one batch by torch, for the GPU, else one by one, for the cache."""
     if frontend.backend == "torch" and samples:
         return frontend(np.stack(samples))
     return map(frontend, samples)
 
 
-def _written(job: Job, rows: RowFile) -> Outcome | None:
-    """Return the outcome of a row that an earlier run has written, if it is what was written."""
+def _kept_row(job: ClipJob, rows: RowFile) -> RowResult | None:
+    """Return the result of a row that an earlier run has written, or None if it is missing or damaged."""
     if job.crc32 is None:
         return None
-    outcome = outcome_of(job.row, rows.read(job.row))
-    return outcome if outcome.crc32 == job.crc32 else None
+    result = summarise_row(job.row, rows.read(job.row))
+    return result if result.crc32 == job.crc32 else None
 
 
-def _read(path: str, frontend: Frontend) -> np.ndarray:
-    """Return samples (channel, sample) of exactly the length of a clip: resampling may be a few samples off."""
+def _read_clip(path: str, frontend: Frontend) -> np.ndarray:
+    """Return samples (channel, sample) of exactly the length of a clip; resampling may be a few samples off."""
     spec = frontend.spec
-    samples = frontend.read(path, spec.clip_seconds, None if spec.resample else spec.sample_rate)
+    expected_rate = None if spec.resample else spec.sample_rate
+    samples = frontend.read(path, spec.clip_seconds, expected_rate)
     missing = spec.samples - samples.shape[-1]
-    return np.pad(samples, ((0, 0), (0, missing))) if missing > 0 else samples[:, : spec.samples]
+    if missing > 0:
+        return np.pad(samples, ((0, 0), (0, missing)))
+    return samples[:, : spec.samples]

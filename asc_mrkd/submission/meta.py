@@ -68,7 +68,7 @@ def describe_systems(systems: Mapping[str, System], task: Task) -> dict[str, Any
     measures = list(dict.fromkeys(measure for system in systems.values() for measure in system.measures))
     description = {
         "input_sampling_rate": f"{first.frontend.sample_rate / 1000:g}kHz",
-        "acoustic_features": f"perceptually weighted log-mel energies ({first.frontend.n_mels} bands)",
+        "acoustic_features": first.frontend.description,
         "embeddings": None,
         "data_augmentation": describe_augmentation(first.experiment.augment),
         "machine_learning_method": describe_training(first.experiment),

@@ -1,3 +1,5 @@
+"""The compiled loops against double precision and against a matrix product."""
+
 import numpy as np
 import pytest
 
@@ -40,7 +42,7 @@ def test_filters_are_a_matrix_product(frames):
     np.testing.assert_allclose(out, expected, rtol=0, atol=2e-5)
 
 
-def test_it_is_compiled_where_nothing_can_be_kept(monkeypatch):
+def test_loops_are_compiled_where_nothing_can_be_kept(monkeypatch):
     def njit(function, fastmath, cache=False):
         if cache:
             raise RuntimeError("cannot cache function: no locator available")

@@ -4,10 +4,10 @@ import librosa
 import numpy as np
 import pytest
 import soundfile as sf
+from helpers.librosa_reference import librosa_features
 
 from asc_mrkd.datasets.synthetic.scenes import render_clip
 from asc_mrkd.features import Frontend, load_spec
-from asc_mrkd.features.librosa_reference import librosa_features
 
 SCENES = ("airport-paris-0-0-a.wav", "metro-london-1-1-a.wav", "park-vienna-2-2-a.wav", "tram-helsinki-3-3-a.wav")
 TOLERANCE = 1e-3

@@ -1,4 +1,4 @@
-"""Definitions of front ends: what is wrong with one is named, and those that come along are as published."""
+"""Definitions of front ends: the fault of a wrong one is named, and the shipped ones are as published."""
 
 import math
 
@@ -60,6 +60,18 @@ def test_the_written_definition_reads_back(name):
 )
 def test_published_shapes(name, shape):
     assert load_spec(name).shape == shape
+
+
+@pytest.mark.parametrize(
+    ("name", "description"),
+    [
+        ("pmel256", "perceptually weighted log-mel energies (256 bands)"),
+        ("baseline40", "log-mel magnitudes (40 bands)"),
+        ("logmel256", "log-mel energies (256 bands)"),
+    ],
+)
+def test_descriptions_name_the_scale(name, description):
+    assert load_spec(name).description == description
 
 
 @pytest.mark.parametrize("name", NAMES)

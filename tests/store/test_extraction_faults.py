@@ -19,33 +19,26 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-import yaml
+from helpers.store import Recordings, differing_files, write_spec
 
 from asc_mrkd.errors import StoreError
-from asc_mrkd.features import Frontend
+from asc_mrkd.features import Frontend, FrontendSpec
 from asc_mrkd.files import LOCK, exclusive_lock
-from asc_mrkd.store import extract, open_store
-from asc_mrkd.store.journal import LEDGER, Ledger, ledger_line
+from asc_mrkd.store import extract_clips, open_store
+from asc_mrkd.store.journal import JOURNAL, Journal, journal_line
 from asc_mrkd.store.layout import FEATURES, PENDING, STATS, write_table
-from asc_mrkd.store.worker import Outcome
+from asc_mrkd.store.worker import RowResult
 from asc_mrkd.workers import local_pool, map_in_order
 
 fork = multiprocessing.get_context("fork")
 
 
-@pytest.fixture
-def start(many, spec, tmp_path):
-    """Return a function that starts an extraction of the many clips in a process of its own."""
-
+def start_extraction(many: Recordings, spec: FrontendSpec, out: Path) -> multiprocessing.Process:
+    """Start an extraction of the many clips with two workers in a process of its own."""
     Frontend(spec)  # imports once what every fork would import again
-
-    def started(workers: int = 2):
-        arguments = (many.clips, many.root, spec, tmp_path / "store", workers)
-        process = fork.Process(target=extract, args=arguments)
-        process.start()
-        return process
-
-    return started
+    process = fork.Process(target=extract_clips, args=(many.clips, many.root, spec, out), kwargs={"workers": 2})
+    process.start()
+    return process
 
 
 def wait_for(condition, seconds: float = 60) -> None:
@@ -55,27 +48,31 @@ def wait_for(condition, seconds: float = 60) -> None:
         time.sleep(0.001)
 
 
-def lines(ledger: Path) -> int:
-    return ledger.read_bytes().count(b"\n") if ledger.exists() else 0
+def lines(journal: Path) -> int:
+    return journal.read_bytes().count(b"\n") if journal.exists() else 0
 
 
 @pytest.mark.slow
-def test_killed_parents_leave_no_workers_and_the_next_call_continues(start, many, spec, whole, tmp_path, differing):
-    ledger, rng = tmp_path / "store" / LEDGER, random.Random(0)
+def test_killed_parents_leave_no_workers_and_the_next_call_continues(many, spec, whole, tmp_path):
+    journal = tmp_path / "store" / JOURNAL
+    rng = random.Random(0)
     for _ in range(3):
-        process, limit = start(), lines(ledger) + rng.randint(0, 20)
-        wait_for(lambda process=process, limit=limit: lines(ledger) >= limit or not process.is_alive())
+        process = start_extraction(many, spec, tmp_path / "store")
+        limit = lines(journal) + rng.randint(0, 20)
+        wait_for(lambda process=process, limit=limit: lines(journal) >= limit or not process.is_alive())
         workers = psutil.Process(process.pid).children() if process.is_alive() else []
         process.kill()
         process.join()
         assert not psutil.wait_procs(workers, timeout=10)[1]
-    extract(many.clips, many.root, spec, tmp_path / "store", workers=2)
-    assert not differing(tmp_path / "store", whole)
+    extract_clips(many.clips, many.root, spec, tmp_path / "store", workers=2)
+    assert not differing_files(tmp_path / "store", whole)
 
 
 @pytest.mark.slow
-def test_killed_workers_do_not_stop_the_run(start, whole, tmp_path, differing):
-    process, rng, rounds = start(), random.Random(0), 0
+def test_killed_workers_do_not_stop_the_run(many, spec, whole, tmp_path):
+    process = start_extraction(many, spec, tmp_path / "store")
+    rng = random.Random(0)
+    rounds = 0
     while process.is_alive() and rounds < 3:
         time.sleep(rng.random())
         with contextlib.suppress(psutil.Error):
@@ -86,12 +83,12 @@ def test_killed_workers_do_not_stop_the_run(start, whole, tmp_path, differing):
     process.join()
     assert process.exitcode == 0
     assert rounds
-    assert not differing(tmp_path / "store", whole)
+    assert not differing_files(tmp_path / "store", whole)
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_what_was_done(many, spec, whole, tmp_path, differing):
-    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec.model_dump()))
+def test_ctrl_c_keeps_what_was_done(many, spec, whole, tmp_path):
+    write_spec(tmp_path / "spec.yaml")
     command = [
         sys.executable,
         "-m",
@@ -113,57 +110,57 @@ def test_ctrl_c_keeps_what_was_done(many, spec, whole, tmp_path, differing):
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    wait_for(lambda: lines(tmp_path / "store" / LEDGER) > 0)
+    wait_for(lambda: lines(tmp_path / "store" / JOURNAL) > 0)
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 3
     assert err.splitlines()[-2:] == [f"error: {tmp_path / 'store'}: interrupted", "hint: the same command continues"]
     assert "Traceback" not in err
-    assert 0 < lines(tmp_path / "store" / LEDGER) < len(many.clips)
-    extract(many.clips, many.root, spec, tmp_path / "store")
-    assert not differing(tmp_path / "store", whole)
+    assert 0 < lines(tmp_path / "store" / JOURNAL) < len(many.clips)
+    extract_clips(many.clips, many.root, spec, tmp_path / "store")
+    assert not differing_files(tmp_path / "store", whole)
 
 
 @pytest.fixture
 def interrupted(whole, tmp_path):
-    """Copy the finished store and take back that it was finished: all rows in the ledger, all clips pending."""
+    """Copy the finished store and take back that it was finished: all rows in the journal, all clips pending."""
     folder = tmp_path / "store"
     shutil.copytree(whole, folder)
     clips = open_store(folder).clips
-    (folder / LEDGER).write_text("".join(ledger_line(row, crc, "") for row, crc in enumerate(clips["crc32"])))
+    (folder / JOURNAL).write_text("".join(journal_line(row, crc, "") for row, crc in enumerate(clips["crc32"])))
     write_table(folder, clips.assign(status=PENDING))
     (folder / STATS).unlink()
     return folder
 
 
 @pytest.mark.parametrize("keep", [0, 7, 1000, -3])
-def test_lost_lines_and_lost_rows_are_done_again(keep, many, spec, whole, interrupted, differing):
-    ledger = interrupted / LEDGER
-    ledger.write_bytes(ledger.read_bytes()[:keep])
+def test_lost_lines_and_lost_rows_are_done_again(keep, many, spec, whole, interrupted):
+    journal = interrupted / JOURNAL
+    journal.write_bytes(journal.read_bytes()[:keep])
     features = np.load(interrupted / FEATURES, mmap_mode="r+")
     features[[3, 40, -1]] = 0  # as when a power cut takes pages that were not on the disk yet
     features.flush()
     with pytest.raises(StoreError, match="not finished, 120 clips are missing"):
         open_store(interrupted)
-    extract(many.clips, many.root, spec, interrupted)
-    assert not differing(interrupted, whole)
+    extract_clips(many.clips, many.root, spec, interrupted)
+    assert not differing_files(interrupted, whole)
 
 
-def test_ledger_cut_at_any_byte_believes_whole_lines_only(tmp_path):
+def test_journal_cut_at_any_byte_believes_whole_lines_only(tmp_path):
     rows = {row: 2**32 - 1 - row for row in range(30)}
-    text = "".join(ledger_line(row, crc, "") for row, crc in rows.items()).encode()
+    text = "".join(journal_line(row, crc, "") for row, crc in rows.items()).encode()
     for length in range(len(text) + 1):
-        (tmp_path / LEDGER).write_bytes(text[:length])
-        ledger = Ledger(tmp_path)
-        assert ledger.checksums == {row: rows[row] for row in range(text[:length].count(b"\n"))}
-        with ledger:
-            ledger.write(Outcome(99, crc32=5))
-        assert (tmp_path / LEDGER).read_bytes().splitlines()[-1] == b"99,5,"
+        (tmp_path / JOURNAL).write_bytes(text[:length])
+        journal = Journal(tmp_path)
+        assert journal.checksums == {row: rows[row] for row in range(text[:length].count(b"\n"))}
+        with journal:
+            journal.write(RowResult(99, crc32=5))
+        assert (tmp_path / JOURNAL).read_bytes().splitlines()[-1] == b"99,5,"
 
 
-def test_ledger_full_of_rubbish_is_not_believed(tmp_path):
-    (tmp_path / LEDGER).write_bytes(b"\0\0\0\n1,x,\n2,5\n-3,5,\n\xff,5,\n6,7,\n7,,silent\n")
-    assert Ledger(tmp_path).checksums == {6: 7}
+def test_journal_full_of_rubbish_is_not_believed(tmp_path):
+    (tmp_path / JOURNAL).write_bytes(b"\0\0\0\n1,x,\n2,5\n-3,5,\n\xff,5,\n6,7,\n7,,silent\n")
+    assert Journal(tmp_path).checksums == {6: 7}
 
 
 def test_second_extraction_is_refused_with_the_number_of_the_first(recordings, spec, tmp_path):
@@ -172,8 +169,8 @@ def test_second_extraction_is_refused_with_the_number_of_the_first(recordings, s
         exclusive_lock(tmp_path / "store"),
         pytest.raises(StoreError, match=f"is being written by process {os.getpid()} on "),
     ):
-        extract(recordings.clips, recordings.root, spec, tmp_path / "store")
-    extract(recordings.clips, recordings.root, spec, tmp_path / "store")
+        extract_clips(recordings.clips, recordings.root, spec, tmp_path / "store")
+    extract_clips(recordings.clips, recordings.root, spec, tmp_path / "store")
     assert not (tmp_path / "store" / LOCK).exists()
 
 
@@ -220,49 +217,45 @@ import pathlib, sys
 from unittest import mock
 from asc_mrkd.datasets import read_dataset
 from asc_mrkd.features import load_spec
-from asc_mrkd.store import extract
-from asc_mrkd.store.journal import Ledger
+from asc_mrkd.store import extract_clips
+from asc_mrkd.store.journal import Journal
 
 root, spec, out = map(pathlib.Path, sys.argv[1:])
 clips = read_dataset(root).clips
 def attempt():
     try:
-        extract(clips, root, load_spec(spec), out / "store")
+        extract_clips(clips, root, load_spec(spec), out / "store")
         print("finished")
     except Exception as error:
         print(type(error).__name__, error, error.hint)
-    ledger = Ledger(out / "store")
-    print(len(ledger.checksums))
+    journal = Journal(out / "store")
+    print(len(journal.checksums))
 attempt()
 with mock.patch("asc_mrkd.store.extraction.check_space"):
     attempt()
 """
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """Return a function that runs a command with a disk of 160 KiB at a path, for root or not."""
-
-    def run(path: Path, command: list[str]) -> subprocess.CompletedProcess:
-        path.mkdir()
-        script = f"mount -t tmpfs -o size=160k none {shlex.quote(str(path))} && {shlex.join(command)}"
-        done = subprocess.run(
-            ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script], capture_output=True, text=True
-        )
-        if "unshare" in done.stderr or "mount" in done.stderr:
-            pytest.skip(f"no file system of our own can be mounted here: {done.stderr.strip()}")
-        return done
-
+def run_on_small_disk(path: Path, command: list[str]) -> subprocess.CompletedProcess:
+    """Run a command with a disk of 160 KiB at a path, also without the rights of root."""
     if not shutil.which("unshare"):
         pytest.skip("unshare is missing")
-    return run
+    path.mkdir()
+    script = f"mount -t tmpfs -o size=160k none {shlex.quote(str(path))} && {shlex.join(command)}"
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script], capture_output=True, text=True
+    )
+    if "unshare" in done.stderr or "mount" in done.stderr:
+        pytest.skip(f"no file system of our own can be mounted here: {done.stderr.strip()}")
+    return done
 
 
-def test_full_disk_says_how_much_is_missing_and_leaves_a_valid_ledger(small_disk, many, spec, tmp_path):
-    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec.model_dump()))
+def test_full_disk_says_how_much_is_missing_and_leaves_a_valid_journal(many, spec, tmp_path):
+    write_spec(tmp_path / "spec.yaml")
     size = len(many.clips) * math.prod(spec.shape) * 2
     disk = tmp_path / "disk"
-    done = small_disk(disk, [sys.executable, "-c", FULL_DISK, str(many.root), str(tmp_path / "spec.yaml"), str(disk)])
+    command = [sys.executable, "-c", FULL_DISK, str(many.root), str(tmp_path / "spec.yaml"), str(disk)]
+    done = run_on_small_disk(disk, command)
     refused, rows_before, stopped, rows_after = done.stdout.splitlines()
     missing = [
         int(re.search(r"the disk is full, ([\d,]+) bytes are missing", line)[1].replace(",", ""))

@@ -1,24 +1,29 @@
+"""The feature store: its rows, statistics, classes and table, and the refusal of damaged or foreign stores."""
+
 import os
 import shutil
 
 import numpy as np
 import pytest
+from helpers.progress import RecordedProgress
+from helpers.store import differing_files, write_spec
 
-from asc_mrkd.errors import StoreError
+from asc_mrkd.datasets import read_dataset
+from asc_mrkd.errors import ConfigError, StoreError
 from asc_mrkd.features import Frontend
-from asc_mrkd.store import extract, open_store
+from asc_mrkd.store import extract, extract_clips, open_store
 
 
 @pytest.fixture
 def made(recordings, spec, tmp_path):
-    """Extract the ten clips."""
-    return extract(recordings.clips, recordings.root, spec, tmp_path / "store")
+    """Store of the ten clips."""
+    return extract_clips(recordings.clips, recordings.root, spec, tmp_path / "store")
 
 
 def test_rows_are_the_features_of_their_files(tmp_path, recordings, spec):
-    seen = []
-    store = extract(recordings.clips, recordings.root, spec, tmp_path / "store", on_clip=lambda: seen.append(1))
-    assert len(seen) == 10
+    progress = RecordedProgress()
+    store = extract_clips(recordings.clips, recordings.root, spec, tmp_path / "store", progress=progress)
+    assert progress.tasks == [("features", 10, "clips", 0, [1] * 10)]
     assert store.features.shape == (10, 2, 40, 16)
     assert store.features.dtype == np.float16
     assert store.classes == ["bus", "park"]
@@ -40,7 +45,7 @@ def test_bad_clips_are_marked_and_left_out(tmp_path, recordings, spec):
     names = recordings.clips["filename"]
     (recordings.root / names[2]).write_text("this is no audio")
     (recordings.root / names[8]).unlink()
-    store = extract(recordings.clips, recordings.root, spec, tmp_path / "store")
+    store = extract_clips(recordings.clips, recordings.root, spec, tmp_path / "store")
     bad = store.clips[store.clips["status"] == "bad"]
     assert bad[["filename", "reason", "frames"]].values.tolist() == [
         [names[2], "not_audio", 0],
@@ -49,33 +54,33 @@ def test_bad_clips_are_marked_and_left_out(tmp_path, recordings, spec):
     assert len(store.rows("train")) + len(store.rows("test")) == 8
 
 
-def test_bad_clips_are_tried_again_once_they_were_replaced(tmp_path, recordings, spec, differing):
-    extract(recordings.clips, recordings.root, spec, tmp_path / "sound")
+def test_bad_clips_are_tried_again_once_they_were_replaced(tmp_path, recordings, spec):
+    extract_clips(recordings.clips, recordings.root, spec, tmp_path / "sound")
     wounded = recordings.root / recordings.clips["filename"][2]
     shutil.move(wounded, tmp_path / "good.wav")
     wounded.write_bytes(b"")
     arguments = (recordings.clips, recordings.root, spec, tmp_path / "store")
-    assert extract(*arguments).clips["reason"][2] == "empty"
+    assert extract_clips(*arguments).clips["reason"][2] == "empty"
     before = (tmp_path / "store" / "clips.csv").stat().st_mtime_ns
-    extract(*arguments)
+    extract_clips(*arguments)
     assert (tmp_path / "store" / "clips.csv").stat().st_mtime_ns == before
     shutil.copy2(tmp_path / "good.wav", wounded)
-    assert extract(*arguments).clips["status"].tolist() == ["ok"] * 10
-    assert not differing(tmp_path / "store", tmp_path / "sound")
+    assert extract_clips(*arguments).clips["status"].tolist() == ["ok"] * 10
+    assert not differing_files(tmp_path / "store", tmp_path / "sound")
 
 
 def test_finished_store_is_not_made_again(made, recordings, spec):
     shutil.rmtree(recordings.root)
     before = {path.name: path.stat().st_mtime_ns for path in made.folder.iterdir()}
-    extract(recordings.clips, recordings.root, spec, made.folder)
+    extract_clips(recordings.clips, recordings.root, spec, made.folder)
     assert {path.name: path.stat().st_mtime_ns for path in made.folder.iterdir()} == before
 
 
 def test_other_spec_and_other_list_are_refused(made, recordings, spec):
     with pytest.raises(StoreError, match="hop_length is 512 in the store and 256 there"):
-        extract(recordings.clips, recordings.root, spec.model_copy(update={"hop_length": 256}), made.folder)
+        extract_clips(recordings.clips, recordings.root, spec.model_copy(update={"hop_length": 256}), made.folder)
     with pytest.raises(StoreError, match="another list"):
-        extract(recordings.clips.iloc[::-1], recordings.root, spec, made.folder)
+        extract_clips(recordings.clips.iloc[::-1], recordings.root, spec, made.folder)
 
 
 @pytest.mark.parametrize("name", ["spec.yaml", "clips.csv", "features.npy", "stats.npz"])
@@ -103,14 +108,14 @@ def test_a_wrong_table_is_refused(made, change, message):
         open_store(made.folder)
 
 
-def test_workers_never_change_a_byte(made, recordings, spec, tmp_path, differing):
-    extract(recordings.clips, recordings.root, spec, tmp_path / "two", workers=2)
-    assert not differing(made.folder, tmp_path / "two")
+def test_workers_never_change_a_byte(made, recordings, spec, tmp_path):
+    extract_clips(recordings.clips, recordings.root, spec, tmp_path / "two", workers=2)
+    assert not differing_files(made.folder, tmp_path / "two")
 
 
 def test_the_torch_back_end_fills_a_store_in_batches(made, recordings, spec, tmp_path, monkeypatch):
     monkeypatch.setattr("asc_mrkd.store.extraction.Frontend", lambda spec, device: Frontend(spec, backend="torch"))
-    batched = extract(recordings.clips, recordings.root, spec, tmp_path / "batched")
+    batched = extract_clips(recordings.clips, recordings.root, spec, tmp_path / "batched")
     np.testing.assert_allclose(batched.features, made.features, rtol=0, atol=0.01)
     assert batched.clips["status"].tolist() == ["ok"] * 10
 
@@ -121,7 +126,7 @@ def test_clips_a_few_samples_off_fill_their_row(recordings, spec, tmp_path):
     path = recordings.root / recordings.clips["filename"][0]
     samples, rate = soundfile.read(path)
     soundfile.write(path, samples[:-3], rate, subtype="PCM_24")
-    store = extract(recordings.clips, recordings.root, spec, tmp_path / "store")
+    store = extract_clips(recordings.clips, recordings.root, spec, tmp_path / "store")
     assert store.clips["status"][0] == "ok"
     assert np.isfinite(store.features[0]).all()
 
@@ -129,5 +134,25 @@ def test_clips_a_few_samples_off_fill_their_row(recordings, spec, tmp_path):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_store_that_may_only_be_read_is_opened(made, recordings, spec):
     made.folder.chmod(0o500)
-    assert extract(recordings.clips, recordings.root, spec, made.folder).is_finished
+    assert extract_clips(recordings.clips, recordings.root, spec, made.folder).is_finished
     made.folder.chmod(0o700)
+
+
+def test_the_function_of_the_verb_reads_the_folder(made, recordings, tmp_path):
+    spec = write_spec(tmp_path / "small.yaml")
+    store = extract(recordings.root, tmp_path / "verb", spec, workers=1)
+    assert not differing_files(store.folder, made.folder)
+    strict = extract(recordings.root, tmp_path / "strict", spec, workers=1, resample=False)
+    assert (strict.clips["reason"] == "wrong_rate").all()
+    with pytest.raises(ConfigError, match="device=nothing"):
+        extract(recordings.root, tmp_path / "device", spec, device="nothing")
+
+
+def test_classes_are_written_once_and_read_ever_after(made, recordings, spec, tmp_path):
+    assert (made.folder / "classes.txt").read_text() == "bus\npark\n"
+    buses = recordings.clips[recordings.clips["label"] == "bus"].reset_index(drop=True)
+    classes = read_dataset(recordings.root).classes
+    store = extract_clips(buses, recordings.root, spec, tmp_path / "buses", classes=classes, workers=1)
+    assert store.classes == open_store(store.folder).classes == ["bus", "park"]
+    (store.folder / "classes.txt").unlink()  # a store of an earlier version
+    assert open_store(store.folder).classes == ["bus"]
