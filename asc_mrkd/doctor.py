@@ -63,7 +63,7 @@ def _splits(clips: "pd.DataFrame") -> dict[str, int]:
 
 
 def examine_installation() -> dict[str, Any]:
-    """Return versions, processor, GPU, free disk and what is missing, by name."""
+    """Return versions, processor, GPU, free disk and missing libraries, by name."""
     import torch
 
     from asc_mrkd.device import choose_device

@@ -1,10 +1,10 @@
-"""asc-mrkd doctor: versions, hardware and what is missing."""
+"""asc-mrkd doctor: versions, hardware and missing libraries."""
 
 from asc_mrkd.cli.options import Json, print_json
 
 
 def doctor(as_json: Json = False) -> None:
-    """Show versions, processor, GPU and what is missing.
+    """Show versions, processor, GPU and missing libraries.
 
     Example: asc-mrkd doctor
     """

@@ -40,7 +40,7 @@ class DataCheck:
     layout: str
     """Name of the layout, such as `TUT 2018`."""
     unit: Literal["clips", "images", "rows"]
-    """Name of what is counted."""
+    """Noun for the items that are counted."""
     splits: dict[str, int]
     """Number of clips, images or rows in each split."""
     classes: list[str]

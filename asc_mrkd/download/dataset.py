@@ -51,7 +51,7 @@ def download_dataset(
 ) -> Path:
     """Download a data set, check it, unpack it and return its folder; a complete folder is left as it is.
 
-    The same call continues an interrupted one: whole archives are used, parts are resumed, and what was unpacked stays.
+    The same call continues an interrupted one: whole archives are used, parts are resumed, and unpacked files stay.
 
     Args:
         name: a key of `asc_mrkd.download.DATA_SETS`, such as "dcase18" or "cifar100".
@@ -486,6 +486,6 @@ def _disk_full(data_set: DataSet, pending: Sequence[PendingArchive], out: Path, 
 
 
 def _kept(data_set: DataSet, staging: Path) -> str:
-    """Return the part of a hint that says what the next command need not do again."""
+    """Return the part of a hint about the archives that the next command need not unpack again."""
     count = sum(unpacked_place(staging, archive).is_dir() for archive in data_set.archives)
     return f"{count} of {len(data_set.archives)} archives are unpacked, begun ones are kept; the same command continues"

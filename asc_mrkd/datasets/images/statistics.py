@@ -1,4 +1,4 @@
-"""Exact statistics of the pixels of many images."""
+"""Exact mean and deviation of the pixels of many images, and draws of samples that are even over the classes."""
 
 import numpy as np
 import pandas as pd
@@ -15,14 +15,14 @@ def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
 
     Args:
         labels: (sample,) class names or indices.
-        count: how many to draw.
-        seed: another seed, other samples.
+        count: number of samples to draw.
+        seed: seed of the draw.
 
     Returns:
         Their positions (count,), sorted.
 
     Raises:
-        DataError: there are fewer samples than that.
+        DataError: there are fewer samples than `count`.
 
     >>> np.array(list("aabb"))[stratified(np.array(list("aabb")), 2, seed=0)].tolist()
     ['a', 'b']
@@ -50,7 +50,7 @@ def channel_statistics(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         Two arrays (channel,) float64.
 
     Raises:
-        DataError: there is no pixel.
+        DataError: there are no images.
 
     >>> mean, std = channel_statistics(np.array([[[[0, 255]]], [[[0, 255]]]], dtype=np.uint8))
     >>> mean.tolist(), std.tolist()
@@ -63,7 +63,8 @@ def channel_statistics(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for start in range(0, len(pixels), step):
         chunk = pixels[start : start + step]
         counts += [np.bincount(chunk[:, channel].ravel(), minlength=256) for channel in range(pixels.shape[1])]
-    values, number = np.arange(256), pixels[:, 0].size
+    values = np.arange(256)
+    number = pixels[:, 0].size
     mean = counts @ values / number
     # In Python's integers, which do not overflow: number**2 times the variance.
     scatter = [number * int(row @ values**2) - int(row @ values) ** 2 for row in counts]

@@ -1,4 +1,4 @@
-"""Pickled arrays of integers, read without running anything that the pickle asks for."""
+"""The restricted reader of pickled integer arrays: it runs nothing that a pickle asks for."""
 
 import io
 import pickle
@@ -20,7 +20,7 @@ ALLOWED = {
     ("numpy.core.numeric", "_frombuffer"),
     ("numpy._core.numeric", "_frombuffer"),
 }
-"""What a pickle of integer arrays names, under numpy 1 and 2: raw bytes since protocol 4, buffers since protocol 5."""
+"""Names in a pickle of integer arrays by numpy 1 and 2: raw bytes since protocol 4, buffers since protocol 5."""
 
 
 def read_pickle(path: Path, hint: str = "") -> dict[str, Any]:
@@ -32,7 +32,7 @@ def read_pickle(path: Path, hint: str = "") -> dict[str, Any]:
         The dict; its keys are str, whatever they were.
 
     Raises:
-        DataError: the file is missing, cut off, no such pickle, or names anything else; `hint` is passed on.
+        DataError: the file is missing, cut off, not a pickle of arrays, or names anything else; `hint` is passed on.
     """
     try:
         raw = path.read_bytes()
@@ -64,7 +64,7 @@ def text(value: Any) -> str:
 
 
 class _Call:
-    """A call that the pickle asks for: its arguments, and the state that the result was to get."""
+    """A call that a pickle asks for: its arguments, and the state for the result."""
 
     def __init__(self, *arguments: Any) -> None:
         self.arguments = arguments
@@ -74,7 +74,7 @@ class _Call:
 
 
 class _Notes(pickle.Unpickler):
-    """Unpickles every allowed name as a class of its own that notes calls, and refuses all others."""
+    """Unpickles every allowed name as a new class that notes calls, and refuses all other names."""
 
     def find_class(self, module: str, name: str) -> type:
         if (module, name) not in ALLOWED:
@@ -90,7 +90,7 @@ def _refuse_bomb(raw: bytes) -> None:
 
 
 def _build(value: Any) -> Any:
-    """Build what a noted call describes; anything else is returned as it is."""
+    """Build the array or the bytes that a noted call describes; return any other value as it is."""
     if isinstance(value, type):
         raise pickle.UnpicklingError("it holds a class")
     if not isinstance(value, _Call):

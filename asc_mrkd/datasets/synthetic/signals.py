@@ -67,7 +67,7 @@ def strike(frequencies: npt.ArrayLike, decays: npt.ArrayLike) -> Signal:
 
 
 def scatter(n: int, events: Iterable[tuple[float, Signal]]) -> Signal:
-    """Add up grains that begin at the given times (s); what lies outside the clip is cut off.
+    """Add up grains that begin at the given times (s); parts outside the clip are cut off.
 
     >>> scatter(4, [(0.0, np.ones(2)), (2 / RATE, np.ones(9))])
     array([1., 1., 1., 1.])

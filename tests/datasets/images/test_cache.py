@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from helpers.datasets import TREE_NAMES, python2_pickle, random_pixels, write_cifar100, write_image, write_tree
 
 from asc_mrkd.datasets.images import ImageSet, cifar, open_images
 
@@ -20,9 +21,9 @@ def assert_equal(first: ImageSet, second: ImageSet) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path, fake):
+def folder(tmp_path):
     """A CIFAR-100 folder that was opened once."""
-    folder = fake.cifar100(tmp_path)
+    folder = write_cifar100(tmp_path)
     open_images(folder)
     return folder
 
@@ -49,9 +50,9 @@ def test_later_calls_read_no_source(folder, reads):
     assert {"meta", "train", "test"} == set(reads)
 
 
-def test_a_tree_comes_out_of_the_cache_as_it_went_in(tmp_path, fake, monkeypatch):
+def test_a_tree_comes_out_of_the_cache_as_it_went_in(tmp_path, monkeypatch):
     names = [f"{split}/{label}/{k}.png" for split in ("test", "train") for label in ("1", "NA", 'a,"b') for k in "0é"]
-    expected = fake.tree(tmp_path, names)
+    expected = write_tree(tmp_path, names)
     first = open_images(tmp_path)
     monkeypatch.delattr("asc_mrkd.datasets.images.image_folder.Image")
     again = open_images(tmp_path)
@@ -69,20 +70,20 @@ def test_moving_the_set_keeps_the_cache(folder, reads, tmp_path):
 
 
 @pytest.mark.parametrize("keep_size", [True, False])
-def test_a_changed_file_is_read_anew(folder, fake, keep_size):
+def test_a_changed_file_is_read_anew(folder, keep_size):
     images = 6 if keep_size else 4
     labels = {"fine_labels": [0] * images, "coarse_labels": [0] * images}
-    (folder / "train").write_bytes(fake.python2(labels | {"data": fake.pixels(images, 77)}))
+    (folder / "train").write_bytes(python2_pickle(labels | {"data": random_pixels(images, 77)}))
     os.utime(folder / "train", ns=(1, 1))
     train = open_images(folder).splits["train"]
-    assert np.array_equal(train.pixels.reshape(images, 3072), fake.pixels(images, 77))
+    assert np.array_equal(train.pixels.reshape(images, 3072), random_pixels(images, 77))
     assert set(train.table["label"]) == {"wolf"}
 
 
-def test_an_image_that_is_added_is_seen(tmp_path, fake):
-    fake.tree(tmp_path, fake.TREE)
+def test_an_image_that_is_added_is_seen(tmp_path):
+    write_tree(tmp_path, TREE_NAMES)
     open_images(tmp_path)
-    expected = fake.image(tmp_path / "test/dog/9.png", seed=9)
+    expected = write_image(tmp_path / "test/dog/9.png", seed=9)
     test = open_images(tmp_path).splits["test"]
     assert test.table["filename"].iloc[-1] == "test/dog/9.png"
     assert np.array_equal(test.pixels[-1], expected)

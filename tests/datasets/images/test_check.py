@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.cli import run_cli
+from helpers.datasets import CIFAR10, TREE_NAMES, write_cifar10, write_cifar100, write_image, write_tree
 
 from asc_mrkd.datasets.images import ImageSet, ImageSplit
 from asc_mrkd.datasets.images.check import check_images
@@ -25,15 +26,15 @@ def numbered(first: int, count: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def cinic(fake) -> ImageSet:
+def cinic() -> ImageSet:
     """All that makes a CINIC-10, but for the size of its images."""
-    labels = np.repeat(fake.CIFAR10, PER_CLASS)
+    labels = np.repeat(CIFAR10, PER_CLASS)
     splits = {}
     for number, name in enumerate(("train", "valid", "test")):
         filenames = [f"{name}/{position}.png" for position in range(len(labels))]
         table = pd.DataFrame({"filename": filenames, "label": labels, "identifier": "", "source_label": "imagenet"})
         splits[name] = ImageSplit(numbered(number * len(labels), len(labels)), table)
-    return ImageSet(Path("cinic"), "CINIC-10", fake.CIFAR10, splits)
+    return ImageSet(Path("cinic"), "CINIC-10", CIFAR10, splits)
 
 
 def change(images: ImageSet, name: str, split: ImageSplit) -> ImageSet:
@@ -68,12 +69,12 @@ def test_extra_images(cinic):
     assert findings(more) == [("error", "extra_images", "test", "90010 images instead of 90000")]
 
 
-def test_wrong_classes(cinic, fake):
+def test_wrong_classes(cinic):
     splits = {
         name: ImageSplit(split.pixels, split.table.assign(label=split.table["label"].replace("cat", "lynx")))
         for name, split in cinic.splits.items()
     }
-    renamed = replace(cinic, classes=sorted({*fake.CIFAR10, "lynx"} - {"cat"}), splits=splits)
+    renamed = replace(cinic, classes=sorted({*CIFAR10, "lynx"} - {"cat"}), splits=splits)
     assert findings(renamed) == [
         ("error", "wrong_classes", "cat", "is missing"),
         ("error", "wrong_classes", "lynx", "is not a class of CINIC-10"),
@@ -100,8 +101,8 @@ def test_images_of_one_colour(cinic):
     ]
 
 
-def test_files_that_are_not_the_official_ones(tmp_path, fake):
-    folder = fake.cifar10(tmp_path, images=20)
+def test_files_that_are_not_the_official_ones(tmp_path):
+    folder = write_cifar10(tmp_path, images=20)
     found = findings(folder)
     assert [finding[:3] for finding in found[:7]] == [
         ("warning", "not_official_file", name)
@@ -116,9 +117,9 @@ def test_files_that_are_not_the_official_ones(tmp_path, fake):
     ]
 
 
-def test_check_data_of_an_image_folder(tmp_path, fake):
-    fake.tree(tmp_path, fake.TREE)
-    fake.image(tmp_path / "test/NA/1.png", seed=fake.TREE.index("train/cat/0.png"))
+def test_check_data_of_an_image_folder(tmp_path):
+    write_tree(tmp_path, TREE_NAMES)
+    write_image(tmp_path / "test/NA/1.png", seed=TREE_NAMES.index("train/cat/0.png"))
     code, out, _ = run_cli("check-data", tmp_path)
     assert code == 0
     assert out.splitlines() == [
@@ -129,8 +130,8 @@ def test_check_data_of_an_image_folder(tmp_path, fake):
     ]
 
 
-def test_check_data_of_a_part_of_an_official_set(tmp_path, fake):
-    fake.cifar100(tmp_path)
+def test_check_data_of_a_part_of_an_official_set(tmp_path):
+    write_cifar100(tmp_path)
     code, out, _ = run_cli("check-data", tmp_path)
     assert code == 1
     assert out.splitlines()[0] == "CIFAR-100: 9 images (6 train, 3 test), 3 classes"
@@ -145,8 +146,8 @@ def test_check_data_of_a_part_of_an_official_set(tmp_path, fake):
     assert {"not_official_file", "missing_images", "wrong_classes"} == {f["code"] for f in found["findings"]}
 
 
-def test_check_data_of_a_damaged_set(tmp_path, fake):
-    (fake.cifar100(tmp_path) / "test").write_bytes(b"")
+def test_check_data_of_a_damaged_set(tmp_path):
+    (write_cifar100(tmp_path) / "test").write_bytes(b"")
     code, _, err = run_cli("check-data", tmp_path)
     assert code == 2
     assert "test is damaged" in err

@@ -74,7 +74,7 @@ def test_images_are_in_their_official_places(images, split, position, label, sup
     assert hashlib.sha256(found.pixels[position].tobytes()).hexdigest() == digest
 
 
-def test_the_doctor_knows_what_is_known_of_it(images):
+def test_the_known_duplicates_are_found(images):
     found = check_images(images)
     assert not [finding for finding in found if finding.severity == "error"]
     duplicates = [finding.detail for finding in found if finding.code == "duplicate_images"]

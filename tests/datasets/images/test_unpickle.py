@@ -7,6 +7,7 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
+from helpers.datasets import python2_pickle
 
 from asc_mrkd.datasets.images.unpickle import read_pickle
 from asc_mrkd.errors import DataError
@@ -30,8 +31,8 @@ def test_arrays_of_every_pickler(tmp_path, pickler):
     assert same(read_pickle(path))
 
 
-def test_the_python_2_pickles_of_these_tests_are_genuine(fake):
-    assert same(pickle.loads(fake.python2(VALUES), encoding="latin1"))
+def test_the_python_2_pickles_of_these_tests_are_genuine():
+    assert same(pickle.loads(python2_pickle(VALUES), encoding="latin1"))
 
 
 @pytest.mark.parametrize("dtype", ["<i8", ">i2", "|u1", "<u4"])
@@ -135,12 +136,12 @@ def test_crafted_pickles_are_refused(tmp_path, monkeypatch, raw):
     assert os.listdir(tmp_path) == ["batch"]
 
 
-def test_nothing_of_a_pickle_outlives_it(tmp_path, fake):
+def test_nothing_of_a_pickle_outlives_it(tmp_path):
     path = tmp_path / "batch"
     path.write_bytes(CRAFTED["state for a class"])
     with pytest.raises(DataError):
         read_pickle(path)
-    path.write_bytes(fake.python2(VALUES))
+    path.write_bytes(python2_pickle(VALUES))
     assert same(read_pickle(path))
 
 
