@@ -73,6 +73,7 @@ def examine_installation() -> dict[str, Any]:
 
     report = environment(torch.get_num_threads(), gpu_name())
     del report["command"]
+    report["torch"] = torch.__version__  # with its kind of build, such as +cpu
     report["gpu"] = report["gpu"] or "none: training runs on the processor"
     problem = torchaudio_problem()
     report["torchaudio"] = f"{problem}; librosa's filterbank takes over" if problem else "works"

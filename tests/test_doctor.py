@@ -1,0 +1,102 @@
+"""The checks of the data and of the installation."""
+
+import shutil
+from importlib.metadata import version
+
+import numpy as np
+import pytest
+import torch
+from helpers.cli import run_cli
+from helpers.datasets import TREE_NAMES, write_tree
+from helpers.progress import RecordedProgress
+
+from asc_mrkd import check_data, doctor
+from asc_mrkd.errors import DataError
+from asc_mrkd.store import open_store
+
+
+@pytest.fixture
+def copied_store(store, tmp_path):
+    """A copy of the small store, 24 rows of three classes."""
+    return shutil.copytree(store, tmp_path / "store")
+
+
+def flip_bits(folder, row):
+    """Change one value of a stored row and return the name of its clip."""
+    features = np.load(folder / "features.npy", mmap_mode="r+")
+    features[row, 0, 0, 0] += 1
+    features.flush()
+    return open_store(folder).clips["filename"][row]
+
+
+def test_a_sound_store(store):
+    shown = RecordedProgress()
+    check = check_data(store, progress=shown)
+    rows = len(open_store(store).clips)
+    assert (check.layout, check.unit, check.total) == ("feature store tiny", "rows", rows)
+    assert check.classes == ["bus", "park", "tram"]
+    assert check.findings == []
+    assert check.passes()
+    assert shown.tasks == [("reading", rows, "rows", 0, [1] * rows)]
+
+
+def test_a_damaged_row_of_a_store(copied_store):
+    name = flip_bits(copied_store, row=5)
+    check = check_data(copied_store)
+    assert [(finding.code, finding.severity) for finding in check.findings] == [("checksum", "error")]
+    assert check.findings[0].detail.startswith("row 5 has ")
+    assert check.unusable == [name]
+    assert not check.passes(max_bad=1.0), "no damaged row is allowed"
+
+
+def test_a_clip_that_was_left_out_of_a_store_is_a_warning(copied_store):
+    table = (copied_store / "clips.csv").read_text().splitlines()
+    head = table[0].split(",")
+    cells = table[3].split(",")
+    cells[head.index("status")] = "bad"
+    cells[head.index("reason")] = "silent"
+    table[3] = ",".join(cells)
+    (copied_store / "clips.csv").write_text("\n".join(table) + "\n")
+    check = check_data(copied_store)
+    expected = ("silent", cells[head.index("filename")], "left out at extraction", "warning")
+    assert [(f.code, f.subject, f.detail, f.severity) for f in check.findings] == [expected]
+    assert check.passes()
+
+
+def test_an_image_set(tmp_path):
+    write_tree(tmp_path, TREE_NAMES)
+    check = check_data(tmp_path)
+    assert (check.layout, check.unit, check.splits) == ("image folder", "images", {"train": 6, "test": 6})
+    assert check.classes == ["NA", "cat", "dog"]
+    assert check.passes()
+
+
+def test_a_folder_without_data(tmp_path):
+    with pytest.raises(DataError, match="holds no data set"):
+        check_data(tmp_path)
+
+
+def test_the_verb_names_a_damaged_row(copied_store):
+    name = flip_bits(copied_store, row=0)
+    code, out, _ = run_cli("check-data", copied_store)
+    first, code_line, subject, last = out.splitlines()
+    assert code == 1
+    assert first.startswith("feature store tiny: 24 rows (")
+    assert code_line == "error checksum: 1"
+    assert subject.startswith(f"    {name}: row 0 has ")
+    assert last == "1 of 24 rows are damaged"
+
+
+def test_the_installation():
+    report = doctor.examine_installation()
+    assert report["torch"] == torch.__version__
+    assert report["librosa"] == version("librosa")
+    assert report["free disk"].endswith(" GiB")
+    assert "command" not in report
+
+
+def test_a_missing_library_is_named(monkeypatch):
+    monkeypatch.setattr(doctor, "requires", lambda name: ["no-such-library>=1", "dask>=1; extra == 'cluster'"])
+    report = doctor.examine_installation()
+    assert report["no-such-library"] == "missing: pip install no-such-library"
+    assert "dask" not in report
