@@ -1,4 +1,4 @@
-"""Checking the meta file of a submission."""
+"""Check the meta file of a submission."""
 
 import math
 from collections.abc import Iterator
@@ -7,15 +7,30 @@ from typing import Any
 import yaml
 
 from asc_mrkd.budget import RULES, exact_size
-from asc_mrkd.submission.tasks import DEVELOPMENT, SIZE_UNITS, Problem, Task
+from asc_mrkd.submission.tasks import DEVELOPMENT, SIZE_UNITS, Problem, Severity, Task
 
 SCORES = ("accuracy", "logloss")
 """Macro accuracy of a set of clips in percent, and the log loss of all its clips in nats."""
 
 
+MAX_ABBREVIATION = 10
+PLACEHOLDER = "FILL-IN"
+"""Text in a new meta file in place of values that only the author knows."""
+
+AUTHOR = ("lastname", "firstname", "email", "affiliation")
+DATASET = ("name", "url", "total_audio_length")
+WARNINGS = {"no-clips", "placeholder"}
+"""Codes of faults that do not keep a submission from being sent."""
+
+Fault = tuple[str, str, str]
+"""Dotted key, code and message of a problem."""
+
+
 def required_keys(task: Task) -> dict[str, tuple[str, ...]]:
     """Return the keys that every block of the meta file must have, the outermost block first."""
-    groups = {"class_wise": task.classes, **({"device_wise": task.devices} if task.devices else {})}
+    groups = {"class_wise": task.classes}
+    if task.devices:
+        groups["device_wise"] = task.devices
     keys: dict[str, tuple[str, ...]] = {
         "": ("submission", "system", "results"),
         "submission": ("label", "name", "abbreviation", "authors"),
@@ -36,8 +51,9 @@ def required_keys(task: Task) -> dict[str, tuple[str, ...]]:
 
 
 def score_keys(task: Task) -> list[str]:
-    """Return the dotted keys of all figures in the results."""
-    return [f"{block}.{key}" for block, keys in required_keys(task).items() if keys == SCORES for key in keys]
+    """Return the dotted keys of all scores in the results."""
+    blocks = [block for block, keys in required_keys(task).items() if keys == SCORES]
+    return [f"{block}.{key}" for block in blocks for key in SCORES]
 
 
 def lookup(meta: Any, key: str) -> Any:
@@ -46,13 +62,17 @@ def lookup(meta: Any, key: str) -> Any:
     >>> lookup({"system": {"complexity": {"model_size": 450.1}}}, "system.complexity.model_size")
     450.1
     """
-    for part in filter(None, key.split(".")):
-        meta = meta.get(part) if isinstance(meta, dict) else None
+    if not key:
+        return meta
+    for part in key.split("."):
+        if not isinstance(meta, dict):
+            return None
+        meta = meta.get(part)
     return meta
 
 
 def has_key(meta: Any, key: str) -> bool:
-    """Tell whether a dotted key is there, be its value null."""
+    """Return whether a dotted key exists, even if its value is null."""
     block, _, name = key.rpartition(".")
     values = lookup(meta, block)
     return isinstance(values, dict) and name in values
@@ -64,16 +84,18 @@ def line_of(node: yaml.Node | None, key: str) -> int | None:
     for part in key.split("."):
         if not isinstance(node, yaml.MappingNode):
             break
-        entry = next(((k, v) for k, v in node.value if k.value == part), None)
-        if entry is None:
+        entries = [entry for entry in node.value if entry[0].value == part]
+        if not entries:
             break
-        line, node = entry[0].start_mark.line + 1, entry[1]
+        name, node = entries[0]
+        line = name.start_mark.line + 1
     return line
 
 
 def repeated_keys(root: yaml.Node | None) -> Iterator[tuple[int, str, int]]:
-    """Yield line, name and earlier line of every key that its block holds twice; YAML readers drop the earlier."""
-    waiting, seen = [root], set()
+    """Yield line, name and earlier line of each key that its block holds twice; YAML readers drop the earlier one."""
+    waiting = [root]
+    seen = set()
     while waiting:
         node = waiting.pop()
         if not isinstance(node, yaml.CollectionNode) or id(node) in seen:
@@ -85,22 +107,12 @@ def repeated_keys(root: yaml.Node | None) -> Iterator[tuple[int, str, int]]:
         lines: dict[str, int] = {}
         for key, value in node.value:
             waiting.append(value)
+            name = str(key.value)
             line = key.start_mark.line + 1
-            if str(key.value) in lines:
-                yield line, str(key.value), lines[str(key.value)]
-            lines.setdefault(str(key.value), line)
-
-
-MAX_ABBREVIATION = 10
-PLACEHOLDER = "FILL-IN"
-"""Stands in a new meta file for what only the author knows."""
-
-AUTHOR = ("lastname", "firstname", "email", "affiliation")
-DATASET = ("name", "url", "total_audio_length")
-WARNINGS = {"no-clips", "placeholder"}
-
-Fault = tuple[str, str, str]
-"""Dotted key, code and message of a problem."""
+            if name in lines:
+                yield line, name, lines[name]
+            else:
+                lines[name] = line
 
 
 def check_meta(file: str, text: str, task: Task, label: str) -> list[Problem]:
@@ -115,17 +127,25 @@ def check_meta(file: str, text: str, task: Task, label: str) -> list[Problem]:
         return [Problem(file, mark.line + 1 if mark else None, "yaml", message)]
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         return [Problem(file, None, "yaml", str(error))]
-    faults = [*_missing_keys(meta, task), *_label_faults(meta, label), *_author_faults(meta)]
-    faults += [*_dataset_faults(meta), *_number_faults(meta, task), *_limit_faults(meta, task)]
+    faults = [
+        *_missing_keys(meta, task),
+        *_label_faults(meta, label),
+        *_author_faults(meta),
+        *_dataset_faults(meta),
+        *_number_faults(meta, task),
+        *_limit_faults(meta, task),
+    ]
     found = [(line_of(node, key), code, message) for key, code, message in faults]
     for line, key, earlier in repeated_keys(node):
         found.append((line, "duplicate-key", f"'{key}' is already in line {earlier}"))
     for number, content in enumerate(text.splitlines(), start=1):
         if PLACEHOLDER in content:
             found.append((number, "placeholder", f"still to be filled in: {content.strip()}"))
-    return [
-        Problem(file, line, code, message, "warning" if code in WARNINGS else "error") for line, code, message in found
-    ]
+    problems = []
+    for line, code, message in found:
+        severity: Severity = "warning" if code in WARNINGS else "error"
+        problems.append(Problem(file, line, code, message, severity))
+    return problems
 
 
 def _missing_keys(meta: Any, task: Task) -> Iterator[Fault]:
@@ -202,7 +222,8 @@ def _number_faults(meta: Any, task: Task) -> Iterator[Fault]:
 def _limit_faults(meta: Any, task: Task) -> Iterator[Fault]:
     complexity = {name: lookup(meta, f"system.complexity.{name}") for name in task.complexity}
     numbers = {name: value for name, value in complexity.items() if _is_number(value)}
-    total, non_zero = (numbers.get(name) for name in ("total_parameters", "total_parameters_non_zero"))
+    total = numbers.get("total_parameters")
+    non_zero = numbers.get("total_parameters_non_zero")
     if total is not None and non_zero is not None and non_zero > total:
         message = f"{non_zero:,} non-zero parameters of {total:,}"
         yield "system.complexity.total_parameters_non_zero", "parameter-count", message

@@ -8,6 +8,8 @@ from asc_mrkd.config.domain import DEVICE_GROUPS
 from asc_mrkd.datasets.dcase import COARSE_LABELS
 from asc_mrkd.errors import ConfigError, suggest
 
+Severity = Literal["error", "warning"]
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -22,7 +24,7 @@ class Problem:
     """Line in `file`, counted from 1; None for the file as a whole."""
     code: str
     message: str
-    severity: Literal["error", "warning"] = "error"
+    severity: Severity = "error"
     """An error keeps the submission from being sent; a warning is for the author to decide."""
 
     def __str__(self) -> str:
