@@ -77,7 +77,7 @@ class NonFiniteError(AscMrkdError):
 
 
 class InterruptedRun(AscMrkdError):
-    """Training or an extraction was interrupted after its state had been saved."""
+    """Work was interrupted after its state had been saved; the same command continues."""
 
     exit_code = 3
 

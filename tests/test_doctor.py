@@ -1,5 +1,6 @@
 """The checks of the data and of the installation."""
 
+import json
 import shutil
 from importlib.metadata import version
 
@@ -10,7 +11,7 @@ from helpers.cli import run_cli
 from helpers.datasets import TREE_NAMES, write_tree
 from helpers.progress import RecordedProgress
 
-from asc_mrkd import check_data, doctor
+from asc_mrkd import __version__, check_data, doctor
 from asc_mrkd.errors import DataError
 from asc_mrkd.store import open_store
 
@@ -93,6 +94,18 @@ def test_the_installation():
     assert report["librosa"] == version("librosa")
     assert report["free disk"].endswith(" GiB")
     assert "command" not in report
+
+
+def test_the_verb_prints_the_report():
+    code, out, _ = run_cli("doctor", "--json")
+    report = json.loads(out)
+    assert (code, report["asc_mrkd"]) == (0, __version__)
+    assert list(report) == list(doctor.examine_installation())
+    code, out, _ = run_cli("doctor")
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines() if line.startswith("│")]
+    assert code == 0
+    assert ["asc_mrkd", __version__] in cells
+    assert [name for name, _ in cells if name] == list(report)
 
 
 def test_a_missing_library_is_named(monkeypatch):

@@ -156,7 +156,7 @@ def _split_lines(path: Path) -> list[tuple[int, list[str]]]:
 
 
 def _refuse_rows(path: Path, rows: pd.DataFrame, fault: str) -> None:
-    """Raise a DataError about the first of `rows` unless there is none; {column} in `fault` is replaced by its cell."""
+    """Raise a DataError about the first of `rows`, if any; its cells replace the {column} in `fault`."""
     if len(rows):
         row = rows.iloc[0].to_dict()
         raise DataError(f"{path}, line {row['line']}: {row['filename']} {fault.format_map(row)}")

@@ -1,4 +1,4 @@
-"""The layouts of data sets of recordings, a row each, and the reading of a folder in any of them."""
+"""The table of layouts of recordings, one row per layout, and the reading of a folder in any of them."""
 
 import os
 from collections.abc import Callable

@@ -115,7 +115,8 @@ def _build(value: Any) -> Any:
 
 def _dtype(call: Any) -> np.dtype:
     """Return the integer type that a noted numpy.dtype call describes."""
-    name, order = text(call.arguments[0]), text(call.state[1])
+    name = text(call.arguments[0])
+    order = text(call.state[1])
     if type(call).__name__ != "dtype" or not re.fullmatch("[iu][1248]", name) or order not in set("<>|="):
         raise pickle.UnpicklingError(f"it holds an array of type {name}")
     return np.dtype(order + name)
