@@ -165,7 +165,7 @@ class Operator(NamedTuple):
     """Operator with weights."""
 
     times: Literal["positions", "once", "steps"]
-    """How often its weights are multiplied."""
+    """Number of multiplications of a weight: one per output position, one in all, or one per step."""
     weights: tuple[int, ...]
     """Inputs that may be weights."""
     bias: int | None = None

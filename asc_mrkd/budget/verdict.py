@@ -168,7 +168,12 @@ def check_budget(
     (True, 485184)
     """
     rule = find_rule(rule, precision)
-    network, usual_shape = (model, None) if isinstance(model, nn.Module) else resolve_model(model)
+    network: nn.Module | Path
+    usual_shape = None
+    if isinstance(model, nn.Module):
+        network = model
+    else:
+        network, usual_shape = resolve_model(model)
     is_onnx = isinstance(network, Path)
     if is_onnx and input_shape:
         raise ConfigError(f"{network} fixes the shape of its input itself", "leave the input shape out")

@@ -133,7 +133,8 @@ class Predictor:
         return Prediction(file, [self.classes[i] for i in best], [float(probabilities[i]) for i in best])
 
     def _probabilities(self, x: np.ndarray) -> np.ndarray:
-        return self._file.model(self._file.normalise(x[None])).double().softmax(1)[0].numpy()
+        # The batch dimension comes last: before, it would change the memory layout and with it the last bits.
+        return self._file.model(self._file.normalise(x)[None]).double().softmax(1)[0].numpy()
 
 
 def read_picture(path: str | os.PathLike[str], height: int, width: int) -> np.ndarray:

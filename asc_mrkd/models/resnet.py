@@ -96,7 +96,7 @@ class ResNet(nn.Module):
 class PreActivationBottleneck(nn.Module):
     """BN - ReLU - 1x1 - BN - ReLU - 3x3 - BN - ReLU - 1x1, plus the shortcut; nothing follows the sum.
 
-    A projection takes the input after the first BN - ReLU and has no normalisation of its own.
+    A projection takes the input after the first BN - ReLU and is not normalised.
     """
 
     EXPANSION = 4

@@ -28,7 +28,7 @@ STEM = 16
 class PreActivationBlock(nn.Module):
     """BN - ReLU - conv - BN - ReLU - dropout - conv, plus the shortcut; nothing follows the sum.
 
-    A projection takes the input after the first BN - ReLU and has no normalisation of its own.
+    A projection takes the input after the first BN - ReLU and is not normalised.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, dropout: float) -> None:

@@ -9,9 +9,9 @@ import torch
 from helpers.budget import network_of_ones, print_verdict
 from torch import nn
 
-from asc_mrkd.budget import RULES, check_budget, exact_size, verdict_record
+from asc_mrkd.budget import RULES, check_budget, exact_size, sum_verdicts, verdict_record
 from asc_mrkd.deploy.model_file import ModelFile, save_model
-from asc_mrkd.errors import ConfigError, DamagedFileError, ModelError, RunError
+from asc_mrkd.errors import BudgetError, ConfigError, DamagedFileError, ModelError, RunError
 from asc_mrkd.features.spec import load_spec
 from asc_mrkd.models import build_model
 
@@ -177,3 +177,28 @@ def test_record_is_plain_and_complete():
     assert sum(layer["parameters"] for layer in record["layers"]) == record["parameters"] == 245_958
     assert sum(layer["multiply_adds"] for layer in record["layers"]) == record["multiply_adds"] == 1_100_458_758
     assert (record["input_shape"], record["multiply_adds_headroom"], record["grey"]) == ([2, 256, 431], None, False)
+
+
+def test_networks_that_work_together_are_counted_together():
+    alone = check_budget(network_of_ones(100_000))
+    together = sum_verdicts([alone, check_budget(network_of_ones(50_000))])
+    assert alone.within
+    assert not together.within
+    assert (together.bytes, together.parameters, together.counted) == (600_000, 150_000, 150_000)
+    assert together.what_if == {"float32": 600_000, "float16": 300_000, "int8": 150_000}
+
+
+def test_a_network_over_a_limit_is_refused():
+    check_budget(network_of_ones(128_000)).require_within("this network", "choose another")
+    with pytest.raises(BudgetError) as caught:
+        check_budget(network_of_ones(128_001)).require_within("this network", "choose another")
+    message = "this network is over the limit of DCASE 2020 task 1B: 512,004 bytes (500 KB), 4 bytes too much"
+    assert (str(caught.value), caught.value.hint, caught.value.exit_code) == (message, "choose another", 1)
+
+
+def test_both_limits_are_named():
+    verdict = check_budget(nn.Conv2d(1, 128_001, 1), "dcase2024-task1", input_shape=(1, 100, 10))
+    with pytest.raises(
+        BudgetError, match=r"bytes .* too much; 256,002,000 MACs for 1 x 100 x 10, 226,002,000 too many"
+    ):
+        verdict.require_within("this network", "")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
-from helpers.cli import run_cli
+from helpers.cli import run_cli, run_json
 
 import asc_mrkd
 
@@ -40,17 +40,6 @@ def place(tmp_path_factory) -> Path:
     return place
 
 
-@pytest.fixture
-def as_json():
-    """Return a function that runs a command with --json and returns its exit code and the parsed value."""
-
-    def run(*arguments):
-        code, out, _ = run_cli(*arguments, "--json")
-        return code, json.loads(out)
-
-    return run
-
-
 def test_chain_leaves_the_documented_files(place):
     names = {str(path.relative_to(place)) for path in place.rglob("*") if path.is_file() and path.suffix != ".wav"}
     store = {"features.npy", "clips.csv", "spec.yaml", "stats.npz"}
@@ -72,16 +61,16 @@ def test_the_same_command_does_nothing_twice(place):
     assert [path.stat().st_mtime_ns for path in files] == before
 
 
-def test_check_data(as_json, place):
+def test_check_data(place):
     code, out, _ = run_cli("check-data", place / "scenes", "--workers", 1)
     assert code == 0
     assert "TUT 2018: 20 clips (10 train, 10 test), 10 classes" in out
     assert "0 of 20 clips cannot be used" in out
-    code, found = as_json("check-data", place / "scenes", "--workers", 1)
+    code, found = run_json("check-data", place / "scenes", "--workers", 1)
     assert (code, found["clips"], found["splits"], found["bad"]) == (0, 20, {"train": 10, "test": 10}, [])
 
 
-def test_check_data_fails_on_damaged_clips(as_json, place, tmp_path):
+def test_check_data_fails_on_damaged_clips(place, tmp_path):
     source = place / "scenes/TUT-urban-acoustic-scenes-2018-development"
     for path in source.rglob("*"):
         copy = tmp_path / path.relative_to(source)
@@ -89,46 +78,47 @@ def test_check_data_fails_on_damaged_clips(as_json, place, tmp_path):
     damaged = next((tmp_path / "audio").glob("bus-*"))
     damaged.unlink()
     damaged.write_text("no sound")
-    code, found = as_json("check-data", tmp_path, "--workers", 1)
+    code, found = run_json("check-data", tmp_path, "--workers", 1)
     assert (code, found["bad"]) == (1, [f"audio/{damaged.name}"])
     assert "not_audio" in {finding["code"] for finding in found["findings"]}
-    assert as_json("check-data", tmp_path, "--workers", 1, "--max-bad", 0.05)[0] == 0
+    assert run_json("check-data", tmp_path, "--workers", 1, "--max-bad", 0.05)[0] == 0
 
 
-def test_evaluate(as_json, place):
+def test_evaluate(place):
     code, out, _ = run_cli("evaluate", place / "mrkd")
     assert code == 0
     assert "accuracy" in out.lower()
     assert "shopping_mall" in out
-    code, record = as_json("evaluate", place / "mrkd")
+    code, record = run_json("evaluate", place / "mrkd")
     assert code == 0
     assert json.loads((place / "mrkd/evaluation.json").read_text()) == record
     assert (place / "mrkd/confusion.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_report(as_json, place, tmp_path):
+def test_report(place, tmp_path):
     page = tmp_path / "new" / "report.html"
     code, out, _ = run_cli("report", place / "ce", place / "mrkd", "--out", page)
     assert code == 0
     assert "MrKD" in out
     assert str(page) in out.replace("\n", "")
     assert "</html>" in page.read_text()
-    assert as_json("report", place / "ce", place / "mrkd", "--out", page)[0] == 0
+    assert run_json("report", place / "ce", place / "mrkd", "--out", page)[0] == 0
 
 
 @pytest.mark.parametrize(("precision", "code", "size"), [("float16", 0, 485_184), ("float32", 1, 970_368)])
-def test_check_budget_of_a_name(as_json, precision, code, size):
+def test_check_budget_of_a_name(precision, code, size):
     arguments = "check-budget", "cp_resnet_damped:num_classes=3", "--precision", precision
     assert run_cli(*arguments).code == code
     assert f"{size:,} bytes ({size / 1024:.1f} KB)" in run_cli(*arguments).out
-    answer, record = as_json(*arguments)
+    answer, record = run_json(*arguments)
     assert (answer, record["bytes"], record["within"], record["limit"]) == (code, size, code == 0, 512_000)
 
 
-def test_check_budget_of_a_run(as_json, place):
-    run, file = (as_json("check-budget", path) for path in (place / "ce", place / "ce/seed3/model.safetensors"))
-    assert run[0] == 0
-    assert run[1]["parameters"] == file[1]["parameters"] > 0
+def test_check_budget_of_a_run(place):
+    code, of_run = run_json("check-budget", place / "ce")
+    assert code == 0
+    assert of_run["parameters"] == of_run["non_zero"] > 0
+    assert run_json("check-budget", place / "ce/seed1/model.safetensors") == (0, of_run)
 
 
 @pytest.fixture(scope="module")
@@ -143,13 +133,13 @@ def recordings(place) -> Path:
     return folder.parent
 
 
-def test_predict_a_file(as_json, place, recordings):
+def test_predict_a_file(place, recordings):
     code, out, _ = run_cli("predict", place / "mrkd", recordings / "monday/short.wav", "--top", 2)
     assert code == 0
     name, *scenes = out.split()
     assert name.endswith("short.wav")
     assert len(scenes) == 4
-    code, [record] = as_json("predict", place / "mrkd", recordings / "monday/wide.flac", "--top", 99)
+    code, [record] = run_json("predict", place / "mrkd", recordings / "monday/wide.flac", "--top", 99)
     probabilities = [scene["probability"] for scene in record["scenes"]]
     assert code == 0
     assert len(probabilities) == 10
@@ -171,7 +161,18 @@ def test_predict_several_files(place, recordings):
     assert [record["file"] for record in json.loads(out)] == [str(recordings / name) for name in names]
 
 
-def test_submit(as_json, place, tmp_path):
+def test_export_is_predicted_and_counted(place, recordings, tmp_path):
+    board = tmp_path / "board.onnx"
+    code, record = run_json("export", place / "ce", "--out", board)
+    assert (code, record["file_bytes"], record["same_decisions"]) == (0, board.stat().st_size, record["compared"])
+    recording = recordings / "monday/short.wav"
+    (of_run,), (of_board,) = (run_json("predict", model, recording)[1] for model in (place / "ce", board))
+    assert [scene["scene"] for scene in of_board["scenes"]] == [scene["scene"] for scene in of_run["scenes"]]
+    code, counted = run_json("check-budget", board)
+    assert (code, counted["batch_norm"]) == (0, 0), "batch normalisation is part of the convolutions"
+
+
+def test_submit(place, tmp_path):
     make = "submit", "make", place / "mrkd", "--task", "dcase2018-task1a", "--label", LABEL, "--out", tmp_path
     code, out, _ = run_cli(*make)
     assert code == 0
@@ -186,15 +187,16 @@ def test_submit(as_json, place, tmp_path):
     output.write_text(output.read_text().replace("\tbus\n", "\tbuss\n").replace("\ttram\n", "\ttrain\n")[:-20])
     code, out, _ = run_cli("submit", "check", tmp_path, *check)
     assert (code, "refused" in out) == (1, True)
-    code, problems = as_json("submit", "check", tmp_path, *check)
+    code, problems = run_json("submit", "check", tmp_path, *check)
     assert code == 1
     assert "error" in {problem["severity"] for problem in problems}
-    assert as_json("submit", "check", package, "--task", "dcase2018-task1a")[0] == 1, "3600 clips are wanted"
+    assert run_json("submit", "check", package, "--task", "dcase2018-task1a")[0] == 1, "3600 clips are wanted"
 
 
-def test_models(as_json):
-    assert "cp_resnet_damped" in run_cli("models").out
-    sizes = {model["name"]: model["parameters"] for model in as_json("models")[1]}
+def test_models():
+    lines = [line.split()[:3] for line in run_cli("models").out.splitlines()]
+    assert ["cp_resnet_damped", "247,316", "1,101.0"] in lines
+    sizes = {model["name"]: model["parameters"] for model in run_json("models")[1]}
     assert sizes["cp_resnet"] == 3_566_612
 
 

@@ -5,10 +5,11 @@ import pytest
 import scipy.signal
 import soundfile as sf
 import torch
+from helpers.progress import RecordedProgress
 
 from asc_mrkd import Predictor
 from asc_mrkd.deploy.model_file import ModelFile, save_model
-from asc_mrkd.errors import AudioError, DamagedFileError, RunError
+from asc_mrkd.errors import AudioError, DamagedFileError, DataError, RunError
 from asc_mrkd.features import Frontend, FrontendSpec
 from asc_mrkd.models import build_model
 
@@ -114,6 +115,52 @@ def test_a_recording_that_cannot_be_used_says_why(predictor, tmp_path):
         with pytest.raises(AudioError, match=rf"{name}\.wav") as caught:
             predictor.predict_file(tmp_path / f"{name}.wav")
         assert caught.value.reason == reason
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    """A folder with two recordings and a file that is not one."""
+    folder = tmp_path / "recordings"
+    (folder / "monday").mkdir(parents=True)
+    sf.write(folder / "monday" / "a.wav", sound(10, seed=0), SPEC.sample_rate)
+    sf.write(folder / "b.flac", sound(3, seed=1), SPEC.sample_rate)
+    (folder / "notes.wav").write_text("no sound")
+    return folder
+
+
+def test_predict_folder(predictor, recordings):
+    progress = RecordedProgress()
+    result = predictor.predict_folder(recordings, top=2, progress=progress)
+    assert [prediction.file.name for prediction in result.predictions] == ["b.flac", "a.wav"]
+    assert progress.tasks == [("predicting", 3, "files", 0, [1, 1, 1])]
+    assert [type(error) for error in result.failures] == [AudioError]
+    assert "notes.wav" in str(result.failures[0])
+    for prediction in result.predictions:
+        probabilities = predictor.predict_file(prediction.file)
+        assert prediction.probabilities == sorted(probabilities, reverse=True)[:2]
+        assert prediction.classes == [CLASSES[i] for i in probabilities.argsort()[::-1][:2]]
+
+
+def test_predict_folder_takes_files_and_folders(predictor, recordings, tmp_path):
+    files = [recordings / "b.flac", recordings / "monday"]
+    assert [p.file.name for p in predictor.predict_folder(files).predictions] == ["b.flac", "a.wav"]
+    with pytest.raises(AudioError, match=r"notes\.wav"):
+        predictor.predict_folder(recordings / "notes.wav")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no file that ends in"):
+        predictor.predict_folder([recordings, tmp_path / "empty"])
+
+
+def test_too_few_channels_name_the_file(tmp_path):
+    spec = SPEC.model_copy(update={"channels": 4})
+    options = OPTIONS | {"in_channels": 4}
+    network = build_model("cp_resnet", num_classes=3, **options)
+    architecture = {"name": "cp_resnet", "num_classes": 3, "options": options}
+    save_model(tmp_path / "m.safetensors", ModelFile(network, architecture, CLASSES, spec.shape, MEAN, STD, spec))
+    sf.write(tmp_path / "stereo.wav", sound(10), SPEC.sample_rate)
+    with pytest.raises(AudioError, match=r"stereo\.wav") as caught:
+        Predictor(tmp_path / "m.safetensors").predict_file(tmp_path / "stereo.wav")
+    assert caught.value.reason == "wrong_channels"
 
 
 def test_a_model_that_cannot_be_used(tmp_path, model_file):

@@ -2,8 +2,9 @@
 
 import contextlib
 import io
+import json
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest import mock
 
 import pytest
@@ -31,3 +32,9 @@ def run_cli(*arguments: object) -> Outcome:
     ):
         main()
     return Outcome(end.value.code, out.getvalue(), err.getvalue())
+
+
+def run_json(*arguments: object) -> tuple[int, Any]:
+    """Run `asc-mrkd` with the arguments and --json; return its exit code and the parsed output."""
+    outcome = run_cli(*arguments, "--json")
+    return outcome.code, json.loads(outcome.out)
