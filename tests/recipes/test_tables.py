@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from helpers.recipes import RECIPES, ROOT
 
-from asc_mrkd.config import load_experiment, save_experiment
-from asc_mrkd.config.grid import load_points
+from asc_mrkd.config import save_experiment
+from asc_mrkd.engine.sweeps import load_points
+from asc_mrkd.methods import load_experiment
 
 TOOL = runpy.run_path(str(ROOT / "tools" / "render_results.py"))
 NAMES = ["cifar10", "cifar100", "cinic10", "dcase18", "dcase20"]
