@@ -1,21 +1,22 @@
-"""The one family of exceptions: a message says what and where, a hint the next thing to type."""
+"""The exceptions of the package: a message names the fault and its place, a hint the next thing to type."""
 
 import difflib
 from collections.abc import Iterable
 
 SHOWN = 12
-"""Names that a hint lists."""
+"""Largest number of names in a hint."""
 
 
 class AscMrkdError(Exception):
     """Base of every error that a user can meet.
 
     Args:
-        message: what went wrong and where (file, line, key).
+        message: the fault and its place (file, line, key).
         hint: the next thing to type or to look at; may be empty.
     """
 
     exit_code = 2
+    """Exit code of the command line."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -27,11 +28,11 @@ class ConfigError(AscMrkdError):
 
 
 class DataError(AscMrkdError):
-    """A data set folder, a list or a label is not as the layout says."""
+    """A data set folder, a list or a label does not follow the layout."""
 
 
 class DownloadError(AscMrkdError):
-    """A published file could not be downloaded whole."""
+    """A published file could not be downloaded completely."""
 
 
 class AudioError(DataError):
@@ -51,39 +52,39 @@ class RunError(AscMrkdError):
 
 
 class DamagedFileError(AscMrkdError):
-    """A checkpoint or model file is not whole; nothing of it is used."""
+    """A checkpoint or model file is damaged; nothing of it is used."""
 
 
 class ModelError(AscMrkdError):
-    """A network name or an option of it is unknown, or its input does not fit."""
+    """The name of a network or one of its options is unknown, or its input does not fit."""
 
 
 class BudgetError(AscMrkdError):
-    """A network does not fit the limits that it was to keep."""
+    """A network exceeds the limits of a rule."""
 
     exit_code = 1
 
 
 class MissingExtraError(AscMrkdError):
-    """An optional library is not installed; the hint names the extra that brings it."""
+    """An optional library is not installed; the hint names the extra with it."""
 
 
 class SubmissionError(AscMrkdError):
-    """A submission cannot be made from what is there."""
+    """A submission cannot be made from the given runs."""
 
 
 class NonFiniteError(AscMrkdError):
-    """A loss became NaN or infinite; the weights were left as they were before that step."""
+    """A loss became NaN or infinite; the weights are those before that step."""
 
 
 class InterruptedRun(AscMrkdError):
-    """Work was interrupted after its state had been saved; the same command continues."""
+    """Work was interrupted after its state was saved; the same command continues."""
 
     exit_code = 3
 
 
 def first_line(error: BaseException) -> str:
-    """Return the type and the first line of an error of another library, for a message of ours.
+    """Return the type and the first line of an error of another library, for a message.
 
     >>> first_line(OSError("no such symbol\\nlong story"))
     'OSError: no such symbol'
@@ -92,7 +93,7 @@ def first_line(error: BaseException) -> str:
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """Return the hint for a name that is not known: the one that was probably meant, or all there are.
+    """Return the hint for an unknown name: the probable meaning, or all known names.
 
     >>> suggest("pmel265", ["pmel256"]), suggest("x", ["a", "b"])
     ("did you mean 'pmel256'?", 'known: a, b')

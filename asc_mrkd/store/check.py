@@ -1,4 +1,4 @@
-"""The check of a finished store: every row still has its checksum, and every clip that was left out is named."""
+"""The check of a finished store: every row still has its checksum, and every left-out clip is named."""
 
 import zlib
 
@@ -11,8 +11,8 @@ def check_store(store: FeatureStore, progress: Progress = no_progress) -> list[F
     """Read every row of a finished store once and compare it with its checksum.
 
     Args:
-        store: from open_store.
-        progress: shows how many rows were read.
+        store: finished store, see `open_store`.
+        progress: see `asc_mrkd.progress`.
 
     Returns:
         Findings: `checksum` (an error) for a row that differs from what was written; the reason of the extraction (a

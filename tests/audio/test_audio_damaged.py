@@ -7,34 +7,14 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-import soundfile
+from helpers.audio import RATE, encode_sound, make_noise, write_bytes, write_sound
 
 from asc_mrkd.audio.read import REASONS, read_audio
 from asc_mrkd.errors import AudioError
 
-RATE = 48_000
 
-
-def noise(frames: int = RATE // 4) -> np.ndarray:
-    return np.random.default_rng(0).uniform(-0.5, 0.5, (frames, 2)).astype(np.float32)
-
-
-@pytest.fixture
-def clip(tmp_path):
-    """Write samples (sample, channel) or bytes under a name and return the path."""
-
-    def write(content: np.ndarray | bytes, name: str = "a.wav", **options: str):
-        path = tmp_path / name
-        if isinstance(content, bytes):
-            path.write_bytes(content)
-        else:
-            soundfile.write(path, content, RATE, **options)
-        return path
-
-    return write
-
-
-def reason_of(path: Path, *expected: float) -> str:
+def reason_of_refusal(path: Path, *expected: float) -> str:
+    """Return the reason code with which a file is refused."""
     with pytest.raises(AudioError) as caught:
         read_audio(path, *expected)
     assert str(path) in str(caught.value)
@@ -59,8 +39,8 @@ def reason_of(path: Path, *expected: float) -> str:
         (b"\xff\xfb" + bytes(500), "damaged"),
     ],
 )
-def test_files_that_are_no_sound(clip, content, reason):
-    assert reason_of(clip(content)) == reason
+def test_files_that_are_not_sound(tmp_path, content, reason):
+    assert reason_of_refusal(write_bytes(tmp_path / "a.wav", content)) == reason
 
 
 @pytest.mark.parametrize(
@@ -90,80 +70,81 @@ def test_files_that_are_no_sound(clip, content, reason):
         ("a.flac", {}, 30, "damaged"),
     ],
 )
-def test_cut_files(clip, name, options, keep, reason):
-    data = clip(noise(RATE), name, **options).read_bytes()
+def test_cut_files(tmp_path, name, options, keep, reason):
+    data = encode_sound(tmp_path / name, make_noise(frames=RATE), **options)
     length = int(len(data) * keep) if isinstance(keep, float) else keep
-    assert reason_of(clip(data[:length], name)) == reason
+    assert reason_of_refusal(write_bytes(tmp_path / name, data[:length])) == reason
 
 
-def test_flipped_byte_in_flac_is_damage(clip):
-    data = bytearray(clip(noise(), "a.flac").read_bytes())
+def test_flipped_byte_in_flac_is_damage(tmp_path):
+    data = bytearray(encode_sound(tmp_path / "a.flac", make_noise()))
     data[len(data) // 2] ^= 0xFF
-    assert reason_of(clip(bytes(data), "a.flac")) == "damaged"
+    assert reason_of_refusal(write_bytes(tmp_path / "a.flac", bytes(data))) == "damaged"
 
 
 @pytest.mark.parametrize(
     ("value", "reason"),
     [(np.nan, "non_finite"), (np.inf, "non_finite"), (-np.inf, "non_finite"), (20_000, "out_of_range")],
 )
-def test_one_bad_sample_is_enough(clip, value, reason):
-    samples = noise()
-    samples[77, 1] = value
-    assert reason_of(clip(samples, subtype="FLOAT")) == reason
+def test_one_bad_sample_is_enough(tmp_path, value, reason):
+    samples = make_noise()
+    samples[1, 77] = value
+    assert reason_of_refusal(write_sound(tmp_path / "a.wav", samples, subtype="FLOAT")) == reason
 
 
-def test_double_beyond_float32_is_non_finite(clip):
-    assert reason_of(clip(np.full((10, 1), 1e300), subtype="DOUBLE")) == "non_finite"
+def test_double_beyond_float32_is_non_finite(tmp_path):
+    assert reason_of_refusal(write_sound(tmp_path / "a.wav", np.full((1, 10), 1e300), subtype="DOUBLE")) == "non_finite"
 
 
-def test_silence_is_refused_but_one_quiet_sample_is_sound(clip):
-    samples = np.zeros((1000, 2))
-    assert reason_of(clip(samples)) == "silent"
-    samples[500, 1] = -(2**-15)
-    assert read_audio(clip(samples, subtype="PCM_16")).samples.min() == -(2**-15)
+def test_silence_is_refused_but_one_quiet_sample_is_sound(tmp_path):
+    samples = np.zeros((2, 1000))
+    assert reason_of_refusal(write_sound(tmp_path / "a.wav", samples)) == "silent"
+    samples[1, 500] = -(2**-15)
+    assert read_audio(write_sound(tmp_path / "a.wav", samples, subtype="PCM_16")).samples.min() == -(2**-15)
 
 
-def test_file_without_frames_is_empty(clip):
-    assert reason_of(clip(np.zeros((0, 2)))) == "empty"
+def test_file_without_frames_is_empty(tmp_path):
+    assert reason_of_refusal(write_sound(tmp_path / "a.wav", np.zeros((2, 0)))) == "empty"
 
 
-def test_recording_that_is_too_long_for_memory(clip):
-    path = clip(noise())
+def test_recording_that_is_too_long_for_memory(tmp_path):
+    path = write_sound(tmp_path / "a.wav", make_noise())
     size = 2**32 - 2
     with path.open("r+b") as stream:  # 4 GiB that are there, all but the first as a hole
         stream.seek(40)
         stream.write(struct.pack("<I", size - 44))
         stream.truncate(size)
-    assert reason_of(path) == "too_long"
+    assert reason_of_refusal(path) == "too_long"
 
 
-def test_wrong_length_and_rate_are_refused(clip):
-    path = clip(noise(RATE))
-    assert reason_of(path, 10.0) == "wrong_length"
-    assert reason_of(path, 1.001) == "wrong_length"
-    assert reason_of(path, None, 44_100) == "wrong_rate"
-    assert reason_of(path, 10.0, 44_100) == "wrong_rate"
+def test_wrong_length_and_rate_are_refused(tmp_path):
+    path = write_sound(tmp_path / "a.wav", make_noise(frames=RATE))
+    assert reason_of_refusal(path, 10.0) == "wrong_length"
+    assert reason_of_refusal(path, 1.001) == "wrong_length"
+    assert reason_of_refusal(path, None, 44_100) == "wrong_rate"
+    assert reason_of_refusal(path, 10.0, 44_100) == "wrong_rate"
     assert read_audio(path, 1.0, RATE).samples.shape == (2, RATE)
 
 
-def test_wrong_rate_is_seen_before_the_samples(clip):
-    bad = noise()
-    bad[0] = np.nan
-    path = clip(bad, subtype="FLOAT")
-    assert reason_of(path, None, 44_100) == "wrong_rate"
-    assert reason_of(path, None, RATE) == "non_finite"
+def test_wrong_rate_is_seen_before_the_samples(tmp_path):
+    bad = make_noise()
+    bad[:, 0] = np.nan
+    path = write_sound(tmp_path / "a.wav", bad, subtype="FLOAT")
+    assert reason_of_refusal(path, None, 44_100) == "wrong_rate"
+    assert reason_of_refusal(path, None, RATE) == "non_finite"
 
 
-def test_missing_files_and_things_that_are_no_files(clip, tmp_path):
-    assert reason_of(tmp_path / "vanished.wav") == "missing"
-    assert reason_of(clip(noise()) / "below-a-file.wav") == "missing"
-    assert reason_of(tmp_path) == "not_audio"
+def test_missing_files_and_things_that_are_not_files(tmp_path):
+    assert reason_of_refusal(tmp_path / "vanished.wav") == "missing"
+    assert reason_of_refusal(write_sound(tmp_path / "a.wav", make_noise()) / "below-a-file.wav") == "missing"
+    assert reason_of_refusal(tmp_path) == "not_audio"
     os.mkfifo(tmp_path / "pipe.wav")
-    assert reason_of(tmp_path / "pipe.wav") == "not_audio"
+    assert reason_of_refusal(tmp_path / "pipe.wav") == "not_audio"
 
 
-def test_file_that_vanishes_between_the_look_and_the_reading(clip, monkeypatch):
-    path, look = clip(noise()), Path.stat
+def test_file_that_vanishes_between_the_look_and_the_reading(tmp_path, monkeypatch):
+    path = write_sound(tmp_path / "a.wav", make_noise())
+    look = Path.stat
 
     def look_and_remove(self: Path) -> os.stat_result:
         status = look(self)
@@ -171,7 +152,7 @@ def test_file_that_vanishes_between_the_look_and_the_reading(clip, monkeypatch):
         return status
 
     monkeypatch.setattr(Path, "stat", look_and_remove)
-    assert reason_of(path) == "missing"
+    assert reason_of_refusal(path) == "missing"
 
 
 @pytest.mark.parametrize("closed", ["file", "folder"])
@@ -179,14 +160,14 @@ def test_permission_denied(closed):
     with TemporaryDirectory() as folder:
         path = Path(folder) / "sub" / "a.wav"
         path.parent.mkdir()
-        soundfile.write(path, noise(), RATE)
+        write_sound(path, make_noise())
         for part, mode in [(folder, 0o755), (path.parent, 0o755), (path if closed == "file" else path.parent, 0)]:
             os.chmod(part, mode)
         user = os.geteuid()
         if user == 0:
             os.seteuid(65_534)  # root may read everything, nobody may not
         try:
-            assert reason_of(path) == "no_permission"
+            assert reason_of_refusal(path) == "no_permission"
         finally:
             os.seteuid(user)
             os.chmod(path.parent, 0o755)

@@ -6,32 +6,22 @@ They are read in a process of its own, so that a crash, a hang and the memory of
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
-import numpy as np
-import pytest
-import soundfile
+from helpers.audio import RATE, encode_sound, make_noise
 
-RATE = 48_000
 MAX_PEAK_MIB = 500
 
 
-@pytest.fixture
-def encode(tmp_path):
-    """Return a function that gives noise as the bytes of a sound file."""
-
-    def encode(kind: str, frames: int = RATE, **options: str) -> bytes:
-        samples = np.random.default_rng(0).uniform(-0.5, 0.5, (frames, 2)).astype(np.float32)
-        path = tmp_path / f"honest.{kind}"
-        soundfile.write(path, samples, RATE, **options)
-        return path.read_bytes()
-
-    return encode
+def encode(folder: Path, kind: str, frames: int = RATE, **options: str) -> bytes:
+    """Return noise as the bytes of a sound file."""
+    return encode_sound(folder / f"honest.{kind}", make_noise(frames=frames), **options)
 
 
 def run(program: str, *arguments: object, seconds: int = 120) -> list[str]:
-    """Run a Python program and return the lines it printed, after its peak memory, the last, was looked at.
+    """Run a Python program, check its peak memory, which it prints last, and return the other lines it printed.
 
-    VmHWM is the process's own peak (KiB), with libsndfile's; ru_maxrss would count the process that started it.
+    VmHWM is the peak of the process (KiB), with libsndfile; ru_maxrss would count the process that started it.
     """
     program += """
 import re
@@ -73,10 +63,11 @@ def with_mp3_length(data: bytes, frames: int) -> bytes:
     return data[:start] + struct.pack(">I", frames) + data[start + 4 :]
 
 
-def lies(encode) -> list[tuple[str, bytes, str]]:
+def lying_files(folder: Path) -> list[tuple[str, bytes, str]]:
     """Files whose headers lie about the length or the rate: name, content and the reason to refuse them."""
-    flac, ogg, mp3, wav, au, caf = map(encode, ("flac", "ogg", "mp3", "wav", "au", "caf"))
-    opus, rf64 = encode("ogg", subtype="OPUS"), encode("wav", format="RF64")
+    flac, ogg, mp3, wav, au, caf = (encode(folder, kind) for kind in ("flac", "ogg", "mp3", "wav", "au", "caf"))
+    opus = encode(folder, "ogg", subtype="OPUS")
+    rf64 = encode(folder, "wav", format="RF64")
     size = rf64.index(b"ds64") + 16
     data = caf.index(b"data") + 4
     return [
@@ -109,8 +100,8 @@ for path in map(Path, sys.argv[1:]):
 """
 
 
-def test_headers_that_lie_cost_neither_time_nor_memory(encode, tmp_path):
-    cases = lies(encode)
+def test_headers_that_lie_cost_neither_time_nor_memory(tmp_path):
+    cases = lying_files(tmp_path)
     for name, content, _ in cases:
         (tmp_path / name).write_bytes(content)
     lines = run(READ_ALL, *[tmp_path / name for name, _, _ in cases], seconds=60)
@@ -171,9 +162,9 @@ print(*sorted(seen))
 """The alarm ends the process: a file that takes 10 s is a failure. The file that did it is left as `mutated`."""
 
 
-def test_two_thousand_mutated_headers_give_sound_or_an_audio_error(encode, tmp_path):
+def test_two_thousand_mutated_headers_give_sound_or_an_audio_error(tmp_path):
     for number, (kind, options) in enumerate(SOURCES):
-        content = encode(kind, 3000 if kind in ("mp3", "ogg") else 300, **options)
+        content = encode(tmp_path, kind, 3000 if kind in ("mp3", "ogg") else 300, **options)
         (tmp_path / f"source-{number:02}").write_bytes(content)
     (seen,) = run(READ_MUTATED, tmp_path)
     assert {"sound", "damaged", "truncated", "not_audio"} <= set(seen.split())

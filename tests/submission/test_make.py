@@ -128,7 +128,7 @@ def test_meta_tells_the_run(tmp_path):
     }
     description = meta["system"]["description"]
     assert description["input_sampling_rate"] == "22.05kHz"
-    assert "256" in description["acoustic_features"]
+    assert description["acoustic_features"] == "perceptually weighted log-mel energies (256 bands)"
     assert description["data_augmentation"] == "mixup"
     assert "(cp_resnet_damped), MrKD" in description["machine_learning_method"]
     assert description["complexity_management"] == "weights stored as float16"
