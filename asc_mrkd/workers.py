@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -146,11 +147,12 @@ class _Restarting:
         """Hand out a chunk."""
         if self.pool.seconds_per_job is not None:
             task = partial(_run_in_time, self.pool.seconds_per_job * len(chunk), task)
-        try:
-            return self._started().submit(task, chunk)
-        except BrokenExecutor:
-            self.shutdown()
-            return self._started().submit(task, chunk)
+        with _hidden_main_script():
+            try:
+                return self._started().submit(task, chunk)
+            except BrokenExecutor:
+                self.shutdown()
+                return self._started().submit(task, chunk)
 
     def shutdown(self) -> None:
         """Wait for the chunks in progress and stop the workers."""
@@ -180,6 +182,22 @@ def _run_in_time(seconds: float, task: Task[Job, Result], chunk: Sequence[Job]) 
         return task(chunk)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+@contextmanager
+def _hidden_main_script() -> Iterator[None]:
+    """Keep new processes from running the script of the user again; tasks are importable without it.
+
+    Otherwise every script that calls the library would need `if __name__ == "__main__":`.
+    """
+    main = vars(sys.modules["__main__"])
+    origin = {name: main[name] for name in ("__file__", "__spec__") if name in main}
+    main.pop("__file__", None)
+    main["__spec__"] = None
+    try:
+        yield
+    finally:
+        main.update(origin)
 
 
 def _start_processes(workers: int) -> Executor:

@@ -1,7 +1,6 @@
 """Extraction is killed, crowded, starved of disk and hurt by its own workers; the store ends with the same bytes."""
 
 import contextlib
-import errno
 import math
 import multiprocessing
 import os
@@ -13,7 +12,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +26,6 @@ from asc_mrkd.store import extract_clips, open_store
 from asc_mrkd.store.journal import JOURNAL, Journal, journal_line
 from asc_mrkd.store.layout import FEATURES, PENDING, STATS, write_table
 from asc_mrkd.store.worker import RowResult
-from asc_mrkd.workers import local_pool, map_in_order
 
 fork = multiprocessing.get_context("fork")
 
@@ -172,44 +169,6 @@ def test_second_extraction_is_refused_with_the_number_of_the_first(recordings, s
         extract_clips(recordings.clips, recordings.root, spec, tmp_path / "store")
     extract_clips(recordings.clips, recordings.root, spec, tmp_path / "store")
     assert not (tmp_path / "store" / LOCK).exists()
-
-
-def hold_until_killed(folder: Path) -> None:
-    with exclusive_lock(folder):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-def test_lock_of_a_killed_process_is_taken_over(tmp_path):
-    holder = fork.Process(target=hold_until_killed, args=(tmp_path,))
-    holder.start()
-    holder.join()
-    assert (tmp_path / LOCK).read_text().startswith(f"process {holder.pid} on ")
-    with exclusive_lock(tmp_path):
-        assert (tmp_path / LOCK).read_text().startswith(f"process {os.getpid()} on ")
-
-
-def double(jobs: Sequence[int]) -> list[int]:
-    """Work of a test: 13 kills its worker, 17 never ends."""
-    if 13 in jobs:
-        os.kill(os.getpid(), signal.SIGKILL)
-    if 17 in jobs:
-        time.sleep(600)
-    return [2 * job for job in jobs]
-
-
-def test_a_job_that_kills_or_hangs_its_worker_is_given_up_alone():
-    chunks = [range(start, start + 4) for start in range(0, 40, 4)]
-    results = list(map_in_order(local_pool(2, seconds_per_job=0.5), double, chunks, on_crash=lambda job: -job))
-    assert results == [-job if job in (13, 17) else 2 * job for job in range(40)]
-
-
-def give_up(jobs: Sequence[int]) -> list[int]:
-    raise OSError(errno.ENOSPC, "No space left on device")
-
-
-def test_an_error_of_the_work_itself_comes_through():
-    with pytest.raises(OSError, match="No space left"):
-        list(map_in_order(local_pool(1), give_up, [[1], [2], [3]], on_crash=lambda job: job))
 
 
 FULL_DISK = """
