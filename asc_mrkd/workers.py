@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context, parent_process
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from asc_mrkd.errors import ConfigError, MissingExtraError, first_line
 
@@ -191,7 +191,7 @@ def _hidden_main_script() -> Iterator[None]:
     Otherwise every script that calls the library would need `if __name__ == "__main__":`.
     """
     main = vars(sys.modules["__main__"])
-    origin = {name: main[name] for name in ("__file__", "__spec__") if name in main}
+    origin: dict[str, Any] = {name: main[name] for name in ("__file__", "__spec__") if name in main}
     main.pop("__file__", None)
     main["__spec__"] = None
     try:
