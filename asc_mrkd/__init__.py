@@ -28,6 +28,8 @@ __all__ = [
     "make_images",
     "make_scenes",
     "make_submission",
+    "sweep",
+    "train",
     "write_report",
 ]
 
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from asc_mrkd.deploy.predictor import Predictor
     from asc_mrkd.doctor import check_data
     from asc_mrkd.download.dataset import download_dataset
+    from asc_mrkd.engine.sweeps import sweep
+    from asc_mrkd.engine.training import train
     from asc_mrkd.evaluation.comparison import compare
     from asc_mrkd.evaluation.summary import evaluate
     from asc_mrkd.methods.registry import load_experiment
@@ -75,6 +79,8 @@ else:
             "make_images": "asc_mrkd.datasets.synthetic.dataset",
             "make_scenes": "asc_mrkd.datasets.synthetic.dataset",
             "make_submission": "asc_mrkd.submission.make",
+            "sweep": "asc_mrkd.engine.sweeps",
+            "train": "asc_mrkd.engine.training",
             "write_report": "asc_mrkd.report.html",
         },
     )

@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,7 +99,7 @@ def map_in_order(
     task: Task[Job, Result],
     chunks: Iterable[Sequence[Job]],
     on_crash: Callable[[Job], Result],
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield the result of every job, in order, computed chunk by chunk by the workers of a pool.
 
     After the death of a worker its jobs are tried again one by one. An error that a job raises is raised here.

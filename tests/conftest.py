@@ -10,7 +10,7 @@ from helpers.data import draw_images, make_store, write_experiment
 
 from asc_mrkd.config import load_experiment
 from asc_mrkd.datasets.synthetic import make_scenes
-from asc_mrkd.engine.train import train
+from asc_mrkd.engine.training import train
 
 
 @pytest.fixture(scope="session")

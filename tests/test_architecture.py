@@ -118,7 +118,7 @@ def test_training_imports_no_audio_library(file, tmp_path, request):
     code = f"""
 from pathlib import Path
 from asc_mrkd.config import load_experiment
-from asc_mrkd.engine.train import train
+from asc_mrkd.engine.training import train
 train(load_experiment({str(request.getfixturevalue(file))!r}, ["train.epochs=1"]), Path({str(tmp_path / "run")!r}), [0])
 """
     modules = modules_after(code)

@@ -11,8 +11,7 @@ train      the engine (images on the device, a batch cropped and flipped at once
            script: contiguous float32, a DataLoader with workers, crop, flip and normalisation image by image
 evaluate   10,000 images by views of the stored ones, against a DataLoader
 precision  a step in `precision: auto` against one in contiguous float32
-together   four seeds at once against one by one
-mrkd       a step of cross-entropy against one of MrKD with three copies: the ratio is the cost of MrKD
+mrkd       a step of cross-entropy against one of MrKD with three backups: the ratio is the cost of MrKD
 """
 
 from collections.abc import Callable
@@ -23,10 +22,7 @@ import torch.nn.functional as F
 from benchmark import CLASSES, Bench, Line, append, machine_name, paired_seconds, parser_of, ratio_of, run_epoch, speeds
 from torch.utils.data import DataLoader, Dataset
 
-from asc_mrkd.engine.device import own_stream, use_threads
 from asc_mrkd.engine.inference import predict
-from asc_mrkd.engine.together import Training, all_at_once
-from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.models import build_model
 
 
@@ -112,33 +108,15 @@ def precision_line(bench: Bench) -> Line:
 
 def mrkd_line(bench: Bench) -> Line:
     ce, mrkd = bench.trainer(), bench.trainer(method={"name": "mrkd", "interval": bench.steps})
-    for _ in range(3):  # until all copies are real
+    for _ in range(3):  # until all backups are real
         run_epoch(mrkd)
     return Line(lambda: run_epoch(ce), lambda: run_epoch(mrkd), bench.steps, "steps/s")
-
-
-def together_line(bench: Bench) -> Line:
-    alone, at_once = ([bench.trainer(seed) for seed in range(4)] for _ in range(2))
-    threads = 1 if bench.device.type == "cpu" else None
-
-    def training(trainer: Trainer) -> Training:
-        def run(*_: object) -> None:
-            with own_stream(bench.device), use_threads(threads):
-                run_epoch(trainer)
-
-        return run
-
-    def together() -> None:
-        all_at_once([training(trainer) for trainer in at_once], lambda: None, lambda: False)
-
-    return Line(together, lambda: [run_epoch(one) for one in alone], 4 * bench.steps * bench.batch, "images/s")
 
 
 PARTS = {
     "train": train_line,
     "evaluate": evaluate_line,
     "precision": precision_line,
-    "together": together_line,
     "mrkd": mrkd_line,
 }
 

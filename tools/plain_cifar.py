@@ -17,7 +17,7 @@ from bench_images import PlainImages
 from torch.utils.data import DataLoader
 
 from asc_mrkd.datasets.images import ImageSplit, channel_statistics, open_images, stratified
-from asc_mrkd.engine.samples import CHOICE
+from asc_mrkd.engine.samples import SUBSET_SEED
 from asc_mrkd.models import build_model
 
 
@@ -31,7 +31,7 @@ def main() -> None:
     options = parser.parse_args()
     images = open_images(options.data)
     train, test = images.splits["train"], images.splits["test"]
-    rows = stratified(train.table["label"].to_numpy(), options.subset, CHOICE)
+    rows = stratified(train.table["label"].to_numpy(), options.subset, SUBSET_SEED)
     train = ImageSplit(train.pixels[rows], train.table.iloc[rows])
     statistics = [torch.from_numpy(values).float().view(3, 1, 1) / 255 for values in channel_statistics(train.pixels)]
     for seed in map(int, options.seeds.split(",")):

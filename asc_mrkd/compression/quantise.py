@@ -33,7 +33,7 @@ def save_int8(path: Path, file: ModelFile, train: Samples) -> None:
 def spread_inputs(samples: Samples, count: int) -> Iterator[np.ndarray]:
     """Yield up to `count` normalised inputs (1, channel, height, width), float32, evenly over the set."""
     for position in np.unique(np.linspace(0, len(samples) - 1, count).round().astype(int)):
-        yield samples.normalise(samples.read(slice(position, position + 1))).cpu().numpy()
+        yield samples.normalise(samples.gather(slice(position, position + 1))).cpu().numpy()
 
 
 def quantise_onnx(source: Path, out: Path, batches: Iterable[np.ndarray]) -> None:

@@ -1,1 +1,4 @@
-"""The shared training engine: it knows samples, networks and methods, and nothing of where they come from."""
+"""The training engine: samples, batch keys, augmentation, the loop, checkpoints, data parallelism.
+
+Knows experiments, data, networks and methods by name; nothing of scores, tables and pages.
+"""

@@ -1,4 +1,4 @@
-"""Training batches: the samples of a key, augmented and normalised, and what else a method asks for."""
+"""Training batches: the samples of a key, augmented and normalised, and the further inputs of a method."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from asc_mrkd.config import AugmentConfig
-from asc_mrkd.engine.augment import mixup, random_crop_and_flip, time_window
+from asc_mrkd.engine.augment import mixup, transform
 from asc_mrkd.engine.keys import BatchKey
 from asc_mrkd.engine.samples import Samples
 from asc_mrkd.mrkd.losses import Labels, MixedLabels
@@ -18,17 +18,14 @@ ALL = slice(None)
 
 @dataclass(frozen=True)
 class Batch:
-    """What a method gets in one step.
-
-    Attributes:
-        x: augmented inputs (batch, channel, height, width), float32.
-        labels: class indices (batch,) or `MixedLabels`.
-        needed: what the method asked for by name (`methods.Method.needs`).
-    """
+    """Inputs of a method in one step."""
 
     x: Tensor
+    """Augmented inputs (batch, channel, height, width), float32."""
     labels: Labels
+    """Class indices (batch,) or `MixedLabels`."""
     needed: dict[str, Any]
+    """Further inputs by name (`methods.Method.needs`)."""
 
 
 @torch.no_grad()
@@ -41,23 +38,26 @@ def training_batch(
     share: slice = ALL,
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> Batch:
-    """Make a batch; with the same key it is the same batch, whatever came before.
+    """Make a batch, a function of its key.
 
     Args:
         samples: the training set.
-        key: which samples, of which epoch.
-        augment: what happens to them.
+        key: samples and epoch.
+        augment: augmentation.
         needs: names of `methods.Method.needs`.
-        before: key of the batch before, None in the first step of a run.
-        share: the rows that this process of a data-parallel run takes.
-        memory_format: of the inputs.
+        before: key of the previous batch; None in the first step of a run.
+        share: rows that this process of a data-parallel run takes.
+        memory_format: memory format of the inputs.
     """
-    if not augment.mixup:  # nothing crosses the batch: rows of others need not be read
-        key, before, share = key.rows(share), before and before.rows(share), ALL
+    if not augment.mixup:  # the samples do not meet: the rows of other processes need not be read
+        key = key.rows(share)
+        if before is not None:
+            before = before.rows(share)
+        share = ALL
 
     def inputs(key: BatchKey, rows: Tensor | None = None) -> tuple[Tensor, Labels]:
         x, labels = _mixed_inputs(samples, key, augment, rows)
-        return x[share].contiguous(memory_format=memory_format), _rows(labels, share)
+        return x[share].contiguous(memory_format=memory_format), _label_rows(labels, share)
 
     x, labels = inputs(key)
     needed: dict[str, Any] = {}
@@ -68,22 +68,23 @@ def training_batch(
     if "pair" in needs:
         needed["pair"], _ = inputs(key.other_view(), key.partners(samples.labels))
     if "previous" in needs:
-        needed["previous"] = before and inputs(before.other_view())
+        needed["previous"] = None if before is None else inputs(before.other_view())
     return Batch(x, labels, needed)
 
 
 def _mixed_inputs(
     samples: Samples, key: BatchKey, augment: AugmentConfig, rows: Tensor | None
 ) -> tuple[Tensor, Labels]:
-    """Augment, normalise and mix the samples of a key, or others in their places, and return them with their labels."""
+    """Augment, normalise and mix the samples of a key, or those at `rows`, and return them with their labels."""
     index = key.index if rows is None else rows
-    stored = samples.read(index)
-    x = samples.normalise(random_crop_and_flip(time_window(stored, augment, key), augment, key))
+    x = samples.normalise(transform(samples.gather(index), augment, key))
     labels = samples.labels[index]
-    return mixup(x, labels, augment, key) if augment.mixup else (x, labels)
+    if augment.mixup:
+        return mixup(x, labels, augment, key)
+    return x, labels
 
 
-def _rows(labels: Labels, share: slice) -> Labels:
+def _label_rows(labels: Labels, share: slice) -> Labels:
     if isinstance(labels, MixedLabels):
         return MixedLabels(labels.first[share], labels.second[share], labels.weight[share])
     return labels[share]

@@ -1,8 +1,8 @@
-"""The device of a run and what it is good at."""
+"""The device of a run, its threads, and the signals that stop it."""
 
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -10,7 +10,9 @@ import torch
 
 def gpu_name() -> str | None:
     """Return the name of the first GPU; None without one."""
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    if not torch.cuda.is_available():
+        return None
+    return torch.cuda.get_device_name()
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
@@ -22,7 +24,7 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 
 @contextmanager
 def use_threads(count: int | None) -> Iterator[None]:
-    """Compute with so many threads on the CPU; None leaves torch's number."""
+    """Compute with `count` threads on the CPU; None leaves the number of torch."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:
@@ -31,18 +33,9 @@ def use_threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def own_stream(device: torch.device) -> AbstractContextManager[object]:
-    """Queue the work of this thread on a stream of its own, so that threads do not wait for each other on a GPU."""
-    if device.type != "cuda":
-        return nullcontext()
-    stream = torch.cuda.Stream(device)
-    stream.wait_stream(torch.cuda.current_stream(device))
-    return torch.cuda.stream(stream)
-
-
 @contextmanager
-def politely_interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn the first SIGINT or SIGTERM into an answer `True`; the second one acts at once."""
+def stop_on_signal() -> Iterator[Callable[[], bool]]:
+    """Yield a function that tells whether SIGINT or SIGTERM has come; a second signal acts at once."""
     received: list[int] = []
 
     def remember(number: int, frame: Any) -> None:
@@ -53,7 +46,7 @@ def politely_interruptible() -> Iterator[Callable[[], bool]]:
     try:
         for number in before:
             signal.signal(number, remember)
-    except ValueError:  # not the main thread: the caller looks after signals
+    except ValueError:  # not the main thread, which alone may handle signals
         yield lambda: False
         return
     try:

@@ -7,7 +7,7 @@ from torch import nn
 from asc_mrkd.engine.samples import Samples
 
 BATCH_VALUES = 2**19
-"""Values of a batch: 2 stereo spectrograms of 256 x 431, 170 images of 3 x 32 x 32; a CPU is slower with more."""
+"""Values per batch: 2 stereo spectrograms of 256 x 431, 170 images of 3 x 32 x 32; a CPU is slower with more."""
 
 
 @torch.no_grad()
@@ -18,8 +18,8 @@ def predict(model: nn.Module, samples: Samples) -> np.ndarray:
     """
     was_training = model.training
     model.eval()
-    size = max(1, BATCH_VALUES // samples.read(slice(0, 1)).numel())
+    size = max(1, BATCH_VALUES // samples.gather(slice(0, 1)).numel())
     starts = range(0, len(samples), size)
-    logits = torch.cat([model(samples.normalise(samples.read(slice(start, start + size)))) for start in starts])
+    logits = torch.cat([model(samples.normalise(samples.gather(slice(start, start + size)))) for start in starts])
     model.train(was_training)
     return logits.double().softmax(1).cpu().numpy()

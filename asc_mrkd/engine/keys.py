@@ -14,19 +14,17 @@ from asc_mrkd.rng import generator
 class Epoch:
     """One pass over the samples.
 
-    All its draws are made at once and kept on the device, so that a batch is a matter of indexing there.
-
-    Attributes:
-        seed: of the run.
-        number: of the epoch, from 0.
-        count: samples of the data set.
-        device: where the samples are.
+    All its draws are made at once and kept on the device; a batch picks its own by index.
     """
 
     seed: int
+    """Seed of the run."""
     number: int
+    """Number of the epoch, from 0."""
     count: int
+    """Samples of the data set."""
     device: torch.device | str = "cpu"
+    """Device of the samples."""
     _draws: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False)
 
     def batches(self, batch_size: int) -> "list[BatchKey]":
@@ -41,7 +39,7 @@ class Epoch:
         return [BatchKey(self, order[piece], index[piece]) for piece in pieces]
 
     def draw(self, purpose: str, sample: Callable[[np.random.Generator], np.ndarray]) -> Tensor:
-        """Return the draws (sample,) for a purpose, made when they are first asked for."""
+        """Return the draws (sample,) for a purpose, made on first use."""
         if purpose not in self._draws:
             values = sample(generator(purpose, self.seed, self.number))
             self._draws[purpose] = torch.from_numpy(values).to(self.device)
@@ -50,19 +48,15 @@ class Epoch:
 
 @dataclass(frozen=True)
 class BatchKey:
-    """Which samples of which epoch: everything that a draw may depend on.
-
-    Attributes:
-        epoch: the epoch.
-        positions: the samples of this batch (batch,).
-        index: the same on the device.
-        view: another number gives other draws for the augmentation of the same samples, but not for Mixup.
-    """
+    """The samples of a batch and their epoch: everything that a draw may depend on."""
 
     epoch: Epoch
     positions: np.ndarray
+    """Numbers of the samples of this batch (batch,)."""
     index: Tensor
+    """The same numbers on the device."""
     view: int = 0
+    """Number of the view: each has its own draws for the augmentation of the same samples, but not for Mixup."""
 
     def other_view(self) -> "BatchKey":
         """Return the key of the same batch in a second view."""
@@ -73,13 +67,14 @@ class BatchKey:
         return replace(self, positions=self.positions[share], index=self.index[share])
 
     def integers(self, purpose: str, low: int, high: int) -> Tensor:
-        """Draw an integer in [low, high) for every sample of the batch and this view of it."""
-        purpose = f"{purpose}, view {self.view}" if self.view else purpose
+        """Draw an integer in [low, high) for every sample of the batch in this view."""
+        if self.view:
+            purpose = f"{purpose}, view {self.view}"
         return self.epoch.draw(purpose, lambda rng: rng.integers(low, high, self.epoch.count))[self.index]
 
     def partners(self, labels: Tensor) -> Tensor:
         """Draw for every sample of the batch another one of its class, (batch,), by the labels of all samples."""
-        return self.epoch.draw("pair", lambda rng: of_same_class(labels.cpu().numpy(), rng))[self.index]
+        return self.epoch.draw("pair", lambda rng: draw_partners(labels.cpu().numpy(), rng))[self.index]
 
     def beta(self, purpose: str, a: float) -> Tensor:
         """Draw from Beta(a, a) for every sample of the batch."""
@@ -91,10 +86,10 @@ class BatchKey:
         return torch.from_numpy(rng.permutation(len(self.positions))).to(self.index.device)
 
 
-def of_same_class(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw for every sample (sample,) another one of its class; a class of one sample can only give that one.
+def draw_partners(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw for every sample (sample,) another one of its class, or itself in a class of one.
 
-    >>> of_same_class(np.array([0, 1, 0, 2]), np.random.default_rng(0)).tolist()
+    >>> draw_partners(np.array([0, 1, 0, 2]), np.random.default_rng(0)).tolist()
     [2, 1, 0, 3]
     """
     order = np.argsort(labels, kind="stable")

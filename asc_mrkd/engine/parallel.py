@@ -1,4 +1,4 @@
-"""Data parallelism: one process a device, started by `torchrun`, each with its rows of every batch.
+"""Data parallelism: one process per device, started by `torchrun`, each with its rows of every batch.
 
     torchrun --nproc-per-node 2 -m asc_mrkd train CONF.yaml --out RUNDIR
 
@@ -19,13 +19,13 @@ from asc_mrkd.errors import ConfigError
 from asc_mrkd.methods import Method
 from asc_mrkd.mrkd.losses import Losses
 
-LOOK_EVERY = 50
-"""Steps between two agreements to stop on a GPU, where each waits for the device; on a CPU it is every step."""
+STOP_CHECK_EVERY = 50
+"""Steps between two checks on a GPU, each of which waits for the device; a CPU checks after every step."""
 
 
 @contextmanager
-def joined_processes() -> Iterator[None]:
-    """Join the processes that `torchrun` has started beside this one; alone, do nothing."""
+def process_group() -> Iterator[None]:
+    """Join the other processes that `torchrun` has started; alone, do nothing."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or is_parallel():
         yield
         return
@@ -39,7 +39,7 @@ def joined_processes() -> Iterator[None]:
 
 
 def require_rows(samples: int, batch_size: int) -> None:
-    """Refuse batches in which a process would have no row.
+    """Refuse batches that leave a process without a row.
 
     Raises:
         ConfigError: the batches, or the last one of an epoch, are smaller than the number of processes.
@@ -52,10 +52,10 @@ def require_rows(samples: int, batch_size: int) -> None:
         )
 
 
-def wrapped(method: Method) -> Callable[..., Losses]:
-    """Return what is to be called in place of the method: with others, gradients are averaged on the way back.
+def wrap_ddp(method: Method) -> Callable[..., Losses]:
+    """Wrap the method in DistributedDataParallel if several processes train together.
 
-    Buffers are not touched here: those of a method hold what every process knows alike.
+    Buffers are left alone: those of a method are the same in every process.
     """
     if not is_parallel():
         return method
@@ -63,7 +63,7 @@ def wrapped(method: Method) -> Callable[..., Losses]:
 
 
 def average_statistics(method: Method) -> None:
-    """Average the running statistics of batch normalisation over the processes, in one exchange."""
+    """Average the running statistics of batch normalisation over the processes, in one all-reduce."""
     layers = [layer for layer in method.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     running = [tensor for layer in layers for tensor in (layer.running_mean, layer.running_var) if tensor is not None]
     if not is_parallel() or not running:
@@ -74,7 +74,7 @@ def average_statistics(method: Method) -> None:
 
 
 def share_of_loss(own: int, whole: int) -> float:
-    """Return the factor on the mean loss of `own` rows that makes the mean over the processes that of the whole batch.
+    """Return the factor on the mean loss of `own` rows with which the mean over the processes is that of the batch.
 
     >>> share_of_loss(5, 5)
     1.0
@@ -82,8 +82,8 @@ def share_of_loss(own: int, whole: int) -> float:
     return own * world_size() / whole
 
 
-def agreed(should_stop: Callable[[], bool], device: torch.device) -> Callable[[], bool]:
-    """Return a question that all processes answer alike: yes, as soon as one of them wants to stop."""
+def any_rank_stops(should_stop: Callable[[], bool], device: torch.device) -> Callable[[], bool]:
+    """Return a function that is true in all processes as soon as `should_stop` is in one of them."""
     if not is_parallel():
         return should_stop
     asked = 0
@@ -91,14 +91,14 @@ def agreed(should_stop: Callable[[], bool], device: torch.device) -> Callable[[]
     def ask() -> bool:
         nonlocal asked
         asked += 1
-        if device.type != "cpu" and asked % LOOK_EVERY:
+        if device.type != "cpu" and asked % STOP_CHECK_EVERY:
             return False
         return bool(all_reduce_sum(torch.tensor(float(should_stop()), device=device)).item())
 
     return ask
 
 
-def wait_for_all() -> None:
-    """Wait until every process has come here."""
+def barrier() -> None:
+    """Wait until every process has reached this point."""
     if is_parallel():
         dist.barrier()

@@ -1,9 +1,9 @@
-"""What an experiment trains on and what it is scored on: a feature store or an image set."""
+"""The samples of an experiment, for training and for the test, from a feature store or an image set."""
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,27 +18,27 @@ from asc_mrkd.errors import DataError
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.store.layout import FeatureStore, open_store
 
-Reader = Callable[[Tensor | slice], Tensor]
-"""Positions (batch,), or a range of them, to inputs (batch, channel, height, width) on the training device."""
+Gather = Callable[[Tensor | slice], Tensor]
+"""Function from positions (batch,), or a range, to inputs (batch, channel, height, width) on the training device."""
+
+SUBSET_SEED = 0
+"""Seed of the choice of images for `subset` and `held_out`: the same images in every run."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Inputs, labels and their table.
+    """Inputs, labels and their table."""
 
-    Attributes:
-        read: the inputs at some positions, in the type they are stored in.
-        labels: class indices (sample,) on the training device.
-        table: CLIP_COLUMNS, one row per sample.
-        mean: subtracted from a sample, broadcastable to it.
-        std: then divided by.
-    """
-
-    read: Reader
+    gather: Gather
+    """Function that returns the inputs at some positions, in their stored type."""
     labels: Tensor
+    """Class indices (sample,) on the training device."""
     table: pd.DataFrame
+    """CLIP_COLUMNS, one row per sample."""
     mean: Tensor
+    """Mean to subtract from a sample, broadcastable to it."""
     std: Tensor
+    """Standard deviation to divide by, of the same shape."""
 
     def __len__(self) -> int:
         return len(self.table)
@@ -60,15 +60,23 @@ def make_samples(
     index_of = {name: index for index, name in enumerate(classes)}
     labels = torch.tensor([index_of[label] for label in table["label"]], device=device)
     mean, std = (torch.from_numpy(values).to(device, torch.float32) for values in statistics)
-    return Samples(_reader(inputs, rows, device), labels, table[list(CLIP_COLUMNS)].reset_index(drop=True), mean, std)
+    return Samples(
+        _make_gather(inputs, rows, device), labels, table[list(CLIP_COLUMNS)].reset_index(drop=True), mean, std
+    )
 
 
-def _reader(inputs: np.ndarray, rows: np.ndarray, device: torch.device) -> Reader:
+def _make_gather(inputs: np.ndarray, rows: np.ndarray, device: torch.device) -> Gather:
     """Keep the rows on the device if they take less than half of its free memory, else read the memory map."""
     if len(rows) * inputs[0].nbytes < _free_bytes(device) / 2:
         resident = torch.from_numpy(inputs[rows]).to(device)
         return lambda where: resident[where]
-    return lambda where: torch.from_numpy(inputs[rows[where if isinstance(where, slice) else where.cpu()]]).to(device)
+
+    def gather(where: Tensor | slice) -> Tensor:
+        if isinstance(where, Tensor):
+            where = where.cpu()
+        return torch.from_numpy(inputs[rows[where]]).to(device)
+
+    return gather
 
 
 def _free_bytes(device: torch.device) -> int:
@@ -77,33 +85,33 @@ def _free_bytes(device: torch.device) -> int:
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-CHOICE = 0
-"""Seed of the choice of images for `subset` and `held_out`: the same images in every run."""
+class TrainAndTest(NamedTuple):
+    """The samples of an experiment."""
+
+    train: Samples
+    test: Samples
 
 
 @dataclass(frozen=True)
 class ExperimentData:
-    """A data set, opened but not yet read.
-
-    Attributes:
-        classes: class names in the order of the indices.
-        input_shape: (channel, height, width) of a sample; of a spectrogram (channel, mel, frame).
-        frontend: what a spectrogram was made with; None for images.
-        load: read the samples to train on and those to score onto a device.
-    """
+    """A data set, opened but not yet read."""
 
     classes: list[str]
+    """Class names in the order of the indices."""
     input_shape: tuple[int, ...]
+    """(channel, mel, frame) of a spectrogram, (channel, height, width) of an image."""
     frontend: FrontendSpec | None
-    load: Callable[[torch.device], tuple[Samples, Samples]]
+    """Front end of the spectrograms; None for images."""
+    load: Callable[[torch.device], TrainAndTest]
+    """Function that reads the samples onto a device."""
 
 
 def open_data(config: StoreConfig | ImagesConfig) -> ExperimentData:
     """Open the feature store or the image set that the data section of an experiment names.
 
     Raises:
-        StoreError: no finished feature store.
-        DataError: no image set, or one without a split that is asked for.
+        StoreError: the folder is not a finished feature store.
+        DataError: the folder is not an image set, or lacks a split.
     """
     return OPENERS[config.domain.name](config)
 
@@ -126,7 +134,7 @@ OPENERS: dict[str, Callable[[Any], ExperimentData]] = {"scenes": _open_scenes, "
 """Opener of the data section by the name of its domain."""
 
 
-def _load_store(store: FeatureStore, device: torch.device) -> tuple[Samples, Samples]:
+def _load_store(store: FeatureStore, device: torch.device) -> TrainAndTest:
     mean, std = (values.reshape(1, -1, 1) for values in store.statistics())
 
     def samples(split: str) -> Samples:
@@ -135,21 +143,27 @@ def _load_store(store: FeatureStore, device: torch.device) -> tuple[Samples, Sam
             raise DataError(f"{store.folder}: no usable {split} clips", "asc-mrkd check-data names what is wrong")
         return make_samples(store.features, table["row"].to_numpy(), table, store.classes, (mean, std), device)
 
-    return samples("train"), samples("test")
+    return TrainAndTest(samples("train"), samples("test"))
 
 
-def _load_images(images: ImageSet, config: ImagesConfig, device: torch.device) -> tuple[Samples, Samples]:
-    """Choose the images; mean and deviation are those of the images to train on, a value a colour."""
+def _load_images(images: ImageSet, config: ImagesConfig, device: torch.device) -> TrainAndTest:
+    """Choose the images; mean and deviation are those of the training images, one value per colour."""
     parts = [images.splits[name] for name in config.train.split("+")]
     pixels = np.concatenate([part.pixels for part in parts]) if len(parts) > 1 else parts[0].pixels
     table = pd.concat([part.table for part in parts], ignore_index=True)
-    labels, rows = table["label"].to_numpy(), np.arange(len(table))
-    scored = images.splits["test"].pixels, images.splits["test"].table
+    labels = table["label"].to_numpy()
+    rows = np.arange(len(table))
+    test_pixels = images.splits["test"].pixels
+    test_table = images.splits["test"].table
     if config.held_out:
-        out = stratified(labels, config.held_out, CHOICE)
-        rows, scored = np.setdiff1d(rows, out), (pixels[out], table.iloc[out])
+        held_out = stratified(labels, config.held_out, SUBSET_SEED)
+        rows = np.setdiff1d(rows, held_out)
+        test_pixels = pixels[held_out]
+        test_table = table.iloc[held_out]
     if config.subset:
-        rows = rows[stratified(labels[rows], config.subset, CHOICE)]
+        rows = rows[stratified(labels[rows], config.subset, SUBSET_SEED)]
     mean, std = (values.reshape(-1, 1, 1) for values in channel_statistics(pixels[rows]))
-    train = make_samples(pixels, rows, table.iloc[rows], images.classes, (mean, std), device)
-    return train, make_samples(scored[0], np.arange(len(scored[1])), scored[1], images.classes, (mean, std), device)
+    return TrainAndTest(
+        make_samples(pixels, rows, table.iloc[rows], images.classes, (mean, std), device),
+        make_samples(test_pixels, np.arange(len(test_table)), test_table, images.classes, (mean, std), device),
+    )

@@ -13,7 +13,7 @@ from asc_mrkd.dist import all_reduce_sum, local_rows, rank
 from asc_mrkd.engine.batches import training_batch
 from asc_mrkd.engine.device import has_fast_bfloat16
 from asc_mrkd.engine.keys import BatchKey, Epoch
-from asc_mrkd.engine.parallel import average_statistics, share_of_loss, wrapped
+from asc_mrkd.engine.parallel import average_statistics, share_of_loss, wrap_ddp
 from asc_mrkd.engine.samples import Samples
 from asc_mrkd.errors import NonFiniteError
 from asc_mrkd.methods import Method, TrainingContext, build_method
@@ -25,7 +25,7 @@ from asc_mrkd.rng import generator
 
 
 def require_finite(losses: Losses, x: Tensor, model: nn.Module, where: str) -> None:
-    """Raise when the loss is not finite, naming the place: the inputs, a weight, or the arithmetic.
+    """Refuse a loss that is not finite, naming the culprit: the inputs, a weight, or the arithmetic.
 
     Raises:
         NonFiniteError: with the parts of the loss and the first tensor that is not finite.
@@ -34,12 +34,12 @@ def require_finite(losses: Losses, x: Tensor, model: nn.Module, where: str) -> N
         return
     parts = ", ".join(f"{name} {value.item():.4g}" for name, value in losses.parts.items())
     raise NonFiniteError(
-        f"{where}: the loss is {losses.total.item()} ({parts}); {_culprit(x, model)}",
+        f"{where}: the loss is {losses.total.item()} ({parts}); {_find_culprit(x, model)}",
         "the last checkpoint is whole; try a lower train.optimizer.lr or train.precision=float32",
     )
 
 
-def _culprit(x: Tensor, model: nn.Module) -> str:
+def _find_culprit(x: Tensor, model: nn.Module) -> str:
     if not torch.isfinite(x).all():
         return "the inputs hold values that are not finite"
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
@@ -71,59 +71,143 @@ def lr_factor(schedule: ScheduleConfig, step: int, steps_per_epoch: int, epochs:
 
 
 GUARD_EVERY = 50
-"""Steps between two looks at the loss on a GPU, where each look waits for the device; on a CPU it is every step."""
+"""Steps between two checks of the loss on a GPU, each of which waits for the device; a CPU checks every step."""
 
 
 class Trainer:
-    """The student, the method around it, the optimiser, and how far they are.
+    """One seed in training: the student, the method around it, the optimiser, and their progress.
 
-    Attributes:
-        epochs: in all, over the generations of the method.
-        epoch: finished epochs.
-        batch: finished batches of the epoch under way.
+    Args:
+        experiment: experiment whose method has all options.
+        seed: seed of the run.
+        samples: training set.
+        num_classes: classes.
     """
 
-    def __init__(self, experiment: Experiment, seed: int, train: Samples, num_classes: int) -> None:
-        self.config, self.augment, self.seed, self.samples = experiment.train, experiment.augment, seed, train
-        self.device = train.labels.device
+    def __init__(self, experiment: Experiment, seed: int, samples: Samples, num_classes: int) -> None:
+        self.config = experiment.train
+        self.augment = experiment.augment
+        self.seed = seed
+        self.samples = samples
+        self.device = samples.labels.device
         self.architecture: dict[str, Any] = {
             "name": experiment.model.name,
             "num_classes": num_classes,
             "options": experiment.model.options,
         }
-        precision = self.config.precision
-        self.bfloat16 = has_fast_bfloat16(self.device) if precision == "auto" else precision == "bfloat16"
-        channels_last = self.bfloat16 if self.config.channels_last == "auto" else self.config.channels_last
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        model = self._new_model(seed)
-        if self.config.compile:
-            # Early classifiers hang on hooks, which a program compiled for another method would not know of.
-            torch._dynamo.config.skip_nnmodule_hook_guards = False
-            # The last, shorter batch gets code of its own.
-            model = torch.compile(model, dynamic=False)  # type: ignore[assignment]
-        self.steps_per_epoch = math.ceil(len(train) / self.config.batch_size)
+        self.bfloat16 = self._use_bfloat16()
+        self.memory_format = self._choose_memory_format()
+        self.steps_per_epoch = math.ceil(len(samples) / self.config.batch_size)
+        model = self._compile(self._new_model(seed))
         self.method = build_method(experiment.method, model, self._context(num_classes))
-        self.epochs = self.config.epochs * self.method.generations
         self.method.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
-        self.losses_of = wrapped(self.method)
+        self.losses_of = wrap_ddp(self.method)
         self.optimizer = build_optimizer(self.config.optimizer, self.method)
-        self.epoch, self.batch = 0, 0
-        self.sums: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.epochs = self.config.epochs * self.method.generations
+        """Epochs over all generations of the method."""
+        self.epoch = 0
+        """Finished epochs."""
+        self.batch = 0
+        """Finished batches of the current epoch."""
+        self.sums: dict[str, tuple[Tensor, Tensor]] = {}
+        """Sum over the samples of each figure of the current epoch, and the number of samples."""
+
+    @property
+    def student(self) -> nn.Module:
+        """The network alone, without wrappers."""
+        return unwrap(self.method.model)
+
+    @property
+    def step(self) -> int:
+        """Finished steps."""
+        return self.epoch * self.steps_per_epoch + self.batch
+
+    @property
+    def total_steps(self) -> int:
+        """Steps over all epochs."""
+        return self.epochs * self.steps_per_epoch
+
+    def train_epoch(self, advance: Callable[..., None], should_stop: Callable[[], bool]) -> dict[str, Any] | None:
+        """Train to the end of the epoch.
+
+        Args:
+            advance: called after every step.
+            should_stop: asked after every step.
+
+        Returns:
+            The averages of the epoch for the log; None if the training was stopped within it.
+        """
+        self.method.train()
+        start = time.perf_counter()
+        first = self.batch
+        if self.config.prune and not first:
+            self._prune(self.config.prune)
+        keys = self._keys(self.epoch)
+        previous = self._previous_key(keys)
+        for key in keys[first:]:
+            self._train_step(key, previous)
+            previous = key
+            self.batch += 1
+            advance()
+            if should_stop() and self.batch < len(keys):
+                return None
+        trained = sum(len(key.positions) for key in keys[first:])
+        record = self._finish_epoch(time.perf_counter() - start, trained)
+        if self.epoch % self.config.epochs == 0 and self.epoch < self.epochs:  # a generation starts without momentum
+            self.optimizer = build_optimizer(self.config.optimizer, self.method)
+        return record
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that continuing needs; draws are functions of their keys, so no random state is kept."""
+        return {
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "sums": self.sums,
+            "method": dict(self.method.state_dict()),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a `state_dict`."""
+        self.method.load_state_dict(state["method"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch = state["epoch"]
+        self.batch = state["batch"]
+        self.sums = {name: tuple(value.to(self.device) for value in pair) for name, pair in state["sums"].items()}
+
+    def _use_bfloat16(self) -> bool:
+        if self.config.precision == "auto":
+            return has_fast_bfloat16(self.device)
+        return self.config.precision == "bfloat16"
+
+    def _choose_memory_format(self) -> torch.memory_format:
+        channels_last = self.config.channels_last
+        if channels_last == "auto":
+            channels_last = self.bfloat16
+        return torch.channels_last if channels_last else torch.contiguous_format
 
     def _new_model(self, seed: int) -> nn.Module:
         """Build the network with the initial weights of a seed."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            name, num_classes, options = (self.architecture[key] for key in ("name", "num_classes", "options"))
-            model = build_model(name, num_classes, **options).to(self.device)
+            options = self.architecture["options"]
+            model = build_model(self.architecture["name"], self.architecture["num_classes"], **options).to(self.device)
         if self.config.prune:
             attach_masks(model, self.config.prune.kernels)
         return model
 
+    def _compile(self, model: nn.Module) -> nn.Module:
+        if not self.config.compile:
+            return model
+        # Early classifiers hang on hooks; without this, a program compiled for another method would be reused.
+        torch._dynamo.config.skip_nnmodule_hook_guards = False
+        # The last, shorter batch gets its own code.
+        return torch.compile(model, dynamic=False)  # type: ignore[return-value]
+
     def _context(self, num_classes: int) -> TrainingContext:
         return TrainingContext(
             num_classes=num_classes,
-            input_shape=tuple(self.samples.read(slice(0, 1)).shape[1:]),
+            input_shape=tuple(self.samples.gather(slice(0, 1)).shape[1:]),
             train_samples=len(self.samples),
             epochs=self.config.epochs,
             steps_per_epoch=self.steps_per_epoch,
@@ -131,61 +215,32 @@ class Trainer:
             new_model=self._new_model,
         )
 
-    @property
-    def student(self) -> nn.Module:
-        """The network alone, without wrappers."""
-        return unwrap(self.method.model)
-
-    def train_epoch(self, on_step: Callable[[], None], should_stop: Callable[[], bool]) -> dict[str, Any] | None:
-        """Train to the end of the epoch and return its averages, or None when stopped after some batch."""
-        self.method.train()
-        start, first = time.perf_counter(), self.batch
-        if self.config.prune and not first:
-            self._prune(self.config.prune)
-        keys = self._keys(self.epoch)
-        before = keys[first - 1] if first else self._keys(self.epoch - 1)[-1] if self.epoch else None
-        for key in keys[first:]:
-            self._train_step(key, before)
-            before = key
-            self.batch += 1
-            on_step()
-            if should_stop() and self.batch < len(keys):
-                return None
-        seconds = time.perf_counter() - start
-        trained = sum(len(key.positions) for key in keys[first:])
-        averages = {name: (value / count).item() for name, (value, count) in self.sums.items()}
-        self.epoch, self.batch, self.sums = self.epoch + 1, 0, {}
-        record = {
-            "epoch": self.epoch,
-            "epochs": self.epochs,
-            "step": self.epoch * self.steps_per_epoch,
-            "lr": self.optimizer.param_groups[0]["lr"],
-            **averages,
-            "seconds": round(seconds, 3),
-            "samples_per_second": round(trained / seconds, 2),
-        }
-        if self.epoch % self.config.epochs == 0 and self.epoch < self.epochs:  # a generation starts without momentum
-            self.optimizer = build_optimizer(self.config.optimizer, self.method)
-        return record
-
     def _prune(self, config: PruneConfig) -> None:
-        amount = amount_to_keep(self.student, config.keep, config.kernels) if config.keep else config.amount or 0.0
+        amount = config.amount or 0.0
+        if config.keep:
+            amount = amount_to_keep(self.student, config.keep, config.kernels)
         factor = ramp_factor(self.epoch % self.config.epochs, config.ramp, config.ramp_epochs)
         set_masks(self.student, factor * amount, config.scope)
 
     def _keys(self, epoch: int) -> list[BatchKey]:
         return Epoch(self.seed, epoch, len(self.samples), self.device).batches(self.config.batch_size)
 
-    def _train_step(self, key: BatchKey, before: BatchKey | None) -> None:
-        step = self.epoch * self.steps_per_epoch + self.batch
-        in_generation = step % (self.config.epochs * self.steps_per_epoch)
-        factor = lr_factor(self.config.schedule, in_generation, self.steps_per_epoch, self.config.epochs)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.optimizer.lr * factor
-        # For dropout inside a network; the units that a process drops are its own.
+    def _previous_key(self, keys: list[BatchKey]) -> BatchKey | None:
+        """Return the key of the batch before the next one; None at the start of the run."""
+        if self.batch:
+            return keys[self.batch - 1]
+        if self.epoch:
+            return self._keys(self.epoch - 1)[-1]
+        return None
+
+    def _train_step(self, key: BatchKey, previous: BatchKey | None) -> None:
+        step = self.step
+        self._set_learning_rate(step)
+        # Dropout inside a network draws from torch's generator; each process drops other units.
         torch.manual_seed(int(generator("torch", self.seed, step).integers(2**63)) + rank())
-        needs, share = self.method.needs, local_rows()
-        batch = training_batch(self.samples, key, self.augment, needs, before, share, self.memory_format)
+        batch = training_batch(
+            self.samples, key, self.augment, self.method.needs, previous, local_rows(), self.memory_format
+        )
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             losses = self.losses_of(batch.x, batch.labels, **batch.needed)
         if self.device.type == "cpu" or step % GUARD_EVERY == 0 or self.batch + 1 == self.steps_per_epoch:
@@ -196,50 +251,54 @@ class Trainer:
         average_statistics(self.method)
         self.method.step()
         truth = batch.labels.first if isinstance(batch.labels, MixedLabels) else batch.labels
-        self._add(losses, truth)
+        self._add_to_averages(losses, truth)
+
+    def _set_learning_rate(self, step: int) -> None:
+        step_of_generation = step % (self.config.epochs * self.steps_per_epoch)
+        factor = lr_factor(self.config.schedule, step_of_generation, self.steps_per_epoch, self.config.epochs)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.optimizer.lr * factor
 
     @torch.no_grad()
-    def _add(self, losses: Losses, truth: torch.Tensor) -> None:
+    def _add_to_averages(self, losses: Losses, truth: Tensor) -> None:
         """Add a batch to the averages of the epoch, weighted by its samples; they stay on the device.
 
         A figure that only some steps have is averaged over those.
         """
-        values = {"loss": losses.total, **losses.parts} | {
-            "train_accuracy": (losses.logits.argmax(1) == truth).float().mean()
-        }
+        values = {"loss": losses.total, **losses.parts}
+        values["train_accuracy"] = (losses.logits.argmax(1) == truth).float().mean()
         weighted = torch.stack([torch.ones_like(values["loss"]), *(value.detach() for value in values.values())])
         count, *sums = all_reduce_sum(weighted * len(truth))
         for name, value in zip(values, sums, strict=True):
-            before, samples = self.sums.get(name, (0.0, 0.0))
-            self.sums[name] = (before + value, samples + count)
+            total, samples = self.sums.get(name, (0.0, 0.0))
+            self.sums[name] = (total + value, samples + count)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return everything needed to go on; no random state is among it, because none is kept."""
+    def _finish_epoch(self, seconds: float, trained: int) -> dict[str, Any]:
+        """Count the epoch and return its record for the log; `trained` samples took these seconds."""
+        averages = {name: (value / count).item() for name, (value, count) in self.sums.items()}
+        self.epoch += 1
+        self.batch = 0
+        self.sums = {}
         return {
             "epoch": self.epoch,
-            "batch": self.batch,
-            "sums": self.sums,
-            "method": dict(self.method.state_dict()),
-            "optimizer": self.optimizer.state_dict(),
+            "epochs": self.epochs,
+            "step": self.step,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            **averages,
+            "seconds": round(seconds, 3),
+            "samples_per_second": round(trained / seconds, 2),
         }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict`."""
-        self.method.load_state_dict(state["method"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.epoch, self.batch = state["epoch"], state["batch"]
-        self.sums = {name: tuple(value.to(self.device) for value in pair) for name, pair in state["sums"].items()}
 
 
 def build_optimizer(config: OptimizerConfig, method: Method) -> torch.optim.Optimizer:
-    """Build SGD or Adam over the student and over what the method trains beside it, each in a group of its own.
+    """Build SGD or Adam over two groups: the student, and everything else that the method trains.
 
     A fused step needs gradients for all or none of a group, and an ensemble has none before its first teacher.
     """
     student = list(method.model.parameters())
-    known = set(student)
-    beside = [parameter for parameter in method.parameters() if parameter not in known]
-    groups = [{"params": group} for group in (student, beside) if group]
+    in_student = set(student)
+    others = [parameter for parameter in method.parameters() if parameter not in in_student]
+    groups = [{"params": group} for group in (student, others) if group]
     if config.name == "adam":
         return torch.optim.Adam(groups, config.lr, weight_decay=config.weight_decay, fused=True)
     return torch.optim.SGD(

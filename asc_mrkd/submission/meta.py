@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from asc_mrkd.config import AugmentConfig, Experiment
+from asc_mrkd.config import Experiment
+from asc_mrkd.engine.augment import describe_augmentation
 from asc_mrkd.methods import METHODS
 from asc_mrkd.models import MODELS
 from asc_mrkd.submission.check_meta import MAX_ABBREVIATION, PLACEHOLDER
@@ -70,7 +71,7 @@ def describe_systems(systems: Mapping[str, System], task: Task) -> dict[str, Any
         "input_sampling_rate": f"{first.frontend.sample_rate / 1000:g}kHz",
         "acoustic_features": first.frontend.description,
         "embeddings": None,
-        "data_augmentation": describe_augmentation(first.experiment.augment),
+        "data_augmentation": ", ".join(describe_augmentation(first.experiment.augment)) or None,
         "machine_learning_method": describe_training(first.experiment),
         "ensemble_method_subsystem_count": count if count > 1 else None,
         "decision_making": "average of the probabilities" if count > 1 else None,
@@ -89,12 +90,6 @@ def describe_training(experiment: Experiment) -> str:
     model = experiment.model.name
     method = METHODS[experiment.method.name].title
     return f"{MODELS[model].summary} ({model}), {method}"
-
-
-def describe_augmentation(augment: AugmentConfig) -> str | None:
-    """Return the augmentations of an experiment in words; None if it has none."""
-    used = {"mixup": augment.mixup, "rolling in time": augment.roll_frames, "random crops": augment.crop_frames}
-    return ", ".join(name for name, value in used.items() if value) or None
 
 
 def largest_complexity(systems: Mapping[str, System], task: Task) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from helpers.cli import run_cli
 
-from asc_mrkd.engine import train as train_module
+from asc_mrkd.engine import training
 from asc_mrkd.errors import NonFiniteError
 
 AXIS = "method.interval=3,9"
@@ -32,7 +32,7 @@ def stop_after(monkeypatch):
     """Return a function: SIGTERM comes after that many steps of the whole sweep."""
 
     def set_up(last: int) -> None:
-        steps, original = 0, train_module.Trainer._train_step
+        steps, original = 0, training.Trainer._train_step
 
         def stopping(self, *arguments):
             nonlocal steps
@@ -42,7 +42,7 @@ def stop_after(monkeypatch):
                 os.kill(os.getpid(), signal.SIGTERM)
             return result
 
-        monkeypatch.setattr(train_module.Trainer, "_train_step", stopping)
+        monkeypatch.setattr(training.Trainer, "_train_step", stopping)
 
     return set_up
 
@@ -64,7 +64,7 @@ def test_a_folder_a_point_a_table_and_a_file(sweep, tmp_path, monkeypatch):
     assert done.code == 0, done.err
     out = tmp_path / "sweep"
     assert {path.name for path in out.iterdir()} == {"method.interval=3", "method.interval=9", "sweep.csv", "sweep.png"}
-    assert "point 2 of 2: method.interval=9\n" in done.err
+    assert "point 2 of 2: method.interval=9 seed 1: 10/10 steps" in done.err
     assert max(map(len, done.out.splitlines()[:-2])) <= 80
     table = pd.read_csv(out / "sweep.csv")
     assert table[["method.interval", "seed"]].to_numpy().tolist() == [[3, 0], [3, 1], [9, 0], [9, 1]]
@@ -147,14 +147,14 @@ def test_a_folder_of_another_experiment_is_refused_before_the_first_point(sweep,
 
 
 def test_a_point_that_fails_is_named_and_the_others_go_on(sweep, tmp_path, monkeypatch):
-    original = train_module.Trainer.train_epoch
+    original = training.Trainer.train_epoch
 
     def failing(self, *arguments):
-        if self.method.interval == 3 and self.seed == 1:
+        if self.method.replay.interval == 3 and self.seed == 1:
             raise NonFiniteError("seed 1: the loss is nan")
         return original(self, *arguments)
 
-    monkeypatch.setattr(train_module.Trainer, "train_epoch", failing)
+    monkeypatch.setattr(training.Trainer, "train_epoch", failing)
     done = sweep("method.interval=2,3,9", "--json")
     assert done.code == 1
     records = {record["values"]["method.interval"]: record for record in json.loads(done.out)}
@@ -169,9 +169,11 @@ def test_a_point_that_fails_is_named_and_the_others_go_on(sweep, tmp_path, monke
     assert "failed: method.interval=3: seed 1: the loss is nan" in " ".join(again.out.split())
 
 
-def test_all_seeds_at_once_give_the_same(sweep, tmp_path):
+def test_points_side_by_side_give_the_same(sweep, tmp_path):
     sweep(AXIS, out="whole")
-    assert sweep(AXIS, "--together").code == 0
+    done = sweep(AXIS, "--jobs", 2)
+    assert done.code == 0, done.err
+    assert "sweep: 2/2 points" in done.err
     assert results(tmp_path / "sweep") == results(tmp_path / "whole")
 
 

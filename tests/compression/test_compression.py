@@ -93,8 +93,8 @@ def test_int8_is_written_and_read(compressor, tmp_path):
 def test_calibration_samples_are_normalised_training_samples(compressor):
     train, _ = open_data(compressor.experiment.data).load(torch.device("cpu"))
     batches = list(spread_inputs(train, 3))
-    assert [batch.shape for batch in batches] == [(1, *train.read(slice(0, 1)).shape[1:])] * 3
-    np.testing.assert_array_equal(batches[-1], train.normalise(train.read(slice(len(train) - 1, None))).numpy())
+    assert [batch.shape for batch in batches] == [(1, *train.gather(slice(0, 1)).shape[1:])] * 3
+    np.testing.assert_array_equal(batches[-1], train.normalise(train.gather(slice(len(train) - 1, None))).numpy())
 
 
 def test_the_ladder_gets_harder_and_fits_the_rule():

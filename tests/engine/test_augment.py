@@ -34,7 +34,7 @@ def test_every_offset_equals_the_plain_way(memory_format):
 
 def test_zeros_come_before_normalisation():
     black = Samples(
-        read=lambda where: torch.zeros(2, 3, 8, 8),
+        gather=lambda where: torch.zeros(2, 3, 8, 8),
         labels=torch.zeros(2),
         table=None,
         mean=torch.tensor([125.0, 124, 114]).view(3, 1, 1),
@@ -42,7 +42,7 @@ def test_zeros_come_before_normalisation():
     )
     corner = torch.tensor([0, 8])
     x = black.normalise(crop_and_flip(torch.zeros(2, 3, 8, 8), 4, corner, corner, torch.tensor([0, 1])))
-    assert torch.equal(x, black.normalise(black.read(slice(None))))
+    assert torch.equal(x, black.normalise(black.gather(slice(None))))
 
 
 def test_draws_are_uniform_and_differ_between_epochs():

@@ -5,7 +5,7 @@ import torch
 from asc_mrkd.config import AugmentConfig, ImagesConfig, StoreConfig
 from asc_mrkd.engine.augment import mixup, time_window
 from asc_mrkd.engine.batches import Batch, training_batch
-from asc_mrkd.engine.keys import BatchKey, Epoch, of_same_class
+from asc_mrkd.engine.keys import BatchKey, Epoch, draw_partners
 from asc_mrkd.engine.samples import open_data
 
 
@@ -75,7 +75,7 @@ def test_unfolded_weights_are_symmetric():
 def test_samples_are_normalised_by_the_training_rows(store):
     source = open_data(StoreConfig(store=str(store)))
     train, _ = source.load(torch.device("cpu"))
-    x = train.normalise(train.read(slice(None)))
+    x = train.normalise(train.gather(slice(None)))
     torch.testing.assert_close(x.mean(dim=(0, 1, 3)), torch.zeros(24), atol=1e-4, rtol=0)
     torch.testing.assert_close(x.transpose(0, 2).flatten(1).std(1), torch.ones(24), atol=1e-3, rtol=0)
     batch = training_batch(train, key_of([1, 0], len(train)), AugmentConfig())
@@ -89,7 +89,7 @@ def test_memory_map_gives_the_same_samples(store, monkeypatch):
     monkeypatch.setattr("asc_mrkd.engine.samples._free_bytes", lambda device: 0)
     _, mapped = source.load(torch.device("cpu"))
     for where in (torch.tensor([3, 0, 5]), slice(2, 6)):
-        assert torch.equal(resident.read(where), mapped.read(where))
+        assert torch.equal(resident.gather(where), mapped.gather(where))
 
 
 @pytest.fixture
@@ -159,11 +159,11 @@ def test_pairs_are_other_samples_of_the_class(samples):
     assert off_diagonal.max() < 0.15
     batch = training_batch(samples, keys()[0], AugmentConfig(), ("pair",))
     partners = keys()[0].partners(labels)
-    assert torch.equal(batch.needed["pair"], samples.normalise(samples.read(partners)))
+    assert torch.equal(batch.needed["pair"], samples.normalise(samples.gather(partners)))
 
 
 def test_the_only_sample_of_a_class_is_its_own_partner():
-    partners = of_same_class(np.array([2, 0, 2, 1]), np.random.default_rng(0))
+    partners = draw_partners(np.array([2, 0, 2, 1]), np.random.default_rng(0))
     assert partners.tolist() == [2, 1, 0, 3]
 
 
@@ -171,7 +171,7 @@ def test_previous_batch_comes_in_another_view(samples):
     first, second = keys()[:2]
     assert training_batch(samples, first, PICTURES, ("previous",)).needed["previous"] is None
     x, labels = training_batch(samples, second, AugmentConfig(), ("previous",), first).needed["previous"]
-    assert torch.equal(x, samples.normalise(samples.read(first.index)))
+    assert torch.equal(x, samples.normalise(samples.gather(first.index)))
     assert torch.equal(labels, samples.labels[first.index])
     augmented, _ = training_batch(samples, second, PICTURES, ("previous",), first).needed["previous"]
     assert not torch.equal(augmented, training_batch(samples, first, PICTURES).x)

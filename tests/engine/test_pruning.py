@@ -3,6 +3,7 @@ import json
 import pytest
 import safetensors.torch
 import torch
+from helpers.engine import train_run
 
 from asc_mrkd.errors import ConfigError, InterruptedRun
 
@@ -15,22 +16,22 @@ def convolutions(out) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("method", ["ce", "{name: mrkd, interval: 5}", "{name: ban, generations: 2}"])
-def test_half_of_the_weights_are_gone_and_a_stop_changes_nothing(run, conf, tmp_path, method):
-    whole = run(conf, tmp_path / "whole", f"method={method}", *PRUNED)
+def test_half_of_the_weights_are_gone_and_a_stop_changes_nothing(conf, tmp_path, method):
+    whole = train_run(conf, tmp_path / "whole", f"method={method}", *PRUNED)
     total = sum(tensor.numel() for tensor in convolutions(whole))
     pruned = sum(int((tensor == 0).sum()) for tensor in convolutions(whole))
     assert pruned == round(0.5 * (total - 1))
     with pytest.raises(InterruptedRun):
-        run(conf, tmp_path / "cut", f"method={method}", *PRUNED, stop_after=10)
-    cut = run(conf, tmp_path / "cut", f"method={method}", *PRUNED)
+        train_run(conf, tmp_path / "cut", f"method={method}", *PRUNED, stop_after=10)
+    cut = train_run(conf, tmp_path / "cut", f"method={method}", *PRUNED)
     assert all(map(torch.equal, convolutions(whole), convolutions(cut)))
     names = safetensors.torch.load_file(whole / "seed0" / "model.safetensors").keys()
     assert not any("parametrizations" in name for name in names)
 
 
-def test_no_pruning_by_a_factor_of_nothing(run, conf, tmp_path):
-    dense = run(conf, tmp_path / "dense", "method=ce")
-    masked = run(conf, tmp_path / "masked", "method=ce", "train.prune={amount: 0, ramp_epochs: 3}")
+def test_no_pruning_by_a_factor_of_nothing(conf, tmp_path):
+    dense = train_run(conf, tmp_path / "dense", "method=ce")
+    masked = train_run(conf, tmp_path / "masked", "method=ce", "train.prune={amount: 0, ramp_epochs: 3}")
     assert all(map(torch.equal, convolutions(dense), convolutions(masked)))
     logs = [json.loads((out / "metrics.jsonl").read_text().splitlines()[-1]) for out in (dense, masked)]
     assert logs[0]["loss"] == logs[1]["loss"]
@@ -45,7 +46,7 @@ def test_no_pruning_by_a_factor_of_nothing(run, conf, tmp_path):
         ("{amount: 1.5}", "amount"),
     ],
 )
-def test_settings_that_do_not_fit(run, conf, tmp_path, prune, message):
+def test_settings_that_do_not_fit(conf, tmp_path, prune, message):
     with pytest.raises(ConfigError, match=message):
-        run(conf, tmp_path / "run", f"train.prune={prune}")
+        train_run(conf, tmp_path / "run", f"train.prune={prune}")
     assert not (tmp_path / "run").exists()

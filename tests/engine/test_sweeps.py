@@ -1,11 +1,18 @@
 """The points of a sweep: read, checked, trained."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
+import yaml
+from helpers.engine import terminate_after
 
-from asc_mrkd.engine.sweeps import load_points
-from asc_mrkd.errors import ConfigError
+from asc_mrkd.engine.sweeps import STOP_FILE, load_points, sweep
+from asc_mrkd.errors import ConfigError, InterruptedRun, RunError
 
 
 def test_every_point_is_read_and_a_bad_one_named(image_conf: Path):
@@ -25,3 +32,85 @@ def test_values_that_make_no_difference_are_refused(image_conf: Path):
     with pytest.raises(ConfigError, match="are the same experiment"):  # 0.5 is the default
         load_points(image_conf, ["method={name: mrkd},{name: mrkd, alpha: 0.5}"])
     assert len(load_points(image_conf, ["method=mrkd", "method.interval=3,9"])) == 2
+
+
+AXIS = ["method.interval=3,9", "train.epochs=2"]
+
+
+def trained_bytes(folder: Path) -> dict[str, bytes]:
+    """Return weights and predictions of a sweep by their paths."""
+    files = [path for name in ("model.safetensors", "predictions.csv") for path in folder.rglob(name)]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def in_turn(image_values, tmp_path_factory) -> Path:
+    """Folder of a sweep whose points were trained one after the other, with two seeds."""
+    folder = tmp_path_factory.mktemp("sweep")
+    (folder / "conf.yaml").write_text(yaml.safe_dump(image_values))
+    points = sweep(folder / "conf.yaml", AXIS, folder / "sweep", [0, 1])
+    assert [(point.values, point.run.finished_seeds()) for point in points] == [
+        ({"method.interval": "3"}, [0, 1]),
+        ({"method.interval": "9"}, [0, 1]),
+    ]
+    return folder / "sweep"
+
+
+def test_points_side_by_side_get_the_numbers_of_points_in_turn(image_conf, in_turn, tmp_path):
+    points = sweep(image_conf, AXIS, tmp_path / "sweep", [0, 1], jobs=2)
+    assert [point.failure for point in points] == ["", ""]
+    assert trained_bytes(tmp_path / "sweep") == trained_bytes(in_turn)
+    assert not (tmp_path / "sweep" / STOP_FILE).exists()
+
+
+def test_points_of_an_interrupted_sweep_continue_side_by_side(image_conf, in_turn, tmp_path):
+    with pytest.raises(InterruptedRun):
+        sweep(image_conf, AXIS, tmp_path / "sweep", [0, 1], progress=terminate_after(13))
+    sweep(image_conf, AXIS, tmp_path / "sweep", [0, 1], jobs=2)
+    assert trained_bytes(tmp_path / "sweep") == trained_bytes(in_turn)
+
+
+def test_a_point_that_fails_in_a_worker_is_named(image_conf, tmp_path):
+    axis = ["train.optimizer.lr=0.05,1e30", "train.epochs=2", "method=ce"]
+    good, bad = sweep(image_conf, axis, tmp_path / "sweep", [0], jobs=2)
+    assert (good.failure, good.run.finished_seeds()) == ("", [0])
+    assert "the loss is" in bad.failure
+    assert bad.run.finished_seeds() == []
+
+
+def test_threads_of_the_workers_are_part_of_the_experiment(image_conf, tmp_path):
+    image_conf.write_text(image_conf.read_text().replace("threads: 1", "threads: null"))
+    axis = ["method.interval=3,9", "train.epochs=1"]
+    (first, _) = sweep(image_conf, axis, tmp_path / "sweep", [0], jobs=2)
+    assert first.run.experiment.train.threads == 1
+    with pytest.raises(RunError, match=r"train\.threads is 1 in it and None there"):
+        sweep(image_conf, axis, tmp_path / "sweep", [0])
+    sweep(image_conf, [*axis, "train.threads=1"], tmp_path / "sweep", [0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_all_points_side_by_side(image_conf, tmp_path, number):
+    """The run is long; the signal comes when both points have saved their first checkpoint."""
+    out = tmp_path / "sweep"
+    command = [sys.executable, "-m", "asc_mrkd", "sweep", image_conf, "method.interval=3,9", "train.epochs=100000"]
+    process = subprocess.Popen(
+        [*map(str, command), "--out", str(out), "--jobs", "2"], stderr=subprocess.PIPE, text=True, process_group=0
+    )
+    while process.poll() is None and len(list(out.glob("*/seed0/checkpoint.pt"))) < 2:
+        time.sleep(0.05)
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as Ctrl-C on a terminal
+    else:
+        process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 3, errors
+    assert "the same command continues" in errors
+    assert not (out / STOP_FILE).exists()
+
+
+def test_jobs_and_torchrun_are_refused(image_conf, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="torchrun and several jobs"):
+        sweep(image_conf, AXIS, tmp_path / "sweep", [0], jobs=2)
+    assert not (tmp_path / "sweep").exists()

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import torch
+from helpers.engine import train_run
 
 from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.engine import trainer as trainer_module
@@ -35,8 +36,8 @@ def without_clock(records: list[dict]) -> list[dict]:
     return [{k: v for k, v in r.items() if k not in ("seconds", "samples_per_second")} for r in records]
 
 
-def test_run_folder_is_complete(run, conf, tmp_path):
-    out = run(conf, tmp_path / "run", seeds=(0, 1))
+def test_run_folder_is_complete(conf, tmp_path):
+    out = train_run(conf, tmp_path / "run", seeds=(0, 1))
     assert {p.name for p in out.iterdir()} == {"config.yaml", "environment.json", "metrics.jsonl", "seed0", "seed1"}
     assert {p.name for p in (out / "seed1").iterdir()} == {"checkpoint.pt", "model.safetensors", "predictions.csv"}
     records = lines(out)
@@ -50,27 +51,27 @@ def test_run_folder_is_complete(run, conf, tmp_path):
     assert (table["label"] == table["prediction"]).mean() == pytest.approx(records[5]["test_accuracy"])
 
 
-def test_it_learns(run, conf, tmp_path):
-    out = run(conf, tmp_path / "run", "method=ce", "train.epochs=25", "augment.mixup=0")
+def test_it_learns(conf, tmp_path):
+    out = train_run(conf, tmp_path / "run", "method=ce", "train.epochs=25", "augment.mixup=0")
     assert lines(out)[-1]["test_accuracy"] >= 0.8
     assert lines(out)[-1]["loss"] < lines(out)[0]["loss"]
 
 
 @pytest.mark.parametrize("stop_after", [1, 4, 7, 13])
 @pytest.mark.parametrize("method", ["ce", "{name: mrkd, preset: paper, interval: 5}", "{name: mrkd, interval: 5}"])
-def test_interrupted_run_continues_to_the_same_bits(run, conf, tmp_path, method, stop_after):
-    whole = run(conf, tmp_path / "whole", f"method={method}")
+def test_interrupted_run_continues_to_the_same_bits(conf, tmp_path, method, stop_after):
+    whole = train_run(conf, tmp_path / "whole", f"method={method}")
     with pytest.raises(InterruptedRun):
-        run(conf, tmp_path / "cut", f"method={method}", stop_after=stop_after)
-    cut = run(conf, tmp_path / "cut", f"method={method}")
+        train_run(conf, tmp_path / "cut", f"method={method}", stop_after=stop_after)
+    cut = train_run(conf, tmp_path / "cut", f"method={method}")
     assert same(weights(whole), weights(cut))
     assert without_clock(lines(whole)) == without_clock(lines(cut))
     assert (whole / "seed0/predictions.csv").read_bytes() == (cut / "seed0/predictions.csv").read_bytes()
 
 
 @pytest.mark.slow
-def test_killed_run_continues_to_the_same_bits(run, conf, tmp_path):
-    whole = run(conf, tmp_path / "whole")
+def test_killed_run_continues_to_the_same_bits(conf, tmp_path):
+    whole = train_run(conf, tmp_path / "whole")
     command = [sys.executable, "-m", "asc_mrkd", "train", str(conf), "--out", str(tmp_path / "cut")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None and not (tmp_path / "cut" / "seed0" / "checkpoint.pt").exists():
@@ -82,42 +83,42 @@ def test_killed_run_continues_to_the_same_bits(run, conf, tmp_path):
     assert without_clock(lines(whole)) == without_clock(lines(tmp_path / "cut"))
 
 
-def test_how_often_is_saved_or_looked_at_never_changes_a_number(run, conf, tmp_path):
-    a = run(conf, tmp_path / "a")
-    b = run(conf, tmp_path / "b", "train.checkpoint_every=4", "train.evaluate_every=0")
+def test_how_often_is_saved_or_looked_at_never_changes_a_number(conf, tmp_path):
+    a = train_run(conf, tmp_path / "a")
+    b = train_run(conf, tmp_path / "b", "train.checkpoint_every=4", "train.evaluate_every=0")
     assert same(weights(a), weights(b))
 
 
-def test_alpha_zero_equals_cross_entropy(run, conf, tmp_path):
-    ce = run(conf, tmp_path / "ce", "method=ce")
-    mrkd = run(conf, tmp_path / "mrkd", "method.alpha=0")
+def test_alpha_zero_equals_cross_entropy(conf, tmp_path):
+    ce = train_run(conf, tmp_path / "ce", "method=ce")
+    mrkd = train_run(conf, tmp_path / "mrkd", "method.alpha=0")
     assert same(weights(ce), weights(mrkd))
 
 
-def test_mrkd_is_not_cross_entropy(run, conf, tmp_path):
-    ce = run(conf, tmp_path / "ce", "method=ce")
-    mrkd = run(conf, tmp_path / "mrkd")
+def test_mrkd_is_not_cross_entropy(conf, tmp_path):
+    ce = train_run(conf, tmp_path / "ce", "method=ce")
+    mrkd = train_run(conf, tmp_path / "mrkd")
     assert not same(weights(ce), weights(mrkd))
     assert "kd" in lines(mrkd)[-1]
 
 
-def test_finished_run_is_left_alone(run, conf, tmp_path):
-    out = run(conf, tmp_path / "run")
+def test_finished_run_is_left_alone(conf, tmp_path):
+    out = train_run(conf, tmp_path / "run")
     before = {p: p.stat().st_mtime_ns for p in out.glob("seed0/*")}
-    run(conf, out)
+    train_run(conf, out)
     assert before == {p: p.stat().st_mtime_ns for p in out.glob("seed0/*")}
-    run(conf, out, seeds=(0, 1))
+    train_run(conf, out, seeds=(0, 1))
     assert (out / "seed1" / "model.safetensors").exists()
 
 
-def test_another_experiment_is_refused_by_name(run, conf, tmp_path):
-    run(conf, tmp_path / "run")
+def test_another_experiment_is_refused_by_name(conf, tmp_path):
+    train_run(conf, tmp_path / "run")
     with pytest.raises(RunError, match=r"train.optimizer.lr is 0.05 in it and 0.01 there"):
-        run(conf, tmp_path / "run", "train.optimizer.lr=0.01")
+        train_run(conf, tmp_path / "run", "train.optimizer.lr=0.01")
 
 
-def test_model_file_needs_nothing_beside_it(run, conf, tmp_path):
-    out = run(conf, tmp_path / "run")
+def test_model_file_needs_nothing_beside_it(conf, tmp_path):
+    out = train_run(conf, tmp_path / "run")
     file = load_model(out)
     assert file.classes == ["bus", "park", "tram"]
     assert file.frontend.name == "tiny"
@@ -126,7 +127,7 @@ def test_model_file_needs_nothing_beside_it(run, conf, tmp_path):
     assert same(file.model.state_dict(), weights(out))
 
 
-def test_nan_stops_before_the_step_and_names_the_place(run, conf, tmp_path, monkeypatch):
+def test_nan_stops_before_the_step_and_names_the_place(conf, tmp_path, monkeypatch):
     original = trainer_module.training_batch
 
     def poisoned(samples, key, *rest):
@@ -137,15 +138,15 @@ def test_nan_stops_before_the_step_and_names_the_place(run, conf, tmp_path, monk
 
     monkeypatch.setattr(trainer_module, "training_batch", poisoned)
     with pytest.raises(NonFiniteError, match=r"seed 0, epoch 3, step 9: .*inputs"):
-        run(conf, tmp_path / "run")
+        train_run(conf, tmp_path / "run")
     monkeypatch.undo()
-    again = run(conf, tmp_path / "run")
-    assert same(weights(again), weights(run(conf, tmp_path / "clean")))
+    again = train_run(conf, tmp_path / "run")
+    assert same(weights(again), weights(train_run(conf, tmp_path / "clean")))
 
 
-def test_damaged_checkpoint_is_named(run, conf, tmp_path):
+def test_damaged_checkpoint_is_named(conf, tmp_path):
     with pytest.raises(InterruptedRun):
-        run(conf, tmp_path / "run", stop_after=6)
+        train_run(conf, tmp_path / "run", stop_after=6)
     path = tmp_path / "run" / "seed0" / "checkpoint.pt"
     whole = path.read_bytes()
     rng = np.random.default_rng(0)
@@ -155,7 +156,7 @@ def test_damaged_checkpoint_is_named(run, conf, tmp_path):
         damaged[position] ^= 0x10
         path.write_bytes(damaged)
         try:
-            run(conf, tmp_path / "run", stop_after=1)
+            train_run(conf, tmp_path / "run", stop_after=1)
         except (DamagedFileError, InterruptedRun) as error:  # a bit between the parts of the archive is harmless
             outcomes.add((type(error), str(path) in str(error)))
     assert (DamagedFileError, True) in outcomes
@@ -163,11 +164,11 @@ def test_damaged_checkpoint_is_named(run, conf, tmp_path):
     for length in (0, 10, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(DamagedFileError, match="damaged"):
-            run(conf, tmp_path / "run")
+            train_run(conf, tmp_path / "run")
 
 
-def test_damaged_model_file_is_named(run, conf, tmp_path):
-    path = run(conf, tmp_path / "run") / "seed0" / "model.safetensors"
+def test_damaged_model_file_is_named(conf, tmp_path):
+    path = train_run(conf, tmp_path / "run") / "seed0" / "model.safetensors"
     whole = path.read_bytes()
     for position in np.random.default_rng(0).integers(0, len(whole), 100):
         damaged = bytearray(whole)
@@ -181,10 +182,10 @@ def test_damaged_model_file_is_named(run, conf, tmp_path):
             load_model(path)
 
 
-def test_disk_full_leaves_the_old_checkpoint(run, conf, tmp_path, monkeypatch):
+def test_disk_full_leaves_the_old_checkpoint(conf, tmp_path, monkeypatch):
     out = tmp_path / "run"
     with pytest.raises(InterruptedRun):
-        run(conf, out, stop_after=6)
+        train_run(conf, out, stop_after=6)
     before = (out / "seed0" / "checkpoint.pt").read_bytes()
 
     def full(descriptor):
@@ -192,21 +193,23 @@ def test_disk_full_leaves_the_old_checkpoint(run, conf, tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        run(conf, out)
+        train_run(conf, out)
     assert (out / "seed0" / "checkpoint.pt").read_bytes() == before
     assert not list(out.rglob("*.tmp"))
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_precision_and_memory_format_train(run, conf, tmp_path, precision):
-    out = run(conf, tmp_path / "run", f"train.precision={precision}", "train.channels_last=true", "train.epochs=3")
+def test_precision_and_memory_format_train(conf, tmp_path, precision):
+    out = train_run(
+        conf, tmp_path / "run", f"train.precision={precision}", "train.channels_last=true", "train.epochs=3"
+    )
     assert all(np.isfinite(r["loss"]) for r in lines(out))
     assert all(t.dtype in (torch.float32, torch.int64) for t in weights(out).values())
 
 
-def test_unknown_device_is_named(run, conf, tmp_path):
+def test_unknown_device_is_named(conf, tmp_path):
     with pytest.raises(ConfigError, match="device=cuda:99"):
-        run(conf, tmp_path / "run", "train.device=cuda:99")
+        train_run(conf, tmp_path / "run", "train.device=cuda:99")
 
 
 def test_runs_of_other_seeds_lose_no_line_of_each_other(tmp_path):

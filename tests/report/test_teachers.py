@@ -5,7 +5,7 @@ import json
 import pytest
 
 from asc_mrkd.config import load_experiment
-from asc_mrkd.engine.train import train
+from asc_mrkd.engine.training import train
 from asc_mrkd.evaluation import evaluate
 from asc_mrkd.report import write_report
 from asc_mrkd.report.plots import PANELS, has_teachers, panel_curves, teachers_figure
