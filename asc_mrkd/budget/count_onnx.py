@@ -185,12 +185,22 @@ OPERATORS: dict[str, Operator] = {
     BATCH_NORM: Operator("once", (1,), 2),
     **{name: Operator("steps", (1, 2), 3) for name in ("LSTM", "GRU", "RNN")},
 }
+"""Operators with weights, by name."""
+
 POOLS = {"MaxPool", "AveragePool", "LpPool", "QLinearAveragePool"}
+"""Operators over a window, which NeSsi counts."""
+
 MEANS = {"GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "QLinearGlobalAveragePool"}
+"""Operators over a plane, which NeSsi counts."""
+
 SUMS = {"Add", "Sum", "QLinearAdd"}
+"""Operators that add activations, which NeSsi counts."""
+
 FLATTENING = {"Flatten", "Reshape", "Squeeze"}
+"""Operators that make one axis of several."""
+
 KEEPING = ("QuantizeLinear", "DequantizeLinear", "Relu", "Cast", "Identity", "Dropout")
-"""Operators between the flattening and a dense layer that keep what is flattened."""
+"""Operators between the flattening and a dense layer that keep the shape."""
 
 
 def count_node_multiply_adds(graph: "Graph", node: Any, macs: MacRule) -> int:

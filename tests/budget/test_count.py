@@ -14,7 +14,7 @@ from asc_mrkd.models import build_model
 
 
 def small_network():
-    """Takes an input of 1 x 40 x 500."""
+    """Return a network for inputs of 1 x 40 x 500."""
     return nn.Sequential(
         nn.Conv2d(1, 4, 7), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 3)
     )

@@ -1,4 +1,4 @@
-"""ONNX files counted: the organisers' TFLite figures, and what onnx itself reads."""
+"""ONNX files counted: the organisers' TFLite figures, and the values that onnx itself reads."""
 
 import sys
 from math import prod

@@ -20,7 +20,7 @@ def require_untrained(experiment, rule, precision=None):
     return require_untrained_within(experiment, len(data.classes), data.input_shape, rule, precision)
 
 
-def test_what_cannot_fit_is_not_trained(conf, tmp_path):
+def test_a_network_that_cannot_fit_is_not_trained(conf, tmp_path):
     code, _, err = run_cli("train", conf, *TINY, *WIDE, "--out", tmp_path / "run", "--budget", RULE)
     assert code == 1
     assert "error: cp_resnet_damped of this experiment is over the limit of DCASE 2020 task 1B: 970,368 bytes" in err
@@ -28,7 +28,7 @@ def test_what_cannot_fit_is_not_trained(conf, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_what_fits_is_trained_and_counted_again(conf, tmp_path):
+def test_a_network_that_fits_is_trained_and_counted_again(conf, tmp_path):
     run = tmp_path / "run"
     code, out, err = run_cli(
         "train", conf, *TINY, "--out", run, "--seeds", "0-1", "--budget", RULE, "--precision", "float16"

@@ -1,4 +1,4 @@
-"""Networks by what a user types."""
+"""Networks as a user names them: functions, model files, ONNX files; the verb check-budget."""
 
 from pathlib import Path
 
@@ -73,7 +73,7 @@ def test_functions_that_make_no_network(own, name, message):
     assert run_cli("check-budget", f"{own}{name}").code == 2
 
 
-def test_python_file_that_is_not_there(tmp_path):
+def test_a_missing_python_file(tmp_path):
     with pytest.raises(ModelError, match="there is no file"):
         resolve_model(f"{tmp_path / 'nowhere.py'}:network")
 

@@ -1,4 +1,4 @@
-"""ONNX graphs built by hand: every place that a weight can be in, and what is none."""
+"""ONNX graphs built by hand: every place of a weight, and constants that are not weights."""
 
 import ml_dtypes
 import numpy as np
@@ -85,7 +85,7 @@ def test_every_way_to_a_weight(tmp_path):
     assert [row.multiply_adds for row in rows] == [112 * 64, 8 * 64, 6 * 64, 20]
 
 
-def test_what_no_layer_has_is_counted_and_settings_are_not(tmp_path):
+def test_constants_outside_of_layers_count_and_settings_do_not(tmp_path):
     nodes = [
         node("Clip", "x low high", "a"),
         node("PRelu", "a slope", "b"),
@@ -167,7 +167,7 @@ def test_depthwise_and_recurrent_layers(tmp_path):
     assert (row.parameters, row.multiply_adds) == (torch_row.parameters, torch_row.multiply_adds)
 
 
-def test_weights_in_a_file_beside_count_and_are_missed(tmp_path):
+def test_weights_in_a_separate_file_count_and_are_missed(tmp_path):
     external = {"save_as_external_data": True, "location": "weights.bin", "size_threshold": 0}
     path = write(tmp_path / "m.onnx", [node("Conv", "x w")], {"w": ones(4, 3, 3, 3)}, **external)
     assert [row.bytes for row in count_onnx(path)] == [4 * 27 * 4]
@@ -176,7 +176,7 @@ def test_weights_in_a_file_beside_count_and_are_missed(tmp_path):
         count_onnx(path)
 
 
-def test_what_cannot_be_counted_is_refused(tmp_path):
+def test_graphs_that_cannot_be_counted_are_refused(tmp_path):
     free = write(tmp_path / "free.onnx", [node("Conv", "x w")], {"w": ones(4, 3, 3, 3)}, ["batch", 3, 64, "frames"])
     with pytest.raises(ModelError, match="is not known for a batch of one"):
         count_onnx(free)

@@ -41,7 +41,7 @@ def joined(file: ModelFile) -> ModelFile:
 
 @pytest.mark.parametrize("damping", [None, 0.1])
 @pytest.mark.parametrize("factor", [2, 4])
-def test_what_was_decomposed_is_found_again(damping, factor):
+def test_a_decomposed_network_is_found_again(damping, factor):
     source = model_file(damping=damping, decomposition=factor)
     found = decompose(joined(source), factor)
     x = torch.randn(2, 2, 64, 64)
@@ -60,7 +60,7 @@ def test_a_wider_inside_is_closer():
     assert decompose(file, 2).model is not file.model
 
 
-def test_what_cannot_be_decomposed():
+def test_networks_that_cannot_be_decomposed():
     with pytest.raises(ModelError, match="decomposed already"):
         decompose(model_file(decomposition=2), 2)
     with pytest.raises(ModelError, match="multiple of decomposition"):

@@ -1,4 +1,4 @@
-"""ONNX: the exported network is the network, in float32 and in int8, and a file that is not whole says so."""
+"""ONNX: the exported network is the network, in float32 and in int8, and a damaged file is named."""
 
 import json
 import sys
@@ -169,7 +169,7 @@ def test_another_tool_may_change_it_when_it_takes_the_checksum_out(exported, tmp
     assert load_onnx(path).classes == CLASSES
 
 
-def test_what_does_not_fit_is_refused(exported, model_file, tmp_path):
+def test_misuse_is_refused(exported, model_file, tmp_path):
     with pytest.raises(ModelError, match="already"):
         save_onnx(tmp_path / "again.onnx", replace(model_file, model=load_onnx(exported).model))
     with pytest.raises(ModelError, match="calibrate"):

@@ -34,7 +34,7 @@ def normalise(state: dict[str, Tensor], x: Tensor, name: str) -> Tensor:
 
 
 def reference_resnet20(state: dict[str, Tensor], x: Tensor) -> Tensor:
-    """ResNet-20 on a state dict with published names, saved under DataParallel."""
+    """Compute ResNet-20 on a state dict with published names, saved under DataParallel."""
     x = normalise(state, convolve(state, x, "module.conv1"), "module.bn1").relu()
     for stage in (1, 2, 3):
         for number in range(3):

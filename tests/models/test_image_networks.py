@@ -30,7 +30,7 @@ SIZES = {
     "resnext29_8x64d": (34_426_698, 34_518_948, 31),
     "resnext29_8x64d:cardinality=16": (68_155_210, 68_247_460, 31),
 }
-"""Parameters with 10 and with 100 classes, batch normalisations."""
+"""Number of parameters with 10 and with 100 classes, and of batch normalisations."""
 
 MILLION_MULTIPLY_ADDS = {
     "resnet20": 40.6,
@@ -48,7 +48,7 @@ MILLION_MULTIPLY_ADDS = {
     "wrn_28_10": 5243,
     "resnext29_8x64d": 5387,
 }
-"""For one image of 32 x 32, in 100 classes."""
+"""Multiply-adds of one image of 32 x 32 with 100 classes, in millions."""
 
 
 def build(spec: str, num_classes: int = 10, **options: object) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Weights that are not plain parameters count by what they really hold."""
+"""Weights that are not plain parameters: masked, parametrised, sparse, quantised."""
 
 import copy
 
