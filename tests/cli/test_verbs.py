@@ -1,9 +1,11 @@
 """Every verb on the built-in scenes, end to end, within this process."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile as sf
 from helpers.cli import run_cli, run_json
@@ -84,13 +86,26 @@ def test_check_data_fails_on_damaged_clips(place, tmp_path):
     assert run_json("check-data", tmp_path, "--workers", 1, "--max-bad", 0.05)[0] == 0
 
 
+def accuracies(run: Path) -> np.ndarray:
+    """Share of the right decisions of every seed, from its file."""
+    tables = [pd.read_csv(path) for path in sorted(run.glob("seed*/predictions.csv"))]
+    return np.array([(table["prediction"] == table["label"]).mean() for table in tables])
+
+
+def in_percent(values: np.ndarray) -> str:
+    return f"{100 * values.mean():.2f} ± {100 * values.std(ddof=1):.2f}"
+
+
 def test_evaluate(place):
     code, out, _ = run_cli("evaluate", place / "mrkd")
+    expected = accuracies(place / "mrkd")
     assert code == 0
-    assert "accuracy" in out.lower()
-    assert "shopping_mall" in out
+    assert re.search(rf"^mean ± std +{in_percent(expected)} ", out, re.MULTILINE)
+    assert re.search(r"^shopping_mall +1 +\d", out, re.MULTILINE), "one test clip per class"
     code, record = run_json("evaluate", place / "mrkd")
     assert code == 0
+    assert record["accuracy"] == {"mean": pytest.approx(expected.mean()), "std": pytest.approx(expected.std(ddof=1))}
+    assert [row["accuracy"] for row in record["per_seed"]] == pytest.approx(expected.tolist())
     assert json.loads((place / "mrkd/evaluation.json").read_text()) == record
     assert (place / "mrkd/confusion.png").read_bytes().startswith(b"\x89PNG")
 
@@ -98,11 +113,19 @@ def test_evaluate(place):
 def test_report(place, tmp_path):
     page = tmp_path / "new" / "report.html"
     code, out, _ = run_cli("report", place / "ce", place / "mrkd", "--out", page)
+    expected = [in_percent(accuracies(place / name)) for name in ("ce", "mrkd")]
     assert code == 0
-    assert "MrKD" in out
+    assert re.search(rf"^1 +CE +2 +{expected[0]} ", out, re.MULTILINE)
+    assert re.search(rf"^2 +MrKD +2 +{expected[1]} ", out, re.MULTILINE)
     assert str(page) in out.replace("\n", "")
-    assert "</html>" in page.read_text()
-    assert run_json("report", place / "ce", place / "mrkd", "--out", page)[0] == 0
+    text = page.read_text()
+    assert all(f'<td class="number">{figure}</td>' in text for figure in expected)
+    assert text.rstrip().endswith("</html>")
+    code, records = run_json("report", place / "ce", place / "mrkd", "--out", page)
+    assert code == 0
+    assert [record["accuracy"]["mean"] for record in records] == pytest.approx(
+        [accuracies(place / name).mean() for name in ("ce", "mrkd")]
+    )
 
 
 @pytest.mark.parametrize(("precision", "code", "size"), [("float16", 0, 485_184), ("float32", 1, 970_368)])

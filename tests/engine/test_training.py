@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ from helpers.engine import train_run
 from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.engine import trainer as trainer_module
 from asc_mrkd.errors import ConfigError, DamagedFileError, InterruptedRun, NonFiniteError, RunError
-from asc_mrkd.runs import MetricsLog
 
 
 def weights(out: Path, seed: int = 0) -> dict[str, torch.Tensor]:
@@ -210,17 +208,3 @@ def test_precision_and_memory_format_train(conf, tmp_path, precision):
 def test_unknown_device_is_named(conf, tmp_path):
     with pytest.raises(ConfigError, match="device=cuda:99"):
         train_run(conf, tmp_path / "run", "train.device=cuda:99")
-
-
-def test_runs_of_other_seeds_lose_no_line_of_each_other(tmp_path):
-    """Each rewrites the log when it goes on, without its own last epochs, while the others append to it."""
-
-    def log_with_interruptions(seed: int) -> None:
-        for epoch in range(1, 41):
-            MetricsLog(tmp_path, seed, epochs_done=epoch - 1).write({"epoch": epoch})
-            MetricsLog(tmp_path, seed, epochs_done=epoch - 1).write({"epoch": epoch})
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(log_with_interruptions, range(4)))
-    expected = [(seed, epoch) for seed in range(4) for epoch in range(1, 41)]
-    assert sorted((line["seed"], line["epoch"]) for line in lines(tmp_path)) == expected

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers.runs import write_answers
 from scipy import stats
 
 from asc_mrkd.evaluation import SMALL_TEST_SET, cluster_bootstrap, compare_summaries, conclusions
@@ -19,10 +20,10 @@ def tables():
     return answers(rng, 0.5), answers(rng, 0.75), [f"lyon-{clip // 5:02}" for clip in range(60)]
 
 
-def test_paired_runs_are_compared_over_the_seeds_of_both(scene_run, tables):
+def test_paired_runs_are_compared_over_the_seeds_of_both(tmp_path, tables):
     theirs, ours, _ = tables
-    ce = scene_run("ce", theirs, seeds=[3, 2, 1, 0])
-    mrkd = scene_run("mrkd", ours, "mrkd", seeds=[2, 3, 0, 9])
+    ce = write_answers(tmp_path / "ce", theirs, seeds=[3, 2, 1, 0])
+    mrkd = write_answers(tmp_path / "mrkd", ours, "mrkd", seeds=[2, 3, 0, 9])
     row = compare_summaries([ce, mrkd], paired=True)[1]
     differences = ours[[2, 0, 1]].mean(axis=1) - theirs[[3, 1, 0]].mean(axis=1)  # seeds 0, 2, 3
     assert row.test.seeds == (0, 2, 3)
@@ -33,12 +34,12 @@ def test_paired_runs_are_compared_over_the_seeds_of_both(scene_run, tables):
     assert f"Cohen's d_z {differences.mean() / differences.std(ddof=1):.2f}. Fewer than four common seeds" in text
 
 
-def test_pairs_find_what_the_seeds_alone_hide(scene_run):
+def test_pairs_find_what_the_seeds_alone_hide(tmp_path):
     """Four seeds, good and bad for both runs alike; ours has one or two clips more."""
     good = np.array([20, 30, 40, 50])
     theirs = np.arange(60) < good[:, None]
     ours = np.arange(60) < good[:, None] + np.array([1, 2, 1, 2])[:, None]
-    summaries = [scene_run("ce", theirs), scene_run("mrkd", ours, "mrkd")]
+    summaries = [write_answers(tmp_path / "ce", theirs), write_answers(tmp_path / "mrkd", ours, "mrkd")]
     welch, paired = compare_summaries(summaries)[1].test, compare_summaries(summaries, paired=True)[1].test
     assert welch.difference == pytest.approx(paired.difference)
     assert paired.p_value < 0.05 < 0.5 < welch.p_value
@@ -47,17 +48,23 @@ def test_pairs_find_what_the_seeds_alone_hide(scene_run):
     assert "At the 5% level this is significant." in text
 
 
-def test_too_few_pairs_are_said(scene_run, tables):
+def test_too_few_pairs_are_said(tmp_path, tables):
     theirs, ours, _ = tables
-    summaries = [scene_run("ce", theirs), scene_run("mrkd", ours, "mrkd", seeds=[3, 4, 5, 6])]
+    summaries = [
+        write_answers(tmp_path / "ce", theirs),
+        write_answers(tmp_path / "mrkd", ours, "mrkd", seeds=[3, 4, 5, 6]),
+    ]
     (text,) = conclusions(compare_summaries(summaries, paired=True))
     assert "4 against 4 seeds, 60 test clips. Only one common seed: no paired test possible." in text
     assert "significant" not in text
 
 
-def test_locations_are_drawn_and_the_seeds_averaged(scene_run, tables):
+def test_locations_are_drawn_and_the_seeds_averaged(tmp_path, tables):
     theirs, ours, locations = tables
-    summaries = [scene_run(name, table, name, locations=locations) for name, table in [("ce", theirs), ("mrkd", ours)]]
+    summaries = [
+        write_answers(tmp_path / name, table, name, locations=locations)
+        for name, table in [("ce", theirs), ("mrkd", ours)]
+    ]
     row = compare_summaries(summaries)[1]
     differences = ours.mean(axis=0) - theirs.mean(axis=0)
     assert row.bootstrap == cluster_bootstrap(differences, np.repeat(np.arange(12), 5))
@@ -65,28 +72,39 @@ def test_locations_are_drawn_and_the_seeds_averaged(scene_run, tables):
     assert row.bootstrap != cluster_bootstrap(differences, np.arange(60))
 
 
-def test_clips_without_a_location_are_drawn_by_themselves(scene_run, tables):
+def test_clips_without_a_location_are_drawn_by_themselves(tmp_path, tables):
     theirs, ours, locations = tables
-    none = compare_summaries([scene_run("ce", theirs), scene_run("mrkd", ours, "mrkd")])[1]
+    none = compare_summaries([write_answers(tmp_path / "ce", theirs), write_answers(tmp_path / "mrkd", ours, "mrkd")])[
+        1
+    ]
     assert (none.bootstrap.clusters, none.resampled) == (60, "clips")
     half = [*locations[:30], *[""] * 30]
-    some = compare_summaries([scene_run(f"{name}2", theirs, name, locations=half) for name in ("ce", "mrkd")])[1]
+    some = compare_summaries(
+        [write_answers(tmp_path / f"{name}2", theirs, name, locations=half) for name in ("ce", "mrkd")]
+    )[1]
     assert (some.bootstrap.clusters, some.resampled) == (6 + 30, "locations")
 
 
 @pytest.mark.parametrize("size", [SMALL_TEST_SET - 1, SMALL_TEST_SET])
-def test_large_test_sets_are_not_drawn_anew(scene_run, size):
+def test_large_test_sets_are_not_drawn_anew(tmp_path, size):
     table = np.eye(2, size)
-    alone = compare_summaries([scene_run("ce", table), scene_run("mrkd", 1 - table, "mrkd")])[1]
+    alone = compare_summaries(
+        [write_answers(tmp_path / "ce", table), write_answers(tmp_path / "mrkd", 1 - table, "mrkd")]
+    )[1]
     assert (alone.bootstrap is None) == (size == SMALL_TEST_SET)
     locations = [f"lyon-{clip % 9}" for clip in range(size)]
-    few = compare_summaries([scene_run(f"{name}2", table, name, locations=locations) for name in ("ce", "mrkd")])[1]
+    few = compare_summaries(
+        [write_answers(tmp_path / f"{name}2", table, name, locations=locations) for name in ("ce", "mrkd")]
+    )[1]
     assert few.bootstrap.clusters == 9, "many clips of few locations are a small test set"
 
 
-def test_the_sentence_follows_its_own_direction(scene_run, tables):
+def test_the_sentence_follows_its_own_direction(tmp_path, tables):
     theirs, ours, locations = tables
-    runs = {name: scene_run(name, table, name, locations=locations) for name, table in [("ce", ours), ("mrkd", theirs)]}
+    runs = {
+        name: write_answers(tmp_path / name, table, name, locations=locations)
+        for name, table in [("ce", ours), ("mrkd", theirs)]
+    }
     row = compare_summaries(list(runs.values()))[1]
     (text,) = conclusions(compare_summaries(list(runs.values())))
     low, high = stats.ttest_ind(ours.mean(1), theirs.mean(1), equal_var=False).confidence_interval()
@@ -97,20 +115,26 @@ def test_the_sentence_follows_its_own_direction(scene_run, tables):
     assert f"Bootstrap over 12 locations: 95% interval {-100 * drawn.high:.2f} to {-100 * drawn.low:.2f}." in text
 
 
-def test_steady_seeds_on_few_clips_leave_the_doubt_of_the_test_set(scene_run):
+def test_steady_seeds_on_few_clips_leave_the_doubt_of_the_test_set(tmp_path):
     """Every seed is right on two to four clips more: the seeds agree, twenty clips can hardly tell."""
     theirs = np.tile([1] * 10 + [0] * 10, (4, 1))
     ours = np.tile([1] * 6 + [0] * 4 + [1] * 7 + [0] * 3, (4, 1))
     ours[0, -1] = ours[1, 9] = 1
-    (text,) = conclusions(compare_summaries([scene_run("ce", theirs), scene_run("mrkd", ours, "mrkd")]))
+    (text,) = conclusions(
+        compare_summaries([write_answers(tmp_path / "ce", theirs), write_answers(tmp_path / "mrkd", ours, "mrkd")])
+    )
     assert "this is significant" in text
     assert text.endswith(", the test set alone may explain it.")
 
 
-def test_a_row_says_why_nothing_can_be_concluded(scene_run, tables):
+def test_a_row_says_why_nothing_can_be_concluded(tmp_path, tables):
     theirs, ours, _ = tables
     rows = compare_summaries(
-        [scene_run("ce", theirs), scene_run("few", ours[:3], "mrkd"), scene_run("cut", ours[:, 1:], "mrkd")]
+        [
+            write_answers(tmp_path / "ce", theirs),
+            write_answers(tmp_path / "few", ours[:3], "mrkd"),
+            write_answers(tmp_path / "cut", ours[:, 1:], "mrkd"),
+        ]
     )
     assert [row.warning for row in rows] == [
         "",

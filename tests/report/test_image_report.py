@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.cli import run_cli
+from helpers.runs import write_run
 from rich.console import Console
 
 from asc_mrkd.datasets.images import ImageSet, ImageSplit
@@ -33,12 +34,12 @@ SELF_KD = {"name": "pskd", "source": "model"}
 
 
 @pytest.fixture(scope="module")
-def image_runs(make_run, tmp_path_factory):
+def image_runs(tmp_path_factory):
     """CE and Self-KD with Mixup on 30 classes in 6 superclasses, four seeds each."""
     folder = tmp_path_factory.mktemp("images")
     common = {"classes": CLASSES, "clips_per_class": 20, "epochs": 200, "images": True}
-    ce = make_run(folder / "ce", skill=1.5, **common)
-    return [ce, make_run(folder / "pskd", SELF_KD, skill=2.0, mixup=0.2, **common)]
+    ce = write_run(folder / "ce", skill=1.5, **common)
+    return [ce, write_run(folder / "pskd", SELF_KD, skill=2.0, mixup=0.2, **common)]
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +84,9 @@ def test_tables_fit_and_speak_of_images(summaries):
     assert not re.search("clip|accuracy|city|device", text, re.IGNORECASE)
 
 
-def test_the_widest_figures_keep_their_lines(make_run, tmp_path):
+def test_the_widest_figures_keep_their_lines(tmp_path):
     """Errors of two digits in every column, an epoch of three."""
-    run = make_run(tmp_path / "run", SELF_KD, skill=0.5, mixup=0.2, classes=CLASSES, epochs=200, images=True)
+    run = write_run(tmp_path / "run", SELF_KD, skill=0.5, mixup=0.2, classes=CLASSES, epochs=200, images=True)
     summary = evaluate(run)
     lines = (printed(print_comparison, [summary] * 12) + printed(print_evaluation, summary)).splitlines()
     assert max(map(len, lines)) <= 80
@@ -136,8 +137,8 @@ def test_of_many_classes_a_terminal_shows_the_ten_worst(summaries):
     assert len(evaluation_record(summaries[1])["by_label"]) == 30
 
 
-def test_groups_are_shown_where_they_exist(make_run, tmp_path):
-    run = make_run(tmp_path / "run", classes=CLASSES[:10], seeds=1, epochs=1, images=True)
+def test_groups_are_shown_where_they_exist(tmp_path):
+    run = write_run(tmp_path / "run", classes=CLASSES[:10], seeds=1, epochs=1, images=True)
     assert {"by_superclass", "by_origin"} <= set(evaluation_record(evaluate(run)))
     blank(run, "identifier")
     assert "by_superclass" not in evaluation_record(evaluate(run))
@@ -146,8 +147,8 @@ def test_groups_are_shown_where_they_exist(make_run, tmp_path):
     assert titles == {"By class"}
 
 
-def test_four_classes_have_no_top_5_column(make_run, tmp_path):
-    run = make_run(tmp_path / "run", classes=CLASSES[:4], seeds=2, epochs=1, images=True)
+def test_four_classes_have_no_top_5_column(tmp_path):
+    run = write_run(tmp_path / "run", classes=CLASSES[:4], seeds=2, epochs=1, images=True)
     summary = evaluate(run)
     text = printed(print_comparison, [summary]) + printed(print_evaluation, summary)
     assert "Top-5" not in text
@@ -176,15 +177,15 @@ def test_the_page_of_images(image_runs, image_folder, tmp_path):
     assert all(text.count(f"<td>{name}</td>") >= 2 for name in CLASSES)
 
 
-def test_a_folder_without_images_is_an_error(make_run, tmp_path):
-    run = make_run(tmp_path / "run", classes=CLASSES[:2], seeds=1, epochs=1, images=True)
+def test_a_folder_without_images_is_an_error(tmp_path):
+    run = write_run(tmp_path / "run", classes=CLASSES[:2], seeds=1, epochs=1, images=True)
     with pytest.raises(DataError):
         write_report([run], tmp_path / "report.html", tmp_path)
 
 
-def test_the_command_finds_the_data_of_the_run(make_run, image_folder, store, tmp_path):
+def test_the_command_finds_the_data_of_the_run(image_folder, store, tmp_path):
     for kind, data in {"images": image_folder, "store": store}.items():
-        run = make_run(tmp_path / kind, classes=CLASSES[:2], seeds=1, epochs=1, images=kind == "images")
+        run = write_run(tmp_path / kind, classes=CLASSES[:2], seeds=1, epochs=1, images=kind == "images")
         config = run / "config.yaml"
         out = tmp_path / f"{kind}.html"
         assert run_cli("report", run, "--out", out).code == 0

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.runs import write_run
 from rich.console import Console
 
 from asc_mrkd.evaluation import evaluate
@@ -21,10 +22,10 @@ from asc_mrkd.report.sweep import (
 
 
 @pytest.fixture(scope="module")
-def summaries(tmp_path_factory, make_run):
+def summaries(tmp_path_factory):
     """Four runs of different skill on images, four seeds each."""
     folder = tmp_path_factory.mktemp("swept")
-    runs = [make_run(folder / f"run{i}", method="mrkd", skill=0.5 + i, images=True, epochs=1) for i in range(4)]
+    runs = [write_run(folder / f"run{i}", method="mrkd", skill=0.5 + i, images=True, epochs=1) for i in range(4)]
     return [evaluate(run) for run in runs]
 
 
@@ -34,7 +35,7 @@ def errors(summary) -> pd.Series:
     return pd.Series([100 * (table["prediction"] != table["label"]).mean() for table in tables])
 
 
-def points_of(summaries, key="method.copies"):
+def points_of(summaries, key="method.num_backups"):
     return [
         SweptPoint({key: str(number)}, summary.experiment, summary) for number, summary in enumerate(summaries, start=1)
     ]
@@ -70,9 +71,11 @@ def test_points_stand_at_their_values_with_their_deviations(summaries):
     assert labels(axes) == ["0.005", "0.125", "0.5"]
 
 
-def test_scenes_have_accuracies(make_run, tmp_path):
-    summary = evaluate(make_run(tmp_path / "scenes", method="mrkd"))
-    axes, [(_, means, _)] = drawn(sweep_figure([({"method.copies": "1"}, summary), ({"method.copies": "3"}, summary)]))
+def test_scenes_have_accuracies(tmp_path):
+    summary = evaluate(write_run(tmp_path / "scenes", method="mrkd"))
+    axes, [(_, means, _)] = drawn(
+        sweep_figure([({"method.num_backups": "1"}, summary), ({"method.num_backups": "3"}, summary)])
+    )
     np.testing.assert_allclose(means, 100 - errors(summary).mean())
     assert axes.get_ylabel() == "accuracy on test clips (%)"
 
@@ -120,19 +123,24 @@ def test_words_and_intervals_of_two_kinds_stand_side_by_side(summaries, key, val
 
 
 def test_a_second_key_gives_a_line_a_value_and_a_third_joins_it(summaries):
-    values = [{"method.copies": c, "method.depth": d} for c in "13" for d in "02"]
+    values = [{"method.num_backups": c, "method.ensemble_layers": d} for c in "13" for d in "02"]
     figure = sweep_figure(list(zip(values, summaries, strict=True)))
     _, lines = drawn(figure)
     assert [line[0].tolist() for line in lines] == [[1, 3], [1, 3]]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["method.depth=0", "method.depth=2"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "method.ensemble_layers=0",
+        "method.ensemble_layers=2",
+    ]
     np.testing.assert_allclose(lines[1][1], [errors(summaries[i]).mean() for i in (1, 3)])
     figure = sweep_figure([({**v, "method": "mrkd"}, one) for v, one in zip(values, summaries, strict=True)])
-    assert figure.legends[0].get_texts()[1].get_text() == "method.depth=2, method=mrkd"
-    assert not sweep_figure([({"method.copies": "1"}, summaries[0])]).legends
+    assert figure.legends[0].get_texts()[1].get_text() == "method.ensemble_layers=2, method=mrkd"
+    assert not sweep_figure([({"method.num_backups": "1"}, summaries[0])]).legends
 
 
 def test_a_failed_point_breaks_the_line_and_keeps_its_place(summaries):
-    scored = [({"method.copies": c}, one) for c, one in zip("123", [summaries[0], None, summaries[1]], strict=True)]
+    scored = [
+        ({"method.num_backups": c}, one) for c, one in zip("123", [summaries[0], None, summaries[1]], strict=True)
+    ]
     axes, [(places, means, ends)] = drawn(sweep_figure(scored))
     assert places.tolist() == [1, 2, 3]
     assert len(ends) == 2
@@ -140,9 +148,9 @@ def test_a_failed_point_breaks_the_line_and_keeps_its_place(summaries):
     assert labels(axes) == ["1", "2", "3"]
 
 
-def test_a_single_seed_has_no_error_bar(make_run, tmp_path):
-    summary = evaluate(make_run(tmp_path / "run", seeds=1, images=True))
-    _, [(_, means, ends)] = drawn(sweep_figure([({"method.copies": c}, summary) for c in "12"]))
+def test_a_single_seed_has_no_error_bar(tmp_path):
+    summary = evaluate(write_run(tmp_path / "run", seeds=1, images=True))
+    _, [(_, means, ends)] = drawn(sweep_figure([({"method.num_backups": c}, summary) for c in "12"]))
     assert np.isfinite(means).all()
     assert ends == []
 
@@ -160,14 +168,14 @@ def test_only_the_seeds_of_the_sweep_count(summaries, tmp_path):
 
 
 def test_the_file_has_a_row_a_point_and_seed(summaries, tmp_path):
-    half = read_point({"method.copies": "5"}, summaries[1].folder, summaries[1].experiment, [0, 7], "nan, at last")
-    none = SweptPoint({"method.copies": "6"}, half.experiment, None, "nan at once")
+    half = read_point({"method.num_backups": "5"}, summaries[1].folder, summaries[1].experiment, [0, 7], "nan, at last")
+    none = SweptPoint({"method.num_backups": "6"}, half.experiment, None, "nan at once")
     assert [path.name for path in write_sweep(tmp_path, [*points_of(summaries), half, none])] == [
         "sweep.csv",
         "sweep.png",
     ]
     table = pd.read_csv(tmp_path / "sweep.csv", keep_default_na=False, na_values={"accuracy": [""]})
-    assert table["method.copies"].tolist() == [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4 + [5] * 2 + [6] * 2
+    assert table["method.num_backups"].tolist() == [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4 + [5] * 2 + [6] * 2
     assert table["seed"].tolist() == [0, 1, 2, 3] * 4 + [0, 7] * 2
     for number, summary in enumerate(summaries):
         np.testing.assert_allclose(100 - 100 * table["accuracy"][4 * number : 4 * number + 4], errors(summary))

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from helpers.runs import write_run
 
 from asc_mrkd.config import load_experiment
 from asc_mrkd.engine.training import train
@@ -12,9 +13,9 @@ from asc_mrkd.report.plots import PANELS, has_teachers, panel_curves, teachers_f
 
 
 @pytest.fixture
-def taught(make_run, tmp_path):
+def taught(tmp_path):
     """A run of two seeds whose log tells of two backups in every second epoch, from the fourth on."""
-    folder = make_run(tmp_path / "mrkd", method="mrkd", seeds=2, epochs=8)
+    folder = write_run(tmp_path / "mrkd", method="mrkd", seeds=2, epochs=8)
     records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     for record in records:
         if record["epoch"] >= 4 and record["epoch"] % 2 == 0:
@@ -48,8 +49,8 @@ def test_every_figure_that_mrkd_logs_is_drawn(image_conf, tmp_path):
     assert drawn == logged - usual
 
 
-def test_the_page_shows_it_for_runs_with_teachers(taught, make_run, tmp_path):
-    plain = make_run(tmp_path / "ce")
+def test_the_page_shows_it_for_runs_with_teachers(taught, tmp_path):
+    plain = write_run(tmp_path / "ce")
     assert has_teachers(evaluate(taught))
     assert not has_teachers(evaluate(plain))
     write_report([plain, taught], tmp_path / "report.html")

@@ -5,7 +5,6 @@ import pytest
 
 from asc_mrkd.errors import RunError
 from asc_mrkd.evaluation import compare_summaries, conclusions, evaluate
-from asc_mrkd.runs import read_metrics
 
 
 def copy_seed(run_folder, seed, replace=("", "")):
@@ -25,19 +24,6 @@ def other_run(run_folder, name, method, mixup, seeds=1):
     (folder / "config.yaml").write_text(settings.replace("mrkd", method).replace("0.2", str(mixup)))
     (folder / "metrics.jsonl").write_text("")
     return folder
-
-
-def test_torn_last_line_is_left_out_and_a_repeated_epoch_counts_once(run_folder):
-    history = read_metrics(run_folder / "metrics.jsonl")
-    assert history[["seed", "epoch", "loss"]].values.tolist() == [[0, 1, 1.5], [0, 2, 1.2]]
-    assert history["test_log_loss"].isna().all()
-
-
-def test_a_broken_line_in_the_middle_is_named(run_folder):
-    with (run_folder / "metrics.jsonl").open("a") as stream:
-        stream.write('\n{"seed": 1, "epoch": 1}\n')
-    with pytest.raises(RunError, match=r"metrics\.jsonl, line 4"):
-        read_metrics(run_folder / "metrics.jsonl")
 
 
 def test_summary_of_one_seed(run_folder):

@@ -3,6 +3,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from helpers.runs import write_run
 
 from asc_mrkd.errors import RunError, StoreError
 from asc_mrkd.report import write_report
@@ -66,17 +67,17 @@ def test_settings_and_environment_are_on_the_page(page):
     assert "packages.torch" in page
 
 
-def test_few_seeds_lead_to_no_conclusion(make_run, tmp_path):
-    pair = [make_run(tmp_path / "ce", seeds=2, epochs=2), make_run(tmp_path / "mrkd", "mrkd", seeds=2, epochs=2)]
+def test_few_seeds_lead_to_no_conclusion(tmp_path):
+    pair = [write_run(tmp_path / "ce", seeds=2, epochs=2), write_run(tmp_path / "mrkd", "mrkd", seeds=2, epochs=2)]
     write_report(pair, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert "Fewer than four seeds: no conclusion." in page
     assert "significant" not in page
 
 
-def test_hostile_names_are_escaped(make_run, tmp_path):
+def test_hostile_names_are_escaped(tmp_path):
     evil = "<script>alert(1)<:script>"
-    run = make_run(tmp_path / '"><img src=x onerror=alert(2)>', classes=("<b>bus</b>", evil), seeds=1, epochs=1)
+    run = write_run(tmp_path / '"><img src=x onerror=alert(2)>', classes=("<b>bus</b>", evil), seeds=1, epochs=1)
     (run / "environment.json").write_text('{"<svg onload=alert(3)>": "</td><iframe>"}')
     write_report([run], tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
@@ -97,8 +98,8 @@ def test_an_existing_page_survives_an_error(runs, tmp_path):
     assert out.read_text() == "before"
 
 
-def test_a_damaged_environment_file_is_named(make_run, tmp_path):
-    run = make_run(tmp_path / "run", seeds=1, epochs=1)
+def test_a_damaged_environment_file_is_named(tmp_path):
+    run = write_run(tmp_path / "run", seeds=1, epochs=1)
     (run / "environment.json").write_text('{"python": ')
     with pytest.raises(RunError, match=r"environment\.json"):
         write_report([run], tmp_path / "report.html")

@@ -5,6 +5,7 @@ import re
 
 import pytest
 import scipy.stats
+from helpers.runs import write_run
 from rich.console import Console
 
 from asc_mrkd.evaluation import compare_summaries, evaluate
@@ -43,9 +44,9 @@ def test_every_line_fits_and_no_row_is_wrapped(runs):
     assert [line.split()[0] for line in lines[start : start + 10]] == list(summaries[1].classes)
 
 
-def test_the_confusion_of_a_full_test_set_fits(make_run, tmp_path):
+def test_the_confusion_of_a_full_test_set_fits(tmp_path):
     """Ten classes, 250 clips each, four seeds: counts of four digits."""
-    summary = evaluate(make_run(tmp_path / "run", skill=30.0, clips_per_class=250, epochs=2))
+    summary = evaluate(write_run(tmp_path / "run", skill=30.0, clips_per_class=250, epochs=2))
     lines = printed(print_evaluation, summary)
     assert max(map(len, lines)) <= 80
     start = lines.index("Confusion: true class (row) and predicted class (column)")
@@ -66,8 +67,8 @@ def test_the_figures_of_the_comparison(runs):
     assert float(difference) == pytest.approx(mrkd.mean() - ce.mean(), abs=0.0051)
 
 
-def test_single_seed_has_neither_spread_nor_p_value(make_run, tmp_path):
-    pair = [make_run(tmp_path / "ce", seeds=1), make_run(tmp_path / "mrkd", "mrkd", seeds=1)]
+def test_single_seed_has_neither_spread_nor_p_value(tmp_path):
+    pair = [write_run(tmp_path / "ce", seeds=1), write_run(tmp_path / "mrkd", "mrkd", seeds=1)]
     summaries = [evaluate(run) for run in pair]
     lines = printed(print_comparison, summaries)
     assert "±" not in "".join(lines)
@@ -78,8 +79,8 @@ def test_single_seed_has_neither_spread_nor_p_value(make_run, tmp_path):
     assert "single seed" in record["warning"]
 
 
-def test_tables_of_one_group_and_confusions_too_wide_are_left_out(make_run, tmp_path):
-    run = make_run(tmp_path / "run", classes=IMAGE_CLASSES, seeds=1, clips_per_class=3, epochs=1)
+def test_tables_of_one_group_and_confusions_too_wide_are_left_out(tmp_path):
+    run = write_run(tmp_path / "run", classes=IMAGE_CLASSES, seeds=1, clips_per_class=3, epochs=1)
     for path in run.glob("seed*/predictions.csv"):  # images have neither places nor devices
         lines = [line.split(",") for line in path.read_text().splitlines()]
         path.write_text(
@@ -92,9 +93,9 @@ def test_tables_of_one_group_and_confusions_too_wide_are_left_out(make_run, tmp_
     assert max(map(len, lines)) <= 80
 
 
-def test_brackets_in_names_are_not_taken_for_markup(make_run, tmp_path):
+def test_brackets_in_names_are_not_taken_for_markup(tmp_path):
     classes = ("[bold]bus", "[/red]tram")
-    run = make_run(tmp_path / "[link]run", classes=tuple(sorted(classes)), seeds=1, epochs=1)
+    run = write_run(tmp_path / "[link]run", classes=tuple(sorted(classes)), seeds=1, epochs=1)
     summary = evaluate(run)
     text = "\n".join(printed(print_evaluation, summary) + printed(print_comparison, [summary]))
     assert "[bold]bus" in text
@@ -102,8 +103,8 @@ def test_brackets_in_names_are_not_taken_for_markup(make_run, tmp_path):
     assert "[link]run" in text.replace("\n", "")
 
 
-def test_unfinished_seeds_are_named(make_run, tmp_path):
-    run = make_run(tmp_path / "run", seeds=3, epochs=1)
+def test_unfinished_seeds_are_named(tmp_path):
+    run = write_run(tmp_path / "run", seeds=3, epochs=1)
     (run / "seed1" / "predictions.csv").unlink()
     assert "not finished: seed 1" in " ".join(comparison_table([evaluate(run)]).notes)
 
@@ -119,8 +120,8 @@ def test_records_are_json_and_add_up(runs):
     assert [line["label"] for line in record["by_label"]] == record["classes"]
 
 
-def test_write_evaluation(make_run, tmp_path):
-    run = make_run(tmp_path / "run", seeds=1, epochs=1)
+def test_write_evaluation(tmp_path):
+    run = write_run(tmp_path / "run", seeds=1, epochs=1)
     summary = evaluate(run)
     write_evaluation(summary)
     assert json.loads((run / "evaluation.json").read_text()) == evaluation_record(summary)
@@ -152,13 +153,13 @@ def test_the_widest_comparison_keeps_its_lines(runs):
     assert len([line for line in table if "MrKD + Mixup" in line and "±" in line]) == 11
 
 
-def test_the_widest_differences_keep_their_lines(make_run, tmp_path):
+def test_the_widest_differences_keep_their_lines(tmp_path):
     """The longest name of a method, and intervals that go from one two-digit number to another."""
-    runs = [make_run(tmp_path / "ce", skill=2.5, clips_per_class=5)]
+    runs = [write_run(tmp_path / "ce", skill=2.5, clips_per_class=5)]
     for number in range(8):
         method = {"name": "mrkd", "variant": "no_fcn"}
         settings = {"skill": 0.5, "mixup": 0.2, "seeds": 4 + number % 2, "clips_per_class": 5}
-        runs.append(make_run(tmp_path / str(number), method, **settings))
+        runs.append(write_run(tmp_path / str(number), method, **settings))
     lines = printed(print_differences, compare_summaries([evaluate(run) for run in runs]))
     assert max(map(len, lines)) <= 80
     rows = [line for line in lines if "MrKD w/o FCN + Mixup" in line and line.count(" to ") == 2]

@@ -5,6 +5,7 @@ import matplotlib.image
 import matplotlib.pyplot
 import numpy as np
 import pytest
+from helpers.runs import write_run
 
 from asc_mrkd.errors import StoreError
 from asc_mrkd.evaluation import evaluate
@@ -34,32 +35,32 @@ def test_learning_curves_have_a_colour_per_run(runs):
     assert share_of(decode(learning_curves_png([first])), "#D55E00") == 0
 
 
-def test_learning_curves_of_a_run_that_was_never_evaluated_on_the_way(make_run, tmp_path):
-    run = make_run(tmp_path / "run", epochs=1, seeds=1)
+def test_learning_curves_of_a_run_that_was_never_evaluated_on_the_way(tmp_path):
+    run = write_run(tmp_path / "run", epochs=1, seeds=1)
     assert decode(learning_curves_png([evaluate(run)])).size
     (run / "metrics.jsonl").write_text("")
     assert decode(learning_curves_png([evaluate(run)])).size
 
 
-def test_a_dollar_in_a_name_is_no_formula(make_run, tmp_path):
-    run = make_run(tmp_path / "$^$", classes=("$_$", "$tram"), epochs=1, seeds=1)
+def test_a_dollar_in_a_name_is_no_formula(tmp_path):
+    run = write_run(tmp_path / "$^$", classes=("$_$", "$tram"), epochs=1, seeds=1)
     assert decode(confusion_matrix_png(evaluate(run))).size
     assert decode(learning_curves_png([evaluate(run)])).size
 
 
-def test_a_perfect_confusion_matrix_is_a_dark_diagonal(make_run, tmp_path):
+def test_a_perfect_confusion_matrix_is_a_dark_diagonal(tmp_path):
     dark = "#08306B"  # 100 % of the colour map; the colour bar shows a line of it in every picture
     perfect, guessed = (
-        decode(confusion_matrix_png(evaluate(make_run(tmp_path / str(skill), skill=skill, epochs=1))))
+        decode(confusion_matrix_png(evaluate(write_run(tmp_path / str(skill), skill=skill, epochs=1))))
         for skill in (50.0, 0.0)
     )
     assert share_of(perfect, dark) > 0.02
     assert share_of(guessed, dark) < 0.005
 
 
-def test_a_hundred_classes_are_drawn(make_run, tmp_path):
+def test_a_hundred_classes_are_drawn(tmp_path):
     classes = tuple(f"c{number:02}" for number in range(100))
-    run = make_run(tmp_path / "run", classes=classes, clips_per_class=1, seeds=1, epochs=1)
+    run = write_run(tmp_path / "run", classes=classes, clips_per_class=1, seeds=1, epochs=1)
     assert decode(confusion_matrix_png(evaluate(run))).shape[0] < 3000
 
 

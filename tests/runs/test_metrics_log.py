@@ -1,0 +1,56 @@
+"""metrics.jsonl: written by several seeds at once, read as a table."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from helpers.runs import write_small_run
+
+from asc_mrkd.errors import RunError
+from asc_mrkd.runs import MetricsLog, read_metrics
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    return write_small_run(tmp_path / "run")
+
+
+def test_torn_last_line_is_left_out_and_a_repeated_epoch_counts_once(run_folder):
+    history = read_metrics(run_folder / "metrics.jsonl")
+    assert history[["seed", "epoch", "loss"]].values.tolist() == [[0, 1, 1.5], [0, 2, 1.2]]
+    assert history["test_log_loss"].isna().all()
+
+
+def test_a_broken_line_in_the_middle_is_named(run_folder):
+    with (run_folder / "metrics.jsonl").open("a") as stream:
+        stream.write('\n{"seed": 1, "epoch": 1}\n')
+    with pytest.raises(RunError, match=r"metrics\.jsonl, line 4"):
+        read_metrics(run_folder / "metrics.jsonl")
+
+
+def test_a_missing_log_is_an_error_with_a_hint(tmp_path):
+    with pytest.raises(RunError, match=r"metrics\.jsonl") as error:
+        read_metrics(tmp_path / "metrics.jsonl")
+    assert "asc-mrkd train" in error.value.hint
+
+
+def test_epochs_after_the_last_checkpoint_are_removed(tmp_path):
+    for epoch in (1, 2, 3):
+        MetricsLog(tmp_path, 0, epochs_done=epoch - 1).write({"epoch": epoch, "loss": 1.0 / epoch})
+        MetricsLog(tmp_path, 1, epochs_done=epoch - 1).write({"epoch": epoch, "loss": 2.0 / epoch})
+    MetricsLog(tmp_path, 0, epochs_done=1)
+    history = read_metrics(tmp_path / "metrics.jsonl")
+    assert history[["seed", "epoch"]].values.tolist() == [[0, 1], [1, 1], [1, 2], [1, 3]]
+
+
+def test_runs_of_other_seeds_lose_no_line_of_each_other(tmp_path):
+    """Each rewrites the log when it goes on, without its own last epochs, while the others append to it."""
+
+    def log_with_interruptions(seed: int) -> None:
+        for epoch in range(1, 41):
+            MetricsLog(tmp_path, seed, epochs_done=epoch - 1).write({"epoch": epoch})
+            MetricsLog(tmp_path, seed, epochs_done=epoch - 1).write({"epoch": epoch})
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(log_with_interruptions, range(4)))
+    expected = [[seed, epoch] for seed in range(4) for epoch in range(1, 41)]
+    assert read_metrics(tmp_path / "metrics.jsonl")[["seed", "epoch"]].values.tolist() == expected
