@@ -178,6 +178,21 @@ def test_servers_without_ranges_or_lengths(server, payload, tmp_path, behaviour)
     assert_fetched(tmp_path, "tiny.tar.gz")
 
 
+def test_an_address_that_has_moved_is_followed_with_the_range(server, payload, tmp_path):
+    (tmp_path / "tiny.tar.gz.part").write_bytes(payload[:70_000])
+    fetch(tiny(server, payload, "moved"), tmp_path)
+    assert_fetched(tmp_path, "tiny.tar.gz")
+    assert server.requests == [("moved", "bytes=70000-"), ("good", "bytes=70000-")]
+
+
+def test_a_page_in_place_of_the_rest_keeps_the_part(server, payload, tmp_path):
+    part = tmp_path / "tiny.tar.gz.part"
+    part.write_bytes(payload[:70_000])
+    with pytest.raises(DownloadError, match=r"21 bytes, .* were expected"):
+        fetch(tiny(server, payload, "page"), tmp_path)
+    assert part.read_bytes() == payload[:70_000]
+
+
 def test_a_kept_part_of_other_bytes_is_thrown_away(server, payload, tmp_path):
     (tmp_path / "tiny.tar.gz.part").write_bytes(bytes(70_000))
     fetch(tiny(server, payload, "good", "good"), tmp_path)

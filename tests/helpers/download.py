@@ -33,7 +33,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Behaviours: good, slow, no-range, no-length, drip, cut[-K], flipped, short, long, endless, missing, page,
+    """Behaviours: good, moved, slow, no-range, no-length, drip, cut[-K], flipped, short, long, endless, missing, page,
     busy[-K]."""
 
     def do_GET(self):
@@ -52,6 +52,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def behave(self, behaviour, number, body):
         asked = self.headers["Range"]
+        if behaviour == "moved":
+            self.send_response(302)
+            self.send_header("Location", self.path.replace("/moved/", "/good/"))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return None
         if behaviour in ("missing", "page") or (behaviour == "busy" and len(self.server.requests) <= int(number or 99)):
             status = {"missing": 404, "page": 200, "busy": 503}[behaviour]
             return self.answer(status, b"<html>not here</html>", 21)
