@@ -23,7 +23,7 @@ from pathlib import Path
 import pandas as pd
 
 from asc_mrkd import config, methods
-from asc_mrkd.config import Experiment
+from asc_mrkd.config import RUNTIME_KEYS, Experiment
 from asc_mrkd.errors import AscMrkdError, ConfigError, suggest
 from asc_mrkd.evaluation import RunSummary, evaluate
 from asc_mrkd.files import resource_folder, write_text
@@ -41,7 +41,7 @@ Rows run here: {shown} of {total}. `python tools/render_results.py --commands {r
 cells; [paper.csv](paper.csv) has the paper's figures."""
 
 NOT_COMPARED = (
-    *Experiment.not_numbers,
+    *RUNTIME_KEYS,
     "data.store",
     "data.images",
     "train.threads",

@@ -1,7 +1,11 @@
-"""The typed schema of an experiment: YAML with `key=value` overrides, every value checked before any work."""
+"""The experiment file: its typed sections, overrides, sweeps, and the difference between scenes and images.
+
+It knows nothing of data, networks or methods but their names and options.
+"""
 
 from asc_mrkd.config.domain import CLIP_COLUMNS, IMAGES, SCENES, Domain
 from asc_mrkd.config.experiment import (
+    RUNTIME_KEYS,
     AugmentConfig,
     Experiment,
     ImagesConfig,
@@ -20,6 +24,7 @@ from asc_mrkd.config.interval import Interval
 __all__ = [
     "CLIP_COLUMNS",
     "IMAGES",
+    "RUNTIME_KEYS",
     "SCENES",
     "AugmentConfig",
     "Domain",

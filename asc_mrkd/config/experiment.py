@@ -1,4 +1,4 @@
-"""The sections of an experiment and their reading."""
+"""The sections of an experiment file, and how it is read and written."""
 
 import os
 from pathlib import Path
@@ -17,18 +17,20 @@ class PruneConfig(Schema):
     """Magnitude pruning while training: masks set at the start of every epoch, multiplied in at the end."""
 
     amount: Fraction | None = None
-    """Fraction of the weights to end without."""
+    """Fraction of the weights that is zero at the end, 0..1; either this or `keep`."""
     keep: Count | None = None
-    """In its place: parameters to end with, batch normalisation included."""
+    """Number of parameters that are not zero at the end, batch normalisation included."""
     scope: Literal["global", "layer"] = "global"
-    """Compare magnitudes over the whole network, or within each layer."""
+    """Weights whose magnitudes are compared: those of the whole network, or of each layer."""
     kernels: Literal["all", "1x1"] = "all"
+    """Convolutions that are pruned."""
     ramp: Literal["linear", "exp"] = "linear"
-    """How the fraction grows: epoch / ramp_epochs, or exp(-(1 - epoch / ramp_epochs)^3)."""
+    """Growth of the fraction: epoch / ramp_epochs, or exp(-(1 - epoch / ramp_epochs)^3)."""
     ramp_epochs: Count = 50
+    """Epochs of that growth; it must end before the last epoch."""
 
     @model_validator(mode="after")
-    def _check_target(self) -> "PruneConfig":
+    def _require_one_target(self) -> "PruneConfig":
         if (self.amount is None) == (self.keep is None):
             raise ValueError("give either amount or keep")
         return self
@@ -38,7 +40,9 @@ class StoreConfig(Schema):
     """Spectrograms of recordings."""
 
     domain: ClassVar[Domain] = SCENES
+    """Scenes or images."""
     scored_split: ClassVar[str] = "test"
+    """Name of the scored clips in tables."""
 
     store: str
     """Feature store, a folder made by `asc-mrkd extract-features`."""
@@ -53,6 +57,7 @@ class ImagesConfig(Schema):
     """Images: CIFAR-10, CIFAR-100 or CINIC-10 as unpacked, or a tree made by `asc-mrkd make-images`."""
 
     domain: ClassVar[Domain] = IMAGES
+    """Scenes or images."""
 
     images: str
     """Folder of the image set."""
@@ -85,27 +90,29 @@ DataConfig = Annotated[
 
 
 class AugmentConfig(Schema):
-    """What happens to a training batch; every draw is a function of (seed, epoch, sample)."""
+    """Augmentation of the training batches; every draw is a function of (seed, epoch, sample)."""
 
     roll_frames: Annotated[int, Field(ge=0)] = 0
-    """Circular shift in time by a uniform integer in [-roll_frames, roll_frames]."""
+    """Largest circular shift in time, in frames; the shift is uniform in [-roll_frames, roll_frames]."""
     crop_frames: Count | None = None
-    """Train on a random stretch of this many frames; testing uses the whole clip."""
+    """Length of the random part of a clip to train on, in frames; None takes the whole clip, as testing does."""
     pad: Annotated[int, Field(ge=0)] = 0
-    """Zeros around an image, before it is normalised, out of which a random part of its own size is cut."""
+    """Width of the border of zeros around an image, in pixels; a random part of the original size is cut out."""
     flip: bool = False
-    """Mirror an image, left to right, with probability 1/2."""
+    """Whether images are mirrored, left to right, with probability 1/2."""
     mixup: NotNegative = 0.0
     """Parameter of the Beta distribution of Mixup; 0 switches it off."""
     mixup_fold: bool = True
-    """Use max(lambda, 1 - lambda), so that the sample itself dominates."""
+    """Whether lambda becomes max(lambda, 1 - lambda), so that the sample itself has the larger share."""
 
 
 class ModelConfig(Schema):
     """The network and its options (`asc-mrkd models` lists them)."""
 
     name: str = "cp_resnet"
+    """Key of `asc_mrkd.models.MODELS`."""
     options: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of the network by name."""
 
 
 class MethodConfig(Schema):
@@ -128,68 +135,90 @@ class OptimizerConfig(Schema):
     """SGD or Adam with the arguments of torch.optim."""
 
     name: Literal["sgd", "adam"] = "sgd"
+    """The optimiser."""
     lr: Positive = 1e-4
+    """Learning rate before the schedule."""
     momentum: Fraction = 0.9
+    """Momentum of SGD."""
     nesterov: bool = False
+    """Whether SGD uses Nesterov's momentum."""
     weight_decay: NotNegative = 0.0
+    """L2 penalty on all parameters."""
 
 
 class ScheduleConfig(Schema):
     """The factor on the learning rate: 1 for `hold` epochs, linearly to 0 over `decay` epochs, then `floor`."""
 
     hold: NotNegative = 0.0
+    """Epochs at the full learning rate."""
     decay: Positive | None = None
     """Epochs of linear decay; None means until the end of the run."""
     floor: Fraction = 0.0
+    """Factor after the decay."""
     per: Literal["step", "epoch"] = "step"
+    """Moment at which the factor changes."""
 
 
 class TrainConfig(Schema):
-    """The loop."""
+    """The training loop."""
 
     epochs: Count
+    """Epochs of the run."""
     batch_size: Count
+    """Samples per step."""
     optimizer: OptimizerConfig = OptimizerConfig()
+    """Optimiser and its options."""
     schedule: ScheduleConfig = ScheduleConfig()
+    """Course of the learning rate."""
     device: str = "auto"
+    """Device as torch names it; `auto` is a GPU if there is one."""
     threads: Count | None = None
-    """Threads on a CPU; the last digits depend on them. None takes all cores."""
+    """CPU threads, on which the last digits of the numbers depend; None takes all cores."""
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
-    """Arithmetic of the networks; losses and weights stay float32. `auto` is bfloat16 where the device gains by it."""
+    """Arithmetic of the networks; losses and weights stay float32. `auto` is bfloat16 if the hardware has it."""
     channels_last: bool | Literal["auto"] = "auto"
-    """Memory format of networks and inputs; `auto` goes with bfloat16, which gains by it."""
+    """Whether networks and inputs are stored channels last; `auto` does so with bfloat16."""
     compile: bool = False
+    """Whether the networks are compiled by torch."""
     evaluate_every: Annotated[int, Field(ge=0)] = 1
-    """Epochs between two looks at the test set, for the learning curve only; 0 looks at the end only."""
+    """Epochs between two scores on the test set, for the learning curve only; 0 scores the last epoch only."""
     checkpoint_every: Count = 1
     """Epochs between two checkpoints."""
     prune: PruneConfig | None = None
+    """Pruning while training; None prunes nothing."""
 
     @model_validator(mode="after")
-    def _check_ramp(self) -> "TrainConfig":
+    def _require_end_of_ramp(self) -> "TrainConfig":
         if self.prune and self.prune.ramp_epochs >= self.epochs:
-            raise ValueError(f"prune.ramp_epochs={self.prune.ramp_epochs} must end before the last of the epochs")
+            raise ValueError(f"prune.ramp_epochs={self.prune.ramp_epochs} must end before the last epoch")
         return self
+
+
+RUNTIME_KEYS = (
+    "seeds",
+    "train.device",
+    "train.evaluate_every",
+    "train.checkpoint_every",
+    "method.teacher_devices",
+)
+"""Keys of an experiment that may differ when a run is continued, because no weight depends on them."""
 
 
 class Experiment(Schema):
     """Everything that decides the numbers of a run."""
 
     data: DataConfig
+    """Feature store or image set."""
     model: ModelConfig = ModelConfig()
+    """The network."""
     method: MethodConfig = MethodConfig(name="ce")
+    """The training method."""
     augment: AugmentConfig = AugmentConfig()
+    """Augmentation of the training batches."""
     train: TrainConfig
+    """The training loop."""
     seeds: list[Annotated[int, Field(ge=0)]] = Field(default_factory=lambda: [0], min_length=1)
-
-    not_numbers: ClassVar[tuple[str, ...]] = (
-        "seeds",
-        "train.device",
-        "train.evaluate_every",
-        "train.checkpoint_every",
-        "method.teacher_devices",
-    )
-    """Keys that may differ when a run is continued, because no weight depends on them."""
+    """Seeds to train, one network each."""
 
     @model_validator(mode="before")
     @classmethod
@@ -215,34 +244,38 @@ class Experiment(Schema):
 def load_experiment(path: str | os.PathLike[str], overrides: list[str] | None = None) -> Experiment:
     """Read an experiment file and apply `section.key=value` overrides (values are YAML).
 
-    A file may start from another one, `base: ../common.yaml` (relative to itself): it then says only what differs.
-    A section `data` or `method` replaces that of the base, all others are merged key by key.
+    A file may build on another one, `base: ../common.yaml` (relative to itself), and give only the differences. A
+    section `data` or `method` replaces that of the base; all others are merged key by key.
 
     The options of the method are not checked: `methods.load_experiment` does that.
 
     Raises:
         ConfigError: unreadable file, unknown key (with a suggestion), value out of range.
     """
-    values = _with_base(Path(path), ())
+    values = _read_with_base(Path(path), ())
     for override in overrides or []:
         apply_override(values, override)
     return parse(Experiment, values, str(path))
 
 
-def _with_base(path: Path, below: tuple[Path, ...]) -> dict[str, Any]:
-    if path in below:
+def _read_with_base(path: Path, opened: tuple[Path, ...]) -> dict[str, Any]:
+    """Return the values of a file on top of those of its base; `opened` are the files that build on it."""
+    if path in opened:
         raise ConfigError(f"{path} is its own base", "remove one of the `base:` lines")
     values = read_yaml(path)
     base = values.pop("base", None)
     if base is None:
         return values
-    merged = _with_base(Path(os.path.normpath(path.parent / str(base))), (*below, path))
+    merged = _read_with_base(Path(os.path.normpath(path.parent / str(base))), (*opened, path))
     for section, value in values.items():
-        both = isinstance(value, dict) and isinstance(merged.get(section), dict)
-        merged[section] = {**merged[section], **value} if both and section not in ("data", "method") else value
+        of_base = merged.get(section)
+        if isinstance(value, dict) and isinstance(of_base, dict) and section not in ("data", "method"):
+            merged[section] = {**of_base, **value}
+        else:
+            merged[section] = value
     return merged
 
 
 def save_experiment(experiment: Experiment, path: str | os.PathLike[str]) -> None:
-    """Write the resolved experiment: every value, the defaults too."""
+    """Write an experiment with all its values, defaults included."""
     write_text(path, yaml.safe_dump(experiment.model_dump(), sort_keys=False))

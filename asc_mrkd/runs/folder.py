@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from asc_mrkd import __version__
-from asc_mrkd.config import Experiment, load_experiment, save_experiment
+from asc_mrkd.config import RUNTIME_KEYS, Experiment, load_experiment, save_experiment
 from asc_mrkd.errors import RunError
 from asc_mrkd.files import write_text
 from asc_mrkd.schema import differing_key
@@ -171,7 +171,7 @@ class RunFolder:
         """
         if not self.config_file.exists():
             return
-        difference = differing_key(load_experiment(self.config_file), experiment, ignore=Experiment.not_numbers)
+        difference = differing_key(load_experiment(self.config_file), experiment, ignore=RUNTIME_KEYS)
         if difference:
             raise RunError(
                 f"{self.path} holds another experiment: {difference.replace(' here', ' in it')}",
