@@ -1,5 +1,6 @@
 """The documents agree with the code: floors, verbs, public functions; the documentation builds without a warning."""
 
+import os
 import re
 import subprocess
 import sys
@@ -52,3 +53,17 @@ def test_the_reference_has_every_public_function(site):
     page = (site / "reference/functions/index.html").read_text()
     for name in set(asc_mrkd.__all__) - {"__version__"}:
         assert f'.{name}"' in page
+
+
+@pytest.mark.slow
+def test_the_script_of_the_first_page_runs(tmp_path):
+    [script] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/getting-started.md").read_text(), flags=re.DOTALL)
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    shape, accuracy, budget = done.stdout.splitlines()[-3:]
+    assert shape == "(120, 2, 256, 431)"
+    assert accuracy.startswith("Spread(mean=")
+    assert budget.startswith("True ")

@@ -48,11 +48,13 @@ class FencedExamples(griffe.Extension):
 
 
 def fence(code: str, language: str, indent: str = "") -> str:
-    """Return code in a fenced block of Markdown.
+    """Return code in a fenced block of Markdown; code that has fences keeps them.
 
     >>> fence("    f(1)", "python")
     '```python\\nf(1)\\n```\\n'
     """
+    if "```" in code:
+        return inspect.cleandoc(code) + "\n"
     return f"{indent}```{language}\n{indent}{inspect.cleandoc(code)}\n{indent}```\n"
 
 
