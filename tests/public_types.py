@@ -1,4 +1,4 @@
-"""What a type checker sees of the public names; `mypy` reads this file, nothing runs it."""
+"""Types of the public names for type checkers; `mypy` reads this file, nothing runs it."""
 
 from pathlib import Path
 from typing import assert_type

@@ -45,7 +45,7 @@ FORBIDDEN = {
     r"allow_pickle=True": "allow_pickle=False",
     r"shell=True": "a list of arguments",
 }
-"""What must not stand in the package, and what to use."""
+"""Patterns that must not stand in the package, and their replacements."""
 
 UNPICKLER = PACKAGE / "datasets/images/unpickle.py"
 """The one file that may import pickle: CIFAR comes in no other form, and this reader makes no call of a pickle."""

@@ -6,15 +6,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TEXTS = sorted(
-    path
-    for folder in ("asc_mrkd", "tests", "tools", "docs", "recipes", "features")
-    for path in (ROOT / folder).rglob("*")
-    if path.suffix in (".py", ".md", ".sh", ".yaml") and path != Path(__file__)
-) + [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md"]
+FOLDERS = ("asc_mrkd", "tests", "tools", "docs", "recipes", "features")
+FILES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*")) if path != Path(__file__)]
+TEXTS = [path for path in (*FILES, *sorted(ROOT.glob("*.md"))) if path.suffix in (".py", ".md", ".sh", ".yaml")]
 
 INSTEAD = {
-    r"\bis no (?!longer|t\b)": "is not a",
+    r"(?<!there )\bis no (?!longer)": "is not a",
     r"\bbeside\b": "next to, besides",
     r"\btells of\b": "reports",
     r"\bso many\b": "as many, or the number itself",

@@ -22,7 +22,7 @@ def place(store, trained, tmp_path_factory):
     """A folder with everything that the commands below name."""
     place = tmp_path_factory.mktemp("place")
     (place / "empty").mkdir()
-    (place / "notes.wav").write_text("this is no sound\n" * 100)
+    (place / "notes.wav").write_text("not a sound\n" * 100)
     write_data(place / "data")
     write_data(place / "no_columns", META.replace("\tidentifier", "\tplace"))
     write_data(place / "wrong_label", train_label="buss")

@@ -1,4 +1,4 @@
-"""What the check accepts, warns about, and survives; what it refuses is in test_corruptions.py."""
+"""Packages that the check accepts or warns about; test_corruptions.py has those that it refuses."""
 
 import os
 import zipfile

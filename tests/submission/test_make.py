@@ -118,7 +118,7 @@ def test_ensemble_over_the_limit_is_refused(tmp_path):
     assert read_meta(tmp_path / "out")["system"]["complexity"]["model_size"] == 2 * 242_592 / 1024
 
 
-def test_meta_tells_the_run(tmp_path):
+def test_meta_describes_the_run(tmp_path):
     make_submission(write_run(tmp_path / "run", zeros=400), TASK, LABEL, tmp_path / "out", precision="float16")
     meta = read_meta(tmp_path / "out")
     assert meta["system"]["complexity"] == {

@@ -1,4 +1,4 @@
-"""What `make_submission` does for the tasks beside 2020 1B, and under which limits."""
+"""Submissions for the tasks other than 2020 1B, and their limits."""
 
 import dataclasses
 import json
@@ -57,7 +57,7 @@ def test_ten_scenes_have_a_column_each_in_2020_and_no_complexity_but_the_paramet
 
 @pytest.fixture
 def splits(tmp_path):
-    """A run for every share of the training data of 2024, with predictions of its own."""
+    """A run with different predictions for every share of the training data of 2024."""
     percents = TASKS[A24].splits
     return {
         percent: write_run(
@@ -99,7 +99,7 @@ def test_2024_has_an_output_and_results_for_every_split(splits, tmp_path):
     ],
     ids=["one run", "a split is missing", "one more", "one run for two"],
 )
-def test_2024_wants_a_run_of_its_own_for_every_split(splits, tmp_path, change):
+def test_2024_asks_for_a_separate_run_per_split(splits, tmp_path, change):
     with pytest.raises(SubmissionError, match="asks for a separate run for each of 5, 10, 25, 50, 100 %") as caught:
         make_submission(change(splits), A24, SPLITS, tmp_path / "out")
     assert caught.value.hint.startswith("--split 5=RUN --split 10=RUN")
@@ -179,7 +179,7 @@ def test_a_network_is_counted_as_it_is_stored(tmp_path):
     assert system["description"]["complexity_management"] == words
 
 
-def test_pruning_while_training_is_told(tmp_path):
+def test_pruning_while_training_is_reported(tmp_path):
     run = write_run(tmp_path / "run", train={"prune": {"amount": 0.2, "ramp_epochs": 1}})
     make_submission(run, TASK, LABEL, tmp_path / "out", precision="int8")
     words = read_meta(tmp_path / "out")["system"]["description"]["complexity_management"]
