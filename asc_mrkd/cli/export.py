@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from asc_mrkd.cli.options import Json, print_json
-from asc_mrkd.cli.progress import progress
 
 
 def export(
@@ -25,7 +24,7 @@ def export(
     from asc_mrkd.compression import export as export_network
     from asc_mrkd.files import format_bytes
 
-    result = export_network(run, out, to, precision, progress)
+    result = export_network(run, out, to, precision)
     if as_json:
         print_json(asdict(result))
         return

@@ -22,9 +22,11 @@ def predict(
     Example: asc-mrkd predict exp/ce recording.wav --top 3
     """
     from asc_mrkd.deploy import Predictor
+    from asc_mrkd.progress import no_progress
 
+    is_lone_file = len(sources) == 1 and not sources[0].is_dir()
     predictor = Predictor(model)
-    result = predictor.predict_folder(sources, top, progress)
+    result = predictor.predict_folder(sources, top, no_progress if is_lone_file else progress)
     for error in result.failures:
         typer.echo(f"left out {error}", err=True)
     if as_json:

@@ -13,7 +13,6 @@ from asc_mrkd.deploy.model_file import ModelFile, load_model
 from asc_mrkd.deploy.onnx_file import load_onnx, save_onnx
 from asc_mrkd.engine.samples import Samples, open_data
 from asc_mrkd.errors import ConfigError, ModelError, suggest
-from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.rng import generator
 from asc_mrkd.runs import SeedFolder, find_model
 
@@ -48,11 +47,7 @@ class Export:
 
 
 def export(
-    run: str | os.PathLike[str],
-    out: str | os.PathLike[str],
-    to: str = "onnx",
-    precision: str = "float32",
-    progress: Progress = no_progress,
+    run: str | os.PathLike[str], out: str | os.PathLike[str], to: str = "onnx", precision: str = "float32"
 ) -> Export:
     """Write a trained network as one file for other programs and for boards, and compare it with the original.
 
@@ -65,7 +60,6 @@ def export(
         to: format; `onnx`.
         precision: `float32`, or `int8`, calibrated on training samples. A float32 network is compared on random inputs,
             an int8 network on test samples.
-        progress: told when the file is written and when it is compared.
 
     Raises:
         ConfigError: unknown format or precision, or `out` does not end in .onnx.
@@ -85,7 +79,7 @@ def export(
     model_path = find_model(run)
     file = load_model(model_path)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with progress("exporting", 2, "stages") as advance, tempfile.TemporaryDirectory(dir=out.parent) as folder:
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
         new = Path(folder) / out.name
         if precision == "int8":
             train, test = _load_data(model_path)
@@ -94,10 +88,8 @@ def export(
         else:
             inputs = _random_inputs(file)
             save_onnx(new, file)
-        advance()
         result = _compare(file, new, inputs, out, precision)
         new.replace(out)
-        advance()
     return result
 
 
