@@ -1,17 +1,17 @@
-"""Speed of `extract-features` on pmel256, against the same front end by librosa, in one run.
+"""Speed of `extract-features` on pmel256 compared with the same front end by librosa, in one run.
 
     python tools/bench_features.py                       # on built-in scenes, made on the spot
     python tools/bench_features.py --data DIR --clips 60 # on a data set, as unpacked from its archives
 
-The reference is what a user would run otherwise, and what CP-JKU's published code does: `librosa.load` with its default
-resampler, soxr_hq, and for every channel `stft`, `perceptual_weighting` and `melspectrogram(S=...)`. Both sides take
-the same clips, which have been read before, by turns, each in a process of its own with one thread (the script starts
-itself again with the variables that say so). The figures are medians, the ratio is the median of the ratios of the
-rounds, and the largest difference is that of the features before they are rounded to float16.
+The reference is the usual code, also CP-JKU's published one: `librosa.load` with its default resampler, soxr_hq, and
+for every channel `stft`, `perceptual_weighting` and `melspectrogram(S=...)`. Both sides take the same clips, which have
+been read before. They alternate, each in a separate process with one thread (the script starts itself again with the
+variables for it). The figures are medians, the ratio is the median of the ratios of the rounds, and the largest
+difference is that of the features before they are rounded to float16.
 
-Then `extract` runs end to end with one and with two workers, by turns, on links to the same clips. The speed is
-that after the first clips, so that the start counts for neither; it is printed beside: the time until the first clip
-is done (imports, filterbank, processes). The memory of a worker is its largest resident set.
+Then `extract_clips` runs end to end with one and with two workers, alternating, on links to the same clips. The speed
+counts from clip 40 on, without the start, which is printed separately: the time until the first clip is done (imports,
+filterbank, processes). The memory of a worker is its largest resident set.
 """
 
 import argparse
@@ -44,7 +44,7 @@ STAGES = ("decode", "resample", "STFT", "dB, weighting", "mel")
 
 
 class Laps:
-    """A stop watch that adds up the time of each stage."""
+    """Stop watch that adds up the time of each stage."""
 
     def __init__(self) -> None:
         self.seconds: Counter[str] = Counter()
@@ -59,7 +59,7 @@ class Laps:
 
 @np.errstate(divide="ignore")  # A-weighting of 0 Hz
 def reference(path: Path, spec: FrontendSpec, lap: Callable[[str], None] = lambda stage: None) -> np.ndarray:
-    """Return the features of a recording by librosa; `librosa.load` in its two steps, to time each."""
+    """Return the features of a recording by librosa, with `librosa.load` split into its two steps to time each."""
     samples, rate = librosa.load(path, mono=False, sr=None)
     lap("decode")
     samples = librosa.resample(samples, orig_sr=rate, target_sr=spec.sample_rate, res_type="soxr_hq")
@@ -78,7 +78,7 @@ def reference(path: Path, spec: FrontendSpec, lap: Callable[[str], None] = lambd
 
 @contextmanager
 def watched(lap: Callable[[str], None]) -> Iterator[None]:
-    """Have `lap` called at the end of every stage of our front end."""
+    """Call `lap` at the end of every stage of our front end."""
     places = [
         (frontend_module, "read_audio"),
         (frontend_module, "resample"),
@@ -102,7 +102,7 @@ def watched(lap: Callable[[str], None]) -> Iterator[None]:
 
 
 def run_ours(frontend: Frontend, paths: list[Path]) -> None:
-    """Extract all clips, as a worker of `extract` does that has received the front end."""
+    """Extract all clips, as a worker of an extraction does after it has received the front end."""
     for path in paths:
         frontend.from_file(path)
 
@@ -112,7 +112,7 @@ def run_reference(spec: FrontendSpec, paths: list[Path]) -> None:
         reference(path, spec)
 
 
-def stages_of_ours(frontend: Frontend, path: Path) -> list[float]:
+def time_our_stages(frontend: Frontend, path: Path) -> list[float]:
     """Return the seconds of each stage of a clip."""
     laps = Laps()
     with watched(laps):
@@ -120,8 +120,8 @@ def stages_of_ours(frontend: Frontend, path: Path) -> list[float]:
     return [laps.seconds[stage] for stage in STAGES]
 
 
-def stages_of_reference(spec: FrontendSpec, path: Path) -> list[float]:
-    """Return the seconds of each stage of a clip, and of the filterbanks, which it makes for every channel."""
+def time_reference_stages(spec: FrontendSpec, path: Path) -> list[float]:
+    """Return the seconds of each stage of a clip, and of the filterbanks, which librosa makes for every channel."""
     laps = Laps()
     reference(path, spec, laps)
     for _ in range(spec.channels):
@@ -131,11 +131,11 @@ def stages_of_reference(spec: FrontendSpec, path: Path) -> list[float]:
 
 
 def compare(options: argparse.Namespace, paths: list[Path]) -> None:
-    """Print and keep the speed of both sides, their largest difference and the time of their stages."""
+    """Print and store the speed of both sides, their largest difference and the time of their stages."""
     frontend = Frontend(load_spec("pmel256"))
     spec = frontend.spec
     difference = max(float(np.abs(frontend.from_file(path) - reference(path, spec)).max()) for path in paths)
-    # Each side has a process of its own: what one does to the allocator is no gain or loss of the other.
+    # A process per side: the allocator of one must not change the speed of the other.
     with one_process() as our_side, one_process() as their_side:
         line = Line(
             lambda: our_side.submit(run_ours, frontend, paths).result(),
@@ -146,25 +146,26 @@ def compare(options: argparse.Namespace, paths: list[Path]) -> None:
         seconds = paired_seconds(line, options.rounds)
         stages = [
             (
-                our_side.submit(stages_of_ours, frontend, path).result(),
-                their_side.submit(stages_of_reference, spec, path).result(),
+                our_side.submit(time_our_stages, frontend, path).result(),
+                their_side.submit(time_reference_stages, spec, path).result(),
             )
             for path in paths
         ]
     ours, theirs = ((1000 * np.median(side[1:], axis=0)).tolist() for side in zip(*stages, strict=True))
-    (speed, their_speed), (ratio, low, high) = speeds(line, seconds), ratio_of(seconds)
+    speed, their_speed = speeds(line, seconds)
+    ratio, low, high = ratio_of(seconds)
     print(f"{'':16}{'ours':>8}{'reference':>12}")
     print(f"{'clips/s/core':16}{speed:8.1f}{their_speed:12.1f}")
     print(f"ratio           {ratio:8.2f} ({low:.2f} to {high:.2f})")
     print(f"largest difference: {difference:.1e} dB")
     print_stages(ours, theirs)
-    append(options.csv, bench_of(paths), "features", "librosa", (speed, their_speed, line.unit), ratio)
+    append(options.csv, describe_bench(paths), "features", "librosa", (speed, their_speed, line.unit), ratio)
 
 
 def print_stages(ours: list[float], theirs: list[float]) -> None:
-    """Print the time (ms a clip) of each stage of both."""
+    """Print the time (ms per clip) of each stage of both."""
     *theirs, filterbanks = theirs
-    print(f"\n{'ms a clip':16}{'ours':>8}{'reference':>12}")
+    print(f"\n{'ms per clip':16}{'ours':>8}{'reference':>12}")
     for stage, a, b in zip([*STAGES, "sum"], [*ours, sum(ours)], [*theirs, sum(theirs)], strict=True):
         print(f"{stage:16}{a:8.1f}{b:12.1f}")
     kept = (sum(theirs) - filterbanks) / sum(ours)
@@ -176,17 +177,18 @@ def one_process() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
 
 
-def bench_of(paths: list[Path]) -> Bench:
-    """Return what a line of the CSV file wants to know; its column network names the front end."""
+def describe_bench(paths: list[Path]) -> Bench:
+    """Return the entries of a line of the CSV file; its column `network` names the front end."""
     return Bench("pmel256", torch.device("cpu"), len(paths))
 
 
 def scale(options: argparse.Namespace, paths: list[Path]) -> None:
-    """Print and keep the speed of extraction with two workers and with one."""
+    """Print and store the speed of extraction with two workers and with one."""
     rounds = extract_by_turns(paths, options.rounds)
     line = Line(lambda: None, lambda: None, ALL - FIRST, "clips/s")
     seconds = np.array([[run.seconds for run in both] for both in rounds])
-    (two, one), (ratio, low, high) = speeds(line, seconds), ratio_of(seconds)
+    two, one = speeds(line, seconds)
+    ratio, low, high = ratio_of(seconds)
     start = np.median([[run.start for run in both] for both in rounds], axis=0)
     memory = max(run.worker_bytes for both in rounds for run in both)
     print(f"\n{'extract':16}{'2 workers':>10}{'1 worker':>10}")
@@ -194,7 +196,7 @@ def scale(options: argparse.Namespace, paths: list[Path]) -> None:
     print(f"{'first clip, s':16}{start[0]:10.1f}{start[1]:10.1f}")
     print(f"{'ratio':16}{ratio:10.2f} ({low:.2f} to {high:.2f})")
     print(f"largest worker: {memory / 1e6:.0f} MB")
-    append(options.csv, bench_of(paths), "features", "two workers", (two, one, line.unit), ratio)
+    append(options.csv, describe_bench(paths), "features", "two workers", (two, one, line.unit), ratio)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Draw what every front end makes of a built-in scene: features/pictures/NAME.png.
+"""Draw the features of a built-in scene by every front end: features/pictures/NAME.png.
 
 python tools/draw_front_ends.py             # all
 python tools/draw_front_ends.py baseline40  # some
@@ -21,19 +21,21 @@ from asc_mrkd.files import resource_folder
 
 CLIP = "tram-helsinki-3-3-a.wav"
 TICKS = (300, 1000, 3000, 10_000)
-LEVELS, COLOURS = 32, 96
-"""Colours of the spectrogram and of the whole picture: enough to see no steps, few enough for a small file."""
+LEVELS = 32
+"""Colours of the spectrogram: enough to hide the steps, few enough for a small file."""
+COLOURS = 96
+"""Colours of the whole picture."""
 
 
-def features_of(spec: FrontendSpec) -> np.ndarray:
+def compute_features(spec: FrontendSpec) -> np.ndarray:
     """Return the features (mel, frame) of the first channel of the scene's beginning."""
     samples = match_channels(render_clip(0, CLIP).T.astype(np.float32), spec.channels)
     return Frontend(spec)(resample(samples, RATE, spec.sample_rate)[:, : spec.samples])[0]
 
 
 def draw(spec: FrontendSpec) -> Figure:
-    """Return the picture: time in seconds, frequency in Hz at the Mel filters' distances."""
-    features = features_of(spec)
+    """Return the picture: time in seconds, frequency in Hz at the distances of the mel filters."""
+    features = compute_features(spec)
     figure = Figure(figsize=(5.6, 2.5), dpi=100, layout="constrained")
     axes = figure.add_subplot()
     low, high = np.quantile(features, [0.005, 0.998])
@@ -58,9 +60,10 @@ def draw(spec: FrontendSpec) -> Figure:
     return figure
 
 
-def png(figure: Figure) -> bytes:
+def encode_png(figure: Figure) -> bytes:
     """Return the picture as a PNG with few colours."""
-    full, small = io.BytesIO(), io.BytesIO()
+    full = io.BytesIO()
+    small = io.BytesIO()
     figure.savefig(full, format="png")
     Image.open(full).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(small, "png", optimize=True)
     return small.getvalue()
@@ -71,7 +74,7 @@ def main() -> None:
     folder = resource_folder("features") / "pictures"
     folder.mkdir(exist_ok=True)
     for name in sys.argv[1:] or sorted(path.stem for path in resource_folder("features").glob("*.yaml")):
-        data = png(draw(load_spec(name)))
+        data = encode_png(draw(load_spec(name)))
         (folder / f"{name}.png").write_bytes(data)
         print(f"{folder / name}.png, {len(data) / 1000:.0f} kB")
 
