@@ -1,13 +1,13 @@
-"""What every training method costs beside cross-entropy: Table 1 and section 5 of the paper, measured.
+"""Cost of every training method against cross-entropy: Table 1 and section 5 of the paper, measured.
 
     python tools/bench_methods.py                        # every method, on ResNet-20
     python tools/bench_methods.py --network resnet56 --methods mrkd,dml --rounds 7
 
-Measured once a method is under way: all copies of MrKD are real, PS-KD has a past, BAN is in its second generation.
+Measured in the steady state: all backups of MrKD are real, PS-KD has a past, BAN is in its second generation.
 
 counted  forward (f) and backward (b) passes of whole networks over a batch in one step, counted on the run; the early
          classifiers of msd and byot come on top
-paper    its Table 1, which has one teacher, peer or branch; in brackets what follows for more copies
+paper    its Table 1, which has one teacher, peer or branch; in brackets the values that follow for more backups
 time     of a step over that of cross-entropy, which takes turns with it: median of the rounds, lowest to highest
 beside   bytes of the tensors that the method holds beside the student, without gradients and momentum
 peak     GPU only: the most memory that a step takes, in MB, gradients and activations included
@@ -142,7 +142,7 @@ def print_cost(title: str, cost: Cost) -> None:
 
 
 def print_backup(one: Cost, three: Cost, student: int, ce_peak: int) -> None:
-    """Print what one more copy of MrKD costs, from one to three copies, beside section 5 of the paper."""
+    """Print the cost of one more backup of MrKD, from one to three, next to that of section 5 of the paper."""
     kept = (three.kept - one.kept) // 2
     print(f"A backup costs {(three.ratio[0] - one.ratio[0]) / 2:.0%} of a step of cross-entropy (the paper: 25 %);")
     print(f"with the wider ensemble it holds {kept:,} bytes, {kept / student:.0%} of the student's.")

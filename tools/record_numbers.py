@@ -176,7 +176,7 @@ RUNS: dict[str, list[str]] = {
     **{f"images/{name}": ["images.yaml", *overrides] for name, overrides in METHODS.items()},
     **{f"images/{name}": ["images.yaml", mrkd_override(options)] for name, options in ABLATIONS.items()},
     "images/mrkd-epochs": ["images.yaml", method_override("mrkd", "interval: 1 epochs")],
-    "scenes/mrkd-together": ["scenes.yaml", mrkd_override("preset: robust"), "--together"],
+    "scenes/mrkd-together": ["scenes.yaml", mrkd_override("preset: robust")],
     "scenes/adam": ["scenes.yaml", "train.optimizer={name: adam, lr: 0.01}", "train.schedule={hold: 1, floor: 0.1}"],
     "scenes/damped": ["scenes.yaml", "model.options={width: 4, rho: 3, blocks: [2, 1, 0], damping: 0.1}"],
     "images/prune": ["images.yaml", "train.prune={amount: 0.3, ramp_epochs: 1}"],

@@ -68,4 +68,4 @@ def _hint_for_untrained(verdict: Verdict) -> str:
     too_many_multiply_adds = (verdict.multiply_adds_headroom or 0) < 0
     if not fits or verdict.rule.stored_as or too_many_multiply_adds:
         return hint
-    return f"--precision {fits[0]} fits; or {hint}"
+    return f"--budget-precision {fits[0]} fits; or {hint}"

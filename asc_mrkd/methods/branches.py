@@ -1,6 +1,7 @@
-"""Early classifiers on the layers of a network that knows nothing of them."""
+"""Early classifiers on the layers of a network, through hooks that exist while it runs."""
 
 import copy
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -14,15 +15,15 @@ from asc_mrkd.mrkd.backups import unwrap
 from asc_mrkd.mrkd.logits import logits_of
 
 Size = tuple[int, ...]
-"""Of a feature map: (channel, height, width)."""
+"""Size of a feature map: (channel, height, width)."""
 
-POOLED = 3
-"""Layers of an early classifier from its global pooling on."""
+HEAD_LAYERS = 3
+"""Layers of the head of an early classifier: global pooling, flattening, linear."""
 
 
 @contextmanager
 def tapped(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """Collect what the named layers put out while the network runs; outside of the block nothing hangs on it.
+    """Collect the outputs of the named layers while the network runs; outside the block it has no hooks.
 
     >>> network = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
     >>> with tapped(network, ["0"]) as outputs:
@@ -31,7 +32,7 @@ def tapped(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tens
     (torch.Size([5, 3]), 0)
     """
     outputs: dict[str, Tensor] = {}
-    hooks = [network.get_submodule(name).register_forward_hook(partial(_keep, outputs, name)) for name in layers]
+    hooks = [network.get_submodule(name).register_forward_hook(partial(_keep_output, outputs, name)) for name in layers]
     try:
         yield outputs
     finally:
@@ -39,18 +40,20 @@ def tapped(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tens
             hook.remove()
 
 
-def _keep(outputs: dict[str, Tensor], name: str, layer: nn.Module, inputs: Any, output: Tensor) -> None:
+def _keep_output(outputs: dict[str, Tensor], name: str, layer: nn.Module, inputs: Any, output: Tensor) -> None:
     outputs[name] = output
 
 
 def branch_points(network: nn.Module, names: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the layers that get an early classifier: the named ones, or those that the network itself names.
+    """Return the layers that get an early classifier: the named ones, or those in `network.branch_points`.
 
     Raises:
-        ConfigError: nobody names any, or there is no layer of that name.
+        ConfigError: no layers are named, or the network has no layer with a name.
     """
     layers = [name for name, _ in network.named_modules() if name]
-    points = tuple(getattr(network, "branch_points", ()) if names is None else names)
+    if names is None:
+        names = getattr(network, "branch_points", ())
+    points = tuple(names)
     if not points:
         raise ConfigError(
             f"no layers of {type(network).__name__} are named for early classifiers",
@@ -68,11 +71,11 @@ def build_branches(
     """Build an early classifier for each point, from its feature map to logits (batch, class), on the network's device.
 
     Args:
-        network: it is run on a copy without storage, so that none of its weights or statistics moves.
+        network: the network; a copy without storage is run, so that its weights and statistics stay as they are.
         points: names of layers.
-        input_shape: of one input, without the batch.
+        input_shape: shape of one input, without the batch.
         num_classes: classes.
-        seed: of the initial weights, from a generator of its own: torch's global one is left untouched.
+        seed: seed of the initial weights; torch's global generator is left untouched.
 
     Raises:
         ConfigError: a layer puts out no feature map before the last layer of the network.
@@ -98,34 +101,34 @@ def run_branches(
 
     Args:
         model: the network, wrapped or not.
-        points: names of the layers that the early classifiers hang on.
-        branches: the early classifiers, as `build_branches` makes them.
+        points: names of the layers with early classifiers.
+        branches: the early classifiers, from `build_branches`.
         x: inputs, batch first.
 
     Returns:
-        the network's logits (batch, class), those of every early classifier, and what each of these pooled: its last
-        feature map (batch, channel, height, width).
+        The logits of the network (batch, class), those of every early classifier, and the last feature map of each of
+        these, before its pooling (batch, channel, height, width).
 
     Raises:
-        ModelError: torch.compile has taken a program that it made of such a network without early classifiers.
+        ModelError: torch.compile has reused a program of such a network without early classifiers.
     """
     with tapped(unwrap(model), points) as maps:
         deepest = logits_of(model(x))
     if missing := [name for name in points if name not in maps]:
         raise ModelError(
-            f"the compiled network passes the early classifiers on {', '.join(missing)} by",
+            f"the compiled network skips the early classifiers on {', '.join(missing)}",
             "set torch._dynamo.config.skip_nnmodule_hook_guards = False before anything is compiled",
         )
     parts = [stages_and_head(branch) for branch in branches]
     features = [stages(maps[name]) for name, (stages, _) in zip(points, parts, strict=True)]
-    early = [head(mine) for mine, (_, head) in zip(features, parts, strict=True)]
+    early = [head(feature) for feature, (_, head) in zip(features, parts, strict=True)]
     return deepest, early, features
 
 
 def stages_and_head(branch: nn.Module) -> tuple[nn.Sequential, nn.Sequential]:
-    """Return the stages of an early classifier, and its global pooling and linear layer."""
+    """Return the stages of an early classifier, and its head: global pooling and a linear layer."""
     layers = list(branch.children())
-    return nn.Sequential(*layers[:-POOLED]), nn.Sequential(*layers[-POOLED:])
+    return nn.Sequential(*layers[:-HEAD_LAYERS]), nn.Sequential(*layers[-HEAD_LAYERS:])
 
 
 def size_before_pooling(branch: nn.Module, size: Size) -> Size:
@@ -157,13 +160,13 @@ def feature_maps(network: nn.Module, input_shape: Size) -> dict[str, Size]:
 def early_classifier(size: Size, last: Size, num_classes: int) -> nn.Sequential:
     """Build 3x3 conv - BN - ReLU stages, global average pooling and a linear layer.
 
-    Every stage doubles the channels and halves the height and the width, as far as the last feature map of the network
-    is from it; there is at least one. The structure is that of Zhang et al., "Be Your Own Teacher" (ICCV 2019), with
-    plain convolutions in place of its bottlenecks.
+    Every stage doubles the channels and halves the height and the width, until they are those of the last feature map
+    of the network; there is at least one stage. The structure is that of Zhang et al., "Be Your Own Teacher" (ICCV
+    2019), with plain convolutions in place of its bottlenecks.
 
     Args:
-        size: of the feature map it hangs on.
-        last: of the last feature map of the network.
+        size: size of the feature map at its input.
+        last: size of the last feature map of the network.
         num_classes: classes.
 
     >>> [stage.out_channels for stage in early_classifier((16, 32, 32), (64, 8, 8), 10) if isinstance(stage, nn.Conv2d)]
@@ -177,5 +180,7 @@ def early_classifier(size: Size, last: Size, num_classes: int) -> nn.Sequential:
         conv = nn.Conv2d(channels, wider, 3, stride, padding=1, bias=False)
         nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
         layers += [conv, nn.BatchNorm2d(wider), nn.ReLU()]
-        channels, height, width = wider, -(-height // stride[0]), -(-width // stride[1])
+        channels = wider
+        height = math.ceil(height / stride[0])
+        width = math.ceil(width / stride[1])
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes))

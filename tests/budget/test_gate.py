@@ -24,14 +24,14 @@ def test_a_network_that_cannot_fit_is_not_trained(conf, tmp_path):
     code, _, err = run_cli("train", conf, *TINY, *WIDE, "--out", tmp_path / "run", "--budget", RULE)
     assert code == 1
     assert "error: cp_resnet_damped of this experiment is over the limit of DCASE 2020 task 1B: 970,368 bytes" in err
-    assert "hint: --precision float16 fits" in err
+    assert "hint: --budget-precision float16 fits" in err
     assert not (tmp_path / "run").exists()
 
 
 def test_a_network_that_fits_is_trained_and_counted_again(conf, tmp_path):
     run = tmp_path / "run"
     code, out, err = run_cli(
-        "train", conf, *TINY, "--out", run, "--seeds", "0-1", "--budget", RULE, "--precision", "float16"
+        "train", conf, *TINY, "--out", run, "--seeds", "0-1", "--budget", RULE, "--budget-precision", "float16"
     )
     assert code == 0, err
     size = require_trained_within(run, [1], RULE, "float16")[1].bytes
@@ -71,7 +71,8 @@ def test_an_experiment_that_prunes_is_counted_when_it_is_trained(conf, tmp_path,
 
 
 @pytest.mark.parametrize(
-    "options", [("--budget", "dcase2020"), ("--budget", RULE, "--precision", "float61"), ("--precision", "float16")]
+    "options",
+    [("--budget", "dcase2020"), ("--budget", RULE, "--budget-precision", "float61"), ("--budget-precision", "float16")],
 )
 def test_wrong_options_stop_before_training(conf, tmp_path, options):
     assert run_cli("train", conf, *TINY, "--out", tmp_path / "run", *options).code == 2
