@@ -136,8 +136,8 @@ def check_meta(file: str, text: str, task: Task, label: str) -> list[Problem]:
         *_limit_faults(meta, task),
     ]
     found = [(line_of(node, key), code, message) for key, code, message in faults]
-    for line, key, earlier in repeated_keys(node):
-        found.append((line, "duplicate-key", f"'{key}' is already in line {earlier}"))
+    for repeated_line, key, earlier in repeated_keys(node):
+        found.append((repeated_line, "duplicate-key", f"'{key}' is already in line {earlier}"))
     for number, content in enumerate(text.splitlines(), start=1):
         if PLACEHOLDER in content:
             found.append((number, "placeholder", f"still to be filled in: {content.strip()}"))
