@@ -6,7 +6,7 @@
 #
 # --data DIR      cifar-100-python as unpacked (asc-mrkd download cifar100); default: a rehearsal with a small network on
 #                 few built-in images, minutes on a CPU
-# --jobs N        trainings side by side; default: 1
+# --jobs N        points of a sweep trained side by side; default: 1
 # method.K=VALUE  option of MrKD chosen from the tables of stages 1 to 3. Run the stages one by one and give every later
 #                 stage the choices so far: --stage 2 method.teacher_bn=batch method.warmup=ramp
 
@@ -18,7 +18,7 @@ use_environment
 
 if [ -n "$data" ]; then
     out=${out:-exp/evidence}
-    sweep_options=(--seeds "${seeds:-0-3}")
+    sweep_options=(--seeds "${seeds:-0-3}" --jobs "$jobs")
     settings=("data.images=$data")
     held_out=5000
     networks=(resnet20 resnet32)
@@ -27,7 +27,7 @@ if [ -n "$data" ]; then
     temperatures=2,3,4
 else
     out=${out:-exp/evidence_rehearsal}
-    sweep_options=(--seeds "${seeds:-0-1}")
+    sweep_options=(--seeds "${seeds:-0-1}" --jobs "$jobs")
     settings=("data.images=$out/images" model.options.depth=8 data.subset=240)
     settings+=(train.epochs=2 train.batch_size=32 train.threads=1)
     held_out=60
@@ -36,9 +36,6 @@ else
     alphas=0.3,0.5
     temperatures=2,3
     stage 0 "make the built-in images" asc-mrkd make-images "$out/images" --classes 10 --per-class 40
-fi
-if [ "$jobs" != 1 ]; then
-    sweep_options+=(--jobs "$jobs")
 fi
 
 choices=""

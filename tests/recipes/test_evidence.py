@@ -60,7 +60,7 @@ def test_every_stage_runs_and_the_figures_stay_out_of_the_pages(tmp_path):
 
 @pytest.mark.slow
 def test_a_stage_is_stopped_and_continued(tmp_path):
-    options = ["--stop-stage", "1", "--seeds", "0", "--out", "out", "data.subset=40", "train.epochs=15"]
+    options = ["--stop-stage", "1", "--seeds", "0", "--jobs", "2", "--out", "out", "data.subset=40", "train.epochs=15"]
     process = start_script(SCRIPT, *options, folder=tmp_path)
     runs = tmp_path / "out" / "first"
     while process.poll() is None and not list(runs.glob("*/seed0/checkpoint.pt")):
@@ -74,5 +74,5 @@ def test_a_stage_is_stopped_and_continued(tmp_path):
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(runs / "sweep.csv")
     assert table[["method.teacher_bn", "method.warmup"]].to_numpy().tolist() == [
-        [bn, first] for bn in ("eval", "batch") for first in ("init", "ramp", "skip")
+        [bn, first] for bn in ("eval", "batch") for first in ("untrained", "ramp", "skip")
     ]
