@@ -46,7 +46,7 @@ class Extraction:
 
 
 def run_extraction(root: Path, workers: int) -> Extraction:
-    """Extract all clips in a process of its own."""
+    """Extract all clips in a separate process."""
     with tempfile.TemporaryDirectory(dir=root) as out:
         begin = time.time()
         largest = 0

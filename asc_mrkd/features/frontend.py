@@ -36,15 +36,15 @@ class Frontend:
 
     def __init__(self, spec: FrontendSpec, backend: Backend | None = None, device: str = "cpu") -> None:
         if device != "cpu":
+            if backend == "numpy":
+                raise ConfigError(
+                    f"the back end numpy computes on the CPU only, not on {device}", "use the back end torch"
+                )
             from asc_mrkd.device import choose_device  # here, because a worker on the CPU needs no torch
 
             device = str(choose_device(device))
         self.spec = spec
         self.backend: Backend = backend or ("numpy" if device == "cpu" else "torch")
-        if device != "cpu" and self.backend != "torch":
-            raise ConfigError(
-                f"the back end {self.backend} computes on the CPU only, not on {device}", "use the back end torch"
-            )
         self._transform = _make_transform(spec, self.backend, device)
 
     def from_file(self, path: str | os.PathLike[str], expected_seconds: float | None = None) -> np.ndarray:

@@ -71,7 +71,7 @@ class FeatureStore:
 
     @property
     def is_finished(self) -> bool:
-        """Whether every clip has been tried and the statistics are written."""
+        """True if every clip has been tried and the statistics are written."""
         return not (self.clips["status"] == PENDING).any() and (self.folder / STATS).exists()
 
     def rows(self, split: str) -> pd.DataFrame:

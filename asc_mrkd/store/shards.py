@@ -1,4 +1,4 @@
-"""Shards: a data set extracted part by part, each into a store of its own, and joined to one store."""
+"""Shards: a data set extracted part by part into separate stores, which are joined to one."""
 
 import os
 import re

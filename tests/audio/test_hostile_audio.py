@@ -1,6 +1,6 @@
 """Hostile sound files: headers that lie and headers changed at random give an AudioError, in little time and memory.
 
-They are read in a process of its own, so that a crash, a hang and the memory of libsndfile show.
+They are read in a separate process, so that a crash, a hang and the memory of libsndfile show.
 """
 
 import struct

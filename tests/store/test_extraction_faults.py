@@ -31,7 +31,7 @@ fork = multiprocessing.get_context("fork")
 
 
 def start_extraction(many: Recordings, spec: FrontendSpec, out: Path) -> multiprocessing.Process:
-    """Start an extraction of the many clips with two workers in a process of its own."""
+    """Start an extraction of the many clips with two workers in a separate process."""
     Frontend(spec)  # imports once what every fork would import again
     process = fork.Process(target=extract_clips, args=(many.clips, many.root, spec, out), kwargs={"workers": 2})
     process.start()

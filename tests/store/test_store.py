@@ -43,7 +43,7 @@ def test_statistics_are_those_of_the_training_rows(made):
 
 def test_bad_clips_are_marked_and_left_out(tmp_path, recordings, spec):
     names = recordings.clips["filename"]
-    (recordings.root / names[2]).write_text("this is no audio")
+    (recordings.root / names[2]).write_text("these are words, not audio")
     (recordings.root / names[8]).unlink()
     store = extract_clips(recordings.clips, recordings.root, spec, tmp_path / "store")
     bad = store.clips[store.clips["status"] == "bad"]
