@@ -4,9 +4,11 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from test_architecture import FLOORS
 
 import asc_mrkd
@@ -27,6 +29,20 @@ def test_contributing_shows_the_floors():
     )
     assert shown is not None
     assert shown[1] == floors_text(), f"put this between the marks in CONTRIBUTING.md:\n{floors_text()}"
+
+
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == asc_mrkd.__version__
+    assert citation["preferred-citation"]["doi"] == "10.3390/s21082792"
+
+
+def test_every_python_of_the_package_is_tested():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    versions = [text.rpartition(" ")[2] for text in project["classifiers"] if ":: Python :: 3." in text]
+    workflow = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())
+    assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == versions
+    assert project["requires-python"] == f">={versions[0]}"
 
 
 @pytest.fixture(scope="module")

@@ -152,10 +152,12 @@ def _missing_keys(meta: Any, task: Task) -> Iterator[Fault]:
     unusable: set[str] = set()
     for block, keys in required_keys(task).items():
         names = {key: f"{block}.{key}".lstrip(".") for key in keys}
-        values = None if block in unusable else lookup(meta, block)
+        if block in unusable:
+            unusable.update(names.values())
+            continue
+        values = lookup(meta, block)
         if not isinstance(values, dict):
-            if block not in unusable:
-                yield block, "not-a-block", f"{block or 'the file'} must hold the keys {', '.join(keys)}"
+            yield block, "not-a-block", f"{block or 'the file'} must hold the keys {', '.join(keys)}"
             unusable.update(names.values())
             continue
         for key, name in names.items():
