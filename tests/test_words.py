@@ -17,11 +17,11 @@ INSTEAD = {
     r"\bso many\b": "as many, or the number itself",
     r"\ban? (row|line|verb|file|process|folder|word|command) an? [a-z]+": "one X per Y",
     r"\bwhich of it\b": "the name of the thing",
-    r"\bof its own\b": "separate, own",
+    r"\bof its own(?! [a-z])": "separate, own",
     r"\banew\b": "again",
     r"\bunder way\b": "in progress, running",
     r"\bthe answer is no\b": "the check failed",
-    r'"""(What|Which|How|Whether|Why) ': "a verb or a noun phrase",
+    r'"""(What|Which|How|Why) ': "a verb or a noun phrase",
 }
 """Habits, and the words to use in their place."""
 

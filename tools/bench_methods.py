@@ -9,7 +9,7 @@ counted  forward (f) and backward (b) passes of whole networks over a batch in o
          classifiers of msd and byot come on top
 paper    its Table 1, which has one teacher, peer or branch; in brackets the values that follow for more backups
 time     of a step over that of cross-entropy, which takes turns with it: median of the rounds, lowest to highest
-beside   bytes of the tensors that the method holds beside the student, without gradients and momentum
+extra    bytes of the tensors that the method holds besides the student, without gradients and momentum
 peak     GPU only: the most memory that a step takes, in MB, gradients and activations included
 
 Lines of the CSV file have the figure of cross-entropy (or of the student) as `ours` and that of the method as `theirs`.
@@ -50,7 +50,7 @@ PAPER = {
 
 @dataclass(frozen=True)
 class Cost:
-    """What was measured of a method."""
+    """Measurements of a method."""
 
     forwards: float
     backwards: float
@@ -59,7 +59,7 @@ class Cost:
     ratio: tuple[float, float, float]
     """Time of a step over that of cross-entropy: median, lowest and highest."""
     kept: int
-    """Bytes beside the student."""
+    """Bytes besides the student."""
     peak: int
     """Bytes on a GPU in a step; 0 on a CPU."""
 
@@ -163,7 +163,7 @@ def main(arguments: list[str] | None = None) -> None:
     student = sum(tensor.nbytes for tensor in state_of(ce.student).values())
     print(f"{options.network} of {student:,} bytes on {machine_name(bench.device)}")
     peak = f" {'peak, MB':>8}" if bench.device.type == "cuda" else ""
-    print(f"{'':18} {'counted':7} {'paper':8} {'time':20} {'beside':>12}{peak}")
+    print(f"{'':18} {'counted':7} {'paper':8} {'time':20} {'extra':>12}{peak}")
     costs: dict[str, Cost] = {}
     for method in [{"name": name, **variant} for name in names for variant in VARIANTS.get(name, ({},))]:
         title = " ".join([method["name"], *(f"{key}={value}" for key, value in method.items() if key != "name")])
@@ -172,7 +172,7 @@ def main(arguments: list[str] | None = None) -> None:
         sides = [
             (1, cost.forwards, "forwards/step"),
             (1, cost.backwards, "backwards/step"),
-            (student, cost.kept, "bytes beside"),
+            (student, cost.kept, "extra bytes"),
             (costs["ce"].peak, cost.peak, "bytes at peak"),
         ]
         append(options.csv, bench, "methods", title, (*cost.speeds, "steps/s"), cost.ratio[0])

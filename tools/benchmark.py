@@ -1,4 +1,4 @@
-"""What the benchmarks share: a network on random inputs, two sides by turns, and the CSV file of the results."""
+"""Parts that the benchmarks share: a network on random inputs, two sides by turns, and the CSV file of the results."""
 
 import argparse
 import platform

@@ -293,7 +293,7 @@ class Place:
     work: Path
 
     def run(self, *arguments: str) -> Outcome:
-        """Run `asc-mrkd` in the work folder, in a process of its own."""
+        """Run `asc-mrkd` in the work folder, in a separate process."""
         with tempfile.TemporaryDirectory() as folder:
             process = get_context("fork").Process(target=run_command, args=(arguments, self.work, Path(folder)))
             process.start()

@@ -18,7 +18,7 @@ VERBS = {
     "This installation": ("doctor", "recipes"),
 }
 """Verbs by their heading in the help. The verb `check-data` is the function `check_data` of `cli/check_data.py`; a verb
-with verbs of its own, such as `submit make`, is the object `app` of its file."""
+that holds other verbs, such as `submit make`, is the object `app` of its file."""
 
 HELP = """Acoustic scene classification trained with Memory-replay Knowledge Distillation.
 

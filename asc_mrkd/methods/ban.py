@@ -20,7 +20,7 @@ class Ban(Method):
 
     The first generation learns from the labels alone. The loss of the later ones is
     (1 - alpha) CE + alpha tau^2 KL(p_teacher || p_student); the teacher sees the same input, in evaluation mode, and
-    gets no gradient. Every generation starts from initial weights of its own. It starts at its first batch; until then
+    gets no gradient. Every generation starts from separate initial weights. It starts at its first batch; until then
     the student keeps the last weights of the previous generation. The engine resets the optimiser and the schedule.
 
     The paper gives the teacher's and the labels' terms the same weight, at temperature 1, which are the defaults here.

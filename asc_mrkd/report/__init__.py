@@ -1,6 +1,6 @@
 """Scores for people: tables on a terminal, records for scripts, pictures, and one self-contained HTML page.
 
-It knows scored runs, feature stores and image sets; it computes no figure of its own.
+It knows scored runs, feature stores and image sets; it computes no figure itself.
 """
 
 from asc_mrkd.report.comparisons import comparison_table, difference_table

@@ -34,7 +34,7 @@ LEGEND_WIDTH = 96
 """Width of a row of the legend in characters; a marker takes 8 of them."""
 
 INTERVAL_KEY = "method.interval"
-"""Key with a unit of its own: steps, a share of the run, or epochs."""
+"""Key with its own unit: steps, a share of the run, or epochs."""
 
 Scored = tuple[dict[str, str], RunSummary | None]
 """Swept keys with their values, and the scores of that point; None if the point failed."""

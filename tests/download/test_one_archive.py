@@ -267,7 +267,7 @@ def test_a_busy_server_is_asked_again(server, payload, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("size", [4_096, 4_097, 5_000, 8_191, 8_192, 10_000, 16_383, 30_001, 65_536, 98_305, 120_000])
 def test_cut_after_any_number_of_bytes(server, payload, monkeypatch, tmp_path, size):
-    """What came in whole chunks is kept; tries go on as long as they bring something, as does the next command."""
+    """Whole chunks that have arrived are kept; tries, and the next command, go on as long as they bring something."""
     monkeypatch.setattr(transfer, "CHUNK", 4_096)
     part, kept = tmp_path / "tiny.tar.gz.part", size - size % 4_096
     commands = -(-max(len(payload) - size, 0) // kept) // transfer.ROUNDS + 1

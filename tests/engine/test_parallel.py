@@ -111,7 +111,7 @@ def free_port() -> int:
 
 
 class Found(NamedTuple):
-    """What `everything` gives in the first of two processes, in the second, and in a process alone."""
+    """Results of `everything` in the first of two processes, in the second, and in a process alone."""
 
     first: dict
     second: dict
@@ -167,7 +167,7 @@ def test_a_batch_too_small_to_share_is_refused(monkeypatch):
 
 
 def started(conf: Path, out: Path) -> subprocess.Popen:
-    """Start `torchrun ... asc-mrkd train`; what it prints goes into a file beside the run folder."""
+    """Start `torchrun ... asc-mrkd train`; what it prints goes into a file next to the run folder."""
     launcher = "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())
     command = [sys.executable, "-m", *launcher, "-m", "asc_mrkd", "train", str(conf), "--out", str(out)]
     with open(out.with_suffix(".log"), "a") as log:

@@ -174,7 +174,7 @@ def test_damaged_model_file_is_named(conf, tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(DamagedFileError, match=r"model\.safetensors"):
             load_model(path)
-    for content in (b"", whole[:100], whole[:-1], b"this is no model"):
+    for content in (b"", whole[:100], whole[:-1], b"not a model"):
         path.write_bytes(content)
         with pytest.raises(DamagedFileError):
             load_model(path)

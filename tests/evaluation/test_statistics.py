@@ -74,7 +74,7 @@ def bounds(interval: ConfidenceInterval) -> tuple[float, float]:
 
 
 def test_welch_on_the_sleep_data():
-    """What R prints for t.test(extra ~ group, data = sleep)."""
+    """Figures that R prints for t.test(extra ~ group, data = sleep)."""
     test = welch_test(DRUG_1, DRUG_2)
     assert test.p_value == pytest.approx(0.07939, abs=5e-6)
     assert bounds(test.interval) == pytest.approx((-3.3654832, 0.2054832), abs=5e-8)
@@ -82,7 +82,7 @@ def test_welch_on_the_sleep_data():
 
 
 def test_pairs_on_the_sleep_data():
-    """What R prints for the paired t-test; it finds the difference that Welch's does not."""
+    """Figures that R prints for the paired t-test; it finds the difference that Welch's does not."""
     test = paired_test(pd.Series(DRUG_1), pd.Series(DRUG_2))
     assert test.p_value == pytest.approx(0.002833, abs=5e-7)
     assert test.difference == pytest.approx(-1.58)

@@ -19,7 +19,7 @@ def run_script(script: Path, *options: object, folder: Path) -> subprocess.Compl
 
 
 def start_script(script: Path, *options: object, folder: Path) -> subprocess.Popen[str]:
-    """Start a shell script in a folder, in a process group of its own, so that all of it can be interrupted."""
+    """Start a shell script in a folder, in a separate process group, so that all of it can be interrupted."""
     return subprocess.Popen(
         script_command(script, options),
         cwd=folder,

@@ -151,13 +151,13 @@ def test_hooks_are_removed_when_the_student_fails():
 def test_parameters_and_state_hold_the_branches_beside_the_student():
     method = Msd(Small(), CLASSES, SHAPE, 0)
     student = set(method.model.parameters())
-    beside = [p for p in method.parameters() if p not in student]
-    assert len(list(method.parameters())) == len(student) + len(beside)
+    others = [p for p in method.parameters() if p not in student]
+    assert len(list(method.parameters())) == len(student) + len(others)
     method(*make_batch()).total.backward()
-    assert all(p.grad is not None for p in beside)
+    assert all(p.grad is not None for p in others)
     # first: 4 -> 8 -> 12 channels, second: 8 -> 12; a linear layer each
     convolutions = 9 * (4 * 8 + 8 * 12 + 8 * 12)
-    assert sum(p.numel() for p in beside) == convolutions + 2 * (8 + 12 + 12) + 2 * (12 + 1) * CLASSES
+    assert sum(p.numel() for p in others) == convolutions + 2 * (8 + 12 + 12) + 2 * (12 + 1) * CLASSES
     assert {name.partition(".")[0] for name in method.state_dict()} == {"model", "branches", "_extra_state"}
 
 

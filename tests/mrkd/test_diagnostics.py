@@ -1,4 +1,4 @@
-"""What is told of the teachers, against plain numpy."""
+"""Diagnostics of the teachers, compared with plain numpy."""
 
 import numpy as np
 import pytest

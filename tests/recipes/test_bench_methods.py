@@ -30,5 +30,5 @@ def test_counted_passes_are_the_declared_ones(tmp_path, monkeypatch, capsys):
         section = check_method(MethodConfig(name=name, **dict(option.split("=") for option in options)))
         passes = METHODS[name].passes(section.options)
         assert (counted["forwards/step"], counted["backwards/step"]) == passes, part
-    backups = lines.loc[[f"mrkd num_backups={n}" for n in (1, 3, 5)], "bytes beside"]
+    backups = lines.loc[[f"mrkd num_backups={n}" for n in (1, 3, 5)], "extra bytes"]
     assert backups.diff()[1:].tolist() == pytest.approx([2 * (1_107_944 + 4 * 100 * 100)] * 2), "tensors and ensemble"

@@ -199,7 +199,7 @@ def test_table_says_what_failed_and_fits_into_80_columns(summaries):
     failed = SweptPoint(wide[0].values, wide[0].experiment, wide[0].summary, "epoch 3: the loss is [nan] " + "x" * 99)
     table = sweep_table([*wide, failed])
     assert table.columns[3:] == ("Seeds", "Error %", "NLL")
-    assert table.rows[-1][3:] == ["4", "failed", ""], "the mean of the seeds that are left is no result"
+    assert table.rows[-1][3:] == ["4", "failed", ""], "the mean of the seeds that are left is not a result"
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(table)
     text = console.export_text()

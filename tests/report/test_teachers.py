@@ -14,7 +14,7 @@ from asc_mrkd.report.plots import PANELS, has_teachers, panel_curves, teachers_f
 
 @pytest.fixture
 def taught(tmp_path):
-    """A run of two seeds whose log tells of two backups in every second epoch, from the fourth on."""
+    """A run of two seeds whose log reports two backups in every second epoch, from the fourth on."""
     folder = write_run(tmp_path / "mrkd", method="mrkd", seeds=2, epochs=8)
     records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     for record in records:

@@ -1,4 +1,4 @@
-"""The cache: used while it is true, made anew when it is not, done without where it cannot be written."""
+"""The cache: used while it is true, made again when it is not, left out where it cannot be written."""
 
 import json
 import os
