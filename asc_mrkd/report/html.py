@@ -111,8 +111,10 @@ def write_report(
     Raises:
         RunError: a run folder is missing, unfinished or damaged.
         StoreError, DataError: the data are not a finished feature store or an image set.
+        OSError: the page cannot be written.
     """
     summaries = [evaluate(run) for run in runs]
+    Path(out).parent.mkdir(parents=True, exist_ok=True)  # a page that cannot be written is refused before the work
     sections = []
     with progress("report", len(runs), "runs") as advance:
         for summary in summaries:

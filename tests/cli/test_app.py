@@ -43,10 +43,12 @@ def test_the_shell_completes(words, offered):
     assert complete("bash", words) == offered
 
 
-def test_the_completion_of_every_shell_can_be_printed():
-    code, out, _ = run_cli("--show-completion", "bash")
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_completion_of_the_shell_can_be_printed(shell):
+    with mock.patch("shellingham.detect_shell", return_value=(shell, f"/bin/{shell}")):
+        code, out, _ = run_cli("--show-completion")
     assert code == 0
-    assert "_ASC_MRKD_COMPLETE=complete_bash" in out
+    assert f"_ASC_MRKD_COMPLETE=complete_{shell}" in out
 
 
 def test_an_interruption_is_no_traceback():
