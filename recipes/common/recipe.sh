@@ -3,9 +3,6 @@
 # shellcheck shell=bash
 set -euo pipefail
 
-# A thread that waits sleeps. By default it spins, and two programs on the same cores then slow each other down tenfold.
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
-
 fail() {
     echo "error: $1" >&2
     echo "hint: ${2:-bash $0 --help}" >&2
