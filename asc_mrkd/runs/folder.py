@@ -21,24 +21,28 @@ SEED = "seed"
 TRAIN = "asc-mrkd train CONF.yaml --out RUNDIR"
 
 
-class SeedFolder:
+class _Folder:
+    """A folder that stands for its path."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def __fspath__(self) -> str:
+        """Return the path, so that `open`, `Path` and the functions of the library take it as it is."""
+        return str(self.path)
+
+    def __str__(self) -> str:
+        """Return the path, as messages show it."""
+        return str(self.path)
+
+
+class SeedFolder(_Folder):
     """The files of one trained seed.
 
     >>> seed = SeedFolder("exp/ce/seed3")
     >>> seed.seed, seed.predictions.name
     (3, 'predictions.csv')
     """
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-
-    def __fspath__(self) -> str:
-        """Return the path, so that `open`, `Path` and the functions of the library take a seed folder as it is."""
-        return str(self.path)
-
-    def __str__(self) -> str:
-        """Return the path, as messages show it."""
-        return str(self.path)
 
     @property
     def run(self) -> "RunFolder":
@@ -86,24 +90,13 @@ class SeedFolder:
         return self.is_scored and self.model.is_file()
 
 
-class RunFolder:
+class RunFolder(_Folder):
     """The files of one run: an experiment, trained with one or more seeds.
 
     >>> run = RunFolder("exp/ce")
     >>> run.config_file.name, run.seed_folder(3).predictions.parent.name
     ('config.yaml', 'seed3')
     """
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-
-    def __fspath__(self) -> str:
-        """Return the path, so that `open`, `Path` and the functions of the library take a run folder as it is."""
-        return str(self.path)
-
-    def __str__(self) -> str:
-        """Return the path, as messages show it."""
-        return str(self.path)
 
     @property
     def config_file(self) -> Path:
