@@ -55,6 +55,10 @@ class DamagedFileError(AscMrkdError):
     """A checkpoint or model file is damaged; nothing of it is used."""
 
 
+class DiskFullError(AscMrkdError):
+    """There is no room for a file: the disk is full, the quota is used up, or the size of files is limited."""
+
+
 class ModelError(AscMrkdError):
     """The name of a network or one of its options is unknown, or its input does not fit."""
 

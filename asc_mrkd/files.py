@@ -1,18 +1,34 @@
 """Files: atomic writes, the exclusive lock of a folder, the guard against hostile archives, sizes as text."""
 
-import fcntl
+import errno
 import hashlib
+import io
+import itertools
 import os
 import socket
 import stat
 import tempfile
+import time
+import warnings
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path, PureWindowsPath
-from typing import IO
+from typing import IO, Any
 from zipfile import ZipInfo
 
-from asc_mrkd.errors import AscMrkdError
+from asc_mrkd.errors import AscMrkdError, DiskFullError
+
+locks_of_unix: Any
+locks_of_windows: Any
+try:
+    import fcntl as locks_of_unix
+except ImportError:
+    locks_of_unix = None
+try:
+    import msvcrt as locks_of_windows
+except ImportError:
+    locks_of_windows = None
 
 LOCK = "lock"
 """Name of the file that `exclusive_lock` locks and that names the owner."""
@@ -20,12 +36,35 @@ LOCK = "lock"
 READ_AND_WRITE = 0o644
 """Permissions of a written file: everybody reads it, its owner writes it."""
 
+DISK_FULL = {
+    errno.ENOSPC: ("the disk is full", "make room (df -h)"),
+    errno.EDQUOT: ("the disk quota is used up", "make room (quota -s)"),
+    errno.EFBIG: ("it would exceed the largest size of a file", "raise the limit (ulimit -f unlimited)"),
+}
+"""Fault and remedy for each error of the system that says: there is no room."""
+
+NO_LOCKS = (errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+"""Errors of file systems without locks."""
+
+NOT_OFFERED = (*NO_LOCKS, errno.EPERM, errno.EACCES)
+"""Errors of file systems that have no permissions, or cannot flush a folder; Windows opens no folder."""
+
+LOCKED_BYTE = 2**30
+"""Position of the byte that Windows locks: far behind the text, which others may then read."""
+
+POLL_SECONDS = 0.01
+"""Pause between two attempts at a lock that another process holds."""
+
 
 @contextmanager
 def atomic_writer(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO]:
     """Open a temporary file next to `path` that replaces it when the block ends without an error.
 
     A reader sees the old file or the new one, never a part. After any error (disk full, a kill) the old one stays.
+    The temporary file of a writer that was killed is used by the next one.
+
+    Raises:
+        DiskFullError: there is no room for the file; the message says how many bytes are missing.
 
     >>> import tempfile, pathlib
     >>> target = pathlib.Path(tempfile.mkdtemp()) / "a.txt"
@@ -35,30 +74,133 @@ def atomic_writer(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO
     'whole'
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    with _no_room_explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = _open_temporary(path)
+    raw = _CountingFile(descriptor)
     try:
-        encoding = None if "b" in mode else "utf-8"
-        newline = None if "b" in mode else ""
-        with os.fdopen(descriptor, mode, encoding=encoding, newline=newline) as stream:
+        with _no_room_explained(path, raw), _stream_on(raw, mode) as stream:
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, READ_AND_WRITE)
-        os.replace(temporary, path)
+            raw.settle()
+            with suppress_not_offered():
+                os.chmod(temporary, READ_AND_WRITE)
+            if (
+                locks_of_unix is None
+            ):  # Windows renames no open file; elsewhere the lock holds until the file has its name
+                stream.close()
+            os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise
     sync_folder(path.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a rename inside `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+class _CountingFile(io.FileIO):
+    """File that counts on without writing once there is no room, so that the number of missing bytes is known.
+
+    The writer ends as usual. Otherwise torch and numpy would hide the error of the system in errors of their own.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor, "wb")
+        self.descriptor = descriptor
+        self.failure: OSError | None = None
+        self.size = 0
+        self.written = 0
+
+    def fileno(self) -> int:
+        """Raise an error, so that nobody writes past this class."""
+        raise io.UnsupportedOperation("fileno")
+
+    def write(self, data: Any) -> int:
+        """Write bytes and return how many were taken, or only count them."""
+        size = memoryview(data).nbytes
+        self.size = max(self.size, self.tell() + size)
+        if self.failure is None:
+            try:
+                return super().write(data) or 0
+            except OSError as error:
+                if error.errno not in DISK_FULL:
+                    raise
+                self.failure = error
+                self.written = os.fstat(self.descriptor).st_size
+        self.seek(size, os.SEEK_CUR)
+        return size
+
+    def settle(self) -> None:
+        """Wait until all bytes are on the disk, or raise the error that said that there is no room."""
+        if self.failure:
+            raise self.failure
+        os.fsync(self.descriptor)
+
+
+def _stream_on(raw: _CountingFile, mode: str) -> IO:
+    if "b" in mode:
+        return io.BufferedWriter(raw)
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", newline="")
+
+
+@contextmanager
+def _no_room_explained(path: Path, file: _CountingFile | None = None) -> Iterator[None]:
+    """Turn the error of a full disk, also one that a library has hidden in its own, into a DiskFullError."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        yield
+    except Exception as error:
+        cause = file.failure if file and file.failure else error
+        if not isinstance(cause, OSError) or cause.errno not in DISK_FULL:
+            raise
+        fault, remedy = DISK_FULL[cause.errno]
+        missing = f", {file.size - file.written:,} bytes are missing" if file else ""
+        raise DiskFullError(
+            f"{path} cannot be written: {fault}{missing}", f"{remedy}; an older file is as it was"
+        ) from None
+
+
+def _open_temporary(path: Path) -> tuple[int, Path]:
+    """Open and lock a temporary file for `path` that no living process uses, and remove those of killed ones."""
+    opened: tuple[int, Path] | None = None
+    for number in itertools.count():
+        temporary = path.with_name(f".{path.name}.{number}.tmp")
+        if opened and not temporary.exists():
+            return opened
+        try:
+            descriptor = _open_locked(temporary, wait=False)
+        except _NoLocks:
+            temporary.unlink(missing_ok=True)
+            # Without locks nobody knows whose a file is: a name that no other writer has.
+            descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+            return descriptor, Path(name)
+        if descriptor is None:
+            continue
+        if opened:
+            temporary.unlink()
+            os.close(descriptor)
+        else:
+            os.ftruncate(descriptor, 0)
+            opened = descriptor, temporary
+    raise AssertionError
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename inside `folder` survive a power cut, where the file system can do that."""
+    with suppress_not_offered():
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def suppress_not_offered() -> Iterator[None]:
+    """Go on if the file system does not offer an operation that is a nicety."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NOT_OFFERED:
+            raise
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -111,39 +253,119 @@ def exclusive_lock(
     Raises:
         AscMrkdError: another process holds the lock; the message names its number and its host.
     """
-    descriptor = _open_locked(folder / LOCK, wait)
+    path = folder / LOCK
+    try:
+        descriptor = _open_locked(path, wait)
+    except _NoLocks:
+        warn_without_locks(folder)
+        descriptor = _open_unlocked(path, wait)
     if descriptor is None:
-        raise error(f"{folder} is being written by {_owner(folder / LOCK)}", hint)
+        raise error(f"{folder} is being written by {_owner(path)}", hint)
     try:
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        os.write(descriptor, _own_name().encode())
         yield
     finally:
-        (folder / LOCK).unlink(missing_ok=True)
+        with suppress(PermissionError):  # Windows removes no open file; it is locked again the next time
+            path.unlink(missing_ok=True)
         os.close(descriptor)
 
 
+def _own_name() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
 def _open_locked(path: Path, wait: bool) -> int | None:
-    """Open and lock the file `path`, or return None if another process holds the lock."""
-    mode = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
+    """Open and lock the file `path`, or return None if another process holds the lock.
+
+    Raises:
+        _NoLocks: the file system has no locks.
+    """
     while True:
         # A file for writing: network disks refuse to lock a folder.
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, READ_AND_WRITE)
         try:
-            fcntl.flock(descriptor, mode)
-        except BlockingIOError:
+            is_locked = _lock(descriptor, wait)
+        except BaseException:
             os.close(descriptor)
-            return None
-        if _is_still(path, descriptor):
+            raise
+        if is_locked and _is_still(path, descriptor):
             return descriptor
         os.close(descriptor)
+        if not is_locked:
+            return None
+
+
+class _NoLocks(Exception):
+    """The file system, or the system, has no locks."""
+
+
+def _lock(descriptor: int, wait: bool) -> bool:
+    """Lock an open file until it is closed; return False if another process holds it."""
+    while not _lock_now(descriptor):
+        if not wait:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def _lock_now(descriptor: int) -> bool:
+    if locks_of_unix is None and locks_of_windows is None:
+        raise _NoLocks
+    try:
+        if locks_of_unix is not None:
+            locks_of_unix.flock(descriptor, locks_of_unix.LOCK_EX | locks_of_unix.LOCK_NB)
+        else:
+            os.lseek(descriptor, LOCKED_BYTE, os.SEEK_SET)
+            locks_of_windows.locking(descriptor, locks_of_windows.LK_NBLCK, 1)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError as error:
+        if error.errno in NO_LOCKS:
+            raise _NoLocks from None
+        raise
+    return True
+
+
+def _open_unlocked(path: Path, wait: bool) -> int | None:
+    """Open `path` unless a living process of this machine is named in it: all that can be known without locks."""
+    while _is_alive(_owner(path)):
+        if not wait:
+            return None
+        time.sleep(POLL_SECONDS)
+    return os.open(path, os.O_RDWR | os.O_CREAT, READ_AND_WRITE)
+
+
+def _is_alive(owner: str) -> bool:
+    """Return whether an owner, as a lock file names it, is another running process of this machine."""
+    number = owner.removeprefix("process ").partition(" ")[0]
+    is_here = number.isdecimal() and owner.endswith(f" on {socket.gethostname()}")
+    if not is_here or int(number) == os.getpid() or os.name == "nt":  # os.kill of Windows would end it
+        return False
+    try:
+        os.kill(int(number), 0)
+    except PermissionError:  # it runs, for another user
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
+
+
+@cache
+def warn_without_locks(folder: Path) -> None:
+    """Warn once that other machines cannot be kept out of a folder."""
+    warnings.warn(
+        f"the file system of {folder} has no locks: a command on another machine that writes there is not noticed",
+        stacklevel=2,
+    )
 
 
 def _owner(path: Path) -> str:
     """Return the process and the host that a lock file names."""
     try:
         owner = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:  # the owner has just finished
+    except OSError:  # the owner has just finished
         owner = ""
     return owner or "another process"
 

@@ -1,15 +1,24 @@
-"""Files: the exclusive lock of a folder."""
+"""Files: atomic writes and the exclusive lock of a folder, on file systems and systems that offer more or less."""
 
+import errno
 import multiprocessing
 import os
+import resource
 import signal
+import subprocess
+import sys
 import threading
+import types
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from asc_mrkd.errors import DataError
-from asc_mrkd.files import LOCK, exclusive_lock
+from asc_mrkd import files
+from asc_mrkd.errors import AscMrkdError, DataError, DiskFullError
+from asc_mrkd.files import LOCK, atomic_writer, exclusive_lock, write_text
 
 fork = multiprocessing.get_context("fork")
 
@@ -56,3 +65,179 @@ def test_waiting_locks_take_turns(tmp_path):
         thread.join()
     assert not inside
     assert not (tmp_path / LOCK).exists()
+
+
+def write_until_killed(path: Path) -> None:
+    with atomic_writer(path) as stream:
+        stream.write(b"half")
+        stream.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run_in_child(target, *arguments) -> None:
+    child = fork.Process(target=target, args=arguments)
+    child.start()
+    child.join()
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_f2_6_what_a_killed_writer_has_left_is_gone_after_the_next(tmp_path):
+    path = tmp_path / "a.bin"
+    write_text(path, "old")
+    for _ in range(2):
+        run_in_child(write_until_killed, path)
+        assert path.read_text() == "old"
+        assert len(names(tmp_path)) == 2
+    write_text(path, "new")
+    assert path.read_text() == "new"
+    assert names(tmp_path) == {"a.bin"}
+
+
+def test_f2_6_leftovers_of_two_killed_writers_go_and_a_living_one_keeps_its_file(tmp_path):
+    path = tmp_path / "a.bin"
+    with atomic_writer(path) as first:
+        first.write(b"first")
+        run_in_child(write_until_killed, path)
+        assert len(names(tmp_path)) == 2
+        write_text(path, "second")
+        assert names(tmp_path) == {"a.bin", ".a.bin.0.tmp"}
+        run_in_child(write_until_killed, path)
+    assert path.read_text() == "first"
+    write_text(path, "third")
+    assert names(tmp_path) == {"a.bin"}
+
+
+def write_under_limit(path: Path, limit: int, write, found) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    try:
+        with atomic_writer(path, "w" if write is write_lines else "wb") as stream:
+            write(stream)
+    except DiskFullError as error:
+        found.put(str(error))
+
+
+def write_torch(stream) -> None:
+    torch.save({"a": torch.zeros(25_000), "b": torch.zeros(25_000)}, stream)
+
+
+def write_numpy(stream) -> None:
+    np.save(stream, np.zeros(25_000))
+
+
+def write_zip(stream) -> None:
+    np.savez(stream, a=np.zeros(25_000))
+
+
+def write_lines(stream) -> None:
+    for _ in range(20_000):
+        stream.write("0123456789")
+
+
+@pytest.mark.parametrize("write", [write_torch, write_numpy, write_zip, write_lines])
+@pytest.mark.parametrize("limit", [0, 4096, 150_000])
+def test_f3_1_a_full_disk_is_one_sentence_with_file_and_bytes_whoever_writes(tmp_path, write, limit):
+    path = tmp_path / "a.bin"
+    with atomic_writer(path, "w" if write is write_lines else "wb") as stream:
+        write(stream)
+    whole = path.read_bytes()
+    found = fork.SimpleQueue()
+    run_in_child(write_under_limit, path, limit, write, found)
+    missing = len(whole) - limit
+    assert found.get() == (
+        f"{path} cannot be written: it would exceed the largest size of a file, {missing:,} bytes are missing"
+    )
+    assert path.read_bytes() == whole
+    assert names(tmp_path) == {"a.bin"}
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(errno.ENOSPC, "the disk is full"), (errno.EDQUOT, "the disk quota is used up")]
+)
+def test_f3_1_a_disk_that_notices_late_is_named_too(tmp_path, monkeypatch, number, words):
+    monkeypatch.setattr(os, "fsync", refusing(number))
+    with pytest.raises(DiskFullError, match=f"a.txt cannot be written: {words}, 5 bytes are missing") as caught:
+        write_text(tmp_path / "a.txt", "12345")
+    assert "make room" in caught.value.hint
+    assert not names(tmp_path)
+
+
+def test_other_errors_of_the_disk_and_of_the_writer_pass_through(tmp_path, monkeypatch):
+    with pytest.raises(ZeroDivisionError), atomic_writer(tmp_path / "a.txt", "w"):
+        _ = 1 / 0
+    monkeypatch.setattr(os, "fsync", refusing(errno.EIO))
+    with pytest.raises(OSError, match="Input/output"):
+        write_text(tmp_path / "a.txt", "12345")
+    assert not names(tmp_path)
+
+
+def refusing(number: int, when=lambda *arguments: True, otherwise=None):
+    def refuse(*arguments):
+        if when(*arguments):
+            raise OSError(number, os.strerror(number))
+        return otherwise(*arguments)
+
+    return refuse
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.EINVAL])
+def test_t6_modes_and_folders_that_cannot_be_flushed_are_niceties(tmp_path, monkeypatch, number):
+    fsync = os.fsync
+    monkeypatch.setattr(os, "chmod", refusing(number))
+    monkeypatch.setattr(os, "fsync", refusing(number, lambda descriptor: os.path.isdir(f"/dev/fd/{descriptor}"), fsync))
+    write_text(tmp_path / "a.txt", "whole")
+    assert (tmp_path / "a.txt").read_text() == "whole"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
+def test_t6_without_flock_the_work_goes_on_after_one_warning(tmp_path, monkeypatch, number):
+    monkeypatch.setattr(files.locks_of_unix, "flock", refusing(number))
+    with pytest.warns(UserWarning, match="has no locks") as warned, exclusive_lock(tmp_path):
+        write_text(tmp_path / "a.txt", "first")
+    assert len(warned) == 1
+    with warnings.catch_warnings(action="error"), exclusive_lock(tmp_path):
+        write_text(tmp_path / "a.txt", "second")
+    assert names(tmp_path) == {"a.txt"}
+    (tmp_path / LOCK).write_text(f"process {os.getppid()} on {files.socket.gethostname()}")
+    with pytest.raises(AscMrkdError, match=f"written by process {os.getppid()} on "), exclusive_lock(tmp_path):
+        pass
+    (tmp_path / LOCK).write_text(f"process 999999999 on {files.socket.gethostname()}")
+    with exclusive_lock(tmp_path):
+        pass
+
+
+def test_f3_6_locks_of_windows(tmp_path, monkeypatch):
+    fcntl = files.locks_of_unix
+    places = []
+
+    def locking(descriptor: int, mode: int, size: int) -> None:
+        places.append(os.lseek(descriptor, 0, os.SEEK_CUR))
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PermissionError(errno.EACCES, "Permission denied") from None
+
+    monkeypatch.setattr(files, "locks_of_unix", None)
+    monkeypatch.setattr(files, "locks_of_windows", types.SimpleNamespace(locking=locking, LK_NBLCK=2))
+    with exclusive_lock(tmp_path):
+        write_text(tmp_path / "a.txt", "whole")
+        with pytest.raises(AscMrkdError, match=f"process {os.getpid()} on "), exclusive_lock(tmp_path):
+            pass
+    assert names(tmp_path) == {"a.txt"}
+    assert set(places) == {files.LOCKED_BYTE}
+
+
+def test_f3_6_files_are_written_without_fcntl(tmp_path):
+    program = (
+        "import sys; sys.modules['fcntl'] = None\n"
+        "from asc_mrkd.files import exclusive_lock, write_text\n"
+        "from pathlib import Path\n"
+        f"folder = Path({str(tmp_path)!r})\n"
+        "with exclusive_lock(folder): write_text(folder / 'a.txt', 'whole')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "has no locks" in done.stderr
+    assert names(tmp_path) == {"a.txt"}
