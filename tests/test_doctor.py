@@ -14,6 +14,7 @@ from helpers.progress import RecordedProgress
 from asc_mrkd import __version__, check_data, doctor
 from asc_mrkd.errors import DataError
 from asc_mrkd.store import open_store
+from asc_mrkd.store.layout import write_sums
 
 
 @pytest.fixture
@@ -58,6 +59,7 @@ def test_a_clip_that_was_left_out_of_a_store_is_a_warning(copied_store):
     cells[head.index("reason")] = "silent"
     table[3] = ",".join(cells)
     (copied_store / "clips.csv").write_text("\n".join(table) + "\n")
+    write_sums(copied_store)
     check = check_data(copied_store)
     expected = ("silent", cells[head.index("filename")], "left out at extraction", "warning")
     assert [(f.code, f.subject, f.detail, f.severity) for f in check.findings] == [expected]

@@ -102,6 +102,8 @@ class ExperimentData:
     """(channel, mel, frame) of a spectrogram, (channel, height, width) of an image."""
     frontend: FrontendSpec | None
     """Front end of the spectrograms; None for images."""
+    digest: str
+    """SHA-256 of the content, hexadecimal; the same wherever the data lie."""
     load: Callable[[torch.device], TrainAndTest]
     """Function that reads the samples onto a device."""
 
@@ -118,7 +120,9 @@ def open_data(config: StoreConfig | ImagesConfig) -> ExperimentData:
 
 def _open_scenes(config: StoreConfig) -> ExperimentData:
     store = open_store(config.folder)
-    return ExperimentData(store.classes, store.spec.shape, store.spec, lambda device: _load_store(store, device))
+    return ExperimentData(
+        store.classes, store.spec.shape, store.spec, store.digest, lambda device: _load_store(store, device)
+    )
 
 
 def _open_images(config: ImagesConfig) -> ExperimentData:
@@ -127,7 +131,9 @@ def _open_images(config: ImagesConfig) -> ExperimentData:
         if name not in images.splits:
             raise DataError(f"{images.root} has no split '{name}'", f"it has {', '.join(images.splits)}")
     shape = images.splits["train"].pixels.shape[1:]
-    return ExperimentData(images.classes, shape, None, lambda device: _load_images(images, config, device))
+    return ExperimentData(
+        images.classes, shape, None, images.digest, lambda device: _load_images(images, config, device)
+    )
 
 
 OPENERS: dict[str, Callable[[Any], ExperimentData]] = {"scenes": _open_scenes, "images": _open_images}

@@ -26,6 +26,7 @@ from asc_mrkd.store.layout import (
     create_or_continue,
     finish,
     full_disk_explained,
+    is_intact,
     open_store,
     write_table,
 )
@@ -36,6 +37,10 @@ from asc_mrkd.workers import Pool, available_cores, dask_pool, local_pool, map_i
 
 CLIPS_PER_TASK = {"numpy": 4, "torch": 16}
 """Clips that a worker receives at once, by back end; on a GPU they are one batch."""
+
+
+CRASHED = "crashed"
+"""Reason of a clip whose worker died at every attempt; the next extraction into the store tries it again."""
 
 
 def extract(
@@ -137,13 +142,13 @@ def extract_clips(
     if (out / CLIPS).exists():
         store = create_or_continue(out, clips, spec, classes)
         if _is_done(store, root):
-            return store
+            return open_store(out)
     frontend = Frontend(spec, device=device)
     with _open_pool(workers, scheduler) as pool:
         out.mkdir(parents=True, exist_ok=True)
         with exclusive_lock(out, StoreError):
             store = create_or_continue(out, clips, spec, classes)
-            if store.is_finished and not (out / JOURNAL).exists():
+            if not (store.clips["status"] == PENDING).any() and not (out / JOURNAL).exists():
                 _reopen(store)
             with full_disk_explained(store):
                 check_space(store)
@@ -155,8 +160,10 @@ def extract_clips(
 
 
 def _is_done(store: FeatureStore, root: Path) -> bool:
-    """Return whether all rows are written and no bad clip was replaced after the table was written."""
-    if not store.is_finished or (store.folder / JOURNAL).exists():
+    """Return whether the store is finished and intact, and every bad clip has had its verdict."""
+    if not store.is_finished or (store.folder / JOURNAL).exists() or not is_intact(store.folder):
+        return False
+    if (store.clips["reason"] == CRASHED).any():  # the cause may have been another one, as when memory ran out
         return False
     written = (store.folder / CLIPS).stat().st_mtime
     bad_clips = [root / name for name in store.clips.loc[store.clips["status"] == BAD, "filename"]]
@@ -178,7 +185,18 @@ def _reopen(store: FeatureStore) -> None:
 
 
 def _fill(store: FeatureStore, root: Path, frontend: Frontend, pool: Pool, progress: Progress) -> None:
-    """Write the missing rows, then the statistics and the table, and remove the journal."""
+    """Write the missing rows, then the statistics, the table and the checksums, and remove the journal."""
+    results, statistics = _fill_rows(store, root, frontend, pool, progress)
+    if (CRASHED, 0) in results:  # a crash is not a verdict on a clip: it may have been the only victim of another one
+        results, statistics = _fill_rows(store, root, frontend, pool, progress)
+    finish(store, _finished_table(store, results), statistics)
+    (store.folder / JOURNAL).unlink()
+
+
+def _fill_rows(
+    store: FeatureStore, root: Path, frontend: Frontend, pool: Pool, progress: Progress
+) -> tuple[list[tuple[str, int]], RunningStatistics]:
+    """Write the missing rows; return reason and checksum of every row, and the statistics of the training rows."""
     statistics = RunningStatistics(store.spec.n_mels)
     is_training = (store.clips["split"] == "train").tolist()
     results = []
@@ -192,8 +210,7 @@ def _fill(store: FeatureStore, root: Path, frontend: Frontend, pool: Pool, progr
                 statistics.add(result.moments)
             results.append((result.reason, result.crc32))
             advance()
-    finish(store, _finished_table(store, results), statistics)
-    (store.folder / JOURNAL).unlink()
+    return results, statistics
 
 
 def _run_jobs(jobs: list[ClipJob], frontend: Frontend, features: Path, pool: Pool) -> Iterator[RowResult]:
@@ -201,7 +218,7 @@ def _run_jobs(jobs: list[ClipJob], frontend: Frontend, features: Path, pool: Poo
     task = partial(extract_rows, frontend=frontend, features=features.absolute())
     size = CLIPS_PER_TASK[frontend.backend]
     chunks = [jobs[start : start + size] for start in range(0, len(jobs), size)]
-    return map_in_order(pool, task, chunks, on_crash=lambda job: RowResult(job.row, "crashed"))
+    return map_in_order(pool, task, chunks, on_crash=lambda job: RowResult(job.row, CRASHED))
 
 
 def _finished_table(store: FeatureStore, results: Sequence[tuple[str, int]]) -> pd.DataFrame:

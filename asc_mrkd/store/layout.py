@@ -1,11 +1,16 @@
-"""The feature store on the disk: a memory map of spectrograms, a table of clips, the front end, classes, statistics."""
+"""The feature store on the disk: a memory map of spectrograms, a table of clips, the front end, classes, statistics.
+
+The last file written, SHA256SUMS, vouches for the others: it holds the checksum of every small file, and the table
+among them holds the checksum of every row of the memory map. So opening a store checks it without reading its rows.
+"""
 
 import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +28,10 @@ CLIPS = "clips.csv"
 SPEC = "spec.yaml"
 CLASSES = "classes.txt"
 STATS = "stats.npz"
+SUMS = "SHA256SUMS"
+
+SUMMED = (CLIPS, SPEC, CLASSES, STATS)
+"""Files whose checksums are in SHA256SUMS, in the format of `sha256sum`."""
 
 PENDING, OK, BAD = "pending", "ok", "bad"
 """Values of the column `status`: not tried yet, usable, unusable."""
@@ -43,6 +52,7 @@ COLUMNS = {
 
 MAKE_ONE = "make one: asc-mrkd extract-features --data DIR --spec pmel256 --out STORE"
 REPEAT = "run the same extract-features command again"
+REPAIR = f"{REPEAT}: it repairs the store; if it refuses, remove the store first"
 START_OVER = "remove the store and extract again"
 
 
@@ -68,11 +78,14 @@ class FeatureStore:
     """Class names; the position of a name is its class index."""
     features: np.ndarray
     """Memory map (row, channel, mel, frame), float16, read-only."""
+    digest: str = ""
+    """SHA-256 of the content, hexadecimal: clips, definition, classes, statistics and checksums of the rows. It is the
+    same wherever the store lies; empty for a store that is not finished."""
 
     @property
     def is_finished(self) -> bool:
-        """True if every clip has been tried and the statistics are written."""
-        return not (self.clips["status"] == PENDING).any() and (self.folder / STATS).exists()
+        """True if every clip has been tried and the checksums are written."""
+        return not (self.clips["status"] == PENDING).any() and (self.folder / SUMS).exists()
 
     def rows(self, split: str) -> pd.DataFrame:
         """Return the usable clips of a split (train, test, unused)."""
@@ -96,16 +109,46 @@ def open_store(folder: str | os.PathLike[str]) -> FeatureStore:
     """Open a finished feature store.
 
     Raises:
-        StoreError: the folder is not a feature store, a part of it is damaged, or its extraction has not finished.
+        StoreError: the folder is not a feature store, its extraction has not finished, or one of its files, which is
+            named, is not as it was written.
     """
     folder = Path(folder)
     store = _open_parts(folder)
-    if not store.is_finished:
-        pending = (store.clips["status"] == PENDING).sum()
+    pending = (store.clips["status"] == PENDING).sum()
+    if pending:
         raise StoreError(
             f"{folder}: extraction has not finished, {pending} clips are missing", f"{REPEAT}; it continues"
         )
-    return store
+    if not (folder / SUMS).exists():
+        raise StoreError(
+            f"{folder} has no {SUMS}: an earlier version made it, or the file is lost",
+            f"{REPEAT}: it compares every row and adds the file, without reading the recordings",
+        )
+    for name, found, written in _compare_sums(folder):
+        if found != written:
+            raise StoreError(f"{folder / name} is missing or not as it was written (see {SUMS})", REPAIR)
+    return replace(store, digest=_sha256(folder / SUMS))
+
+
+def is_intact(folder: Path) -> bool:
+    """Return whether the small files of a finished store are as they were written."""
+    return all(found == written for _, found, written in _compare_sums(folder))
+
+
+def _compare_sums(folder: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield the name, the checksum found and the checksum written for each of SUMMED."""
+    lines = (folder / SUMS).read_bytes().decode("ascii", errors="replace").splitlines()
+    written = {name: checksum for checksum, _, name in (line.partition("  ") for line in lines)}
+    for name in SUMMED:
+        yield name, _sha256(folder / name), written.get(name, "")
+
+
+def _sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, hexadecimal; of a missing file the empty string."""
+    if not path.exists():
+        return ""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _open_parts(folder: Path) -> FeatureStore:
@@ -115,12 +158,12 @@ def _open_parts(folder: Path) -> FeatureStore:
             raise StoreError(f"{folder} is not a feature store: {name} is missing", MAKE_ONE)
     spec = parse(FrontendSpec, read_yaml(folder / SPEC), str(folder / SPEC))
     clips = _read_table(folder / CLIPS)
-    classes = _read_classes(folder / CLASSES, clips)
+    classes = _read_classes(folder / CLASSES)
     try:
         features = np.load(folder / FEATURES, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{folder / FEATURES} is damaged: {error}", START_OVER) from None
-    if features.shape != (len(clips), *spec.shape):
+    except Exception as error:  # damage can raise anything, numpy names no complete list
+        raise StoreError(f"{folder / FEATURES} is damaged: {first_line(error)}", START_OVER) from None
+    if features.shape != (len(clips), *spec.shape) or features.dtype != np.float16 or not features.flags.c_contiguous:
         raise StoreError(f"{folder}: {FEATURES} and {CLIPS} do not belong together", START_OVER)
     return FeatureStore(folder, spec, clips, classes, features)
 
@@ -136,17 +179,13 @@ def _read_table(path: Path) -> pd.DataFrame:
     return clips
 
 
-def _read_classes(path: Path, clips: pd.DataFrame) -> list[str]:
-    if not path.exists():  # a store of an earlier version
-        return _alphabetical_labels(clips)
+def _read_classes(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:  # never guessed from the clips: another order would swap the classes of a trained network
+        raise StoreError(f"{path}: {error.strerror}", REPAIR) from None
     except UnicodeDecodeError:
-        raise StoreError(f"{path} is damaged", START_OVER) from None
-
-
-def _alphabetical_labels(clips: pd.DataFrame) -> list[str]:
-    return sorted(set(clips["label"]) - {""})
+        raise StoreError(f"{path} is damaged", REPAIR) from None
 
 
 def create_or_continue(
@@ -163,8 +202,12 @@ def create_or_continue(
     Raises:
         StoreError: the store was made with another spec (the message names the differing key) or from another list.
     """
+    if classes is None:
+        classes = sorted(set(clips["label"]) - {""})
     if not (folder / CLIPS).exists():
-        _create(folder, clips, spec, _alphabetical_labels(clips) if classes is None else classes)
+        _create(folder, clips, spec, classes)
+    elif not (folder / CLASSES).exists():
+        _write_classes(folder, classes)
     store = _open_parts(folder)
     difference = differing_key(store.spec, spec)
     if difference:
@@ -182,11 +225,15 @@ def _create(folder: Path, clips: pd.DataFrame, spec: FrontendSpec, classes: Sequ
     """Write an empty store; its memory map takes no space until its rows are written."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / SPEC, yaml.safe_dump(spec.model_dump(), sort_keys=False))
-    write_text(folder / CLASSES, "".join(f"{name}\n" for name in classes))
+    _write_classes(folder, classes)
     shape = (len(clips), *spec.shape)
     np.lib.format.open_memmap(folder / FEATURES, mode="w+", dtype=np.float16, shape=shape).flush()
     table = clips.assign(row=range(len(clips)), frames=0, status=PENDING, reason="", crc32=0)
     write_table(folder, table[list(COLUMNS)])
+
+
+def _write_classes(folder: Path, classes: Sequence[str]) -> None:
+    write_text(folder / CLASSES, "".join(f"{name}\n" for name in classes))
 
 
 def check_space(store: FeatureStore) -> None:
@@ -221,11 +268,17 @@ def _missing_space(store: FeatureStore) -> int:
 
 
 def finish(store: FeatureStore, clips: pd.DataFrame, statistics: RunningStatistics) -> None:
-    """Write the statistics and the table `clips` of a store whose rows are all written."""
+    """Write the statistics, the table `clips` and at last the checksums of a store whose rows are all written."""
     with open(store.folder / FEATURES, "rb") as features:
         os.fsync(features.fileno())
-    write_statistics(store.folder, statistics)
+    _write_statistics(store.folder, statistics)
     write_table(store.folder, clips)
+    write_sums(store.folder)
+
+
+def write_sums(folder: Path) -> None:
+    """Write the checksums of the small files, which make the store valid, as `sha256sum` would."""
+    write_text(folder / SUMS, "".join(f"{_sha256(folder / name)}  {name}\n" for name in SUMMED))
 
 
 def write_table(folder: Path, clips: pd.DataFrame) -> None:
@@ -234,7 +287,7 @@ def write_table(folder: Path, clips: pd.DataFrame) -> None:
         clips.to_csv(stream, index=False, lineterminator="\n")
 
 
-def write_statistics(folder: Path, statistics: RunningStatistics) -> None:
+def _write_statistics(folder: Path, statistics: RunningStatistics) -> None:
     """Write mean and unbiased standard deviation of the training rows per mel bin."""
     with atomic_writer(folder / STATS) as stream:
         np.savez(stream, mean=statistics.mean, std=statistics.std, values=np.array(statistics.count))

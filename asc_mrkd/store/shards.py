@@ -20,6 +20,7 @@ from asc_mrkd.store.layout import (
     create_or_continue,
     finish,
     full_disk_explained,
+    is_intact,
     open_store,
 )
 from asc_mrkd.store.statistics import RunningStatistics
@@ -103,8 +104,8 @@ def join_stores(
     out.mkdir(parents=True, exist_ok=True)
     with exclusive_lock(out, StoreError):
         joined = create_or_continue(out, clips, spec, classes)
-        if joined.is_finished:
-            return joined
+        if joined.is_finished and is_intact(out):
+            return open_store(out)
         with full_disk_explained(joined):
             check_space(joined)
             statistics = RunningStatistics(spec.n_mels)

@@ -9,7 +9,7 @@ import yaml
 from PIL import Image
 
 from asc_mrkd.features.spec import FrontendSpec
-from asc_mrkd.store.layout import FeatureStore, create_or_continue, write_statistics, write_table
+from asc_mrkd.store.layout import FeatureStore, create_or_continue, finish, open_store
 from asc_mrkd.store.statistics import RunningStatistics, row_moments
 
 SPEC = FrontendSpec(
@@ -40,9 +40,8 @@ def make_store(folder: Path, clips_per_class: int = 8) -> FeatureStore:
     statistics = RunningStatistics(SPEC.n_mels)
     for row in table.loc[table["split"] == "train", "row"]:
         statistics.add(row_moments(features[row]))
-    write_statistics(folder, statistics)
-    write_table(folder, table)
-    return store
+    finish(store, table, statistics)
+    return open_store(folder)
 
 
 def write_experiment(path: Path, store: Path) -> Path:

@@ -11,6 +11,7 @@ import yaml
 from asc_mrkd.config import save_experiment
 from asc_mrkd.evaluation import RunSummary, evaluate
 from asc_mrkd.methods import load_experiment
+from asc_mrkd.store.layout import write_sums
 
 PREDICTIONS = """\
 filename,label,identifier,source_label,prediction,bus,park,tram
@@ -167,6 +168,8 @@ def write_feature_store(folder: Path, classes: tuple[str, ...] = CLASSES) -> Pat
         }
     ).to_csv(folder / "clips.csv", index=False)
     np.savez(folder / "stats.npz", mean=np.zeros(32), std=np.ones(32))
+    (folder / "classes.txt").write_text("".join(f"{name}\n" for name in sorted(classes)))
+    write_sums(folder)
     return folder
 
 

@@ -10,10 +10,10 @@ import yaml
 
 from asc_mrkd.datasets import read_dataset
 from asc_mrkd.features import FrontendSpec, load_spec
-from asc_mrkd.store.layout import CLASSES, CLIPS, FEATURES, SPEC, STATS
+from asc_mrkd.store.layout import CLASSES, CLIPS, FEATURES, SPEC, STATS, SUMS
 from helpers.cli import Outcome, run_cli
 
-STORE_FILES = (FEATURES, CLIPS, SPEC, CLASSES, STATS)
+STORE_FILES = (FEATURES, CLIPS, SPEC, CLASSES, STATS, SUMS)
 RATE = 32_000
 SECONDS = 0.5
 

@@ -201,7 +201,7 @@ def example_set(classes: int) -> ImageSet:
     pixels = np.broadcast_to(numbers[:, None, None, None], (classes, 3, 4, 4)).astype(np.uint8)
     names = [f"class_{number:03}" for number in range(classes)]
     table = pd.DataFrame({"label": [names[number] for number in numbers]})
-    return ImageSet(None, "image folder", names, {"test": ImageSplit(pixels, table)})
+    return ImageSet(None, "image folder", names, {"test": ImageSplit(pixels, table)}, "")
 
 
 @pytest.mark.parametrize(("classes", "first", "last", "shown"), [(10, 0, 9, 10), (100, 0, 99, 40)])

@@ -154,5 +154,9 @@ def test_classes_are_written_once_and_read_ever_after(made, recordings, spec, tm
     classes = read_dataset(recordings.root).classes
     store = extract_clips(buses, recordings.root, spec, tmp_path / "buses", classes=classes, workers=1)
     assert store.classes == open_store(store.folder).classes == ["bus", "park"]
-    (store.folder / "classes.txt").unlink()  # a store of an earlier version
-    assert open_store(store.folder).classes == ["bus"]
+    (store.folder / "classes.txt").unlink()
+    with pytest.raises(StoreError, match=r"classes\.txt: No such file") as caught:
+        open_store(store.folder)
+    assert "the same extract-features command again: it repairs" in caught.value.hint
+    extract_clips(buses, recordings.root, spec, store.folder, classes=classes, workers=1)
+    assert open_store(store.folder).classes == ["bus", "park"]

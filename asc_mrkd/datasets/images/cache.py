@@ -13,13 +13,20 @@ import numpy as np
 import pandas as pd
 
 from asc_mrkd.config.domain import CLIP_COLUMNS
-from asc_mrkd.datasets.images.image_set import ImageSet, ImageSplit, Source, file_state
+from asc_mrkd.datasets.images.image_set import (
+    ImageSet,
+    ImageSplit,
+    Source,
+    digest_of_set,
+    digest_of_split,
+    file_state,
+)
 from asc_mrkd.files import atomic_writer, write_text
 
 FOLDER = "asc-mrkd-cache"
 DESCRIPTION = "cache.json"
 
-VERSION = 1
+VERSION = 2
 """Version of the arrays and tables; a cache of another version is written again."""
 
 
@@ -46,7 +53,8 @@ def read_cache(source: Source) -> ImageSet | None:
         if description["fingerprint"] != _fingerprint(source):
             return None
         splits = {name: _open_split(folder, name, states) for name, states in description["splits"].items()}
-        return ImageSet(source.root, source.layout, description["classes"], splits)
+        digest = digest_of_set(description["classes"], description["digests"])
+        return ImageSet(source.root, source.layout, description["classes"], splits, digest)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -54,13 +62,15 @@ def read_cache(source: Source) -> ImageSet | None:
 def _write_files(source: Source, folder: Path) -> None:
     classes = source.classes()
     written = {}
+    digests = {}
     for name, split in source.splits():
         with atomic_writer(folder / f"{name}.npy") as stream:
             np.save(stream, split.pixels)
         with atomic_writer(folder / f"{name}.csv", "w") as stream:
             split.table.to_csv(stream, index=False, lineterminator="\n")
         written[name] = _states_of_split(folder, name)
-    description = {"fingerprint": _fingerprint(source), "classes": classes, "splits": written}
+        digests[name] = digest_of_split(split)
+    description = {"fingerprint": _fingerprint(source), "classes": classes, "splits": written, "digests": digests}
     write_text(folder / DESCRIPTION, json.dumps(description, indent=2))
 
 

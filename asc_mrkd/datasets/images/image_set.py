@@ -1,7 +1,8 @@
 """Labelled images of one size in splits, as every layout is read, and the protocol of the layouts."""
 
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -37,11 +38,27 @@ class ImageSet:
     """Class names in alphabetical order; the position of a name is its class index."""
     splits: dict[str, ImageSplit]
     """Splits by name: `train` and `test`, and `valid` if the set has one."""
+    digest: str
+    """SHA-256 of the content (classes, tables, pixels), hexadecimal; the same wherever the set lies."""
 
 
 def make_table(filenames: list[str], labels: list[str], identifiers: list[str], sources: list[str]) -> pd.DataFrame:
     """Return the table of a split; the four lists have one entry per image."""
     return pd.DataFrame(dict(zip(CLIP_COLUMNS, (filenames, labels, identifiers, sources), strict=True)), dtype=str)
+
+
+def digest_of_split(split: ImageSplit) -> str:
+    """Return the SHA-256 of the table and the pixels of a split, hexadecimal."""
+    content = hashlib.sha256(split.table.to_csv(index=False, lineterminator="\n").encode())
+    content.update(f"{split.pixels.shape}\n".encode())
+    content.update(np.ascontiguousarray(split.pixels).data)
+    return content.hexdigest()
+
+
+def digest_of_set(classes: list[str], digests: Mapping[str, str]) -> str:
+    """Return the SHA-256 of an image set from its classes and the digest of each split, hexadecimal."""
+    lines = [*classes, *(f"{name}\t{digest}" for name, digest in digests.items())]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 class Source(Protocol):

@@ -9,7 +9,7 @@ from pathlib import Path
 from asc_mrkd.datasets.images.cache import FOLDER, read_cache, write_cache
 from asc_mrkd.datasets.images.cifar import FORMATS, is_cifar, list_cifar
 from asc_mrkd.datasets.images.image_folder import find_folder_layout, list_image_folder
-from asc_mrkd.datasets.images.image_set import ImageSet, Source
+from asc_mrkd.datasets.images.image_set import ImageSet, Source, digest_of_set, digest_of_split
 from asc_mrkd.errors import DataError
 
 _HINT = "asc-mrkd download cifar100, or name a folder with train/CLASS/*.png and test/CLASS/*.png"
@@ -98,4 +98,6 @@ def _read_into_memory(source: Source) -> ImageSet:
     splits = dict(source.splits())
     for split in splits.values():
         split.pixels.flags.writeable = False
-    return ImageSet(source.root, source.layout, source.classes(), splits)
+    classes = source.classes()
+    digest = digest_of_set(classes, {name: digest_of_split(split) for name, split in splits.items()})
+    return ImageSet(source.root, source.layout, classes, splits, digest)

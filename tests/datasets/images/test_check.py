@@ -34,7 +34,7 @@ def cinic() -> ImageSet:
         filenames = [f"{name}/{position}.png" for position in range(len(labels))]
         table = pd.DataFrame({"filename": filenames, "label": labels, "identifier": "", "source_label": "imagenet"})
         splits[name] = ImageSplit(numbered(number * len(labels), len(labels)), table)
-    return ImageSet(Path("cinic"), "CINIC-10", CIFAR10, splits)
+    return ImageSet(Path("cinic"), "CINIC-10", CIFAR10, splits, "")
 
 
 def change(images: ImageSet, name: str, split: ImageSplit) -> ImageSet:
