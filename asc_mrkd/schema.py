@@ -1,49 +1,292 @@
-"""Strict sections of YAML files, and the two short forms of the command line.
+"""What is read strictly: YAML and JSON of bounded size and depth, sections without unknown keys, two short forms.
 
-An unknown key is an error with a suggestion. The short forms are `section.key=value`, which overrides one value of a
-file, and `name:option=value,...`, which names a network or a compression step with its options.
+An unknown key is an error with a suggestion. The short forms of the command line are `section.key=value`, which
+overrides one value of a file, and `name:option=value,...`, which names a network or a compression step with its
+options.
 """
 
+import ast
+import difflib
+import inspect
+import json
+import math
 import os
-from collections.abc import Mapping
+import re
+import reprlib
+import stat
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from asc_mrkd.errors import ConfigError, suggest
+from asc_mrkd.errors import AscMrkdError, ConfigError, suggest
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-NotNegative = Annotated[float, Field(ge=0.0)]
-Count = Annotated[int, Field(ge=1)]
+LARGEST_FILE = 100_000
+"""Largest YAML file, in bytes: an experiment takes two thousand."""
+
+LARGEST_JSON = 10_000_000
+"""Largest JSON file, in bytes."""
+
+DEEPEST = 32
+"""Largest number of sections and lists inside one another."""
+
+MOST_VALUES = 10_000
+"""Largest number of values in a YAML file, each counted as often as aliases repeat it."""
+
+LONGEST_SHOWN = 160
+"""Longest value in a message, in characters."""
+
+LARGEST_INTEGER = 2**63 - 1
+"""Largest integer in a YAML file; the smallest is its negative."""
+
+
+def _refuse_truth_value(value: Any) -> Any:
+    """Refuse true and false, which would count as 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("Input should be a number, not true or false")
+    return value
+
+
+NUMBER = BeforeValidator(_refuse_truth_value)
+"""Mark of a number in an `Annotated` type: true and false are none."""
+
+Fraction = Annotated[float, NUMBER, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, NUMBER, Field(gt=0.0, le=1e6)]
+NotNegative = Annotated[float, NUMBER, Field(ge=0.0, le=1e6)]
+Temperature = Annotated[float, NUMBER, Field(ge=0.01, le=1000.0)]
+Whole = Annotated[int, NUMBER, Field(ge=0, le=10**9)]
+Count = Annotated[int, NUMBER, Field(ge=1, le=10**9)]
+Few = Annotated[int, NUMBER, Field(ge=1, le=64)]
+Seed = Annotated[int, NUMBER, Field(ge=0, lt=2**32)]
+PathName = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]*$")]
 
 
 class Schema(BaseModel):
-    """A section whose unknown keys are errors."""
+    """A section whose unknown keys are errors; its numbers are finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 Section = TypeVar("Section", bound=Schema)
 
 
-def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a YAML mapping; nothing in the file can execute."""
+def read_text(
+    path: str | os.PathLike[str],
+    error: type[AscMrkdError] = ConfigError,
+    hint: str = "",
+    largest: int = LARGEST_FILE,
+) -> str:
+    """Read a small text file; a pipe or a device is not touched.
+
+    Args:
+        path: the file.
+        error: type of the error.
+        hint: hint of the error.
+        largest: size in bytes up to which it is read.
+
+    Raises:
+        AscMrkdError: of that type: the file is missing, not a plain file, too large or not UTF-8.
+    """
+    path = Path(path)
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}", "asc-mrkd recipes ls shows the files that come along") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise error(f"{path} is a folder, not a file", hint)
+        if not stat.S_ISREG(mode):
+            raise error(f"{path} is a pipe or a device, not a file", hint)
+        with open(path, "rb") as stream:
+            content = stream.read(largest + 1)
+    except OSError as fault:
+        raise error(f"{shorten(str(path))}: {fault.strerror}", hint) from None
+    except ValueError:  # a NUL in the name
+        raise error(f"{shorten(str(path))!r} is not the name of a file", hint) from None
+    if len(content) > largest:
+        raise error(f"{path} is larger than {largest:,} bytes", hint)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as fault:
+        raise error(f"{path} is not text in UTF-8: byte {fault.start + 1} cannot be read", hint) from None
+
+
+def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a YAML mapping; nothing in the file can execute.
+
+    Raises:
+        ConfigError: the file cannot be read, or is not YAML as `parse_yaml` takes it.
+    """
+    text = read_text(path, ConfigError, "asc-mrkd recipes ls shows the files that come along")
+    try:
+        values = parse_yaml(text)
+    except ValueError as error:
+        raise ConfigError(f"{path} is not YAML: {error}", "mend that line") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds no sections", "an experiment file starts like `data:` / `  store: exp/store`")
     return values
 
 
+def read_json(path: str | os.PathLike[str], error: type[AscMrkdError], hint: str = "") -> Any:
+    """Read a JSON file of at most LARGEST_JSON bytes.
+
+    Raises:
+        AscMrkdError: of that type: the file cannot be read, or is not JSON as `parse_json` takes it.
+    """
+    text = read_text(path, error, hint, LARGEST_JSON)
+    try:
+        return parse_json(text)
+    except ValueError as fault:
+        raise error(f"{path} is not JSON: {fault}", hint) from None
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return the value of a JSON text; numbers are finite, as JSON has them.
+
+    Raises:
+        ValueError: the text is not JSON, or too deep.
+
+    >>> parse_json("[1, null]")
+    [1, None]
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("lists or objects inside one another are too deep") from None
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def parse_yaml(text: str) -> Any:
+    """Return the value of a YAML text.
+
+    Some of YAML is refused: tags, keys that stand twice, numbers that are infinite or beyond 64 bits, and texts that
+    are deep, large, or large through aliases. Numbers to the base 60, octal numbers and dates are texts.
+
+    Raises:
+        ValueError: the text is not such YAML, with the reason in a line.
+
+    >>> parse_yaml("{a: 1, b: 1:30}")
+    {'a': 1, 'b': '1:30'}
+    """
+    if len(text) > LARGEST_FILE:
+        raise ValueError(f"more than {LARGEST_FILE:,} characters")
+    try:
+        loader = _StrictLoader(text)
+        return loader.get_single_data()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ValueError(f"{place}{shorten(str(error.problem or error.context))}") from None
+    except yaml.YAMLError as error:  # a character that YAML does not have
+        raise ValueError(shorten(" ".join(str(error).split()))) from None
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """The loader behind `parse_yaml`."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+        self._sizes: dict[yaml.Node, int] = {}
+        """Number of values of every node that is complete, aliases written out."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event = self.peek_event()
+        if getattr(event, "tag", None) not in (None, "!"):
+            raise _fault("tags such as !!int are not read", event)
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise _fault(f"more than {DEEPEST} sections or lists inside one another", event)
+        node: Any = super().compose_node(parent, index)
+        self._depth -= 1
+        if isinstance(event, yaml.AliasEvent):
+            if node not in self._sizes:
+                raise _fault("an alias stands inside its own anchor", event)
+        else:
+            self._sizes[node] = 1 + sum(self._sizes[child] for child in _children(node))
+            if self._sizes[node] > MOST_VALUES:
+                raise _fault(f"more than {MOST_VALUES:,} values", event)
+        return node
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        names = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in names:
+                    raise _fault(f"the key '{shorten(key.value)}' stands twice", key)
+                names.add(key.value)
+        return node
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        digits = node.value.replace("_", "")
+        value = int(digits, 0) if len(digits) < 40 else LARGEST_INTEGER + 1
+        if abs(value) > LARGEST_INTEGER:
+            raise _fault("an integer is beyond 64 bits", node)
+        return value
+
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
+        value = super().construct_yaml_float(node)
+        if not math.isfinite(value):
+            raise _fault("a number is not finite", node)
+        return value
+
+
+def _fault(problem: str, place: Any) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=place.start_mark)
+
+
+def _children(node: yaml.Node | None) -> Iterator[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        for pair in node.value:
+            yield from pair
+    elif isinstance(node, yaml.SequenceNode):
+        yield from node.value
+
+
+INT = "tag:yaml.org,2002:int"
+FLOAT = "tag:yaml.org,2002:float"
+TIMESTAMP = "tag:yaml.org,2002:timestamp"
+
+_StrictLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in (INT, FLOAT, TIMESTAMP)]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_StrictLoader.add_implicit_resolver(
+    FLOAT,
+    re.compile(r"([-+]?[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)([eE][-+][0-9]+)?$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$"),
+    list("-+0123456789."),
+)
+_StrictLoader.add_implicit_resolver(INT, re.compile(r"[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F]+)$"), list("-+0123456789"))
+_StrictLoader.add_constructor(INT, _StrictLoader.construct_yaml_int)
+_StrictLoader.add_constructor(FLOAT, _StrictLoader.construct_yaml_float)
+
+
+def shorten(text: str) -> str:
+    """Return a text as messages show it: its first LONGEST_SHOWN characters."""
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+
+
+def shown(value: Any) -> str:
+    """Return a value as messages show it: of a large one the beginning, however deep it is.
+
+    >>> shown([1, "a"]), len(shown("9" * 10_000)) < 200
+    ("[1, 'a']", True)
+    """
+    short = reprlib.Repr()
+    short.maxstring = LONGEST_SHOWN
+    short.maxother = LONGEST_SHOWN
+    return short.repr(value)
+
+
 def apply_override(values: dict[str, Any], override: str) -> None:
     """Set one `a.b.c=value` in a nested mapping.
+
+    Raises:
+        ConfigError: there is no value, it is not YAML, or a section of the key is a value.
 
     >>> values = {"train": {"epochs": 200}}
     >>> apply_override(values, "train.epochs=3")
@@ -51,21 +294,27 @@ def apply_override(values: dict[str, Any], override: str) -> None:
     {'train': {'epochs': 3}}
     """
     key, equals, text = override.partition("=")
+    where = f"override '{shorten(override)}'"
     if not equals or not key:
-        raise ConfigError(f"override '{override}' has no value", "write key=value, as in train.epochs=10")
+        raise ConfigError(f"{where} has no value", "write key=value, as in train.epochs=10")
     *sections, last = key.strip().split(".")
+    if len(sections) > DEEPEST:
+        raise ConfigError(f"{where} names more than {DEEPEST} sections", "write key=value, as in train.epochs=10")
     for section in sections:
         inner = values.setdefault(section, {})
         if isinstance(inner, str):  # a section given by its name alone, as in `method: ce`
             inner = {"name": inner}
             values[section] = inner
         if not isinstance(inner, dict):
-            raise ConfigError(f"override '{override}': {section} is a value, not a section")
+            raise ConfigError(
+                f"{where}: {section} is a value, not a section",
+                f"write the section in the file, or {section}.key=value",
+            )
         values = inner
     try:
-        values[last] = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"override '{override}': the value is not YAML", "quote it: 'key=\"value\"'") from None
+        values[last] = parse_yaml(text)
+    except ValueError as error:
+        raise ConfigError(f"{where}: the value is not YAML: {error}", "quote a text: 'key=\"value\"'") from None
 
 
 def parse_call(text: str) -> tuple[str, dict[str, Any]]:
@@ -74,7 +323,7 @@ def parse_call(text: str) -> tuple[str, dict[str, Any]]:
     A value is read as YAML. A value without an option name extends the option before it to a list.
 
     Raises:
-        ConfigError: an option has no value, or its value is not YAML.
+        ConfigError: an option has no value, stands twice, or its value is not YAML.
 
     >>> parse_call("cp_resnet:num_classes=3,blocks=4,3,1,damping=0.1")
     ('cp_resnet', {'num_classes': 3, 'blocks': [4, 3, 1], 'damping': 0.1})
@@ -84,25 +333,30 @@ def parse_call(text: str) -> tuple[str, dict[str, Any]]:
     name, _, arguments = text.partition(":")
     options: dict[str, Any] = {}
     option = ""
+    where = shorten(text)
     for argument in filter(None, arguments.split(",")):
         key, equals, value = argument.partition("=")
         if equals:
             option = key.strip()
-            options[option] = _parse_option(value, text)
+            if option in options:
+                raise ConfigError(f"'{shorten(option)}' stands twice in '{where}'", "keep one of them")
+            options[option] = _parse_option(value, where)
         elif option:
             if not isinstance(options[option], list):
                 options[option] = [options[option]]
-            options[option].append(_parse_option(argument, text))
+            options[option].append(_parse_option(argument, where))
         else:
-            raise ConfigError(f"'{argument}' in '{text}' has no value", "write name:option=value,option=value")
+            raise ConfigError(
+                f"'{shorten(argument)}' in '{where}' has no value", "write name:option=value,option=value"
+            )
     return name, options
 
 
-def _parse_option(value: str, text: str) -> Any:
+def _parse_option(value: str, where: str) -> Any:
     try:
-        return yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ConfigError(f"'{value}' in '{text}' is not a valid value", "write name:option=value") from None
+        return parse_yaml(value)
+    except ValueError:
+        raise ConfigError(f"'{shorten(value)}' in '{where}' is not a valid value", "write name:option=value") from None
 
 
 def parse(schema: type[Section], values: Any, source: str) -> Section:
@@ -126,34 +380,91 @@ def _explain(error: ValidationError, schema: type[Schema], source: str) -> Confi
     faults = error.errors()
     unknown = [fault for fault in faults if fault["type"] == "extra_forbidden"]
     fault = [*unknown, *faults][0]  # a typo comes first: it may also leave a required key missing
-    if not fault["loc"]:  # a rule about the whole section, written as a sentence
-        return ConfigError(f"{source}: {fault['msg'].removeprefix('Value error, ')}")
     known = _dotted_keys(schema)
-    names = {name for key in known for name in key.split(".")}
-    *sections, last = map(str, fault["loc"])
-    sections = [name for name in sections if name in names]  # without the tags of unions
-    where = ".".join([*sections, last])
+    where = _key_of(fault["loc"], known)
+    message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
-        return ConfigError(f"{source}: unknown key '{where}'", suggest(where, known))
+        section = where
+        where = ".".join(filter(None, [section, shorten(str(fault["loc"][-1]))]))
+        return ConfigError(f"{source}: unknown key '{where}'", _hint_for_unknown(where, section, known))
     if fault["type"] == "union_tag_invalid":
         tag = fault["ctx"]["tag"]
         tags = fault["ctx"]["expected_tags"].replace("'", "").split(", ")
-        return ConfigError(f"{source}: there is no {where} '{tag}'", suggest(tag, tags))
+        return ConfigError(f"{source}: there is no {where} '{shorten(str(tag))}'", suggest(str(tag), tags))
     if fault["type"] == "missing":
-        return ConfigError(f"{source}: key '{where}' is missing")
-    return ConfigError(f"{source}: {where}: {fault['msg']}, got {fault['input']!r}")
+        return ConfigError(f"{source}: key '{where}' is missing", _meaning(where, known))
+    if fault["type"] == "value_error" and isinstance(fault["input"], dict | Schema):  # a rule about a whole section
+        return ConfigError(f"{source}: {message}", f"change it in {source}, or write key=value behind the command")
+    if fault["type"] in ("model_type", "dict_type"):
+        message = "this is a section"
+        keys = [key for key in known if key.rpartition(".")[0] == where]
+        hint = f"it holds {', '.join(keys) or 'names and values'}"
+        return ConfigError(f"{source}: {where}: {message}, got {shown(fault['input'])}", hint)
+    place = f"{where}: " if where else ""
+    return ConfigError(f"{source}: {place}{message}, got {shown(fault['input'])}", _meaning(where, known))
 
 
-def _dotted_keys(schema: type[Schema], prefix: str = "") -> list[str]:
-    """List the keys of a section and of the sections in it, as in `train.epochs`."""
-    keys: list[str] = []
+Owner = tuple[type[Schema], str]
+"""A section and the name of one of its keys."""
+
+
+def _key_of(location: tuple[int | str, ...], known: Mapping[str, Owner]) -> str:
+    """Return the longest known key on the way to a fault: without the tags of unions and positions in lists."""
+    key = ""
+    for part in location:
+        longer = f"{key}.{part}" if key else str(part)
+        if longer in known:
+            key = longer
+    return key
+
+
+def _hint_for_unknown(where: str, section: str, known: Mapping[str, Owner]) -> str:
+    if where in known:  # of another alternative, as `data.subset` is next to `data.store`
+        return f"{where} does not go with the other keys of '{section}'"
+    if close := difflib.get_close_matches(where, known, n=1, cutoff=0.75):
+        return f"did you mean '{close[0]}'?"
+    if f"{section}.options" in known:
+        return f"options stand one level lower: {section}.options{where.removeprefix(section)}"
+    return suggest(where, [key for key in known if key.rpartition(".")[0] == section])
+
+
+def _meaning(where: str, known: Mapping[str, Owner]) -> str:
+    """Return the documentation of a key as a hint."""
+    if where not in known:
+        return "asc-mrkd recipes ls names experiment files that are right"
+    owner, name = known[where]
+    section = where.partition(".")[0]
+    catalogue = {"method": "methods", "model": "models"}.get(section)
+    text = _field_texts(owner).get(name, "")
+    if not text and catalogue:
+        return f"asc-mrkd {catalogue} lists the options and their defaults"
+    return f"{where}: {text[:1].lower()}{text[1:]}" if text else f"look at {where}"
+
+
+def _field_texts(owner: type[Schema]) -> dict[str, str]:
+    """Return the strings below the fields of a section, by the names of the fields."""
+    try:
+        (class_node,) = ast.parse(inspect.cleandoc(inspect.getsource(owner))).body
+    except (OSError, TypeError, SyntaxError):  # a section that was put together by a program
+        return {}
+    texts = {}
+    body = getattr(class_node, "body", [])
+    for field, text in pairwise(body):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+            texts[ast.unparse(field.target)] = " ".join(str(text.value.value).split())
+    return texts
+
+
+def _dotted_keys(schema: type[Schema], prefix: str = "") -> dict[str, Owner]:
+    """Return the keys of a section and of the sections in it, as in `train.epochs`."""
+    keys: dict[str, Owner] = {}
     for name, field in schema.model_fields.items():
-        keys.append(prefix + name)
+        keys[prefix + name] = (schema, name)
         alternatives = [field.annotation, *getattr(field.annotation, "__args__", ())]
         for alternative in alternatives:
             inner = getattr(alternative, "__origin__", alternative)  # without Annotated
             if isinstance(inner, type) and issubclass(inner, Schema):
-                keys += _dotted_keys(inner, f"{prefix}{name}.")
+                keys |= _dotted_keys(inner, f"{prefix}{name}.")
     return keys
 
 
@@ -163,7 +474,7 @@ def differing_key(ours: Schema, theirs: Schema, ignore: tuple[str, ...] = ()) ->
     there = flatten(theirs.model_dump())
     for key in dict.fromkeys([*here, *there]):
         if key not in ignore and here.get(key) != there.get(key):
-            return f"{key} is {here.get(key)!r} here and {there.get(key)!r} there"
+            return f"{key} is {shown(here.get(key))} here and {shown(there.get(key))} there"
     return None
 
 

@@ -19,7 +19,6 @@ from asc_mrkd.config.experiment import (
     load_experiment,
     save_experiment,
 )
-from asc_mrkd.config.interval import Interval
 
 __all__ = [
     "CLIP_COLUMNS",
@@ -30,7 +29,6 @@ __all__ = [
     "Domain",
     "Experiment",
     "ImagesConfig",
-    "Interval",
     "MethodConfig",
     "ModelConfig",
     "OptimizerConfig",

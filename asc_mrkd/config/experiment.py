@@ -10,7 +10,24 @@ from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 from asc_mrkd.config.domain import DOMAINS, IMAGES, SCENES, Domain
 from asc_mrkd.errors import ConfigError
 from asc_mrkd.files import write_text
-from asc_mrkd.schema import Count, Fraction, NotNegative, Positive, Schema, apply_override, parse, read_yaml
+from asc_mrkd.schema import (
+    NUMBER,
+    Count,
+    Fraction,
+    NotNegative,
+    PathName,
+    Positive,
+    Schema,
+    Seed,
+    Whole,
+    apply_override,
+    parse,
+    read_yaml,
+    shown,
+)
+
+LONGEST_CHAIN = 16
+"""Largest number of experiment files that build on one another."""
 
 
 class PruneConfig(Schema):
@@ -44,7 +61,7 @@ class StoreConfig(Schema):
     scored_split: ClassVar[str] = "test"
     """Name of the scored clips in tables."""
 
-    store: str
+    store: PathName
     """Feature store, a folder made by `asc-mrkd extract-features`."""
 
     @property
@@ -59,13 +76,13 @@ class ImagesConfig(Schema):
     domain: ClassVar[Domain] = IMAGES
     """Scenes or images."""
 
-    images: str
+    images: PathName
     """Folder of the image set."""
     train: Literal["train", "train+valid"] = "train"
     """Splits to train on; `valid` is the third split of CINIC-10, which the paper leaves out."""
     subset: Count | None = None
     """Number of images to train on, the same in every run and evenly over the classes; None takes all."""
-    held_out: Annotated[int, Field(ge=0)] = 0
+    held_out: Whole = 0
     """For tuning: number of training images to leave out and to score in place of the test images."""
 
     @property
@@ -80,8 +97,8 @@ class ImagesConfig(Schema):
 
 
 def _data_tag(values: Any) -> str:
-    names = values if isinstance(values, dict) else vars(values)
-    return "image_data" if "images" in names else "store_data"
+    is_images = isinstance(values, ImagesConfig) or (isinstance(values, dict) and "images" in values)
+    return "image_data" if is_images else "store_data"
 
 
 DataConfig = Annotated[
@@ -92,11 +109,11 @@ DataConfig = Annotated[
 class AugmentConfig(Schema):
     """Augmentation of the training batches; every draw is a function of (seed, epoch, sample)."""
 
-    roll_frames: Annotated[int, Field(ge=0)] = 0
+    roll_frames: Whole = 0
     """Largest circular shift in time, in frames; the shift is uniform in [-roll_frames, roll_frames]."""
     crop_frames: Count | None = None
     """Length of the random part of a clip to train on, in frames; None takes the whole clip, as testing does."""
-    pad: Annotated[int, Field(ge=0)] = 0
+    pad: Whole = 0
     """Width of the border of zeros around an image, in pixels; a random part of the original size is cut out."""
     flip: bool = False
     """Whether images are mirrored, left to right, with probability 1/2."""
@@ -136,7 +153,7 @@ class OptimizerConfig(Schema):
 
     name: Literal["sgd", "adam"] = "sgd"
     """The optimiser."""
-    lr: Positive = 1e-4
+    lr: Annotated[float, NUMBER, Field(gt=0.0, le=1e30)] = 1e-4
     """Learning rate before the schedule."""
     momentum: Fraction = 0.9
     """Momentum of SGD."""
@@ -144,6 +161,12 @@ class OptimizerConfig(Schema):
     """Whether SGD uses Nesterov's momentum."""
     weight_decay: NotNegative = 0.0
     """L2 penalty on all parameters."""
+
+    @model_validator(mode="after")
+    def _require_momentum_of_nesterov(self) -> "OptimizerConfig":
+        if self.nesterov and not self.momentum:
+            raise ValueError("train.optimizer.nesterov needs a momentum above 0")
+        return self
 
 
 class ScheduleConfig(Schema):
@@ -172,7 +195,7 @@ class TrainConfig(Schema):
     """Course of the learning rate."""
     device: str = "auto"
     """Device as torch names it; `auto` is a GPU if there is one."""
-    threads: Count | None = None
+    threads: Annotated[int, NUMBER, Field(ge=1, le=1024)] | None = None
     """CPU threads, on which the last digits of the numbers depend; None takes all cores."""
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     """Arithmetic of the networks; losses and weights stay float32. `auto` is bfloat16 if the hardware has it."""
@@ -180,7 +203,7 @@ class TrainConfig(Schema):
     """Whether networks and inputs are stored channels last; `auto` does so with bfloat16."""
     compile: bool = False
     """Whether the networks are compiled by torch."""
-    evaluate_every: Annotated[int, Field(ge=0)] = 1
+    evaluate_every: Whole = 1
     """Epochs between two scores on the test set, for the learning curve only; 0 scores the last epoch only."""
     checkpoint_every: Count = 1
     """Epochs between two checkpoints."""
@@ -217,14 +240,21 @@ class Experiment(Schema):
     """Augmentation of the training batches."""
     train: TrainConfig
     """The training loop."""
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(default_factory=lambda: [0], min_length=1)
-    """Seeds to train, one network each."""
+    seeds: list[Seed] = Field(default_factory=lambda: [0], min_length=1, max_length=1000)
+    """Seeds to train, one network each; no seed stands twice."""
 
     @model_validator(mode="before")
     @classmethod
     def _name_only_method(cls, values: dict[str, Any]) -> dict[str, Any]:
         method = values.get("method")
         return {**values, "method": {"name": method}} if isinstance(method, str) else values
+
+    @model_validator(mode="after")
+    def _require_different_seeds(self) -> "Experiment":
+        for seed in self.seeds:
+            if self.seeds.count(seed) > 1:
+                raise ValueError(f"seeds: {seed} stands twice")
+        return self
 
     @property
     def domain(self) -> Domain:
@@ -239,6 +269,31 @@ class Experiment(Schema):
                 keys = " and ".join(f"augment.{key}" for key in domain.augmentations)
                 raise ValueError(f"{keys} are for {domain.name}; data.{self.domain.data_key} has none")
         return self
+
+    def require_fitting_augmentation(self, input_shape: tuple[int, ...]) -> None:
+        """Refuse an augmentation that the samples are too small for.
+
+        Args:
+            input_shape: (channel, mel, frame) of a spectrogram, (channel, height, width) of an image.
+
+        Raises:
+            ConfigError: a crop is longer than the clip, a shift or a border is larger than the sample.
+        """
+        _, height, width = input_shape
+        limits = {
+            "crop_frames": (self.augment.crop_frames or 0, width, f"a clip has {width} frames"),
+            "roll_frames": (self.augment.roll_frames, width, f"a clip has {width} frames"),
+            "pad": (self.augment.pad, min(height, width), f"an image has {height} x {width} pixels"),
+        }
+        for key, (value, largest, size) in limits.items():
+            if value > largest:
+                raise ConfigError(
+                    f"augment.{key}={value} is too large: {size}", f"write augment.{key}={largest} or less"
+                )
+
+    def training_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of a training input, (channel, height, width), from that of a sample."""
+        return (*input_shape[:-1], self.augment.crop_frames or input_shape[-1])
 
 
 def load_experiment(path: str | os.PathLike[str], overrides: list[str] | None = None) -> Experiment:
@@ -262,11 +317,15 @@ def _read_with_base(path: Path, opened: tuple[Path, ...]) -> dict[str, Any]:
     """Return the values of a file on top of those of its base; `opened` are the files that build on it."""
     if path in opened:
         raise ConfigError(f"{path} is its own base", "remove one of the `base:` lines")
+    if len(opened) > LONGEST_CHAIN:
+        raise ConfigError(f"{path} is the base of more than {LONGEST_CHAIN} files", "put them together in one file")
     values = read_yaml(path)
     base = values.pop("base", None)
     if base is None:
         return values
-    merged = _read_with_base(Path(os.path.normpath(path.parent / str(base))), (*opened, path))
+    if not isinstance(base, str):
+        raise ConfigError(f"{path}: base: this is not the name of a file: {shown(base)}", "write base: other.yaml")
+    merged = _read_with_base(Path(os.path.normpath(path.parent / base)), (*opened, path))
     for section, value in values.items():
         of_base = merged.get(section)
         if isinstance(value, dict) and isinstance(of_base, dict) and section not in ("data", "method"):

@@ -92,10 +92,12 @@ def open_trainable(experiment: Experiment, run: RunFolder) -> ExperimentData:
 
     Raises:
         StoreError, DataError, ModelError: the data or the network cannot be used.
+        ConfigError: the augmentation does not go with the data.
         RunError: the folder belongs to another experiment.
     """
     run.require_same(experiment)
     source = open_data(experiment.data)
+    experiment.require_fitting_augmentation(source.input_shape)
     _require_fitting_network(experiment, source)
     return source
 
@@ -104,14 +106,15 @@ def _require_fitting_network(experiment: Experiment, source: ExperimentData) -> 
     """Refuse a network that cannot be built or does not take the data; it is run without storage."""
     with torch.device("meta"):
         network = build_model(experiment.model.name, len(source.classes), **experiment.model.options)
-        shape = " x ".join(map(str, source.input_shape))
-        try:
-            network(torch.empty(2, *source.input_shape))
-        except RuntimeError as error:
-            raise ModelError(
-                f"{experiment.model.name} does not take inputs of {shape}: {first_line(error)}",
-                f"model.options.in_channels={source.input_shape[0]}",
-            ) from None
+        for shape in dict.fromkeys((source.input_shape, experiment.training_shape(source.input_shape))):
+            try:
+                network(torch.empty(2, *shape))
+            except (RuntimeError, ValueError) as error:
+                size = " x ".join(map(str, shape))
+                raise ModelError(
+                    f"{experiment.model.name} does not take inputs of {size}: {first_line(error)}",
+                    f"model.options.in_channels={shape[0]}, and no augment.crop_frames that is too short",
+                ) from None
 
 
 def _train_seeds(

@@ -12,7 +12,7 @@ from asc_mrkd.methods.base import Method, distillation, label_losses
 from asc_mrkd.mrkd.backups import Backups, unwrap
 from asc_mrkd.mrkd.losses import Labels, Losses
 from asc_mrkd.rng import generator
-from asc_mrkd.schema import Count, Fraction, Positive
+from asc_mrkd.schema import Few, Fraction, Temperature
 
 
 class Ban(Method):
@@ -45,9 +45,9 @@ class Ban(Method):
         total_steps: int,
         seed: int,
         *,
-        generations: Count = 2,
+        generations: Few = 2,
         alpha: Fraction = 0.5,
-        temperature: Positive = 1.0,
+        temperature: Temperature = 1.0,
     ) -> None:
         super().__init__()
         self.model = model

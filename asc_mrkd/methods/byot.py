@@ -19,7 +19,7 @@ from asc_mrkd.methods.branches import (
 )
 from asc_mrkd.mrkd.backups import unwrap
 from asc_mrkd.mrkd.losses import Labels, Losses, at_least_float32, cross_entropy
-from asc_mrkd.schema import Fraction, NotNegative, Positive
+from asc_mrkd.schema import Fraction, NotNegative, Temperature
 
 
 class Byot(Method):
@@ -61,7 +61,7 @@ class Byot(Method):
         seed: int,
         *,
         alpha: Fraction = 0.1,
-        temperature: Positive = 3.0,
+        temperature: Temperature = 3.0,
         feature_weight: NotNegative = 128e-6,
         branches: list[str] | None = None,
     ) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 from asc_mrkd.methods.base import Method, distillation, label_losses
 from asc_mrkd.mrkd.logits import logits_of
 from asc_mrkd.mrkd.losses import Labels, Losses
-from asc_mrkd.schema import NotNegative, Positive
+from asc_mrkd.schema import NotNegative, Temperature
 
 
 class Cskd(Method):
@@ -31,7 +31,7 @@ class Cskd(Method):
 
     needs = ("pair",)
 
-    def __init__(self, model: nn.Module, *, weight: NotNegative = 1.0, temperature: Positive = 4.0) -> None:
+    def __init__(self, model: nn.Module, *, weight: NotNegative = 1.0, temperature: Temperature = 4.0) -> None:
         super().__init__()
         self.model = model
         self.weight = weight

@@ -12,7 +12,7 @@ from asc_mrkd.dist import all_gather_rows, local_rows
 from asc_mrkd.methods.base import Method, distillation, label_losses
 from asc_mrkd.mrkd.logits import logits_of
 from asc_mrkd.mrkd.losses import Labels, Losses, cross_entropy
-from asc_mrkd.schema import NotNegative, Positive
+from asc_mrkd.schema import NotNegative, Temperature
 
 
 class Dlb(Method):
@@ -34,7 +34,7 @@ class Dlb(Method):
 
     needs = ("previous",)
 
-    def __init__(self, model: nn.Module, *, weight: NotNegative = 1.0, temperature: Positive = 3.0) -> None:
+    def __init__(self, model: nn.Module, *, weight: NotNegative = 1.0, temperature: Temperature = 3.0) -> None:
         super().__init__()
         self.model = model
         self.weight = weight

@@ -15,7 +15,7 @@ from asc_mrkd.methods.msd import mutual_divergence
 from asc_mrkd.mrkd.logits import logits_of
 from asc_mrkd.mrkd.losses import Labels, Losses, cross_entropy
 from asc_mrkd.rng import generator
-from asc_mrkd.schema import NotNegative, Positive
+from asc_mrkd.schema import NUMBER, NotNegative, Temperature
 
 
 class Dml(Method):
@@ -46,9 +46,9 @@ class Dml(Method):
         new_model: Callable[[int], nn.Module],
         seed: int,
         *,
-        peers: Annotated[int, Field(ge=2)] = 2,
+        peers: Annotated[int, NUMBER, Field(ge=2, le=64)] = 2,
         weight: NotNegative = 1.0,
-        temperature: Positive = 1.0,
+        temperature: Temperature = 1.0,
         reduction: Literal["mean", "sum"] = "mean",
     ) -> None:
         super().__init__()

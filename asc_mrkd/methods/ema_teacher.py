@@ -11,7 +11,7 @@ from asc_mrkd.methods.base import Method, distillation, label_losses
 from asc_mrkd.methods.schedules import gaussian_ramp
 from asc_mrkd.mrkd.backups import Backups
 from asc_mrkd.mrkd.losses import Labels, Losses
-from asc_mrkd.schema import Fraction, NotNegative, Positive
+from asc_mrkd.schema import Fraction, NotNegative, Temperature
 
 
 class EmaTeacher(Method):
@@ -40,7 +40,7 @@ class EmaTeacher(Method):
         *,
         decay: Fraction = 0.999,
         weight: NotNegative = 1.0,
-        temperature: Positive = 1.0,
+        temperature: Temperature = 1.0,
         ramp: Fraction = 0.4,
     ) -> None:
         super().__init__()

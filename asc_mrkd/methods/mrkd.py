@@ -9,12 +9,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, create_model, model_validator
 from torch import nn
 
-from asc_mrkd.config import Interval
 from asc_mrkd.methods.base import Method, parameters_with_default
-from asc_mrkd.mrkd import PRESETS, VARIANTS, MemoryReplay
+from asc_mrkd.mrkd import PRESETS, VARIANTS, Interval, MemoryReplay
 from asc_mrkd.mrkd.adjustment import Adjustment
 from asc_mrkd.mrkd.losses import Labels, Losses
-from asc_mrkd.schema import Count, Fraction, Positive, Schema
+from asc_mrkd.schema import NUMBER, Few, Fraction, Schema, Temperature
 
 
 def _require_interval(value: Any) -> Any:
@@ -34,10 +33,10 @@ def _read_switch(value: Any) -> Any:
 IntervalOption = Annotated[int | float | str, BeforeValidator(_require_interval)]
 
 RANGES: dict[str, Any] = {
-    "num_backups": Count,
+    "num_backups": Few,
     "alpha": Fraction,
-    "temperature": Positive,
-    "ensemble_layers": Annotated[int, Field(ge=0, le=4)],
+    "temperature": Temperature,
+    "ensemble_layers": Annotated[int, NUMBER, Field(ge=0, le=4)],
     "adjustment": Annotated[Adjustment, BeforeValidator(_read_switch)],
     "teacher_devices": list[str] | None,
 }
@@ -125,6 +124,6 @@ def fill_in_named(options: Mapping[str, Any]) -> dict[str, Any]:
     >>> fill_in_named({"preset": "robust", "variant": "plain", "warmup": "skip"})["warmup"]
     'skip'
     """
-    preset = PRESETS.get(options.get("preset", "robust"), {})
-    variant = VARIANTS.get(options.get("variant", "full"), VARIANTS["full"])
+    preset = PRESETS.get(str(options.get("preset", "robust")), {})
+    variant = VARIANTS.get(str(options.get("variant", "full")), VARIANTS["full"])
     return {**preset, **variant.options, **options}

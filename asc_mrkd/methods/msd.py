@@ -14,7 +14,7 @@ from asc_mrkd.methods.base import Method
 from asc_mrkd.methods.branches import branch_points, build_branches, run_branches
 from asc_mrkd.mrkd.backups import unwrap
 from asc_mrkd.mrkd.losses import Labels, Losses, at_least_float32, cross_entropy, kl_divergence
-from asc_mrkd.schema import Fraction, Positive
+from asc_mrkd.schema import Fraction, Temperature
 
 
 class Msd(Method):
@@ -47,7 +47,7 @@ class Msd(Method):
         seed: int,
         *,
         alpha: Fraction = 0.5,
-        temperature: Positive = 3.0,
+        temperature: Temperature = 3.0,
         branches: list[str] | None = None,
     ) -> None:
         super().__init__()

@@ -4,6 +4,7 @@ The table is plain text: the module of a method is imported when its options are
 reading a run needs no torch.
 """
 
+import difflib
 import inspect
 import os
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ from asc_mrkd.config import Experiment, MethodConfig
 from asc_mrkd.errors import ConfigError, suggest
 from asc_mrkd.mrkd import VARIANTS
 from asc_mrkd.mrkd.presets import Variant
-from asc_mrkd.schema import Schema, parse
+from asc_mrkd.schema import Schema, parse, shorten
 
 if TYPE_CHECKING:
     from torch import nn
@@ -141,7 +142,7 @@ def method_title(section: MethodConfig) -> str:
     entry = METHODS.get(section.name)
     if entry is None:
         return section.name
-    variant = entry.variants.get(section.options.get("variant", ""))
+    variant = entry.variants.get(str(section.options.get("variant", "")))
     if variant is None:
         return entry.title
     return variant.title
@@ -161,9 +162,36 @@ def check_method(section: MethodConfig, source: str = "experiment") -> MethodCon
     {'epsilon': 0.1}
     """
     if section.name not in METHODS:
-        raise ConfigError(f"{source}: there is no method '{section.name}'", suggest(section.name, METHODS))
+        raise ConfigError(f"{source}: there is no method '{shorten(section.name)}'", suggest(section.name, METHODS))
+    _require_known_options(section, source)
     checked: Any = parse(_section_schema(section.name), {"method": section.model_dump()}, source)
     return MethodConfig(**checked.method.model_dump())
+
+
+def _require_known_options(section: MethodConfig, source: str) -> None:
+    """Refuse an option that the method does not have; the hint names a similar one, or the methods that have it."""
+    name = section.name
+    known = option_names(name)
+    for option in section.options:
+        if option in known:
+            continue
+        message = f"{source}: unknown key 'method.{shorten(option)}': {name} takes {', '.join(known) or 'no options'}"
+        close = difflib.get_close_matches(option, known, n=1)
+        if close:
+            raise ConfigError(message, f"did you mean 'method.{close[0]}'?")
+        takers = [other for other in METHODS if option in option_names(other)]
+        if takers:
+            raise ConfigError(message, f"methods with {option}: {', '.join(takers)}")
+        raise ConfigError(message, "asc-mrkd methods lists the options and their defaults")
+
+
+def option_names(name: str) -> list[str]:
+    """Return the names of the options of a method.
+
+    >>> option_names("cskd")
+    ['weight', 'temperature']
+    """
+    return list(METHODS[name].method_class.options_schema().model_fields)
 
 
 @cache

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from asc_mrkd.methods.base import Method, label_losses
 from asc_mrkd.mrkd.losses import Labels, Losses, MixedLabels, kl_divergence
-from asc_mrkd.schema import Fraction, Positive
+from asc_mrkd.schema import NUMBER, Fraction, Temperature
 
 
 class TfkdReg(Method):
@@ -42,8 +42,8 @@ class TfkdReg(Method):
         num_classes: int,
         *,
         alpha: Fraction = 0.1,
-        temperature: Positive = 20.0,
-        correct: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.99,
+        temperature: Temperature = 20.0,
+        correct: Annotated[float, NUMBER, Field(gt=0.0, lt=1.0)] = 0.99,
     ) -> None:
         super().__init__()
         self.model = model

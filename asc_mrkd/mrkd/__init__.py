@@ -1,7 +1,7 @@
 """Memory-replay Knowledge Distillation for any classifier: adjustment, backups, ensemble, losses, the whole method.
 
-Knows tensors alone: no files, no experiments. Its names are imported when they are used, so that `PRESETS` and
-`VARIANTS` come without torch.
+Knows tensors alone: no files, no experiments. Its names are imported when they are used, so that `Interval`,
+`PRESETS` and `VARIANTS` come without torch.
 
 Source: Wang, Zhang and Li, "Memory-Replay Knowledge Distillation", Sensors 2021, 21, 2792.
 """
@@ -9,6 +9,7 @@ Source: Wang, Zhang and Li, "Memory-Replay Knowledge Distillation", Sensors 2021
 from typing import TYPE_CHECKING
 
 from asc_mrkd.lazy import lazy_names
+from asc_mrkd.mrkd.interval import Interval
 from asc_mrkd.mrkd.presets import PRESETS, VARIANTS
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ __all__ = [
     "VARIANTS",
     "Backups",
     "FullyConnectedEnsemble",
+    "Interval",
     "Labels",
     "Losses",
     "MemoryReplay",

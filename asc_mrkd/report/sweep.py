@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from asc_mrkd.config import Experiment, Interval
+from asc_mrkd.config import Experiment
 from asc_mrkd.evaluation import RunSummary, evaluate
 from asc_mrkd.files import atomic_writer
+from asc_mrkd.mrkd import Interval
 from asc_mrkd.report.columns import report_columns
 from asc_mrkd.report.plots import PALETTE, png, verbatim
 from asc_mrkd.report.records import headline_record
 from asc_mrkd.report.tables import TextTable
 from asc_mrkd.runs import RunFolder
+from asc_mrkd.schema import parse_yaml
 
 LOG_SPAN = 10
 """Ratio of the largest to the smallest number above which an axis of positive numbers is logarithmic."""
@@ -92,7 +93,7 @@ def _parse_amount(key: str, value: str) -> tuple[float, str]:
         ValueError: the value is not a finite number.
     """
     if key == INTERVAL_KEY:
-        interval = Interval.parse(yaml.safe_load(value))
+        interval = Interval.parse(parse_yaml(value))
         return interval.amount, interval.unit
     number = float(value)
     if not math.isfinite(number):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from asc_mrkd.config import Interval
+from asc_mrkd.mrkd import Interval
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,15 @@ def test_other_values_are_refused(value):
         ValueError, match=r'write steps as 9775, a share of the run as 0\.125, or epochs as "25 epochs"'
     ):
         Interval.parse(value)
+
+
+def test_f1_9_share_and_epochs_need_the_length_of_the_run():
+    with pytest.raises(ValueError, match="needs total_steps="):
+        Interval.parse(0.125).in_steps(None, 391)
+    with pytest.raises(ValueError, match="needs steps_per_epoch="):
+        Interval.parse("25 epochs").in_steps(78_200, None)
+
+
+def test_f1_9_one_as_a_float_is_neither_a_step_nor_a_run():
+    with pytest.raises(ValueError, match=r"write 1 for every step.*1\.0 could also be the share"):
+        Interval.parse(1.0)
