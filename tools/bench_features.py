@@ -159,7 +159,7 @@ def compare(options: argparse.Namespace, paths: list[Path]) -> None:
     print(f"ratio           {ratio:8.2f} ({low:.2f} to {high:.2f})")
     print(f"largest difference: {difference:.1e} dB")
     print_stages(ours, theirs)
-    append(options.csv, describe_bench(paths), "features", "librosa", (speed, their_speed, line.unit), ratio)
+    append(options.csv, describe_bench(paths), "features", "librosa", speed, their_speed, line.unit, ratio)
 
 
 def print_stages(ours: list[float], theirs: list[float]) -> None:
@@ -196,7 +196,7 @@ def scale(options: argparse.Namespace, paths: list[Path]) -> None:
     print(f"{'first clip, s':16}{start[0]:10.1f}{start[1]:10.1f}")
     print(f"{'ratio':16}{ratio:10.2f} ({low:.2f} to {high:.2f})")
     print(f"largest worker: {memory / 1e6:.0f} MB")
-    append(options.csv, describe_bench(paths), "features", "two workers", (two, one, line.unit), ratio)
+    append(options.csv, describe_bench(paths), "features", "two workers", two, one, line.unit, ratio)
 
 
 def main() -> None:

@@ -32,8 +32,11 @@ class PlainImages(Dataset):
     def __init__(
         self, pixels: np.ndarray, labels: np.ndarray, augment: bool, mean: torch.Tensor, std: torch.Tensor
     ) -> None:
-        self.pixels, self.labels, self.augment = torch.from_numpy(pixels), labels, augment
-        self.mean, self.std = mean, std
+        self.pixels = torch.from_numpy(pixels)
+        self.labels = labels
+        self.augment = augment
+        self.mean = mean
+        self.std = std
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -49,13 +52,14 @@ class PlainImages(Dataset):
 
 
 def workers(bench: Bench) -> int:
-    """Return as many as the user of a plain script would start."""
+    """Return the number of loading processes that the user of a plain script would start."""
     return 8 if bench.device.type == "cuda" else 2
 
 
 def plain_images(bench: Bench, count: int, augment: bool) -> PlainImages:
     """Return the same images for the plain script."""
-    mean, std = torch.full((3, 1, 1), 0.5), torch.full((3, 1, 1), 0.25)
+    mean = torch.full((3, 1, 1), 0.5)
+    std = torch.full((3, 1, 1), 0.25)
     return PlainImages(bench.inputs(count), np.arange(count) % CLASSES, augment, mean, std)
 
 
@@ -97,17 +101,20 @@ def train_line(bench: Bench) -> Line:
 
 def evaluate_line(bench: Bench) -> Line:
     count = 10_000
-    student, samples = bench.trainer().student, bench.samples(count)
+    student = bench.trainer().student
+    samples = bench.samples(count)
     return Line(lambda: predict(student, samples), plain_evaluation(bench, count), count, "images/s")
 
 
 def precision_line(bench: Bench) -> Line:
-    auto, plain = bench.trainer(), bench.trainer(precision="float32", channels_last=False)
+    auto = bench.trainer()
+    plain = bench.trainer(precision="float32", channels_last=False)
     return Line(lambda: run_epoch(auto), lambda: run_epoch(plain), bench.steps, "steps/s")
 
 
 def mrkd_line(bench: Bench) -> Line:
-    ce, mrkd = bench.trainer(), bench.trainer(method={"name": "mrkd", "interval": bench.steps})
+    ce = bench.trainer()
+    mrkd = bench.trainer(method={"name": "mrkd", "interval": bench.steps})
     for _ in range(3):  # until all backups are real
         run_epoch(mrkd)
     return Line(lambda: run_epoch(ce), lambda: run_epoch(mrkd), bench.steps, "steps/s")
@@ -131,9 +138,10 @@ def main() -> None:
     for part in options.parts.split(","):
         line = PARTS[part](bench)
         seconds = paired_seconds(line, options.rounds)
-        (ours, theirs), (ratio, low, high) = speeds(line, seconds), ratio_of(seconds)
+        ours, theirs = speeds(line, seconds)
+        ratio, low, high = ratio_of(seconds)
         print(f"{part:10} {ours:10.1f} {theirs:10.1f} {line.unit:9} {ratio:.2f} ({low:.2f} to {high:.2f})", flush=True)
-        append(options.csv, bench, "images", part, (ours, theirs, line.unit), ratio)
+        append(options.csv, bench, "images", part, ours, theirs, line.unit, ratio)
 
 
 if __name__ == "__main__":

@@ -175,10 +175,10 @@ def main(arguments: list[str] | None = None) -> None:
             (student, cost.kept, "extra bytes"),
             (costs["ce"].peak, cost.peak, "bytes at peak"),
         ]
-        append(options.csv, bench, "methods", title, (*cost.speeds, "steps/s"), cost.ratio[0])
+        append(options.csv, bench, "methods", title, *cost.speeds, "steps/s", cost.ratio[0])
         for ours, theirs, unit in sides:
             if ours:  # no peak on a CPU
-                append(options.csv, bench, "methods", title, (ours, theirs, unit), theirs / ours)
+                append(options.csv, bench, "methods", title, ours, theirs, unit, theirs / ours)
     if "mrkd" in names:
         print_backup(costs["mrkd num_backups=1"], costs["mrkd num_backups=3"], student, costs["ce"].peak)
     if "pskd" in names:

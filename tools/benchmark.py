@@ -1,4 +1,4 @@
-"""Parts that the benchmarks share: a network on random inputs, two sides by turns, and the CSV file of the results."""
+"""Shared parts of the benchmarks: a network on random inputs, two sides by turns, and the CSV file of the results."""
 
 import argparse
 import platform
@@ -24,15 +24,18 @@ CLASSES = 100
 
 @dataclass(frozen=True)
 class Bench:
-    """A network on random inputs of its usual size, where it runs, and how many steps a round has."""
+    """A network on random inputs of its usual size."""
 
     network: str
+    """Name of the network."""
     device: torch.device
+    """Device that it runs on."""
     steps: int
+    """Training steps per round."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of an input: an image, or a stereo spectrogram."""
+        """Shape of an input: an image, or a stereo spectrogram."""
         plane = MODELS[self.network].plane
         return (3, *plane) if plane == (32, 32) else (2, *plane)
 
@@ -48,9 +51,11 @@ class Bench:
     def samples(self, count: int) -> Samples:
         """Return random images and labels on the device."""
         columns = {"filename": "", "label": np.arange(count) % CLASSES, "identifier": "", "source_label": ""}
-        statistics = np.full((self.shape[0], 1, 1), 127.5), np.full((self.shape[0], 1, 1), 63.75)
-        table, classes = pd.DataFrame(columns), list(range(CLASSES))
-        return make_samples(self.inputs(count), np.arange(count), table, classes, statistics, self.device)
+        mean = np.full((self.shape[0], 1, 1), 127.5)
+        std = np.full((self.shape[0], 1, 1), 63.75)
+        classes = list(range(CLASSES))
+        rows = np.arange(count)
+        return make_samples(self.inputs(count), rows, pd.DataFrame(columns), classes, (mean, std), self.device)
 
     def trainer(self, seed: int = 0, method: Mapping[str, object] | str = "ce", **options: object) -> Trainer:
         """Return the engine's trainer with an epoch of `steps` steps; `options` are those of the section `train`."""
@@ -67,12 +72,16 @@ class Bench:
 
 @dataclass(frozen=True)
 class Line:
-    """Two things to run by turns, and how much each of them does."""
+    """A line of the table: two functions that run by turns."""
 
     ours: Callable[[], object]
+    """Function of the toolkit."""
     theirs: Callable[[], object]
+    """Function that it is compared with."""
     work: int
+    """Work of one call, such as the number of images."""
     unit: str
+    """Unit of the speed, such as images/s."""
 
 
 def run_epoch(trainer: Trainer) -> None:
@@ -93,13 +102,13 @@ def paired_seconds(line: Line, rounds: int) -> np.ndarray:
 
 
 def speeds(line: Line, seconds: np.ndarray) -> tuple[float, float]:
-    """Return what each side does in a second, in the median round."""
+    """Return the speed of each side in the median round: work per second."""
     ours, theirs = line.work / np.median(seconds, axis=0)
     return float(ours), float(theirs)
 
 
 def ratio_of(seconds: np.ndarray) -> tuple[float, float, float]:
-    """Return the seconds of theirs over those of ours, round by round: median, lowest and highest."""
+    """Return how many times longer theirs takes than ours: median, lowest and highest of the rounds."""
     low, median, high = np.quantile(seconds[:, 1] / seconds[:, 0], [0, 0.5, 1])
     return float(median), float(low), float(high)
 
@@ -108,7 +117,7 @@ def parser_of(page: str | None, steps: int) -> argparse.ArgumentParser:
     """Return a parser with the options of every benchmark; `steps` is the default of a round."""
     parser = argparse.ArgumentParser(description=page, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", default="resnet20", choices=MODELS)
-    parser.add_argument("--steps", type=int, default=steps, help="of a round")
+    parser.add_argument("--steps", type=int, default=steps, help="steps per round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", type=choose_device, default="auto")
     parser.add_argument("--csv", type=Path, default=Path(__file__).with_name("benchmarks.csv"))
@@ -116,7 +125,7 @@ def parser_of(page: str | None, steps: int) -> argparse.ArgumentParser:
 
 
 def machine_name(device: torch.device) -> str:
-    """Return what the figures depend on."""
+    """Return the name of the GPU, or of the processor with its threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
@@ -124,9 +133,10 @@ def machine_name(device: torch.device) -> str:
     return f"{names[0] if names else platform.machine()}, {torch.get_num_threads()} threads"
 
 
-def append(path: Path, bench: Bench, benchmark: str, part: str, sides: tuple[float, float, str], ratio: float) -> None:
-    """Add a line to the CSV file; `sides` are the figures of ours and theirs, and their unit."""
-    ours, theirs, unit = sides
+def append(
+    path: Path, bench: Bench, benchmark: str, part: str, ours: float, theirs: float, unit: str, ratio: float
+) -> None:
+    """Add a line to the CSV file: the figures of both sides, their unit and the ratio."""
     values = {
         "benchmark": benchmark,
         "part": part,

@@ -1,7 +1,7 @@
-"""Train on a CIFAR set the plain way, to compare what the engine learns with.
+"""Train on a CIFAR set the plain way, as a comparison for the engine.
 
     python tools/plain_cifar.py data/cifar-100-python --subset 10000 --epochs 10 --seeds 0,1
-    asc-mrkd train recipes/cifar100/conf/resnet32.yaml model.name=resnet20 method=ce data.images=data/cifar-100-python \
+    asc-mrkd train recipes/cifar100/conf/paper.yaml model.name=resnet20 method=ce data.images=data/cifar-100-python \
         data.subset=10000 train.epochs=10 --out exp/short --seeds 0-1
 
 Both train the same images with the paper's settings; here in contiguous float32 with a DataLoader, image by image.
@@ -30,14 +30,17 @@ def main() -> None:
     parser.add_argument("--seeds", default="0")
     options = parser.parse_args()
     images = open_images(options.data)
-    train, test = images.splits["train"], images.splits["test"]
+    train = images.splits["train"]
+    test = images.splits["test"]
     rows = stratified(train.table["label"].to_numpy(), options.subset, SUBSET_SEED)
     train = ImageSplit(train.pixels[rows], train.table.iloc[rows])
     statistics = [torch.from_numpy(values).float().view(3, 1, 1) / 255 for values in channel_statistics(train.pixels)]
     for seed in map(int, options.seeds.split(",")):
         torch.manual_seed(seed)
-        model, start = build_model(options.network, len(images.classes)), time.perf_counter()
-        loader, test_loader = (loader_of(split, images.classes, statistics, split is train) for split in (train, test))
+        model = build_model(options.network, len(images.classes))
+        start = time.perf_counter()
+        loader = loader_of(train, images.classes, statistics, is_train=True)
+        test_loader = loader_of(test, images.classes, statistics, is_train=False)
         train_loss = fit(model, loader, options.epochs)
         seconds = time.perf_counter() - start
         print(
@@ -48,7 +51,7 @@ def main() -> None:
 
 
 def loader_of(split: ImageSplit, classes: list[str], statistics: list[torch.Tensor], is_train: bool) -> DataLoader:
-    """Return batches of 128, for training shuffled and augmented."""
+    """Return batches of 128; those for training are shuffled and augmented."""
     labels = np.searchsorted(classes, split.table["label"])
     images = PlainImages(split.pixels.copy(), labels, is_train, *statistics)
     return DataLoader(images, 128, shuffle=is_train, num_workers=2, persistent_workers=True)
@@ -73,7 +76,7 @@ def fit(model: torch.nn.Module, loader: DataLoader, epochs: int) -> float:
 
 @torch.no_grad()
 def accuracy(model: torch.nn.Module, loader: DataLoader) -> float:
-    """Return the share of test images that are right."""
+    """Return the share of test images that are classified correctly."""
     right = [(model.eval()(x).argmax(1) == y).float() for x, y in loader]
     return torch.cat(right).mean().item()
 

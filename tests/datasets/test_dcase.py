@@ -1,3 +1,5 @@
+"""The official DCASE layouts: lists, labels and what contradicts them."""
+
 import os
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Training batches: the order of the samples and their augmentation are functions of their keys."""
+
 import numpy as np
 import pytest
 import torch

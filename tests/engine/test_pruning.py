@@ -1,3 +1,5 @@
+"""Pruning during training: the masks, their ramp, and continuing."""
+
 import json
 
 import pytest

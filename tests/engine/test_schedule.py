@@ -1,3 +1,5 @@
+"""The learning rate at every step."""
+
 import pytest
 
 from asc_mrkd.config import ScheduleConfig

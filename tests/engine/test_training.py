@@ -1,3 +1,5 @@
+"""Training into a run folder: its files, interruptions, continuing, and what is refused."""
+
 import json
 import os
 import signal

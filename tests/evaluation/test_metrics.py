@@ -1,3 +1,5 @@
+"""Metrics of predictions, against hand-made values and scikit-learn."""
+
 import numpy as np
 import pytest
 import sklearn.metrics

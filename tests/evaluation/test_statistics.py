@@ -1,3 +1,5 @@
+"""Statistics over seeds, against scipy."""
+
 import math
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""The summary of a run: tables over seeds, classes, cities and devices."""
+
 import math
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Born-again networks."""
+
 import copy
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Be your own teacher."""
+
 import copy
 
 import numpy as np

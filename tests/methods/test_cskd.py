@@ -1,3 +1,5 @@
+"""Class-wise self-knowledge distillation."""
+
 import copy
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Self-distillation from the last mini-batch."""
+
 import copy
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Deep mutual learning."""
+
 import numpy as np
 import pytest
 import torch

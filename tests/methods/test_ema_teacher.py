@@ -1,3 +1,5 @@
+"""A teacher that is the moving average of the student."""
+
 import copy
 import math
 

@@ -1,3 +1,5 @@
+"""Label smoothing."""
+
 import pytest
 from helpers.methods import (
     accuracy_of,

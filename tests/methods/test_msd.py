@@ -1,3 +1,5 @@
+"""Multi-exit self-distillation."""
+
 import copy
 
 import numpy as np

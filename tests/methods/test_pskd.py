@@ -1,3 +1,5 @@
+"""Progressive self-knowledge distillation."""
+
 import copy
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Teacher-free knowledge distillation with a regularising target."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,3 +1,5 @@
+"""The HTML page of the report."""
+
 import base64
 import re
 from html.parser import HTMLParser

@@ -1,3 +1,5 @@
+"""The plots of the report."""
+
 import dataclasses
 import io
 

@@ -1,3 +1,5 @@
+"""The tables of the report."""
+
 import dataclasses
 import io
 import json

@@ -1,0 +1,161 @@
+"""Kills: of a training, of workers, of ranks, and before every call that writes. The end has the same bytes."""
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+from helpers.store import STORE_FILES
+
+from torture.material import METHODS, Material, extract_command, train_command
+from torture.trials import Command, Tally, differing, folder_results, fresh, run, seed_results
+
+WRITING_CALLS = ("replace", "rename", "link", "unlink", "remove", "fsync", "truncate", "ftruncate", "mkdir", "pwrite")
+"""Functions of `os` by which a state becomes visible or durable."""
+
+SHOWN = -300
+"""Start of what is shown of a long text: its last characters."""
+
+
+def kill_training(tally: Tally, material: Material) -> None:
+    """Kill trainings at random moments, and continue them until they are finished."""
+    rng = random.Random(0)
+    kinds = [(conf, method) for method in METHODS for conf in (material.scenes, material.images)]
+    for trial, (conf, method) in enumerate(tally.choose(kinds * 2 + kinds[:1])):
+        expected = seed_results(material.trained(conf, method))
+        out = fresh(material.folder / "killed")
+        command = Command(*train_command(conf, method, out), log=material.folder / "killed.log")
+        _kill_after(command, rng.uniform(0, 2))
+        code, printed = run(*train_command(conf, method, out), log=material.folder / "killed.log")
+        fault = printed[SHOWN:] if code else differing(expected, seed_results(out)) or leftovers(out)
+        tally.judge(fault, f"{conf.stem}, {method}, kill {trial}")
+
+
+def _kill_after(command: Command, seconds: float) -> None:
+    command.process.join(seconds)
+    command.process.kill()
+    command.wait()
+
+
+def leftovers(folder: Path) -> str:
+    """Name the temporary files that are left in a folder."""
+    names = [path.name for path in folder.rglob("*.tmp")]
+    return f"left behind: {', '.join(names)}" if names else ""
+
+
+def kill_before_every_write(tally: Tally, material: Material) -> None:
+    """Kill a training and an extraction before their first, second, ... writing call, and repeat the command."""
+    conf = material.scenes
+    expected = seed_results(material.trained(conf))
+    training = train_command(conf, "mrkd", material.folder / "cut")
+    _kill_before_each(tally, material, training, lambda: differing(expected, seed_results(material.folder / "cut")))
+    expected_store = folder_results(material.extracted(), STORE_FILES)
+    extraction = extract_command(material, material.folder / "cut")
+    _kill_before_each(
+        tally,
+        material,
+        extraction,
+        lambda: differing(expected_store, folder_results(material.folder / "cut", STORE_FILES)),
+    )
+
+
+def _kill_before_each(tally: Tally, material: Material, arguments: list[object], compare: Callable[[], str]) -> None:
+    """Repeat a command that writes into the folder `cut`, killed before a later writing call each time."""
+    step = max(1, round(1 / tally.share))
+    number = 1
+    while True:
+        out = fresh(material.folder / "cut")
+        log = material.folder / "cut.log"
+        code = Command(*arguments, log=log, before=lambda number=number: _kill_before_call(number)).wait()
+        if code == 0:
+            return
+        again, printed = run(*arguments, log=log)
+        fault = printed[SHOWN:] if again else compare() or leftovers(out)
+        tally.judge(fault, f"{arguments[0]}, kill before writing call {number}")
+        number += step
+
+
+def _kill_before_call(number: int) -> None:
+    """Make this process kill itself before its writing call with that number."""
+    owner = os.getpid()
+    calls = 0
+
+    def counted(function: Callable) -> Callable:
+        def call(*arguments: object, **options: object) -> object:
+            nonlocal calls
+            if os.getpid() == owner:
+                calls += 1
+                if calls == number:
+                    os.kill(owner, signal.SIGKILL)
+            return function(*arguments, **options)
+
+        return call
+
+    for name in WRITING_CALLS:
+        setattr(os, name, counted(getattr(os, name)))
+
+
+def kill_workers(tally: Tally, material: Material) -> None:
+    """Kill workers of one extraction after another; every clip is in the store."""
+    expected = folder_results(material.extracted(), STORE_FILES)
+    rng = random.Random(0)
+    out = fresh(material.folder / "crowded")
+    log = material.folder / "crowded.log"
+    kills = 0
+    for _ in range(tally.count(8)):
+        command = Command(*extract_command(material, out), log=log)
+        time.sleep(rng.uniform(0.5, 3))
+        kills += _kill_one_worker(command, rng)
+        code = command.wait()
+        fault = command.printed[SHOWN:] if code else differing(expected, folder_results(out, STORE_FILES))
+        tally.judge(fault, f"worker kill {kills}")
+        fresh(out)
+
+
+def _kill_one_worker(command: Command, rng: random.Random) -> int:
+    """Kill one of the working processes of an extraction; return the number of kills."""
+    with contextlib.suppress(psutil.Error):
+        children = psutil.Process(command.process.pid).children(recursive=True)
+        workers = [child for child in children if "forkserver" in " ".join(child.cmdline())]
+        if workers:
+            rng.choice(workers).kill()
+            return 1
+    return 0
+
+
+def kill_ranks(tally: Tally, material: Material) -> None:
+    """Kill one of two training processes, then start both again; the network is that of an undisturbed training."""
+    whole = fresh(material.folder / "ranks-whole")
+    assert _launch(material, whole).wait() == 0
+    expected = seed_results(whole)
+    rng = random.Random(0)
+    for trial in range(tally.count(2)):
+        out = fresh(material.folder / "ranks")
+        launcher = _launch(material, out)
+        log = out / "metrics.jsonl"
+        while launcher.poll() is None and not (log.exists() and log.read_text().count("\n") > trial):
+            time.sleep(0.01)
+        with contextlib.suppress(psutil.Error):
+            rng.choice(psutil.Process(launcher.pid).children()).kill()
+        launcher.wait()
+        code = _launch(material, out).wait()
+        fault = f"exit code {code}" if code else differing(expected, seed_results(out))
+        tally.judge(fault, f"rank kill {trial}")
+
+
+def _launch(material: Material, out: Path) -> subprocess.Popen:
+    """Start a training of two processes by torchrun."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port)]
+    arguments = [str(word) for word in [*train_command(material.images, "mrkd", out), "train.epochs=30"]]
+    with open(material.folder / "ranks.log", "a") as log:
+        return subprocess.Popen([*launcher, "-m", "asc_mrkd", *arguments], stdout=log, stderr=log)
