@@ -10,7 +10,7 @@ __all__ = ["REASONS", "SOUND_SUFFIXES", "Audio", "match_channels", "read_audio",
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "REASONS": "asc_mrkd.audio.read",
+        "REASONS": "asc_mrkd.audio.reasons",
         "SOUND_SUFFIXES": "asc_mrkd.audio.containers",
         "Audio": "asc_mrkd.audio.read",
         "match_channels": "asc_mrkd.audio.read",

@@ -6,7 +6,9 @@ varies, and makes a file of constant bit rate too short by a fraction of a frame
 """
 
 from dataclasses import dataclass
-from typing import BinaryIO
+from io import RawIOBase
+
+from asc_mrkd.audio.tags import TAIL_TAGS, read_at, skip_id3
 
 _BIT_RATES = {  # kbit/s of layer III; ISO/IEC 11172-3 and 13818-3
     1: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -15,7 +17,6 @@ _BIT_RATES = {  # kbit/s of layer III; ISO/IEC 11172-3 and 13818-3
 _SAMPLE_RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
 _LENGTH_TAGS = (b"Xing", b"Info", b"VBRI")
 _TAG_BYTES = 44  # header, side information and the name of a length tag
-_TAIL_TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"ID3")
 
 _MAX_TRIMMED = 2 * 4095
 """Most samples that an encoder adds, 12 bits each for start and end in its length tag; decoders drop them."""
@@ -62,38 +63,34 @@ class _Frame:
     """Number of samples per channel."""
 
 
-def measure_mpeg(stream: BinaryIO, size: int) -> MpegLength | None:
+def measure_mpeg(stream: RawIOBase, size: int) -> MpegLength | None:
     """Count the frames of a file of `size` bytes; None if the file does not begin with a frame of layer III."""
-    position = _find_sound(stream)
-    start = _read_at(stream, position, _TAG_BYTES)
+    position = 0
+    start = read_at(stream, 0, _TAG_BYTES)
     frame = _parse_frame(start)
     if frame is None:
         return None
     tagged = any(tag in start for tag in _LENGTH_TAGS)
     samples = -frame.samples if tagged else 0  # the frame of a length tag holds no sound
     while frame is not None:
-        position += frame.size
         samples += frame.samples
-        frame = _parse_frame(_read_at(stream, position, 4))
-    tail = _read_at(stream, position, 16)
+        position, frame = _find_frame(stream, position + frame.size, size)
+    tail = read_at(stream, position, 16)
     return MpegLength(
         samples=samples,
         tagged=tagged,
-        whole=not tail or tail.startswith(_TAIL_TAGS),
+        whole=not tail or tail.startswith(TAIL_TAGS),
         cut=position > size,
     )
 
 
-def _find_sound(stream: BinaryIO) -> int:
-    """Return the position after the ID3v2 tag, whose size is stored in 4 x 7 bits."""
-    head = _read_at(stream, 0, 10)
-    if head[:3] != b"ID3" or len(head) < 10:
-        return 0
-    size = 0
-    for byte in head[6:]:
-        size = size << 7 | byte & 0x7F
-    has_footer = head[5] & 0x10
-    return 10 + size + (10 if has_footer else 0)
+def _find_frame(stream: RawIOBase, position: int, size: int) -> tuple[int, _Frame | None]:
+    """Return the frame at a position and its place; a tag lies between where a second file was appended."""
+    frame = _parse_frame(read_at(stream, position, 4))
+    behind = position if frame else skip_id3(stream, position)
+    if position < behind < size:
+        return behind, _parse_frame(read_at(stream, behind, 4))
+    return position, frame
 
 
 def _parse_frame(head: bytes) -> _Frame | None:
@@ -110,8 +107,3 @@ def _parse_frame(head: bytes) -> _Frame | None:
     samples = 1152 if is_mpeg_1 else 576
     bits_per_second = _BIT_RATES[1 if is_mpeg_1 else 2][bit_rate - 1] * 1000
     return _Frame(samples // 8 * bits_per_second // _SAMPLE_RATES[version][sample_rate] + padding, samples)
-
-
-def _read_at(stream: BinaryIO, position: int, size: int) -> bytes:
-    stream.seek(position)
-    return stream.read(size)

@@ -3,33 +3,21 @@
 import math
 import os
 import stat
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from io import FileIO, RawIOBase
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
 
-from asc_mrkd.audio.containers import CONTAINERS, read_contents, read_pcm24
+from asc_mrkd.audio.containers import Contents, Source, conversion_hint, read_contents
+from asc_mrkd.audio.pcm import read_pcm
+from asc_mrkd.audio.reasons import REASONS, RefusalError
 from asc_mrkd.errors import AudioError
-
-REASONS: dict[str, str] = {
-    "missing": "the file is missing",
-    "no_permission": "the file may not be read",
-    "empty": "the file holds no sound at all",
-    "not_audio": "this is not a sound file",
-    "damaged": "the file cannot be decoded",
-    "truncated": "the file ends before its sound does",
-    "too_long": "the recording is too long to be read in one piece",
-    "wrong_length": "the recording does not have the expected length",
-    "wrong_rate": "the recording does not have the expected sample rate",
-    "wrong_channels": "the recording has too few channels",
-    "silent": "every sample is zero",
-    "non_finite": "some samples are NaN or infinite",
-    "out_of_range": "samples lie far beyond full scale, as when integers were saved as floats",
-    "crashed": "the process that read it died or took too long",
-}
-"""Meaning of each reason code of an AudioError."""
 
 MAX_SAMPLES = 2**30
 """Most samples of all channels that are read in one piece: 4 GiB as float32, 3 hours of stereo at 48 kHz."""
@@ -47,6 +35,9 @@ MAX_PEAK = 100.0
 """Largest possible sample; lossy codecs and float recorders exceed full scale, 1, a little, never by 40 dB."""
 
 _UNKNOWN_FRAMES = 2**63 - 1  # number of frames that libsndfile gives to a FLAC stream of unknown length
+_FORMAT_UNKNOWN = 1  # codes of libsndfile
+_ENCODING_UNKNOWN = (4, 18)
+_OPEN_ENDED_BLOCK = 2**16  # frames that are read at once from a stream of unknown length
 
 _REASON_OF_ERROR = {
     FileNotFoundError: "missing",
@@ -66,9 +57,12 @@ class Audio:
 
 
 def read_audio(
-    path: str | os.PathLike[str], expected_seconds: float | None = None, expected_rate: int | None = None
+    path: str | os.PathLike[str],
+    expected_seconds: float | None = None,
+    expected_rate: int | None = None,
+    tolerance: float = SECONDS_TOLERANCE,
 ) -> Audio:
-    """Read a whole recording: WAV, RF64, AIFF, AU, CAF, W64, FLAC, Ogg, MP3.
+    """Read a whole recording: WAV, RF64, BW64, AIFF, AU, CAF, W64, FLAC, Ogg, MP3.
 
     Sizes are checked before memory is taken, so a wrong header, length or rate costs almost nothing.
 
@@ -76,6 +70,7 @@ def read_audio(
         path: recording.
         expected_seconds: only accepted length (s).
         expected_rate: only accepted sample rate (Hz).
+        tolerance: largest accepted difference from `expected_seconds` (s).
 
     Raises:
         AudioError: the file cannot be used; its `reason` is a key of REASONS.
@@ -88,16 +83,28 @@ def read_audio(
     """
     path = Path(path)
     try:
-        audio = _decode(path, expected_seconds, expected_rate)
+        audio = _decode(path, _Expected(expected_seconds, expected_rate, tolerance))
+        _require_sound(audio.samples)
+    except RefusalError as refusal:
+        raise audio_error(path, refusal) from None
     except OSError as error:
-        raise _refuse(path, _REASON_OF_ERROR.get(type(error), "damaged"), error.strerror or "") from None
+        reason = _REASON_OF_ERROR.get(type(error), "damaged")
+        raise audio_error(path, RefusalError(reason, error.strerror or "")) from None
     except MemoryError:
-        raise _refuse(path, "too_long", "it does not fit into memory") from None
+        raise audio_error(path, RefusalError("too_long", "it does not fit into memory")) from None
     except soundfile.LibsndfileError as error:
-        format_unknown = error.code == 1
-        raise _refuse(path, "not_audio" if format_unknown else "damaged", error.error_string) from None
-    _require_sound(path, audio.samples)
+        raise audio_error(path, RefusalError(_reason_of(error), error.error_string)) from None
     return audio
+
+
+def audio_error(path: str | os.PathLike[str], refusal: RefusalError) -> AudioError:
+    """Return the error for a file that cannot be used."""
+    hint = conversion_hint(path) if refusal.reason == "other_kind" else refusal.hint
+    return AudioError(f"{path}: {REASONS[refusal.reason]} ({refusal.detail})", refusal.reason, hint)
+
+
+def _reason_of(error: soundfile.LibsndfileError) -> str:
+    return "not_audio" if error.code == _FORMAT_UNKNOWN else "damaged"
 
 
 def resample(samples: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
@@ -139,76 +146,201 @@ def match_channels(samples: np.ndarray, channels: int, path: str | os.PathLike[s
     if channels == 1:
         return samples.mean(axis=0, keepdims=True)
     if len(samples) < channels:
-        raise _refuse(path, "wrong_channels", f"{len(samples)} cannot give {channels}")
+        raise audio_error(path, RefusalError("wrong_channels", f"{len(samples)} cannot give {channels}"))
     return samples[:channels]
 
 
-def _refuse(path: str | os.PathLike[str], reason: str, detail: str) -> AudioError:
-    """Return the error for a file that cannot be used."""
-    return AudioError(
-        f"{path}: {REASONS[reason]} ({detail})", reason, "asc-mrkd check-data lists all such clips of a data set"
-    )
+@dataclass(frozen=True)
+class _Expected:
+    """Expected shape of a recording."""
+
+    seconds: float | None
+    sample_rate: int | None
+    tolerance: float
+
+    def require(self, rate: int, frames: int) -> None:
+        """Refuse any other rate or length."""
+        if self.sample_rate is not None and rate != self.sample_rate:
+            raise RefusalError("wrong_rate", f"{rate:,} Hz instead of {self.sample_rate:,} Hz")
+        if self.seconds is None:
+            return
+        difference = abs(frames / rate - self.seconds)
+        if difference > max(self.tolerance, SECONDS_TOLERANCE):
+            raise RefusalError(
+                "wrong_length",
+                f"{frames / rate:g} s instead of {self.seconds:g} s",
+                f"`pad_or_trim: {math.ceil(1000 * difference) / 1000:g}` in the definition of the front end accepts it",
+            )
 
 
-def _decode(path: Path, expected_seconds: float | None, expected_rate: int | None) -> Audio:
+def _decode(path: Path, expected: _Expected) -> Audio:
     """Read the samples after the container and the header have been checked."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise _refuse(path, "not_audio", "not a regular file")
+        raise RefusalError("not_audio", "not a regular file")
     if status.st_size == 0:
-        raise _refuse(path, "empty", "zero bytes")
+        raise RefusalError("empty", "zero bytes")
     with open(path, "rb", buffering=0) as stream:
-        contents = read_contents(stream, status.st_size)
-        if contents is None:
-            raise _refuse(path, "not_audio", f"none of {CONTAINERS}")
+        contents = read_contents(stream)
+        if contents.pcm is None:
+            return _decode_sources(contents, expected, status.st_size)
+        pcm = contents.pcm
+        _require_possible_header(pcm.sample_rate, pcm.channels, pcm.frames, status.st_size)
+        expected.require(pcm.sample_rate, pcm.frames)
+        samples = read_pcm(contents.stream, pcm)
+        _require_frames(samples, pcm.frames, "truncated")
+        return Audio(samples, pcm.sample_rate)
+
+
+def _decode_sources(contents: Contents, expected: _Expected, size: int) -> Audio:
+    """Decode streams that follow each other, by libsndfile."""
+    with ExitStack() as stack:
+        stack.enter_context(_quiet(any(source.mpeg for source in contents.sources)))
+        sounds = [stack.enter_context(_open_source(source)) for source in contents.sources]
+        shapes = {(sound.samplerate, sound.channels) for sound in sounds}
+        if len(shapes) > 1:
+            raise RefusalError("damaged", "its parts have different rates or channels")
+        rate, channels = shapes.pop()
+        claims = [_claimed_frames(source, sound) for source, sound in zip(contents.sources, sounds, strict=True)]
+        if any(claims):
+            _require_possible_header(rate, channels, sum(claims), size)
+        if all(claims):
+            expected.require(rate, sum(claims))
+        parts = [
+            _read_open_ended(source, sound, claimed)
+            if source.claimed is not None
+            else _read_part(source, sound, claimed)
+            for source, sound, claimed in zip(contents.sources, sounds, claims, strict=True)
+        ]
+    samples = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    if len(samples) == 0:
+        raise RefusalError("empty", "zero frames")
+    expected.require(rate, len(samples))
+    return Audio(samples.T, rate)
+
+
+class _SequentialSound(soundfile.SoundFile):
+    """A sound file that is read from start to end: soundfile seeks after each block, which fails at an unknown end."""
+
+    def __init__(self, stream: RawIOBase) -> None:
         stream.seek(0)
-        with soundfile.SoundFile(stream.fileno(), closefd=False) as sound:
-            if contents.cut:
-                raise _refuse(path, "truncated", f"{status.st_size:,} bytes")
-            frames = contents.mpeg.expected_samples(sound.frames) if contents.mpeg else sound.frames
-            if frames is None:
-                raise _refuse(path, "damaged", f"the header claims {sound.frames:,} frames, there are more")
-            _require_possible_header(path, sound, frames, status.st_size)
-            _require_expected_shape(path, sound.samplerate, frames, expected_seconds, expected_rate)
-            if sound.subtype == "PCM_24" and contents.start is not None:
-                samples = read_pcm24(stream, contents.start, frames, sound.channels)
-            else:
-                samples = sound.read(frames, dtype="float32", always_2d=True).T
-            if samples.shape[1] != frames:
-                raise _refuse(path, "truncated", f"{samples.shape[1]:,} of {frames:,} frames")
-            return Audio(samples, sound.samplerate)
+        is_file = isinstance(stream, FileIO)
+        super().__init__(stream.fileno() if is_file else stream, closefd=not is_file)
+
+    def seekable(self) -> bool:
+        """Return False."""
+        return False
 
 
-def _require_possible_header(path: Path, sound: soundfile.SoundFile, frames: int, size: int) -> None:
+def _open_source(source: Source) -> soundfile.SoundFile:
+    try:
+        return _SequentialSound(source.stream)
+    except soundfile.LibsndfileError as error:
+        if source.is_chunked and error.code in _ENCODING_UNKNOWN:
+            raise RefusalError("other_kind", "its encoding") from None
+        raise
+
+
+def _claimed_frames(source: Source, sound: soundfile.SoundFile) -> int:
+    """Return the number of frames that a stream claims, 0 if it is unknown."""
+    if source.claimed is not None:
+        return source.claimed
+    if source.mpeg is not None:
+        frames = source.mpeg.expected_samples(sound.frames)
+        if frames is None:
+            raise RefusalError("damaged", f"the header claims {sound.frames:,} frames, there are more")
+        return frames
+    return sound.frames
+
+
+def _read_part(source: Source, sound: soundfile.SoundFile, frames: int) -> np.ndarray:
+    """Read all samples (sample, channel) of a stream."""
+    samples = sound.read(frames, dtype="float32", always_2d=True)
+    if len(samples) < frames:
+        _require_frames(samples.T, frames, "damaged" if source.is_damaged else "truncated")
+    return samples
+
+
+def _read_open_ended(source: Source, sound: soundfile.SoundFile, claimed: int) -> np.ndarray:
+    """Read all samples (sample, channel) of a FLAC stream to its end, and compare their number with the header's."""
+    try:
+        samples = _read_to_end(sound, claimed)
+    except soundfile.LibsndfileError:
+        if not claimed or source.plain is None:
+            raise
+        with _SequentialSound(source.plain) as plain:  # unknown bytes may follow the last frame
+            samples = plain.read(claimed, dtype="float32", always_2d=True)
+    if claimed and len(samples) != claimed:
+        more = "more than " if len(samples) > claimed else ""
+        raise RefusalError(
+            "damaged", f"the header claims {claimed:,} frames, there are {more}{min(claimed, len(samples)):,}"
+        )
+    return samples
+
+
+def _read_to_end(sound: soundfile.SoundFile, claimed: int) -> np.ndarray:
+    """Read samples (sample, channel) to the end of a stream, or one more than it claims."""
+    if claimed:
+        return sound.read(claimed + 1, dtype="float32", always_2d=True)
+    blocks = []
+    count = 0
+    while True:
+        block = sound.read(_OPEN_ENDED_BLOCK, dtype="float32", always_2d=True)
+        blocks.append(block)
+        count += block.size
+        if count > MAX_SAMPLES:
+            raise RefusalError("too_long", f"more than {count:,} samples")
+        if len(block) < _OPEN_ENDED_BLOCK:
+            return np.concatenate(blocks)
+
+
+def _require_frames(samples: np.ndarray, frames: int, reason: str) -> None:
+    """Refuse samples (channel, sample) of a recording that should have more."""
+    if samples.shape[1] != frames:
+        raise RefusalError(reason, f"{samples.shape[1]:,} of {frames:,} frames")
+
+
+def _require_possible_header(rate: int, channels: int, frames: int, size: int) -> None:
     """Refuse lengths and rates that no recording has."""
     if frames == 0:
-        raise _refuse(path, "empty", "zero frames")
-    if frames == _UNKNOWN_FRAMES:
-        raise _refuse(path, "damaged", "its header gives no length, so nothing shows whether it is whole")
-    if not SAMPLE_RATES[0] <= sound.samplerate <= SAMPLE_RATES[1]:
-        raise _refuse(path, "damaged", f"the header claims {sound.samplerate:,} Hz")
-    if frames * sound.channels > size * MAX_SAMPLES_PER_BYTE:
-        raise _refuse(path, "damaged", f"the header claims {frames:,} frames in {size:,} bytes")
-    if frames * sound.channels > MAX_SAMPLES:
-        raise _refuse(path, "too_long", f"{frames / sound.samplerate / 3600:.1f} hours")
+        raise RefusalError("empty", "zero frames")
+    if not SAMPLE_RATES[0] <= rate <= SAMPLE_RATES[1]:
+        raise RefusalError("damaged", f"the header claims {rate:,} Hz")
+    if frames * channels > size * MAX_SAMPLES_PER_BYTE:
+        raise RefusalError("damaged", f"the header claims {frames:,} frames in {size:,} bytes")
+    if frames * channels > MAX_SAMPLES:
+        raise RefusalError("too_long", f"{frames / rate / 3600:.1f} hours")
 
 
-def _require_expected_shape(
-    path: Path, rate: int, frames: int, expected_seconds: float | None, expected_rate: int | None
-) -> None:
-    """Refuse any other rate or length than the expected one."""
-    if expected_rate is not None and rate != expected_rate:
-        raise _refuse(path, "wrong_rate", f"{rate:,} Hz instead of {expected_rate:,} Hz")
-    if expected_seconds is not None and abs(frames / rate - expected_seconds) > SECONDS_TOLERANCE:
-        raise _refuse(path, "wrong_length", f"{frames / rate:g} s instead of {expected_seconds:g} s")
-
-
-def _require_sound(path: Path, samples: np.ndarray) -> None:
+def _require_sound(samples: np.ndarray) -> None:
     """Refuse silence, NaN, infinity and absurd levels; the extremes reveal all four without a temporary array."""
     peak = max(samples.max(), -samples.min())
     if not np.isfinite(peak):
-        raise _refuse(path, "non_finite", f"{np.count_nonzero(~np.isfinite(samples)):,} samples")
+        raise RefusalError("non_finite", f"{np.count_nonzero(~np.isfinite(samples)):,} samples")
     if peak == 0:
-        raise _refuse(path, "silent", f"{samples.shape[0]:,} frames")
+        raise RefusalError("silent", f"{samples.shape[1]:,} frames")
     if peak > MAX_PEAK:
-        raise _refuse(path, "out_of_range", f"the largest is {peak:g}")
+        raise RefusalError("out_of_range", f"the largest is {peak:g}")
+
+
+_quiet_lock = threading.Lock()
+
+
+@contextmanager
+def _quiet(wanted: bool) -> Iterator[None]:
+    """Keep what libmpg123 prints about damaged files off the terminal; it writes to the descriptor of stderr itself."""
+    if not wanted:
+        yield
+        return
+    with _quiet_lock, open(os.devnull, "wb") as nothing:
+        try:
+            terminal = os.dup(2)
+        except OSError:  # stderr is closed
+            yield
+            return
+        os.dup2(nothing.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)

@@ -59,7 +59,7 @@ def test_files_that_are_not_sound(tmp_path, content, reason):
         ("a.aiff", {}, 0.5, "truncated"),
         ("a.au", {}, 0.5, "truncated"),
         ("a.w64", {}, 0.5, "truncated"),
-        ("a.caf", {}, 0.5, "damaged"),
+        ("a.caf", {}, 0.5, "truncated"),
         ("a.caf", {}, -1, "truncated"),
         ("a.ogg", {}, 0.5, "truncated"),
         ("a.ogg", {}, -1, "truncated"),
@@ -68,6 +68,7 @@ def test_files_that_are_not_sound(tmp_path, content, reason):
         ("a.flac", {}, 0.5, "damaged"),
         ("a.flac", {}, -1, "damaged"),
         ("a.flac", {}, 30, "damaged"),
+        ("a.flac", {}, 10, "damaged"),
     ],
 )
 def test_cut_files(tmp_path, name, options, keep, reason):

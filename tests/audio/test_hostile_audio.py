@@ -71,7 +71,7 @@ def lying_files(folder: Path) -> list[tuple[str, bytes, str]]:
     size = rf64.index(b"ds64") + 16
     data = caf.index(b"data") + 4
     return [
-        *[(f"{n}.flac", with_flac_header(flac, n), "damaged") for n in (0, RATE + 1, 2**28, 2**36 - 1)],
+        *[(f"{n}.flac", with_flac_header(flac, n), "damaged") for n in (RATE - 1, RATE + 1, 2**28, 2**36 - 1)],
         ("rate.flac", with_flac_header(flac, RATE, 3), "damaged"),
         *[(f"{n}.ogg", with_ogg_length(ogg, n), "truncated") for n in (2 * RATE, 2**26)],
         *[(f"{n}.ogg", with_ogg_length(ogg, n), "damaged") for n in (2**40, 2**63 - 1, -(2**63))],
@@ -83,7 +83,7 @@ def lying_files(folder: Path) -> list[tuple[str, bytes, str]]:
         ("4-GB.wav", wav[:40] + struct.pack("<I", 2**32 - 2) + wav[44:], "truncated"),
         ("exabytes.rf64", rf64[:size] + struct.pack("<Q", 2**63 - 1) + rf64[size + 8 :], "truncated"),
         ("4-GB.au", au[:8] + struct.pack(">I", 2**32 - 2) + au[12:], "truncated"),
-        ("exabytes.caf", caf[:data] + struct.pack(">Q", 2**62) + caf[data + 8 :], "damaged"),
+        ("exabytes.caf", caf[:data] + struct.pack(">Q", 2**62) + caf[data + 8 :], "truncated"),
     ]
 
 
@@ -137,6 +137,16 @@ position = st.integers(0, 120) | st.integers(0, 5000)
 change = st.tuples(position, st.integers(0, 4), st.binary(max_size=4) | st.sampled_from(extremes))
 
 
+def compare(samples):
+    try:
+        theirs, _ = soundfile.read(mutated, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, TypeError, ValueError):  # it does not read what is read here: no size, BW64, ...
+        return
+    if theirs.shape == samples.T.shape:
+        assert (samples == theirs.T).all()
+        seen.add("same")
+
+
 @settings(max_examples=2000, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(sources), st.lists(change, min_size=1, max_size=5), st.none() | st.integers(0, 5000))
 def read_mutated(source, changes, cut):
@@ -148,11 +158,11 @@ def read_mutated(source, changes, cut):
     try:
         samples = read_audio(mutated).samples
         assert samples.any() and abs(samples).max() <= 100
-        same, _ = soundfile.read(mutated, samples.shape[1], dtype="float32", always_2d=True)
-        assert (samples == same.T).all()
         seen.add("sound")
     except AudioError as error:
         seen.add(error.reason)
+    else:
+        compare(samples)
     signal.alarm(0)
 
 
@@ -167,4 +177,4 @@ def test_two_thousand_mutated_headers_give_sound_or_an_audio_error(tmp_path):
         content = encode(tmp_path, kind, 3000 if kind in ("mp3", "ogg") else 300, **options)
         (tmp_path / f"source-{number:02}").write_bytes(content)
     (seen,) = run(READ_MUTATED, tmp_path)
-    assert {"sound", "damaged", "truncated", "not_audio"} <= set(seen.split())
+    assert {"sound", "same", "damaged", "truncated", "not_audio"} <= set(seen.split())

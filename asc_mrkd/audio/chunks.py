@@ -1,0 +1,290 @@
+"""Containers made of chunks (WAV, RF64, BW64, W64, AIFF, CAF) and AU: where does the sound begin and end?
+
+The sizes in their headers are not taken at their word. A writer that cannot go back, or dies, leaves a placeholder: the
+sound then ends with the file. A size that is too large means a file that was cut; one that is too small would leave out
+sound. Such files are refused.
+"""
+
+import math
+import struct
+from dataclasses import dataclass, field
+from io import RawIOBase
+
+from asc_mrkd.audio.pcm import FLOATS, PROBED_BYTES, READ_TAGS, PcmLayout, WaveFormat, find_width, parse_format
+from asc_mrkd.audio.reasons import RefusalError
+from asc_mrkd.audio.section import Section, Segment
+from asc_mrkd.audio.tags import is_padding, read_at
+
+PLACEHOLDERS = (2**64 - 1, 2**32 - 1, 2**31, 2**31 - 1, 0x7FFFF000, 0x7F000000)
+"""Sizes that writers leave who cannot go back: ffmpeg, arecord, many, SoX for WAV and for AIFF."""
+
+MANY_BYTES = 0x7F000000
+"""Smallest size of sound that can be a placeholder, if the size of the whole file is one too."""
+
+UNFINISHED_HINT = "ffmpeg -ignore_length 1 -i IN.wav OUT.wav reads to the end of the file"
+_CHUNK_BYTES_KEPT = 2**16
+_MAX_CHUNKS = 1000
+_MAX_RIFF_BYTES = 2**32 - 2**12
+_FILE_STARTS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"riff", b"caff", b"OggS", b"fLaC", b".snd")
+
+
+@dataclass(frozen=True)
+class _Family:
+    """Layout of the chunks in a family of containers."""
+
+    first_chunk: int
+    """Position of the first chunk (bytes)."""
+    name_bytes: int
+    """Number of bytes of a chunk's name, before its size."""
+    size_format: str
+    """Format of the size, as for struct."""
+    counted: int
+    """Number of header bytes that the size of a chunk includes."""
+    alignment: int
+    """Alignment of the chunks (bytes)."""
+    sound: bytes
+    """Start of the name of the chunk with the sound."""
+    lead: int = 0
+    """Number of bytes between the header of that chunk and the first sample."""
+    total: int | None = 4
+    """Position of the size of the whole file (bytes)."""
+
+    @property
+    def header_bytes(self) -> int:
+        """Number of bytes of name and size."""
+        return self.name_bytes + struct.calcsize(self.size_format)
+
+
+_FAMILIES = {
+    b"RIFF": _Family(12, 4, "<I", 0, 2, b"data"),
+    b"RIFX": _Family(12, 4, ">I", 0, 2, b"data"),
+    b"RF64": _Family(12, 4, "<I", 0, 2, b"data"),
+    b"BW64": _Family(12, 4, "<I", 0, 2, b"data"),
+    b"FORM": _Family(12, 4, ">I", 0, 2, b"SSND", lead=8),
+    b"riff": _Family(40, 16, "<Q", 24, 8, b"data", total=16),
+    b"caff": _Family(8, 4, ">Q", 0, 1, b"data", lead=4, total=None),
+}
+_FORMS = {b"FORM": (b"AIFF", b"AIFC"), b"riff": None, b"caff": None}
+_WAVE = (b"WAVE",)
+_AU_BYTE_ORDER = {b".snd": ">", b"dns.": "<"}
+_AU_HEADER_BYTES = 24
+
+
+@dataclass(frozen=True)
+class Sound:
+    """The sound in a file: integers to decode here, or a file for libsndfile."""
+
+    pcm: PcmLayout | None = None
+    stream: RawIOBase | None = None
+
+
+@dataclass
+class _Chunks:
+    """The chunks of a file up to the sound."""
+
+    sound: int
+    """Position of the chunk with the sound (bytes)."""
+    claimed: int
+    """Size of that chunk by its header (bytes), without header."""
+    contents: dict[bytes, bytes] = field(default_factory=dict)
+    """Content of the smaller chunks before, by the first four bytes of their name."""
+
+
+def is_chunked(head: bytes) -> bool:
+    """Return whether a file that starts with these 12 bytes is one of the containers of this module."""
+    magic = head[:4]
+    if magic in _AU_BYTE_ORDER:
+        return len(head) == 12
+    forms = _FORMS.get(magic, _WAVE)
+    return magic in _FAMILIES and (forms is None or head[8:] in forms)
+
+
+def find_sound(stream: RawIOBase, size: int) -> Sound | None:
+    """Find the sound in a file of `size` bytes that `is_chunked`; None if it is no sound file after all.
+
+    Raises:
+        RefusalError: the sound is missing, cut, or longer than the header says.
+    """
+    magic = read_at(stream, 0, 4)
+    if magic in _AU_BYTE_ORDER:
+        return _find_au_sound(stream, size, _AU_BYTE_ORDER[magic])
+    family = _FAMILIES[magic]
+    chunks = _walk_to_sound(stream, size, family)
+    start = chunks.sound + family.header_bytes + family.lead
+    if family.sound == b"data" and family.lead == 0:
+        byte_order = family.size_format[0]
+        if b"fmt " not in chunks.contents:
+            raise RefusalError("damaged", "it has no fmt chunk before its sound")
+        wave = parse_format(chunks.contents[b"fmt "], byte_order)
+        end = _find_end(stream, size, family, chunks, wave.block_bytes)
+        return _wave_sound(stream, wave, chunks, byte_order, start, end)
+    end = _find_end(stream, size, family, chunks, 1)
+    if chunks.claimed == end - start + family.lead:
+        return Sound(stream=stream)
+    size_field = chunks.sound + family.name_bytes
+    honest: list[Segment] = [
+        (0, size_field),
+        struct.pack(family.size_format, end - start + family.lead),
+        (chunks.sound + family.header_bytes, size),
+    ]
+    if family.total is not None:
+        honest[:1] = [(0, family.total), struct.pack(family.size_format, size - 8), (family.total + 4, size_field)]
+    return Sound(stream=Section(stream, honest))
+
+
+def _walk_to_sound(stream: RawIOBase, size: int, family: _Family) -> _Chunks:
+    """Read the chunks up to the one with the sound."""
+    position = family.first_chunk
+    contents: dict[bytes, bytes] = {}
+    for _ in range(_MAX_CHUNKS):
+        head = _chunk_head(stream, position, family)
+        if head is None:
+            break
+        name, claimed = head
+        content = position + family.header_bytes
+        if name.startswith(family.sound):
+            if claimed == 2**32 - 1 and b"ds64" in contents and len(contents[b"ds64"]) >= 16:
+                claimed = struct.unpack_from("<Q", contents[b"ds64"], 8)[0]
+            return _Chunks(position, claimed, contents)
+        if content + claimed > size:
+            break
+        contents.setdefault(name[:4], read_at(stream, content, min(claimed, _CHUNK_BYTES_KEPT)))
+        position = _next_chunk(stream, content + claimed, family)
+    raise RefusalError("damaged", f"it has no chunk of sound ('{family.sound.decode()}')")
+
+
+def _chunk_head(stream: RawIOBase, position: int, family: _Family) -> tuple[bytes, int] | None:
+    """Return name and size, without header, of the chunk at a position, or None at the end or where there is none."""
+    head = read_at(stream, position, family.header_bytes)
+    if len(head) < family.header_bytes or not _is_name(head[:4]):
+        return None
+    claimed = struct.unpack_from(family.size_format, head, family.name_bytes)[0]
+    if claimed < family.counted:
+        claimed = family.counted
+    if claimed == 256 ** struct.calcsize(family.size_format) - 1:
+        return head[: family.name_bytes], claimed
+    return head[: family.name_bytes], claimed - family.counted
+
+
+def _is_name(name: bytes) -> bool:
+    """Return whether four bytes can be the name of a chunk: printable ASCII."""
+    return len(name) == 4 and all(0x20 <= byte <= 0x7E for byte in name)
+
+
+def _next_chunk(stream: RawIOBase, end: int, family: _Family) -> int:
+    """Return the position of the chunk after one that ends at `end`; some writers leave out the byte of padding."""
+    aligned = math.ceil(end / family.alignment) * family.alignment
+    if aligned != end and not _is_name(read_at(stream, aligned, 4)) and _is_name(read_at(stream, end, 4)):
+        return end
+    return aligned
+
+
+def _find_end(stream: RawIOBase, size: int, family: _Family, chunks: _Chunks, block: int) -> int:
+    """Return the position behind the sound (bytes).
+
+    Raises:
+        RefusalError: the file is cut, or holds more sound than its header says.
+    """
+    start = chunks.sound + family.header_bytes + family.lead
+    claimed = chunks.claimed - family.lead
+    available = size - start
+    if _is_placeholder(stream, family, chunks, claimed, block) and claimed > available:
+        return size
+    if claimed > available:
+        raise RefusalError("truncated", f"{max(0, available):,} of {claimed:,} bytes of sound")
+    end = start + max(0, claimed)
+    fault = _find_leftover(stream, end, size, family)
+    if claimed <= 0 and fault and available > 0:
+        return size  # a writer that died before it wrote the size
+    if fault:
+        raise RefusalError(
+            "damaged",
+            f"its header claims {claimed:,} bytes of sound, and {size - end:,} more follow: {fault}",
+            UNFINISHED_HINT,
+        )
+    return end
+
+
+def _is_placeholder(stream: RawIOBase, family: _Family, chunks: _Chunks, claimed: int, block: int) -> bool:
+    """Return whether a size is what a writer leaves that cannot go back: a number of its own, or with such a total."""
+    sizes = {value - value % max(1, block) for value in PLACEHOLDERS} | set(PLACEHOLDERS)
+    if chunks.claimed in sizes or claimed in sizes:
+        return True
+    if family.total is None:
+        return False
+    total = struct.unpack(family.size_format, read_at(stream, family.total, struct.calcsize(family.size_format)))[0]
+    if b"ds64" in chunks.contents and len(chunks.contents[b"ds64"]) >= 16:
+        total = struct.unpack_from("<Q", chunks.contents[b"ds64"])[0]
+        return total in (0, 2**64 - 1)
+    return claimed >= MANY_BYTES and (total == 0 or total >= MANY_BYTES)
+
+
+def _find_leftover(stream: RawIOBase, position: int, size: int, family: _Family) -> str:
+    """Return what lies behind the sound that is no chunk without sound, no tag and no padding; "" if nothing does."""
+    for _ in range(_MAX_CHUNKS):
+        if position >= size or is_padding(stream, position, size):
+            return ""
+        position = _next_chunk(stream, position, family)
+        if is_padding(stream, position, size):
+            return ""
+        head = _chunk_head(stream, position, family)
+        if head is None:
+            return "" if size - position < family.header_bytes else "they are no chunk"
+        name, claimed = head
+        if name.startswith(_FILE_STARTS):
+            return "another recording"
+        if name.startswith(family.sound):
+            return "another chunk of sound"
+        if position + family.header_bytes + claimed > size and name[:4] not in _SMALL_CHUNKS:
+            return "they are no chunk"
+        position += family.header_bytes + claimed
+    return ""
+
+
+_SMALL_CHUNKS = (b"LIST", b"id3 ", b"ID3 ", b"bext", b"cue ", b"smpl", b"JUNK", b"iXML", b"_PMX", b"COMT", b"info")
+"""Chunks of words that may be cut at the end of a file whose sound is whole."""
+
+
+def _wave_sound(stream: RawIOBase, wave: WaveFormat, chunks: _Chunks, byte_order: str, start: int, end: int) -> Sound:
+    """Return the integers of a WAV file, or any other sound behind a plain header for libsndfile."""
+    fmt = chunks.contents[b"fmt "]
+    if wave.tag not in READ_TAGS:
+        raise RefusalError("other_kind", f"WAV with the encoding 0x{wave.tag:04x}")
+    if wave.is_linear and end > start:
+        is_little_endian = byte_order == "<"
+        width = find_width(wave, read_at(stream, start, PROBED_BYTES) if is_little_endian else b"")
+        if is_little_endian and width <= 4:
+            frames = (end - start) // (width * wave.channels)
+            return Sound(PcmLayout(start, frames, wave.channels, wave.sample_rate, width, wave.tag == FLOATS))
+    if end - start > _MAX_RIFF_BYTES:
+        raise RefusalError("too_long", f"{end - start:,} bytes of sound")
+    parts = [b"WAVE"]
+    for name, content in ((b"fmt ", fmt), (b"fact", chunks.contents.get(b"fact"))):
+        if content is not None:
+            parts.append(name + struct.pack(byte_order + "I", len(content)) + content + b"\0" * (len(content) % 2))
+    parts.append(b"data" + struct.pack(byte_order + "I", end - start))
+    body = b"".join(parts)
+    magic = b"RIFF" if byte_order == "<" else b"RIFX"
+    head = magic + struct.pack(byte_order + "I", len(body) + end - start) + body
+    return Sound(stream=Section(stream, [head, (start, end)]))
+
+
+def _find_au_sound(stream: RawIOBase, size: int, byte_order: str) -> Sound | None:
+    """Find the sound in an AU file."""
+    start, claimed = struct.unpack(byte_order + "II", read_at(stream, 4, 8))
+    if start < _AU_HEADER_BYTES:
+        return None  # libsndfile decodes such a file differently each time
+    available = size - start
+    is_unknown = claimed in PLACEHOLDERS and claimed > available
+    if is_unknown or claimed == 0 < available:
+        honest = struct.pack(byte_order + "I", max(0, available))
+        return Sound(stream=Section(stream, [(0, 8), honest, (12, size)]))
+    if claimed > available:
+        raise RefusalError("truncated", f"{max(0, available):,} of {claimed:,} bytes of sound")
+    if not is_padding(stream, start + claimed, size):
+        raise RefusalError(
+            "damaged",
+            f"its header claims {claimed:,} bytes of sound, and {available - claimed:,} more follow",
+            UNFINISHED_HINT,
+        )
+    return Sound(stream=Section(stream, [(0, start + claimed)]))
