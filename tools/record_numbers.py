@@ -235,7 +235,7 @@ REPORTS = {
     "evaluate/images": "evaluate runs/images/mrkd-robust --json",
     "compare/scenes": "compare runs/scenes/five-seeds runs/scenes/mrkd-robust runs/scenes/mrkd-robust-mixup --json",
     "compare/paired": "compare runs/scenes/ce runs/scenes/mrkd-robust --paired --json",
-    "compare/images": "compare runs/images/ce runs/images/mrkd-robust --json",
+    "compare/images": "compare runs/images/ce runs/images/mrkd-robust --welch --json",
     "report/scenes": "report runs/scenes/ce runs/scenes/mrkd-paper --json --out report-scenes.html",
     "report/images": "report runs/images/ce runs/images/mrkd-paper --json --out report-images.html",
     "predict/scenes": "predict runs/scenes/ce evaluation --top 10 --json",

@@ -11,15 +11,20 @@ from asc_mrkd.cli.options import Json, print_json
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Run folders; a CE run among them is the baseline.")],
     paired: Annotated[
-        bool, typer.Option("--paired", help="Compare seed by seed, over the seeds that both have.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--paired/--welch",
+            help="Compare seed by seed, over the seeds that both have, or by Welch's test, over all seeds; "
+            "default: seed by seed where both have the same seeds.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compare runs with their baseline: interval, t-test and effect size over the seeds.
 
     If the test set is small, a bootstrap over recording locations (or images) says how far it carries.
 
-    Example: asc-mrkd compare exp/ce exp/mrkd --paired
+    Example: asc-mrkd compare exp/ce exp/mrkd
     """
     from rich.console import Console
 

@@ -4,7 +4,15 @@ It knows run folders and their experiments; it draws and prints nothing, and wor
 """
 
 from asc_mrkd.evaluation.bootstrap import SMALL_TEST_SET, Bootstrap, cluster_bootstrap
-from asc_mrkd.evaluation.comparison import ComparisonRow, compare, compare_summaries, conclusions, p_value_text
+from asc_mrkd.evaluation.comparison import (
+    ComparisonRow,
+    compare,
+    compare_summaries,
+    conclusions,
+    difference_text,
+    interval_text,
+    p_value_text,
+)
 from asc_mrkd.evaluation.metrics import (
     ConfusedPair,
     Metrics,
@@ -23,6 +31,7 @@ from asc_mrkd.evaluation.statistics import (
     hedges_g,
     mean_std,
     paired_test,
+    percentage,
     welch_test,
 )
 from asc_mrkd.evaluation.summary import RunSummary, evaluate
@@ -44,14 +53,17 @@ __all__ = [
     "compare_summaries",
     "conclusions",
     "confusion_matrix",
+    "difference_text",
     "evaluate",
     "group_table",
     "hedges_g",
+    "interval_text",
     "mean_std",
     "most_confused",
     "overall_metrics",
     "p_value_text",
     "paired_test",
+    "percentage",
     "top_k_error",
     "welch_test",
 ]

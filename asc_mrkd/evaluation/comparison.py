@@ -8,9 +8,17 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from asc_mrkd.config.domain import SCENES, Domain
 from asc_mrkd.errors import RunError
 from asc_mrkd.evaluation.bootstrap import SMALL_TEST_SET, Bootstrap, cluster_bootstrap
-from asc_mrkd.evaluation.statistics import SIGNIFICANCE, ConfidenceInterval, MeanTest, paired_test, welch_test
+from asc_mrkd.evaluation.statistics import (
+    SIGNIFICANCE,
+    ConfidenceInterval,
+    MeanTest,
+    paired_test,
+    percentage,
+    welch_test,
+)
 from asc_mrkd.evaluation.summary import RunSummary, evaluate
 
 
@@ -43,7 +51,7 @@ class ComparisonRow:
         return "" if self.baseline is None else f"other {self.summary.scored}: cannot be compared"
 
 
-def compare(runs: Sequence[str | os.PathLike[str]], paired: bool = False) -> list[ComparisonRow]:
+def compare(runs: Sequence[str | os.PathLike[str]], paired: bool | None = None) -> list[ComparisonRow]:
     """Compare the accuracy of every run with that of its baseline.
 
         _, row = compare(["exp/ce", "exp/mrkd"])
@@ -54,7 +62,8 @@ def compare(runs: Sequence[str | os.PathLike[str]], paired: bool = False) -> lis
 
     Args:
         runs: two or more run folders.
-        paired: compare seed by seed, over the seeds that both runs have, instead of by Welch's test.
+        paired: True compares seed by seed, over the seeds that both runs have; False compares by Welch's test. None
+            compares seed by seed where both runs have the same seeds, else by Welch's test.
 
     Returns:
         One row per run, in the same order.
@@ -68,7 +77,7 @@ def compare(runs: Sequence[str | os.PathLike[str]], paired: bool = False) -> lis
     return compare_summaries([evaluate(run) for run in runs], paired)
 
 
-def compare_summaries(summaries: Sequence[RunSummary], paired: bool = False) -> list[ComparisonRow]:
+def compare_summaries(summaries: Sequence[RunSummary], paired: bool | None = None) -> list[ComparisonRow]:
     """Compare runs that have been scored; see `compare`. A single run has no baseline."""
     rows = []
     for number, summary in enumerate(summaries, start=1):
@@ -79,8 +88,7 @@ def compare_summaries(summaries: Sequence[RunSummary], paired: bool = False) -> 
             rows.append(ComparisonRow(number, summary, index + 1))
         else:
             baseline = summaries[index]
-            run_test = paired_test if paired else welch_test
-            test = run_test(summary.per_seed["accuracy"], baseline.per_seed["accuracy"])
+            test = _test(summary, baseline, paired)
             rows.append(ComparisonRow(number, summary, index + 1, test, _bootstrap(summary, baseline)))
     return rows
 
@@ -104,6 +112,13 @@ def _baseline_index(summary: RunSummary, summaries: Sequence[RunSummary]) -> int
     return first
 
 
+def _test(summary: RunSummary, baseline: RunSummary, paired: bool | None) -> MeanTest:
+    if paired is None:
+        paired = summary.seeds == baseline.seeds and len(summary.seeds) > 1
+    run_test = paired_test if paired else welch_test
+    return run_test(summary.per_seed["accuracy"], baseline.per_seed["accuracy"])
+
+
 def _has_same_clips(ours: RunSummary, theirs: RunSummary) -> bool:
     return ours.scores[["filename", "label"]].equals(theirs.scores[["filename", "label"]])
 
@@ -124,17 +139,17 @@ def _conclusion(row: ComparisonRow, baseline: ComparisonRow) -> str:
     verdict = f"{row.test.warning.capitalize()}." if row.test.warning else _verdict(row.test)
     sentences = [_difference_sentence(row, baseline, row.test, ours, theirs), verdict]
     if row.bootstrap:
-        sentences.append(_bootstrap_sentence(row, row.bootstrap, below=row.test.difference < 0))
+        sentences.append(_bootstrap_sentence(row, row.bootstrap))
     return " ".join(sentences)
 
 
 def _difference_sentence(row: ComparisonRow, baseline: ComparisonRow, test: MeanTest, ours: str, theirs: str) -> str:
-    below = test.difference < 0
     domain = row.summary.domain
-    pattern = domain.worse if below else domain.better
-    sentence = pattern.format(ours=ours, theirs=theirs, points=100 * abs(test.difference))
+    points = percentage(test.difference)
+    pattern = domain.worse if points < 0 else domain.better
+    sentence = pattern.format(ours=ours, theirs=theirs, points=abs(points))
     if test.interval:
-        sentence += f" ({_interval_text(test.interval, below)})"
+        sentence += f" ({_interval(row, test.interval)})"
     sentence += f": {_seeds_text(row, baseline)}, {row.summary.test_clips} {row.summary.scored}"
     if test.p_value is not None and test.effect_size is not None:
         sentence += f", {test.name} p {p_value_text(test.p_value)}, {test.effect_name} {abs(test.effect_size):.2f}"
@@ -147,10 +162,10 @@ def _verdict(test: MeanTest) -> str:
     return f"At the {SIGNIFICANCE:.0%} level this is {verdict}."
 
 
-def _bootstrap_sentence(row: ComparisonRow, bootstrap: Bootstrap, below: bool) -> str:
+def _bootstrap_sentence(row: ComparisonRow, bootstrap: Bootstrap) -> str:
     interval = bootstrap.interval
     doubt = ", the test set alone may explain it" if interval.low <= 0 <= interval.high else ""
-    return f"Bootstrap over {bootstrap.clusters} {row.resampled}: {_interval_text(interval, below)}{doubt}."
+    return f"Bootstrap over {bootstrap.clusters} {row.resampled}: {_interval(row, interval)}{doubt}."
 
 
 def _seeds_text(row: ComparisonRow, baseline: ComparisonRow) -> str:
@@ -162,10 +177,30 @@ def _seeds_text(row: ComparisonRow, baseline: ComparisonRow) -> str:
     return pairs if ours == theirs else f"{pairs} ({', '.join(map(str, row.test.seeds))}; others have no partner)"
 
 
-def _interval_text(interval: ConfidenceInterval, below: bool) -> str:
-    """Write an interval in percentage points, with the sign of the sentence around it."""
-    shown = -interval if below else interval
-    return f"{1 - SIGNIFICANCE:.0%} interval {100 * shown.low:z.2f} to {100 * shown.high:z.2f}"
+def _interval(row: ComparisonRow, interval: ConfidenceInterval) -> str:
+    return f"{1 - SIGNIFICANCE:.0%} interval {interval_text(interval, row.summary.domain)}"
+
+
+def difference_text(difference: float, domain: Domain) -> str:
+    """Write a difference in accuracy as one in the headline figure, in percentage points with their sign.
+
+    >>> from asc_mrkd.config.domain import IMAGES
+    >>> difference_text(-0.08125, SCENES), difference_text(-0.08125, IMAGES)
+    ('-8.13', '+8.13')
+    """
+    return f"{domain.direction * percentage(difference):+z.2f}"
+
+
+def interval_text(interval: ConfidenceInterval, domain: Domain) -> str:
+    """Write an interval of a difference in accuracy as `difference_text` writes the difference.
+
+    >>> from asc_mrkd.config.domain import IMAGES
+    >>> interval = ConfidenceInterval(-0.01, 0.03)
+    >>> interval_text(interval, SCENES), interval_text(interval, IMAGES)
+    ('-1.00 to +3.00', '-3.00 to +1.00')
+    """
+    shown = interval if domain.direction > 0 else -interval
+    return f"{difference_text(shown.low, SCENES)} to {difference_text(shown.high, SCENES)}"
 
 
 def p_value_text(p_value: float) -> str:

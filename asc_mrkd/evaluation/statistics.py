@@ -4,9 +4,11 @@ The seeds of a run are a sample of all trainings that were possible, so these fi
 uncertainty that a small test set adds is the subject of `asc_mrkd.evaluation.bootstrap`.
 """
 
+import math
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import numpy as np
@@ -71,8 +73,8 @@ class MeanTest:
     """Reason to draw no conclusion; empty if there is none."""
 
     @property
-    def confidence(self) -> float | None:
-        """Level at which equal means are rejected, 1 - p."""
+    def one_minus_p(self) -> float | None:
+        """1 - p, in the paper the level of confidence of rejection; not the probability that the means differ."""
         return None if self.p_value is None else 1 - self.p_value
 
     @property
@@ -84,6 +86,21 @@ class MeanTest:
     def effect_name(self) -> str:
         """Name of the effect size."""
         return "Cohen's d_z" if self.paired else "Hedges' g"
+
+
+def percentage(fraction: float) -> float:
+    """Return a fraction in percent or percentage points, rounded to two decimals, halves away from zero.
+
+    Every table and sentence takes this one, so that a difference is the same number wherever it stands. Digits that
+    the order of a sum decides are dropped first: 0.08125 and 0.08124999999999999 are the same.
+
+    >>> percentage(-0.08125), percentage(0.08124999999999999), percentage(-0.00001)
+    (-8.13, 8.13, 0.0)
+    """
+    if not math.isfinite(fraction):
+        return fraction
+    points = Decimal(f"{100 * fraction:.9f}").quantize(Decimal("0.01"), ROUND_HALF_UP)
+    return float(points) + 0.0  # no negative zero
 
 
 def mean_std(values: Iterable[float]) -> Spread:
@@ -147,15 +164,16 @@ def paired_test(ours: pd.Series, theirs: pd.Series) -> MeanTest:
         return MeanTest(True, seeds, difference, warning=f"{common_seeds}: no paired test possible")
     a = ours.loc[common].to_numpy(dtype=np.float64)
     b = theirs.loc[common].to_numpy(dtype=np.float64)
+    difference = float(a.mean() - b.mean())  # as without pairs, to the last bit
     pairs = a - b
     if _is_steady(pairs):
         warning = "no spread between the pairs of seeds: no test possible"
-        return MeanTest(True, seeds, float(pairs.mean()), warning=warning)
+        return MeanTest(True, seeds, difference, warning=warning)
     result = stats.ttest_rel(a, b)
     return MeanTest(
         paired=True,
         seeds=seeds,
-        difference=float(pairs.mean()),
+        difference=difference,
         interval=_confidence_interval(result),
         p_value=float(result.pvalue),
         effect_size=float(pairs.mean() / pairs.std(ddof=1)),

@@ -82,7 +82,7 @@ class RunSummary:
 
     @property
     def unfinished_seeds(self) -> list[int]:
-        """Seeds of the experiment that have no predictions yet."""
+        """Seeds that training was asked for and that have no predictions yet."""
         return sorted(set(self.experiment.seeds) - set(self.seeds))
 
     @property

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from asc_mrkd.config.domain import Domain
-from asc_mrkd.evaluation import Spread
+from asc_mrkd.evaluation import Spread, percentage
 
 
 def percent(fraction: float) -> str:
     """Write a fraction as a percentage with two decimals."""
-    return f"{100 * fraction:.2f}"
+    return f"{percentage(fraction):.2f}"
 
 
 def percent_spread(spread: Spread) -> str:

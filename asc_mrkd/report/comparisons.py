@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from asc_mrkd.evaluation import ComparisonRow, ConfidenceInterval, RunSummary, compare_summaries, p_value_text
+from asc_mrkd.evaluation import (
+    ComparisonRow,
+    RunSummary,
+    compare_summaries,
+    difference_text,
+    interval_text,
+    p_value_text,
+)
 from asc_mrkd.evaluation.statistics import SIGNIFICANCE
 from asc_mrkd.report.columns import report_columns
 from asc_mrkd.report.tables import TextTable
@@ -32,11 +39,12 @@ def run_table(summaries: Sequence[RunSummary]) -> TextTable:
 def comparison_table(summaries: Sequence[RunSummary]) -> TextTable:
     """Tabulate every run and its difference to its baseline (see `asc_mrkd.evaluation.compare`)."""
     plain = run_table(summaries)
-    direction = summaries[0].domain.direction
+    compared = compare_summaries(summaries)
     rows = []
-    for cells, row in zip(plain.rows, compare_summaries(summaries), strict=True):
-        rows.append([*cells, _baseline_cell(row), _difference_cell(row, direction), _p_value_cell(row)])
-    return replace(plain, columns=(*plain.columns, "vs", "Diff.", "p"), rows=rows)
+    for cells, row in zip(plain.rows, compared, strict=True):
+        rows.append([*cells, _baseline_cell(row), _difference_cell(row), _p_value_cell(row)])
+    notes = [*plain.notes, *_test_notes(compared)]
+    return replace(plain, columns=(*plain.columns, "vs", "Diff.", "p"), rows=rows, notes=notes)
 
 
 def difference_table(rows: Sequence[ComparisonRow]) -> TextTable:
@@ -44,12 +52,12 @@ def difference_table(rows: Sequence[ComparisonRow]) -> TextTable:
 
     If the test set is small, a second interval over resampled test clips follows; a note tells the two apart.
     """
-    direction = rows[0].summary.domain.direction
     compared = [row for row in rows if row.baseline is not None]
     level = f"{1 - SIGNIFICANCE:.0%}"
-    effect = next((row.test.effect_name.split()[-1] for row in compared if row.test), "g")
+    effects = {row.test.effect_name.split()[-1] for row in compared if row.test} or {"g"}
+    effect = f"|{effects.pop()}|" if len(effects) == 1 else "Size"
     resampled = next((row.resampled for row in compared if row.bootstrap), None)
-    columns = ["#", "Method", "vs", "Diff.", f"{level} (seeds)", "p", f"|{effect}|"]
+    columns = ["#", "Method", "vs", "Diff.", f"{level} (seeds)", "p", effect]
     note = "Seeds: how steady training is, not how far the test set carries."
     if resampled:
         columns.append(f"{level} ({resampled})")
@@ -57,9 +65,9 @@ def difference_table(rows: Sequence[ComparisonRow]) -> TextTable:
     return TextTable(
         title="Difference to the run in column “vs”, percentage points",
         columns=columns,
-        rows=[_difference_cells(row, direction)[: len(columns)] for row in compared],
+        rows=[_difference_cells(row)[: len(columns)] for row in compared],
         text_columns=frozenset({1}),
-        notes=[note],
+        notes=[note, *_test_notes(compared)],
     )
 
 
@@ -69,19 +77,32 @@ def folder_text(summary: RunSummary) -> str:
     return f"{summary.folder} (not finished: seed {seeds})" if seeds else str(summary.folder)
 
 
-def _difference_cells(row: ComparisonRow, direction: int) -> list[str]:
+def _test_notes(rows: Sequence[ComparisonRow]) -> list[str]:
+    """Name the tests behind the p-values, with the runs of each if there are several tests."""
+    numbers: dict[str, list[str]] = {}
+    for row in rows:
+        if row.test and row.test.p_value is not None:
+            kind = "the same seeds" if row.test.paired else "all seeds"
+            test = f"{row.test.name} over {kind}, effect size {row.test.effect_name}"
+            numbers.setdefault(test, []).append(str(row.number))
+    if len(numbers) < 2:
+        return [f"p: {test}" for test in numbers]
+    return [f"p of run {', '.join(runs)}: {test}" for test, runs in numbers.items()]
+
+
+def _difference_cells(row: ComparisonRow) -> list[str]:
     interval = effect_size = bootstrap_interval = ""
     if row.test and row.test.interval:
-        interval = _interval_text(row.test.interval, direction)
+        interval = interval_text(row.test.interval, row.summary.domain)
     if row.test and row.test.effect_size is not None:
         effect_size = f"{abs(row.test.effect_size):.2f}"
     if row.bootstrap:
-        bootstrap_interval = _interval_text(row.bootstrap.interval, direction)
+        bootstrap_interval = interval_text(row.bootstrap.interval, row.summary.domain)
     return [
         str(row.number),
         row.summary.method,
         _baseline_cell(row),
-        _difference_cell(row, direction),
+        _difference_cell(row),
         interval,
         _p_value_cell(row),
         effect_size,
@@ -93,16 +114,11 @@ def _baseline_cell(row: ComparisonRow) -> str:
     return "" if row.baseline is None else str(row.baseline)
 
 
-def _difference_cell(row: ComparisonRow, direction: int) -> str:
-    return "" if row.test is None else f"{100 * direction * row.test.difference:+z.2f}"
+def _difference_cell(row: ComparisonRow) -> str:
+    return "" if row.test is None else difference_text(row.test.difference, row.summary.domain)
 
 
 def _p_value_cell(row: ComparisonRow) -> str:
     if row.test is None or row.test.p_value is None:
         return ""
     return p_value_text(row.test.p_value).removeprefix("= ")
-
-
-def _interval_text(interval: ConfidenceInterval, direction: int) -> str:
-    shown = interval if direction > 0 else -interval
-    return f"{100 * shown.low:+z.2f} to {100 * shown.high:+z.2f}"

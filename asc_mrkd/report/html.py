@@ -14,7 +14,7 @@ import jinja2
 
 import asc_mrkd
 from asc_mrkd.datasets.images import open_images
-from asc_mrkd.errors import RunError
+from asc_mrkd.errors import RunError, first_line
 from asc_mrkd.evaluation import RunSummary, compare_summaries, conclusions, evaluate
 from asc_mrkd.files import write_text
 from asc_mrkd.progress import Progress, no_progress
@@ -184,10 +184,13 @@ def _run_section(summary: RunSummary) -> RunSection:
 def _environment_table(path: Path) -> TextTable | None:
     if not path.exists():
         return None
+    hint = "delete it: the report does without it"
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunError(f"{path} is not JSON: {error}", "delete it: the report does without it") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{path} cannot be read as JSON: {first_line(error)}", hint) from None
+    if not isinstance(values, dict):
+        raise RunError(f"{path} holds no mapping of names to values", hint)
     return TextTable(
         "Environment", ("Item", "Value"), list(_text_settings(values).items()), text_columns=frozenset({0, 1})
     )

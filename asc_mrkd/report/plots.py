@@ -61,7 +61,8 @@ def draw_by_epoch(
     std = by_epoch.std(ddof=1).fillna(0.0)
     marker = "o" if len(mean) == 1 else None
     axes.plot(mean.index, mean, color=colour, linewidth=1.8, marker=marker, label=label)
-    axes.fill_between(mean.index, mean - std, mean + std, color=colour, alpha=0.18, linewidth=0)
+    lowest = 0.0 if by_epoch.min().min() >= 0 else -math.inf  # a loss or a percentage has no band below zero
+    axes.fill_between(mean.index, (mean - std).clip(lower=lowest), mean + std, color=colour, alpha=0.18, linewidth=0)
 
 
 def style_panel(axes: Axes, title: str) -> None:

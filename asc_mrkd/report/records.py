@@ -31,7 +31,7 @@ def _difference_record(row: ComparisonRow) -> dict[str, Any]:
         "difference": None,
         "interval": None,
         "p_value": None,
-        "confidence": None,
+        "one_minus_p": None,
         "effect": None,
         "effect_size": None,
         "bootstrap": None,
@@ -41,7 +41,7 @@ def _difference_record(row: ComparisonRow) -> dict[str, Any]:
         record["test"] = row.test.name
         record["difference"] = row.test.difference
         record["p_value"] = row.test.p_value
-        record["confidence"] = row.test.confidence
+        record["one_minus_p"] = row.test.one_minus_p
         record["effect"] = row.test.effect_name
         record["effect_size"] = row.test.effect_size
         if row.test.paired:
@@ -77,15 +77,22 @@ def group_records(summary: RunSummary, column: str) -> list[dict[str, Any]]:
 def shown_groups(summary: RunSummary) -> list[str]:
     """List the groupings that deserve a table: the classes, and every group that is known for these samples.
 
-    The groups of devices are listed only if the samples come from several of them.
+    The groups of devices are listed only if the samples come from several of them. A group that only repeats the
+    classes under other names is left out.
     """
-    shown = []
-    for column in ("label", *summary.domain.groups):
+    shown = ["label"]
+    for column in summary.domain.groups:
         names = list(summary.by(column).index)
         is_known = names != [""] and column != "device_group"
-        if len(names) > 1 or is_known:
+        if (len(names) > 1 or is_known) and not _repeats_classes(summary, column):
             shown.append(column)
     return shown
+
+
+def _repeats_classes(summary: RunSummary, column: str) -> bool:
+    """Return whether every group holds the samples of one class and every class lies in one group."""
+    pairs = summary.scores[["label", column]].drop_duplicates()
+    return len(pairs) > 1 and pairs["label"].is_unique and pairs[column].is_unique
 
 
 def headline_record(summary: RunSummary) -> dict[str, Any]:

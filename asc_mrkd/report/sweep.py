@@ -134,7 +134,8 @@ def _draw_line(
     axes: Axes, line: Sequence[tuple[float, RunSummary | None]], index: int, label: str, scale: Scale
 ) -> None:
     means = []
-    deviations = []
+    below = []
+    above = []
     for _, summary in line:
         mean = deviation = math.nan
         if summary:
@@ -143,11 +144,12 @@ def _draw_line(
             if spread.std is not None:
                 deviation = 100 * spread.std
         means.append(mean)
-        deviations.append(deviation)
+        below.append(min(deviation, mean))  # no bar leaves 0 to 100 %
+        above.append(min(deviation, 100 - mean))
     axes.errorbar(
         [place for place, _ in line],
         means,
-        deviations,
+        [below, above],
         color=PALETTE[index % len(PALETTE)],
         marker=MARKERS[index // len(PALETTE) % len(MARKERS)],
         linestyle="none" if scale.words else "-",

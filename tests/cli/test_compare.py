@@ -58,7 +58,7 @@ def accuracies(place, run, seeds):
     return np.array(shares)
 
 
-@pytest.mark.parametrize("option", [[], ["--paired"]])
+@pytest.mark.parametrize("option", [[], ["--paired"], ["--welch"]])
 def test_tables_fit_into_80_columns(place, option):
     for runs in (["ce", "mrkd", "mixed"], ["image-ce", "image-mrkd"]):
         code, out, err = run_cli("compare", *runs, *option)
@@ -73,7 +73,7 @@ def test_tables_fit_into_80_columns(place, option):
 
 
 def test_the_numbers_of_welch(place):
-    baseline, record = as_json("ce", "mrkd")
+    baseline, record = as_json("ce", "mrkd", "--welch")
     theirs, ours = (accuracies(place, run, range(4)) for run in ("ce", "mrkd"))
     expected = stats.ttest_ind(ours, theirs, equal_var=False)
     low, high = expected.confidence_interval(0.95)
@@ -88,6 +88,41 @@ def test_the_numbers_of_welch(place):
     assert record["bootstrap"]["interval"]["low"] < record["difference"] < record["bootstrap"]["interval"]["high"]
     missing = ("baseline", "test", "difference", "interval", "p_value", "effect_size", "bootstrap")
     assert [baseline[key] for key in missing] == [None] * len(missing)
+
+
+def test_f1_10_the_same_seeds_are_compared_in_pairs_unless_told_otherwise(place):
+    test_of = {tuple(options): as_json("ce", "mrkd", *options)[1] for options in ([], ["--paired"], ["--welch"])}
+    assert test_of[()] == test_of["--paired",]
+    assert test_of[()]["test"] == "paired t-test"
+    assert test_of[()]["difference"] == test_of["--welch",]["difference"]
+    assert as_json("ce", "mixed")[1]["test"] == "Welch's t-test", "other seeds"
+    assert "confidence" not in test_of[()]
+    assert test_of[()]["one_minus_p"] == 1 - test_of[()]["p_value"]
+
+
+@pytest.mark.parametrize("runs", [["mrkd", "ce"], ["image-ce", "image-mrkd"]])
+def test_f1_10_one_difference_is_one_number_with_one_sign_everywhere(place, runs):
+    """In the tables and the sentences of `compare` and `report`, and on the page."""
+    record = as_json(*runs)[1 if runs[0] == "image-ce" else 0]
+    direction = -1 if runs[0] == "image-ce" else 1
+    ends = sorted(direction * 100 * record["interval"][end] for end in ("low", "high"))
+    difference = f"{100 * direction * record['difference']:+.2f}"
+    interval = f"{ends[0]:+.2f} to {ends[1]:+.2f}"
+    compared = " ".join(run_cli("compare", *runs).out.split())
+    reported = " ".join(run_cli("report", *runs, "--out", "page.html").out.split())
+    page = (place / "page.html").read_text()
+    for text in (compared, reported, page):
+        assert difference in text
+        assert f"{difference[1:]} percentage points" in text
+        assert f"95% interval {interval}" in text
+        assert "p: paired t-test over the same seeds, effect size Cohen" in text
+    assert json.loads(run_cli("report", *runs, "--out", "page.html", "--json").out) == as_json(*runs)
+
+
+def test_several_tests_are_named_with_their_runs(place):
+    out = run_cli("compare", "ce", "mrkd", "mixed").out
+    assert "p of run 2: paired t-test over the same seeds, effect size Cohen's d_z" in out
+    assert "p of run 3: Welch's t-test over all seeds, effect size Hedges' g" in out
 
 
 def test_the_numbers_of_pairs(place):

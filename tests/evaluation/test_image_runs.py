@@ -71,7 +71,7 @@ def test_conclusions_speak_of_errors_and_images(tmp_path):
     sentences = conclusions(compare_summaries([ce, better, worse]))
     points = 100 * (better.spread("accuracy").mean - ce.spread("accuracy").mean)
     assert f"MSD (run 2) has {points:.2f} percentage points fewer errors than CE (run 1)" in sentences[0]
-    assert "4 against 4 seeds, 120 test images" in sentences[0]
+    assert "4 pairs of seeds, 120 test images" in sentences[0]
     assert "percentage points more errors than CE (run 1)" in sentences[1]
     assert sentences[1].startswith("Self-KD (run 3)")
     assert "clips" not in " ".join(sentences)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import special, stats
 
-from asc_mrkd.evaluation import ConfidenceInterval, hedges_g, mean_std, paired_test, welch_test
+from asc_mrkd.evaluation import ConfidenceInterval, hedges_g, mean_std, paired_test, percentage, welch_test
 
 OURS = [0.781, 0.785, 0.779, 0.790]
 THEIRS = [0.770, 0.772, 0.765, 0.775, 0.769]
@@ -38,7 +38,7 @@ def test_welch_against_its_formula():
     assert test.difference == pytest.approx(mean_a - mean_b)
     assert test.p_value == pytest.approx(p_value, rel=1e-9)
     assert test.p_value == pytest.approx(stats.ttest_ind(THEIRS, OURS, equal_var=False).pvalue, rel=1e-9)
-    assert test.confidence == pytest.approx(1 - p_value)
+    assert test.one_minus_p == pytest.approx(1 - p_value)
     assert test.warning == ""
 
 
@@ -48,12 +48,30 @@ def test_welch_is_not_the_test_with_pooled_variance():
     assert abs(welch_test(wide, THEIRS).p_value - pooled) > 0.01
 
 
+@pytest.mark.parametrize(
+    ("fraction", "shown"),
+    [(0.08125, 8.13), (0.08124999999999999, 8.13), (0.08125000000000002, 8.13), (0.081249, 8.12), (0.57505, 57.51)],
+)
+def test_f1_10_halves_go_away_from_zero_whatever_the_last_bits(fraction, shown):
+    assert percentage(fraction) == shown
+    assert percentage(-fraction) == -shown
+    assert f"{percentage(-0.00001):.2f}" == "0.00"
+    assert math.isnan(percentage(math.nan))
+
+
+def test_f1_10_both_tests_have_the_same_difference_to_the_last_bit():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        ours, theirs = pd.Series(rng.random(5)), pd.Series(rng.random(5))
+        assert paired_test(ours, theirs).difference == welch_test(ours, theirs).difference
+
+
 def test_few_seeds_are_warned_about():
     assert "fewer than four seeds" in welch_test(OURS[:3], THEIRS).warning
     assert "fewer than four seeds" in welch_test(OURS, THEIRS[:2]).warning
     single = welch_test(OURS[:1], THEIRS)
     assert single.p_value is None
-    assert single.confidence is None
+    assert single.one_minus_p is None
     assert "single seed" in single.warning
 
 

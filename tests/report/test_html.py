@@ -57,7 +57,7 @@ def test_the_page_needs_nothing_beside_it(page):
 def test_the_comparison_comes_first_and_says_what_it_rests_on(page):
     assert page.index("Accuracy after the last epoch") < page.index("Learning curves")
     assert re.search(r"MrKD \(run 2\) is [\d.]+ percentage points (above|below) CE \(run 1\)", page)
-    assert "4 against 4 seeds, 120 test clips" in page
+    assert "4 pairs of seeds, 120 test clips" in page
     assert re.search(r"p (=|&lt;) 0\.\d{3}", page)
 
 
@@ -73,7 +73,7 @@ def test_few_seeds_lead_to_no_conclusion(tmp_path):
     pair = [write_run(tmp_path / "ce", seeds=2, epochs=2), write_run(tmp_path / "mrkd", "mrkd", seeds=2, epochs=2)]
     write_report(pair, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
-    assert "Fewer than four seeds: no conclusion." in page
+    assert "Fewer than four common seeds: no conclusion." in page
     assert "significant" not in page
 
 
@@ -100,8 +100,24 @@ def test_an_existing_page_survives_an_error(runs, tmp_path):
     assert out.read_text() == "before"
 
 
-def test_a_damaged_environment_file_is_named(tmp_path):
-    run = write_run(tmp_path / "run", seeds=1, epochs=1)
-    (run / "environment.json").write_text('{"python": ')
-    with pytest.raises(RunError, match=r"environment\.json"):
-        write_report([run], tmp_path / "report.html")
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("small") / "run", seeds=1, epochs=1)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b'{"python": ', b"[1]", b"5", b"null", b'"x"', b"", b"\xff\xfe", b"[" * 3000, b'{"a":' * 3000, b"9" * 5000],
+    ids=["cut", "list", "number", "null", "text", "empty", "not-utf-8", "deep-list", "deep-object", "long-number"],
+)
+def test_f3_3_a_damaged_environment_file_is_named(small_run, tmp_path, content):
+    (small_run / "environment.json").write_bytes(content)
+    with pytest.raises(RunError, match=r"environment\.json") as caught:
+        write_report([small_run], tmp_path / "report.html")
+    assert caught.value.hint == "delete it: the report does without it"
+
+
+@pytest.mark.parametrize("content", [b'{"python": NaN, "x": [[], {}], "y": {"": {}}}', b"{}"], ids=["odd", "empty"])
+def test_f3_3_odd_values_of_the_environment_are_shown(small_run, tmp_path, content):
+    (small_run / "environment.json").write_bytes(content)
+    write_report([small_run], tmp_path / "report.html")

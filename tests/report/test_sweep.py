@@ -1,5 +1,6 @@
 """The picture, the file and the table of a sweep, read back."""
 
+import dataclasses
 import io
 from pathlib import Path
 
@@ -54,6 +55,17 @@ def drawn(figure):
 
 def labels(axes):
     return [label.get_text() for label in axes.get_xticklabels()]
+
+
+def test_f4_no_error_bar_leaves_the_percentages(summaries):
+    """Seeds with 0, 0 and 10 % errors, and with 100, 100 and 90 %."""
+    points = []
+    for value, errors_of_seeds in (("0.1", [0.0, 0.0, 0.1]), ("0.2", [1.0, 1.0, 0.9])):
+        per_seed = pd.DataFrame({"accuracy": 1 - np.array(errors_of_seeds)})
+        points.append(({"method.interval": value}, dataclasses.replace(summaries[0], per_seed=per_seed)))
+    _, [(_, means, ends)] = drawn(sweep_figure(points))
+    spread = np.std([0, 0, 10], ddof=1)
+    np.testing.assert_allclose(ends, [[0, means[0] + spread], [means[1] - spread, 100]])
 
 
 def test_points_stand_at_their_values_with_their_deviations(summaries):
