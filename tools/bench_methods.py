@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import suggest
 from asc_mrkd.methods import METHODS
-from asc_mrkd.mrkd.backups import state_of
+from asc_mrkd.mrkd.networks import state_of
 
 VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "mrkd": ({"num_backups": 1}, {"num_backups": 3}, {"num_backups": 5}),

@@ -153,7 +153,7 @@ class OptimizerConfig(Schema):
 
     name: Literal["sgd", "adam"] = "sgd"
     """The optimiser."""
-    lr: Annotated[float, NUMBER, Field(gt=0.0, le=1e30)] = 1e-4
+    lr: Annotated[float, NUMBER, Field(gt=0.0, le=1e20)] = 1e-4
     """Learning rate before the schedule."""
     momentum: Fraction = 0.9
     """Momentum of SGD."""

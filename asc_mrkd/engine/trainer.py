@@ -19,8 +19,8 @@ from asc_mrkd.errors import NonFiniteError
 from asc_mrkd.methods import Method, TrainingContext, build_method
 from asc_mrkd.models import build_model
 from asc_mrkd.models.pruning import amount_to_keep, attach_masks, ramp_factor, set_masks
-from asc_mrkd.mrkd.backups import unwrap
 from asc_mrkd.mrkd.losses import Losses, MixedLabels
+from asc_mrkd.mrkd.networks import unwrap
 from asc_mrkd.rng import generator
 
 

@@ -19,7 +19,7 @@ from asc_mrkd.engine.parallel import any_rank_stops, barrier, process_group, req
 from asc_mrkd.engine.samples import ExperimentData, TrainAndTest, open_data
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import InterruptedRun, ModelError, first_line
-from asc_mrkd.methods import check_experiment
+from asc_mrkd.methods import METHODS, check_experiment
 from asc_mrkd.models import build_model
 from asc_mrkd.models.pruning import without_masks
 from asc_mrkd.progress import Progress, no_progress
@@ -103,7 +103,7 @@ def open_trainable(experiment: Experiment, run: RunFolder) -> ExperimentData:
 
 
 def _require_fitting_network(experiment: Experiment, source: ExperimentData) -> None:
-    """Refuse a network that cannot be built or does not take the data; it is run without storage."""
+    """Refuse a network that cannot be built, does not take the data or the method; it is run without storage."""
     with torch.device("meta"):
         network = build_model(experiment.model.name, len(source.classes), **experiment.model.options)
         for shape in dict.fromkeys((source.input_shape, experiment.training_shape(source.input_shape))):
@@ -115,6 +115,9 @@ def _require_fitting_network(experiment: Experiment, source: ExperimentData) -> 
                     f"{experiment.model.name} does not take inputs of {size}: {first_line(error)}",
                     f"model.options.in_channels={shape[0]}, and no augment.crop_frames that is too short",
                 ) from None
+        METHODS[experiment.method.name].method_class.check_network(
+            experiment.method.options, network, source.input_shape
+        )
 
 
 def _train_seeds(

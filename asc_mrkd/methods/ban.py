@@ -9,8 +9,9 @@ from typing import Any
 from torch import nn
 
 from asc_mrkd.methods.base import Method, distillation, label_losses
-from asc_mrkd.mrkd.backups import Backups, unwrap
+from asc_mrkd.mrkd.backups import Backups
 from asc_mrkd.mrkd.losses import Labels, Losses
+from asc_mrkd.mrkd.networks import state_of, unwrap, write_state
 from asc_mrkd.rng import generator
 from asc_mrkd.schema import Few, Fraction, Temperature
 
@@ -53,7 +54,7 @@ class Ban(Method):
         self.model = model
         self.teacher = Backups(model, 1)
         seeds = [int(generator("generation", seed, number).integers(2**31)) for number in range(1, generations)]
-        self.initial = [new_model(one).state_dict() for one in seeds]
+        self.initial = [state_of(unwrap(new_model(one))) for one in seeds]
         self.generations = generations
         self.steps_per_generation = total_steps
         self.alpha = alpha
@@ -85,7 +86,7 @@ class Ban(Method):
     def _start_generation(self) -> None:
         """Make the student the teacher and give it initial weights, in place."""
         self.teacher.push(self.model)
-        unwrap(self.model).load_state_dict(self.initial[self.generation_started])
+        write_state(unwrap(self.model), self.initial[self.generation_started])
         self.generation_started += 1
 
     def get_extra_state(self) -> dict[str, Any]:

@@ -118,6 +118,20 @@ class Method(nn.Module):
             ConfigError: another section does not go with these options.
         """
 
+    @classmethod
+    def check_network(cls, options: Mapping[str, Any], network: nn.Module, input_shape: tuple[int, ...]) -> None:
+        """Refuse a network that the method cannot train; nothing of it changes.
+
+        Args:
+            options: all options of the method.
+            network: the student, on any device, also without storage.
+            input_shape: shape of one input, without the batch.
+
+        Raises:
+            ConfigError: the options do not go with the network.
+            ModelError: the network cannot be trained so.
+        """
+
 
 def parameters_with_default(function: Callable[..., Any]) -> dict[str, Any]:
     """Return the annotation and the default of every parameter that has one, in the order of the signature.

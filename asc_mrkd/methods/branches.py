@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from asc_mrkd.errors import SHOWN, ConfigError, ModelError, suggest
-from asc_mrkd.mrkd.backups import unwrap
+from asc_mrkd.errors import SHOWN, ConfigError, ModelError, first_line, suggest
 from asc_mrkd.mrkd.logits import logits_of
+from asc_mrkd.mrkd.networks import copy_network, device_of, unwrap
 
 Size = tuple[int, ...]
 """Size of a feature map: (channel, height, width)."""
@@ -62,6 +62,8 @@ def branch_points(network: nn.Module, names: Sequence[str] | None) -> tuple[str,
     for name in points:
         if name not in layers:
             raise ConfigError(f"method.branches: {type(network).__name__} has no layer '{name}'", suggest(name, layers))
+        if points.count(name) > 1:
+            raise ConfigError(f"method.branches: '{name}' stands twice", "a layer has one early classifier")
     return points
 
 
@@ -71,7 +73,7 @@ def build_branches(
     """Build an early classifier for each point, from its feature map to logits (batch, class), on the network's device.
 
     Args:
-        network: the network; a copy without storage is run, so that its weights and statistics stay as they are.
+        network: the network; a copy is run, so that its weights and statistics stay as they are.
         points: names of layers.
         input_shape: shape of one input, without the batch.
         num_classes: classes.
@@ -91,7 +93,7 @@ def build_branches(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         branches = nn.ModuleList(early_classifier(maps[name], last, num_classes) for name in points)
-    return branches.to(next(network.parameters()).device)
+    return branches.to(device_of(network))
 
 
 def run_branches(
@@ -148,10 +150,17 @@ def feature_maps(network: nn.Module, input_shape: Size) -> dict[str, Size]:
     >>> feature_maps(network, (1, 8, 8))
     {'0': (4, 6, 6), '1': (4, 6, 6)}
     """
-    structure = copy.deepcopy(network).to("meta").eval()
-    layers = {name: layer for name, layer in structure.named_modules() if name}
-    with torch.no_grad(), tapped(structure, list(layers)) as outputs:
-        structure(torch.zeros(1, *input_shape, device="meta"))
+    copied = copy_network(network).eval()
+    layers = {name: layer for name, layer in copied.named_modules() if name}
+    with torch.no_grad(), torch.random.fork_rng(devices=[]), tapped(copied, list(layers)) as outputs:
+        try:
+            copied(torch.zeros(1, *input_shape, device=device_of(copied)))
+        except (RuntimeError, TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+            size = " x ".join(map(str, input_shape))
+            raise ModelError(
+                f"{type(network).__name__} cannot be run on one input of {size}: {first_line(error)}",
+                "early classifiers need a network that takes a tensor (batch, channel, height, width)",
+            ) from error
     weighted = [order for order, name in enumerate(outputs) if isinstance(layers[name], nn.Conv2d | nn.Linear)]
     before = list(outputs.items())[: max(weighted, default=0)]
     return {name: tuple(x.shape[1:]) for name, x in before if isinstance(x, Tensor) and x.dim() == 4}

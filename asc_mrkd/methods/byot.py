@@ -4,6 +4,9 @@ Source: Zhang et al., "Be Your Own Teacher: Improve the Performance of Convoluti
 Distillation" (ICCV 2019).
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -17,8 +20,8 @@ from asc_mrkd.methods.branches import (
     size_before_pooling,
     tapped,
 )
-from asc_mrkd.mrkd.backups import unwrap
 from asc_mrkd.mrkd.losses import Labels, Losses, at_least_float32, cross_entropy
+from asc_mrkd.mrkd.networks import unwrap
 from asc_mrkd.schema import Fraction, NotNegative, Temperature
 
 
@@ -83,6 +86,15 @@ class Byot(Method):
         self.alpha = alpha
         self.temperature = temperature
         self.feature_weight = feature_weight
+
+    @classmethod
+    def check_network(cls, options: Mapping[str, Any], network: nn.Module, input_shape: tuple[int, ...]) -> None:
+        """Refuse a network without such layers.
+
+        Raises:
+            ConfigError: as from the constructor.
+        """
+        cls(network, 2, input_shape, 0, **options)
 
     def training_losses(self, x: Tensor, labels: Labels) -> Losses:
         """Return the loss of all classifiers, and the student's logits.

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, create_model, model_validator
 from torch import nn
 
+from asc_mrkd.config import Experiment
+from asc_mrkd.device import choose_device
 from asc_mrkd.methods.base import Method, parameters_with_default
 from asc_mrkd.mrkd import PRESETS, VARIANTS, Interval, MemoryReplay
 from asc_mrkd.mrkd.adjustment import Adjustment
@@ -72,11 +74,18 @@ class Mrkd(Method):
         **options: Any,
     ) -> None:
         super().__init__()
-        steps = Interval.parse(interval).in_steps(total_steps, steps_per_epoch)
         options = fill_in_named({"preset": preset, "variant": variant, **options})
         for name in ("preset", "variant"):
             del options[name]
-        self.replay = MemoryReplay(model, num_classes, interval=steps, seed=seed, **options)
+        self.replay = MemoryReplay(
+            model,
+            num_classes,
+            interval=interval,
+            total_steps=total_steps,
+            steps_per_epoch=steps_per_epoch,
+            seed=seed,
+            **options,
+        )
 
     @property
     def model(self) -> nn.Module:  # type: ignore[override]
@@ -98,10 +107,20 @@ class Mrkd(Method):
         self.replay.step()
 
     @classmethod
+    def check_experiment(cls, options: Mapping[str, Any], experiment: Experiment) -> None:
+        """Refuse devices of the teachers that do not exist.
+
+        Raises:
+            ConfigError: the device is named.
+        """
+        for device in options["teacher_devices"] or ():
+            choose_device(device)
+
+    @classmethod
     def options_schema(cls) -> type[Schema]:
         """Return the schema of the options: the own ones, and the arguments of `MemoryReplay`."""
         arguments = parameters_with_default(MemoryReplay)
-        for name in ("seed", "logits_of"):
+        for name in ("total_steps", "steps_per_epoch", "seed", "logits_of"):
             del arguments[name]
         for name, annotation in RANGES.items():
             arguments[name] = (annotation, arguments[name][1])

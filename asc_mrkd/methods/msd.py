@@ -3,8 +3,8 @@
 Source: Luan et al., "MSD: Multi-Self-Distillation Learning via Multi-Classifiers within Deep Neural Networks" (2019).
 """
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from asc_mrkd.methods.base import Method
 from asc_mrkd.methods.branches import branch_points, build_branches, run_branches
-from asc_mrkd.mrkd.backups import unwrap
 from asc_mrkd.mrkd.losses import Labels, Losses, at_least_float32, cross_entropy, kl_divergence
+from asc_mrkd.mrkd.networks import unwrap
 from asc_mrkd.schema import Fraction, Temperature
 
 
@@ -57,6 +57,15 @@ class Msd(Method):
         self.branches = build_branches(network, self.points, input_shape, num_classes, seed)
         self.alpha = alpha
         self.temperature = temperature
+
+    @classmethod
+    def check_network(cls, options: Mapping[str, Any], network: nn.Module, input_shape: tuple[int, ...]) -> None:
+        """Refuse a network without such layers.
+
+        Raises:
+            ConfigError: as from the constructor.
+        """
+        cls(network, 2, input_shape, 0, **options)
 
     def training_losses(self, x: Tensor, labels: Labels) -> Losses:
         """Return the loss of all classifiers, and the student's logits.

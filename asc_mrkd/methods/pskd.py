@@ -17,6 +17,7 @@ from asc_mrkd.methods.base import Method, label_losses
 from asc_mrkd.methods.schedules import linear_ramp
 from asc_mrkd.mrkd.backups import Backups
 from asc_mrkd.mrkd.losses import Labels, Losses, MixedLabels, at_least_float32
+from asc_mrkd.mrkd.networks import device_of
 from asc_mrkd.schema import Fraction
 
 
@@ -60,7 +61,7 @@ class Pskd(Method):
         super().__init__()
         self.model = model
         self.backups = Backups(model, 1) if source == "model" else None
-        device = next(model.parameters()).device
+        device = device_of(model)
         rows = train_samples if source == "predictions" else 0
         self.register_buffer("past", torch.zeros(rows, num_classes, device=device))
         self.steps_per_epoch = steps_per_epoch

@@ -1,45 +1,28 @@
 """The backups of the student on its own training trajectory, and their forward passes."""
 
-import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
-from torch.nn.parallel import DistributedDataParallel
+from torch.utils._pytree import tree_leaves, tree_map_only
 
+from asc_mrkd.device import choose_device
 from asc_mrkd.dist import broadcast
+from asc_mrkd.errors import NonFiniteError
 from asc_mrkd.mrkd.logits import logits_of
-
-State = dict[str, Tensor]
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """Return the network inside torch.compile and (distributed) data-parallel wrappers."""
-    if isinstance(model, nn.DataParallel | DistributedDataParallel):
-        return unwrap(model.module)
-    compiled = getattr(model, "_orig_mod", None)  # as torch.compile names it
-    if compiled is None:
-        return model
-    return unwrap(compiled)
-
-
-def state_of(model: nn.Module) -> State:
-    """Return all tensors of a network by name: parameters and buffers, those left out of state_dict too."""
-    named = (*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False))
-    return {name: tensor.detach() for name, tensor in named}
+from asc_mrkd.mrkd.networks import State, blend_networks, copy_network, device_of, state_of, unwrap, write_state
 
 
 class Backups(nn.Module):
-    """A ring of n backups of a network's tensors; backup 0 is the youngest (theta-hat 1 of the paper).
+    """A ring of n backups, copies of a network; backup 0 is the youngest (theta-hat 1 of the paper).
 
-    Until the first rotation every backup holds the network as it was given. `push` reuses the oldest backup for the
-    youngest: the cascade of Algorithm 1 for the price of one copy. Backups share no storage with the student and never
-    receive a gradient.
+    Until the first rotation every backup is a copy of the network as it was given. `push` replaces the oldest backup by
+    the youngest: the cascade of Algorithm 1 for the price of one copy. Backups share no storage with the student, run
+    in evaluation mode and never receive a gradient.
 
     Args:
-        model: the student; only its structure is kept.
+        model: the student; it is copied with everything that its layers hold.
         num_backups: n.
         batch_statistics: normalise with the statistics of the batch instead of the running ones; the running
             statistics of the backups stay as they are. Backups that were never pushed always do so, because the
@@ -47,6 +30,10 @@ class Backups(nn.Module):
         devices: devices to spread the backups over; each backup computes its logits on its device, without waiting
             for the others. None keeps all of them on the student's device.
         logits_of: function that picks the logits out of the output of the network.
+
+    Raises:
+        ModelError: a layer of the network cannot be copied.
+        ConfigError: a device does not exist.
     """
 
     def __init__(
@@ -58,109 +45,116 @@ class Backups(nn.Module):
         logits_of: Callable[[Any], Tensor] = logits_of,
     ) -> None:
         super().__init__()
-        student = unwrap(model)
-        # A structure without storage, in a list: hooks, modes and wrappers of the student are never touched.
-        self._skeleton = [copy.deepcopy(student).to("meta").requires_grad_(False).eval()]
-        self._spread = bool(devices)
-        self._states = [_clone(state_of(student)) for _ in range(num_backups)]
-        if devices:
-            for i, state in enumerate(self._states):
-                self._states[i] = _move(state, torch.device(devices[i % len(devices)]))
+        self._homes = [choose_device(str(device)) for device in devices or ()]
+        # A list, so that the backups are no layers: no optimiser finds them, and `train` leaves their modes alone.
+        self._networks = [self._make_backup(model, number) for number in range(num_backups)]
         self.batch_statistics = batch_statistics
         self.logits_of = logits_of
         self.filled = 0
         """Number of real backups: those that were pushed."""
 
     def __len__(self) -> int:
-        return len(self._states)
+        return len(self._networks)
 
     def __getitem__(self, age: int) -> State:
         """Return the tensors of the backup of that age, 0 for the youngest."""
-        return self._states[age]
+        return state_of(self._networks[age])
+
+    @property
+    def youngest(self) -> nn.Module:
+        """The network of backup 0."""
+        return self._networks[0]
 
     @torch.no_grad()
-    def push(self, network: nn.Module | State) -> None:
-        """Drop the oldest backup and store the network, or its tensors, as they are now.
+    def push(self, model: nn.Module) -> None:
+        """Drop the oldest backup and store the network as it is now.
 
-        In a data-parallel run all processes store those of the first one, so that all have the same teachers.
+        In a data-parallel run all processes store that of the first one, so that all have the same teachers.
+
+        Raises:
+            NonFiniteError: a weight is NaN or infinite; nothing is stored.
         """
-        youngest = self._states.pop()
-        state = state_of(unwrap(network)) if isinstance(network, nn.Module) else network
-        for name, tensor in state.items():
-            youngest[name].copy_(tensor)
-            broadcast(youngest[name])
-        self._states.insert(0, youngest)
+        require_finite_weights(model)
+        oldest = self._networks.pop()
+        youngest = copy_network(model).requires_grad_(False).eval().to(device_of(oldest))
+        for tensor in state_of(youngest).values():
+            broadcast(tensor)
+        self._networks.insert(0, youngest)
         self.filled = min(self.filled + 1, len(self))
 
     @torch.no_grad()
     def blend(self, model: nn.Module, decay: float) -> None:
-        """Replace the youngest backup by decay * backup + (1 - decay) * network.
-
-        Buffers are averaged as the parameters are; whole numbers, such as counts of batches, are copied.
-        """
-        for name, tensor in state_of(unwrap(model)).items():
-            average = self._states[0][name]
-            if average.is_floating_point():
-                average.lerp_(tensor, 1 - decay)
-            else:
-                average.copy_(tensor)
+        """Replace the youngest backup by decay * backup + (1 - decay) * network, as `blend_networks` does."""
+        blend_networks(self.youngest, unwrap(model), decay)
         self.filled = max(self.filled, 1)
 
     @torch.no_grad()
-    def forward(self, x: Tensor, count: int | None = None) -> Tensor:
-        """Return the logits of the `count` youngest backups (default: all): (backup, batch, class), no gradients."""
+    def forward(self, x: Any, count: int | None = None, **keywords: Any) -> Tensor:
+        """Return the logits of the `count` youngest backups (default: all): (backup, batch, class), no gradients.
+
+        Args:
+            x: input of the student, batch first.
+            count: number of backups.
+            keywords: further inputs of the student, by name.
+        """
         if count is None:
             count = len(self)
-        logits = [self._run_backup(age, x) for age in range(count)]
-        if self._spread:
-            logits = [z.to(x.device, non_blocking=True) for z in logits]
+        logits = [self._run_backup(age, x, keywords) for age in range(count)]
+        if self._homes:
+            target = next((leaf.device for leaf in tree_leaves((x, keywords)) if isinstance(leaf, Tensor)), None)
+            logits = [z.to(target, non_blocking=True) for z in logits]
         return torch.stack(logits)
 
-    def _run_backup(self, age: int, x: Tensor) -> Tensor:
-        network = self._skeleton[0]
-        state = self._states[age]
-        by_batch = self.batch_statistics or age >= self.filled
-        if by_batch:
-            state = _with_spare_buffers(network, state)
-        _set_batch_norm(network, by_batch)
-        if self._spread:
-            x = x.to(next(iter(state.values())).device, non_blocking=True)
-        return self.logits_of(functional_call(network, state, (x,)))
+    def _run_backup(self, age: int, x: Any, keywords: dict[str, Any]) -> Tensor:
+        network = self._networks[age]
+        _normalise_by_batch(network, self.batch_statistics or age >= self.filled)
+        if self._homes:
+            home = device_of(network)
+            x, keywords = tree_map_only(Tensor, lambda tensor: tensor.to(home, non_blocking=True), (x, keywords))
+        return self.logits_of(network(x, **keywords))
+
+    def _make_backup(self, model: nn.Module, number: int) -> nn.Module:
+        backup = copy_network(model).requires_grad_(False).eval()
+        if self._homes:
+            backup.to(self._homes[number % len(self._homes)])
+        return backup
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return the backups and the number of pushed ones, for `state_dict`."""
-        return {"states": self._states, "filled": self.filled}
+        return {"states": [state_of(network) for network in self._networks], "filled": self.filled}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Take the backups from a `state_dict`."""
-        for own, saved in zip(self._states, state["states"], strict=True):
-            for name, tensor in own.items():
-                tensor.copy_(saved[name])
+        for network, saved in zip(self._networks, state["states"], strict=True):
+            write_state(network, saved)
         self.filled = state["filled"]
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Backups":
-        homes = [next(iter(state.values())).device for state in self._states]
-        self._states = [{name: fn(tensor) for name, tensor in state.items()} for state in self._states]
-        if self._spread:  # each backup goes back to its own device
-            self._states = [_move(state, home) for state, home in zip(self._states, homes, strict=True)]
+        for network in self._networks:
+            home = device_of(network)
+            network._apply(fn)
+            if self._homes:  # each backup goes back to its own device
+                network.to(home)
         return super()._apply(fn, recurse)
 
 
-def _move(state: State, device: torch.device) -> State:
-    return {name: tensor.to(device) for name, tensor in state.items()}
+def require_finite_weights(model: nn.Module) -> None:
+    """Refuse a network with a weight that is NaN or infinite.
+
+    Raises:
+        NonFiniteError: the first such weight.
+    """
+    for name, tensor in unwrap(model).named_parameters():
+        if not torch.isfinite(tensor).all():
+            raise NonFiniteError(
+                f"'{name}' of the student is not finite: no backup of it is stored",
+                "try a lower learning rate; skip steps whose loss or gradient is not finite",
+            )
 
 
-def _clone(state: State) -> State:
-    return {name: tensor.clone() for name, tensor in state.items()}
-
-
-def _with_spare_buffers(network: nn.Module, state: State) -> State:
-    """Return the state with copies of its buffers, which batch normalisation in training mode overwrites."""
-    buffers = {name for name, _ in network.named_buffers()}
-    return {name: tensor.clone() if name in buffers else tensor for name, tensor in state.items()}
-
-
-def _set_batch_norm(network: nn.Module, by_batch: bool) -> None:
-    for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.training = by_batch
+def _normalise_by_batch(network: nn.Module, by_batch: bool) -> None:
+    """Let batch normalisation use the statistics of the batch, or the running ones; these stay as they are."""
+    for layer in network.modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            layer.training = by_batch
+            layer.track_running_stats = not by_batch and layer.running_mean is not None

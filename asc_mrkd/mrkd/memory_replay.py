@@ -1,5 +1,6 @@
 """Memory-replay Knowledge Distillation as one module around any classifier (Algorithms 1 and 2)."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -13,14 +14,24 @@ from asc_mrkd.mrkd.adjustment import Adjustment, adjusted_divergence
 from asc_mrkd.mrkd.backups import Backups
 from asc_mrkd.mrkd.diagnostics import teacher_diagnostics
 from asc_mrkd.mrkd.ensemble import FullyConnectedEnsemble
+from asc_mrkd.mrkd.idle import IdleWatch, warn_of_no_backup, warn_of_unknown_length
+from asc_mrkd.mrkd.interval import EXPECTED, Interval
 from asc_mrkd.mrkd.logits import logits_of
 from asc_mrkd.mrkd.losses import Labels, Losses, cross_entropy
+from asc_mrkd.mrkd.networks import device_of
 
 EMA_DECAY = 0.999
 """Decay of the running average with `snapshot_source="ema"`, as in the mean teacher; at first 1 - 1 / (step + 1)."""
 
 DIAGNOSE_EVERY = 10
 """Steps between two diagnostics of the teachers."""
+
+
+DEFAULT_SHARE = 0.125
+"""Interval as a share of the run: 25 of the paper's 200 epochs."""
+
+DEFAULT_STEPS = 9775
+"""Interval where the length of the run is not known: 25 epochs of CIFAR in batches of 128."""
 
 
 class MemoryReplay(nn.Module):
@@ -34,9 +45,13 @@ class MemoryReplay(nn.Module):
         model: the student, from an input batch to logits (batch, class), or to an output that `logits_of` understands.
         num_classes: M.
         num_backups: n.
-        interval: kappa, optimiser steps between two backups.
+        interval: kappa, the time between two backups: optimiser steps as 9775, a share of the run as 0.125, or
+            "25 epochs". None is 0.125 of the run, or 9775 steps, with a warning, if `total_steps` is not given.
         alpha: weight of the distillation term; 0 trains the student exactly as without MrKD.
         temperature: tau.
+        total_steps: optimiser steps of the whole run; a share needs it. An interval that stores no backup within it
+            is warned of.
+        steps_per_epoch: optimiser steps per epoch; an interval in epochs needs it.
         ensemble: combine the backups by the fully connected network; without it, take the mean of their KL terms
             (Eq. 6).
         ensemble_layers: layers of that network; 0 averages the logits.
@@ -56,8 +71,12 @@ class MemoryReplay(nn.Module):
         logits_of: function that picks the logits out of the output of the model; the default knows tensors, tuples,
             and mappings or objects with `logits` or `out`.
 
+    A loop in which the method does nothing is warned of once: no backup can be stored, `step` is not called, or the
+    optimiser does not have `mrkd.parameters()`.
+
     Raises:
-        ConfigError: a number is out of its range.
+        ConfigError: a number is out of its range, or the interval needs a length that is not given.
+        ModelError: a layer of the model cannot be copied; it is named.
 
     >>> from torch import nn
     >>> mrkd = MemoryReplay(nn.Linear(4, 3), num_classes=3, interval=2)
@@ -71,10 +90,12 @@ class MemoryReplay(nn.Module):
         model: nn.Module,
         num_classes: int,
         num_backups: int = 3,
-        interval: int = 9775,
+        interval: int | float | str | None = None,
         alpha: float = 0.5,
         temperature: float = 3.0,
         *,
+        total_steps: int | None = None,
+        steps_per_epoch: int | None = None,
         ensemble: bool = True,
         ensemble_layers: int = 2,
         ensemble_loss: Literal["kl", "ce", "kl+ce"] = "kl",
@@ -89,12 +110,7 @@ class MemoryReplay(nn.Module):
         logits_of: Callable[[Any], Tensor] = logits_of,
     ) -> None:
         super().__init__()
-        if num_backups < 1 or interval < 1 or not 0 <= alpha <= 1 or temperature <= 0:
-            raise ConfigError(
-                f"MemoryReplay(num_backups={num_backups}, interval={interval}, alpha={alpha}, "
-                f"temperature={temperature})",
-                "num_backups and interval are at least 1, alpha is in [0, 1], temperature above 0",
-            )
+        require_ranges(num_classes, num_backups, alpha, temperature, ensemble_layers)
         self.model = model
         self.logits_of = logits_of
         self.backups = Backups(model, num_backups, teacher_bn == "batch", teacher_devices, logits_of)
@@ -104,7 +120,8 @@ class MemoryReplay(nn.Module):
             self.ensemble = FullyConnectedEnsemble(
                 num_backups, num_classes, ensemble_layers, ensemble_input, temperature, seed
             )
-        self.interval = interval
+        self.interval = _interval_in_steps(interval, total_steps, steps_per_epoch)
+        """Optimiser steps between two backups."""
         self.alpha = alpha
         self.temperature = temperature
         self.ensemble_loss = ensemble_loss
@@ -112,12 +129,13 @@ class MemoryReplay(nn.Module):
         self.adjustment_gradient = adjustment_gradient
         self.warmup = warmup
         self.steps = 0
-        self.to(next(iter(model.parameters())).device)
+        self.to(device_of(model))
         if self.ensemble is not None and isinstance(model, DistributedDataParallel):
             for parameter in self.ensemble.parameters():  # the wrapper averages the gradients of the student alone
                 parameter.register_hook(lambda gradient: dist.all_reduce_sum(gradient) / dist.world_size())
+        self._watch = self._start_watch(interval, total_steps)
 
-    def forward(self, x: Any, labels: Labels) -> Losses:
+    def forward(self, x: Any, labels: Labels, **keywords: Any) -> Losses:
         """Return the loss of Eq. 8 for one batch; the teachers see the same input as the student.
 
         The parts are `ce`, `kd` (tau^2 KL) and, every tenth step, the figures of `teacher_diagnostics` and the age of
@@ -126,13 +144,16 @@ class MemoryReplay(nn.Module):
         Args:
             x: input of the student, batch first.
             labels: class indices (batch,), or `MixedLabels` when `x` is mixed.
+            keywords: further inputs of the student, by name, as in `mrkd(x, y, mask=mask)`.
         """
-        logits = self.logits_of(self.model(x))
-        ce = cross_entropy(logits, labels)
         weight = self.distillation_weight()
+        if self.alpha and torch.is_grad_enabled():
+            self._watch.forward(taught=weight > 0)
+        logits = self.logits_of(self.model(x, **keywords))
+        ce = cross_entropy(logits, labels)
         if weight == 0:
             return Losses(ce, logits, {"ce": ce.detach()})
-        backup_logits = self.backups(x, self._num_teachers()).to(ce.dtype)
+        backup_logits = self.backups(x, self._num_teachers(), **keywords).to(ce.dtype)
         ensemble_logits = None
         if self.ensemble is not None:
             ensemble_logits = self.ensemble(self._fill_missing(backup_logits))
@@ -152,10 +173,11 @@ class MemoryReplay(nn.Module):
     def step(self) -> None:
         """Count one optimiser step; store a backup when the next step t has t mod kappa = 0 (Algorithm 1)."""
         self.steps += 1
+        self._watch.step()
         if self.average is not None:
             self.average.blend(self.model, min(1 - 1 / (self.steps + 1), EMA_DECAY))
         if (self.steps + 1) % self.interval == 0:
-            self.backups.push(self.model if self.average is None else self.average[0])
+            self.backups.push(self.model if self.average is None else self.average.youngest)
 
     def distillation_weight(self) -> float:
         """Return the weight of the distillation term at this step: alpha, or less while backups are missing."""
@@ -164,6 +186,16 @@ class MemoryReplay(nn.Module):
         if self.warmup == "skip" and not self.backups.filled:
             return 0.0
         return self.alpha
+
+    def _start_watch(self, interval: int | float | str | None, total_steps: int | None) -> IdleWatch:
+        """Warn if no backup can be stored, and return the watch over the loop."""
+        if self.alpha and total_steps is not None:
+            warn_of_no_backup(self.interval, total_steps, self.warmup == "untrained")
+        elif self.alpha and interval is None:
+            warn_of_unknown_length(self.interval)
+        student = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        ensemble = list(self.ensemble.parameters()) if self.ensemble is not None and self.alpha else []
+        return IdleWatch(student, ensemble)
 
     def _num_teachers(self) -> int:
         """Return the number of backups that teach: all with `untrained`, else the real ones."""
@@ -207,3 +239,39 @@ class MemoryReplay(nn.Module):
     def set_extra_state(self, state: dict[str, int]) -> None:
         """Take the number of steps from a `state_dict`."""
         self.steps = state["steps"]
+        self._watch.forget()
+
+
+def require_ranges(num_classes: int, num_backups: int, alpha: float, temperature: float, ensemble_layers: int) -> None:
+    """Refuse numbers that are out of their range.
+
+    Raises:
+        ConfigError: with the number and its range.
+    """
+    ranges = {
+        "num_classes": (num_classes, num_classes >= 2, "at least 2"),
+        "num_backups": (num_backups, num_backups >= 1, "at least 1"),
+        "alpha": (alpha, 0 <= alpha <= 1, "0 to 1"),
+        "temperature": (temperature, 0 < temperature < math.inf, "above 0 and finite"),
+        "ensemble_layers": (ensemble_layers, ensemble_layers >= 0, "at least 0"),
+    }
+    for name, (value, is_within, expected) in ranges.items():
+        if not is_within:
+            raise ConfigError(f"MemoryReplay({name}={value}) is out of range", f"{name} is {expected}")
+
+
+def _interval_in_steps(interval: int | float | str | None, total_steps: int | None, steps_per_epoch: int | None) -> int:
+    """Return the interval in optimiser steps; of None, the default.
+
+    Raises:
+        ConfigError: the interval is not valid, or a length that it needs is not given or not positive.
+    """
+    for name, length in {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}.items():
+        if length is not None and length < 1:
+            raise ConfigError(f"MemoryReplay({name}={length}) is out of range", f"{name} is at least 1")
+    if interval is None:
+        interval = DEFAULT_STEPS if total_steps is None else DEFAULT_SHARE
+    try:
+        return Interval.parse(interval).in_steps(total_steps, steps_per_epoch)
+    except ValueError as error:
+        raise ConfigError(f"MemoryReplay(interval={interval!r}): {error}", EXPECTED) from None

@@ -70,7 +70,7 @@ def test_points_of_an_interrupted_sweep_continue_side_by_side(image_conf, in_tur
 
 
 def test_a_point_that_fails_in_a_worker_is_named(image_conf, tmp_path):
-    axis = ["train.optimizer.lr=0.05,1e30", "train.epochs=2", "method=ce"]
+    axis = ["train.optimizer.lr=0.05,1e20", "train.epochs=2", "method=ce"]
     good, bad = sweep(image_conf, axis, tmp_path / "sweep", [0], jobs=2)
     assert (good.failure, good.run.finished_seeds()) == ("", [0])
     assert "the loss is" in bad.failure

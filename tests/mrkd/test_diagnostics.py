@@ -81,9 +81,9 @@ def test_backups_tell_their_ages_in_steps():
         ages[t] = [parts[f"teacher_age_{i}"].item() for i in (1, 2) if f"teacher_age_{i}" in parts]
         if ages[t]:
             assert ages[t] == [t - step for step in taken[:filled]]
-        ring = method.backups[0]
+        ring = method.backups.youngest
         method.step()
-        if method.backups[0] is not ring:
+        if method.backups.youngest is not ring:
             taken.insert(0, t + 1)
     assert [t for t in ages if ages[t]] == [11, 21, 31, 41]  # every tenth step, from the first backup on
 

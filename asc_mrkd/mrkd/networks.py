@@ -1,0 +1,162 @@
+"""Anyone's network: without its wrappers, copied whole, its tensors by name.
+
+A network may hold more than parameters and buffers: tensors that `weight_norm`, `spectral_norm` or `prune` compute and
+leave on a layer, buffers that `forward` makes, lists of weights that a GRU keeps. A copy of the object has all of them,
+where copying tensors by name would not.
+"""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.nn.parameter import is_lazy
+from torch.utils._pytree import tree_leaves
+
+from asc_mrkd.errors import ModelError, first_line
+
+State = dict[str, Tensor]
+
+SAME_NETWORK = "build the network as it was when the state was saved"
+"""Hint for a state of another network."""
+
+NORMALISATIONS = (nn.modules.batchnorm._NormBase,)
+"""Layers with running statistics: batch and instance normalisation."""
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return the network inside torch.compile and (distributed) data-parallel wrappers."""
+    if isinstance(model, nn.DataParallel | DistributedDataParallel):
+        return unwrap(model.module)
+    compiled = getattr(model, "_orig_mod", None)  # as torch.compile names it
+    if compiled is None:
+        return model
+    return unwrap(compiled)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return the device of the first parameter or buffer; the CPU for a network without any."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+def copy_network(model: nn.Module) -> nn.Module:
+    """Return a copy of the network inside its wrappers that shares no tensor with it.
+
+    Raises:
+        ModelError: a layer has no weights yet (it is lazy and was never run), or holds something that cannot be
+            copied; the layer is named.
+
+    >>> network = nn.Sequential(torch.nn.utils.weight_norm(nn.Linear(4, 3)))
+    >>> x = network(torch.ones(2, 4))
+    >>> torch.equal(copy_network(network)(torch.ones(2, 4)), x)
+    True
+    """
+    network = unwrap(model)
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        if is_lazy(tensor):
+            lazy = name.rpartition(".")[0]
+            raise ModelError(
+                f"layer '{lazy}' ({type(network.get_submodule(lazy)).__name__}) has no weights yet",
+                "run the network on one batch before it is given: model(x)",
+            )
+    try:
+        copied = _deep_copy(network)
+    except Exception as error:
+        place, culprit = _find_uncopyable(network)
+        raise ModelError(
+            f"layer '{place}' ({type(culprit).__name__}) cannot be copied: {first_line(error)}",
+            "keep locks, files and generators outside the network; old norms have a follower in "
+            "torch.nn.utils.parametrizations",
+        ) from error
+    for layer in copied.modules():
+        if isinstance(layer, nn.RNNBase):
+            layer.flatten_parameters()  # a copy has its weights in several places, which a GPU is slow with
+    return copied
+
+
+def _deep_copy(network: nn.Module) -> nn.Module:
+    """Copy a module; tensors with a history, which deepcopy refuses, are copied without it."""
+    copies: dict[int, Any] = {}
+    for layer in network.modules():
+        for value in tree_leaves(vars(layer)):
+            if isinstance(value, Tensor) and not value.is_leaf:
+                copies[id(value)] = value.detach().clone()
+    return copy.deepcopy(network, copies)
+
+
+def _find_uncopyable(network: nn.Module) -> tuple[str, nn.Module]:
+    """Return the name of the innermost layer that cannot be copied, and the layer."""
+    for name, layer in reversed(list(network.named_modules())):
+        try:
+            _deep_copy(layer)
+        except Exception:
+            return name, layer
+    return "", network
+
+
+def state_of(model: nn.Module) -> State:
+    """Return all tensors of a network by name: parameters and buffers, those left out of state_dict too."""
+    named = (*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False))
+    return {name: tensor.detach() for name, tensor in named}
+
+
+@torch.no_grad()
+def write_state(network: nn.Module, state: State) -> None:
+    """Copy tensors by name into a network; a buffer of another shape is replaced, one that is missing is added.
+
+    Raises:
+        ModelError: a tensor is not one of this network, or a weight has another shape.
+    """
+    parameters = dict(network.named_parameters(remove_duplicate=False))
+    for name, tensor in state.items():
+        if name in parameters:
+            if parameters[name].shape != tensor.shape:
+                raise ModelError(
+                    f"'{name}' is {tuple(tensor.shape)} in the saved state and {tuple(parameters[name].shape)} here",
+                    SAME_NETWORK,
+                )
+            parameters[name].copy_(tensor)
+        else:
+            _write_buffer(network, name, tensor)
+
+
+def _write_buffer(network: nn.Module, name: str, tensor: Tensor) -> None:
+    layer, _, buffer = name.rpartition(".")
+    try:
+        buffers = network.get_submodule(layer)._buffers
+    except AttributeError:
+        raise ModelError(
+            f"'{name}' of the saved state is not in this network",
+            "build the network as it was when the state was saved",
+        ) from None
+    here = buffers.get(buffer)
+    if here is not None and here.shape == tensor.shape:
+        here.copy_(tensor)
+    else:
+        buffers[buffer] = tensor.to(device_of(network)).clone()
+
+
+@torch.no_grad()
+def blend_networks(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Replace the weights of `average` by decay * average + (1 - decay) * network.
+
+    The running statistics of normalisation are averaged as the weights are. All other buffers are copied: an average
+    of counts, of pruning masks or of the vectors of a spectral norm is not one.
+    """
+    averaged: State = dict(average.named_parameters(remove_duplicate=False))
+    for name, layer in average.named_modules(remove_duplicate=False):
+        if isinstance(layer, NORMALISATIONS):
+            averaged |= {f"{name}.{key}".removeprefix("."): value for key, value in layer.named_buffers(recurse=False)}
+    done: set[int] = set()
+    others: State = {}
+    for name, tensor in state_of(network).items():
+        old = averaged.get(name)
+        if old is None or not old.is_floating_point():
+            others[name] = tensor
+        elif id(old) not in done:  # tied weights have several names
+            old.lerp_(tensor, 1 - decay)
+            done.add(id(old))
+    write_state(average, others)
