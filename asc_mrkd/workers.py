@@ -1,16 +1,23 @@
-"""Pools of processes, on this machine or on a Dask cluster: results in order, and no run lost with a worker."""
+"""Pools of processes, on this machine or on a Dask cluster: results in order, and no run lost with a worker.
+
+Also the cores and the memory that this process may use.
+"""
 
 import os
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context, parent_process
+from importlib import import_module
+from multiprocessing import get_all_start_methods, get_context, parent_process
+from multiprocessing.context import BaseContext
+from pathlib import Path
 from typing import Any, TypeVar
 
 from asc_mrkd.errors import ConfigError, MissingExtraError, first_line
@@ -25,11 +32,26 @@ SECONDS_PER_JOB = 60.0
 ATTEMPTS = 3
 """Attempts at a job whose worker died. The cause may lie elsewhere, as when memory runs out."""
 
+RESTART_SECONDS = 0.1
+"""Pause before a broken pool is started again: the system may still be busy ending its processes."""
+
 PREFETCH = 3
 """Chunks per worker that are handed out ahead of the results."""
 
+PRELOADED = ("numpy", "pandas", "scipy.fft", "numba", "soundfile", "soxr", "PIL.Image", "pydantic", "yaml")
+"""Slow imports of workers: they are made once for all workers of this machine, where the system can copy processes."""
+
 CONNECT_SECONDS = 20
 """Time limit for a Dask scheduler to answer and to have a worker."""
+
+SAME_EVERYWHERE = ("asc_mrkd", "numpy", "soxr")
+"""Packages whose versions decide the bits of features: workers of a cluster need those of this machine."""
+
+CGROUP_FILES = {"": ("memory.max", "memory.current"), "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes")}
+"""Names of the files with the limit and the use of memory, by the folder below /sys/fs/cgroup: version 2 and 1."""
+
+UNKNOWN_MEMORY = 2**30
+"""Free memory (bytes) that is assumed where the system reports no memory at all (Windows)."""
 
 
 def available_cores() -> int:
@@ -37,6 +59,48 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def free_memory(root: Path = Path("/")) -> int:
+    """Return the bytes of memory that this process may still take: of the machine, or of its container if that is less.
+
+    Args:
+        root: folder that holds proc/ and sys/.
+    """
+    try:
+        meminfo = dict(line.split(":", 1) for line in (root / "proc/meminfo").read_text().splitlines())
+        free = [int(meminfo["MemAvailable"].split()[0]) * 1024]
+        groups = (root / "proc/self/cgroup").read_text().splitlines()
+    except (OSError, KeyError, ValueError):
+        return _half_of_the_memory()
+    for line in groups:
+        _, controllers, path = line.split(":", 2)
+        for folder, names in CGROUP_FILES.items():
+            if folder in controllers.split(","):
+                mounted = root / "sys/fs/cgroup" / folder
+                free += _free_in_groups(mounted, mounted / path.lstrip("/"), *names)
+    return max(0, min(free))
+
+
+def _half_of_the_memory() -> int:
+    """Return half of the memory of this machine, for systems that do not report how much is free."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    except (AttributeError, OSError, ValueError):
+        return UNKNOWN_MEMORY
+
+
+def _free_in_groups(mounted: Path, group: Path, limit_name: str, usage_name: str) -> Iterator[int]:
+    """Yield the bytes that a control group and those around it leave free; the idle cache of files counts as free."""
+    for folder in (group, *group.parents):
+        with suppress(OSError, ValueError):
+            limit = (folder / limit_name).read_text().strip()
+            used = int((folder / usage_name).read_text())
+            statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            if limit != "max":
+                yield int(limit) - used + int(statistics.get("inactive_file", 0))
+        if folder == mounted:
+            return
 
 
 @dataclass(frozen=True)
@@ -72,7 +136,8 @@ def dask_pool(address: str) -> Iterator[Pool]:
 
     Raises:
         MissingExtraError: dask or distributed is not installed.
-        ConfigError: no scheduler answers at the address, or it has no workers.
+        ConfigError: no scheduler answers at the address, it has no workers, or a worker lacks one of SAME_EVERYWHERE or
+            has another version of it.
     """
     try:
         from distributed import Client, KilledWorker
@@ -91,7 +156,25 @@ def dask_pool(address: str) -> Iterator[Pool]:
             client.wait_for_workers(1, timeout=CONNECT_SECONDS)
         except TimeoutError:
             raise ConfigError(f"{address} has no workers", f"start some: dask worker {address}") from None
+        _require_same_versions(client)
         yield Pool(lambda workers: client.get_executor(pure=False), sum(client.ncores().values()), (KilledWorker,))
+
+
+def _require_same_versions(client: Any) -> None:
+    """Refuse workers of a Dask client whose results would differ, or that could not start."""
+    for name in SAME_EVERYWHERE:
+        ours = import_module(name).__version__
+        # `eval` exists on every worker, whatever is installed there.
+        versions = client.run(eval, f"__import__({name!r}).__version__", on_error="return")
+        for worker, version in versions.items():
+            if isinstance(version, BaseException):
+                raise ConfigError(
+                    f"worker {worker} cannot import {name}: {first_line(version)}", f"install {ours} there"
+                )
+            if version != ours:
+                raise ConfigError(
+                    f"worker {worker} has {name} {version}, this machine has {ours}", "install the same version there"
+                )
 
 
 def map_in_order(
@@ -148,11 +231,13 @@ class _Restarting:
         if self.pool.seconds_per_job is not None:
             task = partial(_run_in_time, self.pool.seconds_per_job * len(chunk), task)
         with _hidden_main_script():
-            try:
-                return self._started().submit(task, chunk)
-            except BrokenExecutor:
-                self.shutdown()
-                return self._started().submit(task, chunk)
+            for _ in range(ATTEMPTS):
+                try:
+                    return self._started().submit(task, chunk)
+                except (BrokenExecutor, ConnectionError, EOFError):  # a worker, or the fork server, has died
+                    self.shutdown()
+                    time.sleep(RESTART_SECONDS)
+            return self._started().submit(task, chunk)
 
     def shutdown(self) -> None:
         """Wait for the chunks in progress and stop the workers."""
@@ -177,6 +262,8 @@ def _try_alone(worker: _Restarting, task: Task[Job, Result], job: Job, on_crash:
 
 def _run_in_time(seconds: float, task: Task[Job, Result], chunk: Sequence[Job]) -> list[Result]:
     """Run a task in a worker process; an alarm kills the process after `seconds`, whatever library hangs."""
+    if not hasattr(signal, "setitimer"):  # Windows
+        return task(chunk)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         return task(chunk)
@@ -201,7 +288,27 @@ def _hidden_main_script() -> Iterator[None]:
 
 
 def _start_processes(workers: int) -> Executor:
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_prepare_worker)
+    return ProcessPoolExecutor(workers, mp_context=_process_context(), initializer=_prepare_worker)
+
+
+_server_owner = 0
+"""Number of the process that started the fork server; 0 before."""
+
+
+def _process_context() -> BaseContext:
+    """Return the context of new processes.
+
+    They are copies of a small server process, in which PRELOADED is imported already. A copy of this process itself
+    might inherit locked locks and a used GPU. Without such a server (Windows, or a process that was itself forked from
+    the one that started it), processes start from nothing.
+    """
+    global _server_owner
+    if "forkserver" not in get_all_start_methods() or _server_owner not in (0, os.getpid()):
+        return get_context("spawn")
+    _server_owner = os.getpid()
+    context = get_context("forkserver")
+    context.set_forkserver_preload(list(PRELOADED))
+    return context
 
 
 def _prepare_worker() -> None:

@@ -1,16 +1,19 @@
 """The pool of processes: order, crashes, time limits, errors, and scripts of users."""
 
 import errno
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
+import psutil
 import pytest
 
-from asc_mrkd.workers import local_pool, map_in_order
+from asc_mrkd.workers import UNKNOWN_MEMORY, free_memory, local_pool, map_in_order
 
 
 def double(jobs: Sequence[int]) -> list[int]:
@@ -50,3 +53,72 @@ def test_a_script_needs_no_guard(tmp_path):
         [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True
     )
     assert done.stdout == "6\n"
+
+
+def numbers_of_processes(jobs: Sequence[int]) -> list[int]:
+    return [os.getpid() for _ in jobs]
+
+
+def run_pool(queue: multiprocessing.SimpleQueue) -> None:
+    """Run a pool in a process that was forked from one that has a fork server."""
+    queue.put(list(map_in_order(local_pool(1), double, [[1], [2]], on_crash=lambda job: 0)))
+
+
+def test_a_forked_process_has_pools_of_its_own():
+    list(map_in_order(local_pool(1), double, [[1]], on_crash=lambda job: 0))
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    process = context.Process(target=run_pool, args=(queue,))
+    process.start()
+    assert queue.get() == [2, 4]
+    process.join()
+
+
+def test_a_pool_survives_the_death_of_all_its_processes():
+    results = map_in_order(local_pool(1), numbers_of_processes, [[job] for job in range(12)], on_crash=lambda job: 0)
+    first = next(results)
+    for process in (psutil.Process(first).parent(), psutil.Process(first)):
+        process.kill()
+    rest = list(results)
+    assert all(rest)
+    assert rest[-1] != first
+
+
+MEMINFO = "MemTotal:       16000000 kB\nMemAvailable:    8000000 kB\n"
+
+
+def write_group(folder: Path, names: tuple[str, str], limit: object, used: int, cache: int) -> None:
+    folder.mkdir(parents=True)
+    (folder / names[0]).write_text(f"{limit}\n")
+    (folder / names[1]).write_text(f"{used}\n")
+    (folder / "memory.stat").write_text(f"anon 5\ninactive_file {cache}\n")
+
+
+@pytest.mark.parametrize(
+    ("membership", "mounted", "names"),
+    [
+        ("0::/pod/job\n", "sys/fs/cgroup", ("memory.max", "memory.current")),
+        (
+            "4:cpu,memory:/pod/job\n0::/\n",
+            "sys/fs/cgroup/memory",
+            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        ),
+    ],
+)
+def test_t1_the_limit_of_a_container_counts(tmp_path, membership, mounted, names):
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/meminfo").write_text(MEMINFO)
+    (tmp_path / "proc/self/cgroup").write_text(membership)
+    assert free_memory(tmp_path) == 8_000_000 * 1024
+    write_group(tmp_path / mounted / "pod", names, limit=3_000_000, used=2_500_000, cache=500_000)
+    assert free_memory(tmp_path) == 1_000_000
+    write_group(tmp_path / mounted / "pod/job", names, limit="max", used=2_500_000, cache=0)
+    assert free_memory(tmp_path) == 1_000_000
+    (tmp_path / mounted / "pod" / names[1]).write_text("9000000")
+    assert free_memory(tmp_path) == 0
+
+
+def test_t1_systems_that_report_no_free_memory(tmp_path, monkeypatch):
+    assert free_memory(tmp_path) == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2  # macOS
+    monkeypatch.delattr("os.sysconf")  # Windows
+    assert free_memory(tmp_path) == UNKNOWN_MEMORY

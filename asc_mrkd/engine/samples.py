@@ -1,6 +1,5 @@
 """The samples of an experiment, for training and for the test, from a feature store or an image set."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from asc_mrkd.deploy.model_file import normalise
 from asc_mrkd.errors import DataError
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.store.layout import FeatureStore, open_store
+from asc_mrkd.workers import free_memory
 
 Gather = Callable[[Tensor | slice], Tensor]
 """Function from positions (batch,), or a range, to inputs (batch, channel, height, width) on the training device."""
@@ -82,7 +82,7 @@ def _make_gather(inputs: np.ndarray, rows: np.ndarray, device: torch.device) -> 
 def _free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return free_memory()
 
 
 class TrainAndTest(NamedTuple):

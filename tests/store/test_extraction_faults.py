@@ -57,7 +57,7 @@ def test_killed_parents_leave_no_workers_and_the_next_call_continues(many, spec,
         process = start_extraction(many, spec, tmp_path / "store")
         limit = lines(journal) + rng.randint(0, 20)
         wait_for(lambda process=process, limit=limit: lines(journal) >= limit or not process.is_alive())
-        workers = psutil.Process(process.pid).children() if process.is_alive() else []
+        workers = psutil.Process(process.pid).children(recursive=True) if process.is_alive() else []
         process.kill()
         process.join()
         assert not psutil.wait_procs(workers, timeout=10)[1]
@@ -73,7 +73,8 @@ def test_killed_workers_do_not_stop_the_run(many, spec, whole, tmp_path):
     while process.is_alive() and rounds < 3:
         time.sleep(rng.random())
         with contextlib.suppress(psutil.Error):
-            workers = [w for w in psutil.Process(process.pid).children() if "spawn_main" in " ".join(w.cmdline())]
+            children = psutil.Process(process.pid).children(recursive=True)
+            workers = [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
             for worker in workers:
                 worker.kill()
             rounds += bool(workers)
