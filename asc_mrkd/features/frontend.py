@@ -66,13 +66,13 @@ class Frontend:
 
         Args:
             path: recording.
-            expected_seconds: only accepted length (s).
+            expected_seconds: only accepted length (s), give or take `pad_or_trim` of the spec.
             expected_rate: only accepted sample rate (Hz) of the file.
 
         Raises:
             AudioError: the file cannot be used; `reason` is its code.
         """
-        audio = read_audio(path, expected_seconds, expected_rate)
+        audio = read_audio(path, expected_seconds, expected_rate, self.spec.pad_or_trim)
         samples = match_channels(audio.samples, self.spec.channels, path)
         return resample(samples, audio.sample_rate, self.spec.sample_rate)
 
@@ -89,6 +89,18 @@ class Frontend:
             raise ValueError(f"{signals.shape[-1]} samples are too few for n_fft {self.spec.n_fft}")
         features = self._transform(signals.reshape(-1, signals.shape[-1]))
         return features.reshape(*signals.shape[:-1], *features.shape[1:])
+
+
+def pad_or_trim(samples: np.ndarray, length: int) -> np.ndarray:
+    """Return samples (channel, sample) of exactly `length`: zeros are added at the end, or the end is cut off.
+
+    >>> pad_or_trim(np.ones((1, 2)), 3).tolist(), pad_or_trim(np.ones((1, 2)), 1).tolist()
+    ([[1.0, 1.0, 0.0]], [[1.0]])
+    """
+    missing = length - samples.shape[-1]
+    if missing > 0:
+        return np.pad(samples, ((0, 0), (0, missing)))
+    return samples[:, :length]
 
 
 def _make_transform(spec: FrontendSpec, backend: Backend, device: str) -> Callable[[np.ndarray], np.ndarray]:

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from asc_mrkd.errors import ConfigError, suggest
 from asc_mrkd.files import resource_folder
-from asc_mrkd.schema import Count, Positive, Schema, parse, read_yaml
+from asc_mrkd.schema import Count, NotNegative, Positive, Schema, parse, read_yaml
 
 TOP_DB = 80.0
 """Default depth of the floor (dB) of a `perceptual_db` front end."""
@@ -25,6 +25,9 @@ class FrontendSpec(Schema):
     """Number of channels; 1 is the mean of all channels of a recording, taken before resampling."""
     clip_seconds: Positive
     """Length of a clip (s)."""
+    pad_or_trim: NotNegative = 0.0
+    """Largest difference (s) between the length of a recording and clip_seconds. A shorter recording is padded with
+    zeros, the end of a longer one is cut off. By default only a few samples of rounding are accepted."""
     resample: bool = True
     """Resample recordings of another rate; false: extract-features refuses them with the reason wrong_rate, while
     predict resamples them nevertheless."""
@@ -75,6 +78,8 @@ class FrontendSpec(Schema):
             raise ValueError(f"win_length {self.win_length} is longer than n_fft {self.n_fft}")
         if self.samples <= self.n_fft // 2:
             raise ValueError(f"a clip of {self.samples} samples is too short to be reflected by n_fft {self.n_fft} / 2")
+        if self.pad_or_trim >= self.clip_seconds:
+            raise ValueError(f"pad_or_trim {self.pad_or_trim:g} is not shorter than a clip of {self.clip_seconds:g} s")
         if self.scale == "perceptual_db":
             if self.power != 2 or self.top_db is None or self.log_offset is not None:
                 raise ValueError("scale perceptual_db takes power 2 and top_db, and no log_offset")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from asc_mrkd.errors import AudioError
-from asc_mrkd.features.frontend import Frontend
+from asc_mrkd.features.frontend import Frontend, pad_or_trim
 from asc_mrkd.store.statistics import RowMoments, row_moments
 
 
@@ -116,8 +116,4 @@ def _read_clip(path: str, frontend: Frontend) -> np.ndarray:
     """Return samples (channel, sample) of exactly the length of a clip; resampling may be a few samples off."""
     spec = frontend.spec
     expected_rate = None if spec.resample else spec.sample_rate
-    samples = frontend.read(path, spec.clip_seconds, expected_rate)
-    missing = spec.samples - samples.shape[-1]
-    if missing > 0:
-        return np.pad(samples, ((0, 0), (0, missing)))
-    return samples[:, : spec.samples]
+    return pad_or_trim(frontend.read(path, spec.clip_seconds, expected_rate), spec.samples)

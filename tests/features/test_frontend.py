@@ -16,6 +16,7 @@ from asc_mrkd.errors import AudioError, ConfigError
 from asc_mrkd.features import Frontend, load_spec
 from asc_mrkd.features import filterbank as filterbank_module
 from asc_mrkd.features.filterbank import DB_PER_NEPER, a_weighting, compute_arrays, librosa_filterbank, torch_filterbank
+from asc_mrkd.features.frontend import pad_or_trim
 from asc_mrkd.features.numpy_backend import NumpyTransform
 
 RATE, COUNT = 22_050, 220_500
@@ -255,3 +256,21 @@ print(zlib.crc32(Frontend(load_spec("pmel256"))(noise).tobytes()))
         for variables in threads
     )
     assert first.stdout == second.stdout
+
+
+@pytest.mark.parametrize("seconds", [9.99, 10.032])
+def test_a6_clips_of_nearly_the_right_length_are_padded_or_trimmed_on_request(tmp_path, seconds):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, round(48_000 * seconds))
+    soundfile.write(tmp_path / "a.wav", noise, 48_000)
+    strict = load_spec("pmel256_mono")
+    with pytest.raises(AudioError, match=f"{seconds:g} s instead of 10 s") as caught:
+        Frontend(strict).read(tmp_path / "a.wav", strict.clip_seconds)
+    assert caught.value.reason == "wrong_length"
+    assert "pad_or_trim: 0.0" in caught.value.hint
+    patient = Frontend(strict.model_copy(update={"pad_or_trim": 0.05}))
+    samples = pad_or_trim(patient.read(tmp_path / "a.wav", strict.clip_seconds), strict.samples)
+    assert samples.shape == (1, strict.samples)
+    assert patient(samples).shape == strict.shape
+    soundfile.write(tmp_path / "a.wav", noise[:400_000], 48_000)
+    with pytest.raises(AudioError, match=r"8\.33333 s instead of 10 s"):
+        patient.read(tmp_path / "a.wav", strict.clip_seconds)

@@ -90,6 +90,8 @@ def test_the_table_says_what_a_clip_and_an_hour_take(name):
         ({"win_length": 4096}, "win_length 4096 is longer than n_fft 2048"),
         ({"n_fft": 2047}, "n_fft 2047 is odd"),
         ({"clip_seconds": 0.01}, "a clip of 220 samples is too short to be reflected"),
+        ({"pad_or_trim": 10}, "pad_or_trim 10 is not shorter than a clip of 10 s"),
+        ({"pad_or_trim": -1}, "pad_or_trim"),
         ({"power": 1}, "perceptual_db takes power 2"),
         ({"log_offset": 1e-5}, "perceptual_db takes power 2 and top_db, and no log_offset"),
         ({"scale": "log"}, "scale log takes log_offset, and no top_db"),
