@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from asc_mrkd.audio.read import REASONS, SECONDS_TOLERANCE, read_audio
-from asc_mrkd.datasets.findings import Finding, Severity
+from asc_mrkd.datasets.findings import Finding, Severity, count_by_fold, find_absent_classes
 from asc_mrkd.datasets.recordings import Dataset, list_recordings
 from asc_mrkd.errors import AudioError
 from asc_mrkd.progress import Progress, no_progress
@@ -112,16 +112,8 @@ def _compare_lists(dataset: Dataset) -> list[Finding]:
         findings.append(Finding("extra_file", name, "no list names it", "warning"))
     if dataset.duplicates:
         findings.append(Finding("duplicate_rows", "lists", f"{dataset.duplicates} rows are repeated", "warning"))
-    locations = _count_by_fold(dataset.clips, "identifier").drop(index="", errors="ignore")
+    locations = count_by_fold(dataset.clips, "identifier").drop(index="", errors="ignore")
     for row in locations[(locations > 0).all(axis=1)].itertuples():
         detail = f"{row.train} clips in train, {row.test} in test"
         findings.append(Finding("location_in_both_folds", str(row.Index), detail, "warning"))
-    labels = _count_by_fold(dataset.clips, "label").reindex(dataset.classes)
-    for fold in labels:
-        for label in labels.index[labels[fold] == 0]:
-            findings.append(Finding(f"class_not_in_{fold}", label, f"no clip in {fold} has this label", "warning"))
-    return findings
-
-
-def _count_by_fold(clips: pd.DataFrame, column: str) -> pd.DataFrame:
-    return pd.crosstab(clips[column], clips["split"]).reindex(columns=["train", "test"], fill_value=0)
+    return findings + find_absent_classes(dataset.clips, dataset.classes)

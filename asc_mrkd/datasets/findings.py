@@ -1,7 +1,10 @@
 """Findings of the data checks: faults of clips, images, lists, splits, classes and stored rows."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Severity = Literal["error", "warning"]
 
@@ -31,6 +34,23 @@ def unusable_subjects(findings: list[Finding]) -> list[str]:
     ['b.wav']
     """
     return sorted({finding.subject for finding in findings if finding.severity == "error"})
+
+
+def count_by_fold(clips: "pd.DataFrame", column: str) -> "pd.DataFrame":
+    """Count the clips of the splits train and test by the value of a column."""
+    import pandas as pd
+
+    return pd.crosstab(clips[column], clips["split"]).reindex(columns=["train", "test"], fill_value=0)
+
+
+def find_absent_classes(clips: "pd.DataFrame", classes: list[str]) -> list[Finding]:
+    """Find the classes without a clip in train or in test: a network cannot learn them, or is never asked for them."""
+    counts = count_by_fold(clips, "label").reindex(classes, fill_value=0)
+    findings = []
+    for fold in counts:
+        for label in counts.index[counts[fold] == 0]:
+            findings.append(Finding(f"class_not_in_{fold}", label, f"no clip in {fold} has this label", "warning"))
+    return findings
 
 
 @dataclass(frozen=True)

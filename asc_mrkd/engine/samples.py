@@ -15,7 +15,7 @@ from asc_mrkd.datasets.images import ImageSet, channel_statistics, open_images, 
 from asc_mrkd.deploy.model_file import normalise
 from asc_mrkd.errors import DataError
 from asc_mrkd.features.spec import FrontendSpec
-from asc_mrkd.store.layout import FeatureStore, open_store
+from asc_mrkd.store.layout import CheckedRows, FeatureStore, open_store
 from asc_mrkd.workers import free_memory
 
 Gather = Callable[[Tensor | slice], Tensor]
@@ -49,7 +49,7 @@ class Samples:
 
 
 def make_samples(
-    inputs: np.ndarray,
+    inputs: np.ndarray | CheckedRows,
     rows: np.ndarray,
     table: pd.DataFrame,
     classes: list[str],
@@ -65,9 +65,9 @@ def make_samples(
     )
 
 
-def _make_gather(inputs: np.ndarray, rows: np.ndarray, device: torch.device) -> Gather:
+def _make_gather(inputs: np.ndarray | CheckedRows, rows: np.ndarray, device: torch.device) -> Gather:
     """Keep the rows on the device if they take less than half of its free memory, else read the memory map."""
-    if len(rows) * inputs[0].nbytes < _free_bytes(device) / 2:
+    if inputs[rows[:1]].nbytes * len(rows) < _free_bytes(device) / 2:
         resident = torch.from_numpy(inputs[rows]).to(device)
         return lambda where: resident[where]
 
@@ -147,7 +147,7 @@ def _load_store(store: FeatureStore, device: torch.device) -> TrainAndTest:
         table = store.rows(split)
         if table.empty:
             raise DataError(f"{store.folder}: no usable {split} clips", "asc-mrkd check-data names what is wrong")
-        return make_samples(store.features, table["row"].to_numpy(), table, store.classes, (mean, std), device)
+        return make_samples(CheckedRows(store), table["row"].to_numpy(), table, store.classes, (mean, std), device)
 
     return TrainAndTest(samples("train"), samples("test"))
 

@@ -1,8 +1,8 @@
-"""The check of a finished store: every row still has its checksum, and every left-out clip is named."""
+"""The check of a finished store: every row still has its checksum, every left-out clip and unseen class is named."""
 
 import zlib
 
-from asc_mrkd.datasets.findings import Finding
+from asc_mrkd.datasets.findings import Finding, find_absent_classes
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.store.layout import OK, FeatureStore
 
@@ -16,7 +16,7 @@ def check_store(store: FeatureStore, progress: Progress = no_progress) -> list[F
 
     Returns:
         Findings: `checksum` (an error) for a row that differs from what was written; the reason of the extraction (a
-        warning) for a clip that was left out.
+        warning) for a clip that was left out; `class_not_in_train`, `class_not_in_test` (warnings).
 
     Raises:
         StoreError: the statistics are damaged.
@@ -33,4 +33,4 @@ def check_store(store: FeatureStore, progress: Progress = no_progress) -> list[F
                     detail = f"row {clip['row']} has {found:08x} instead of {clip['crc32']:08x}"
                     findings.append(Finding("checksum", clip["filename"], detail, "error"))
             advance()
-    return findings
+    return findings + find_absent_classes(store.clips[store.clips["status"] == OK], store.classes)

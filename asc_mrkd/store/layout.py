@@ -8,6 +8,7 @@ import errno
 import hashlib
 import os
 import shutil
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -36,6 +37,9 @@ SUMMED = (CLIPS, SPEC, CLASSES, STATS)
 PENDING, OK, BAD = "pending", "ok", "bad"
 """Values of the column `status`: not tried yet, usable, unusable."""
 
+SPLITS = ("train", "test", "unused")
+"""Values of the column `split`."""
+
 COLUMNS = {
     "row": int,
     "filename": str,
@@ -53,6 +57,7 @@ COLUMNS = {
 MAKE_ONE = "make one: asc-mrkd extract-features --data DIR --spec pmel256 --out STORE"
 REPEAT = "run the same extract-features command again"
 REPAIR = f"{REPEAT}: it repairs the store; if it refuses, remove the store first"
+REPAIR_ROWS = f"delete {SUMS} in the store and run the same extract-features command again: it makes damaged rows again"
 START_OVER = "remove the store and extract again"
 
 
@@ -92,12 +97,50 @@ class FeatureStore:
         return self.clips[(self.clips["split"] == split) & (self.clips["status"] == OK)]
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and standard deviation of the training rows per mel bin, each (mel,), float32."""
+        """Return mean and standard deviation of the training rows per mel bin, each (mel,), float32.
+
+        Raises:
+            StoreError: they are damaged, or a mel bin has the same value everywhere, by which nothing can be divided.
+        """
         try:
-            with np.load(self.folder / STATS) as arrays:
-                return arrays["mean"].astype(np.float32), arrays["std"].astype(np.float32)
-        except (OSError, KeyError, ValueError):
-            raise StoreError(f"{self.folder}: {STATS} is missing or damaged", REPEAT) from None
+            with np.load(self.folder / STATS, allow_pickle=False) as arrays:
+                mean, std = (arrays[name].astype(np.float32) for name in ("mean", "std"))
+                has_rows = int(arrays["values"]) > 0
+        except Exception:  # damage can raise anything, numpy names no complete list
+            raise StoreError(f"{self.folder}: {STATS} is missing or damaged", REPAIR) from None
+        if mean.shape != (self.spec.n_mels,) or std.shape != mean.shape or not np.isfinite([mean, std]).all():
+            raise StoreError(f"{self.folder}: {STATS} is damaged", REPAIR)
+        if has_rows and not (std > 0).all():
+            bins = ", ".join(map(str, np.flatnonzero(~(std > 0))))
+            raise StoreError(
+                f"{self.folder}: mel bin {bins} has the same value in all training clips",
+                "the recordings end below its frequency: choose a front end with a lower fmax or fewer mel filters",
+            )
+        return mean, std
+
+
+class CheckedRows:
+    """The features of a store, in which every row is compared with its checksum when it is read for the first time."""
+
+    def __init__(self, store: FeatureStore) -> None:
+        self.store = store
+        self.is_checked = np.zeros(len(store.clips), dtype=bool)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """Return rows (row, channel, mel, frame).
+
+        Raises:
+            StoreError: a row is not as it was written.
+        """
+        values = self.store.features[rows]
+        checksums = self.store.clips["crc32"].to_numpy()
+        for row, row_values in zip(rows, values, strict=True):
+            if not self.is_checked[row]:
+                if zlib.crc32(row_values.data) != checksums[row]:
+                    name = self.store.clips["filename"].iloc[row]
+                    raise StoreError(f"{self.store.folder}: row {row} ({name}) is damaged", REPAIR_ROWS)
+                self.is_checked[row] = True
+        return values
 
 
 def is_store(folder: Path) -> bool:
@@ -157,25 +200,39 @@ def _open_parts(folder: Path) -> FeatureStore:
         if not (folder / name).exists():
             raise StoreError(f"{folder} is not a feature store: {name} is missing", MAKE_ONE)
     spec = parse(FrontendSpec, read_yaml(folder / SPEC), str(folder / SPEC))
-    clips = _read_table(folder / CLIPS)
     classes = _read_classes(folder / CLASSES)
+    clips = _read_table(folder / CLIPS, classes)
     try:
         features = np.load(folder / FEATURES, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # damage can raise anything, numpy names no complete list
         raise StoreError(f"{folder / FEATURES} is damaged: {first_line(error)}", START_OVER) from None
-    if features.shape != (len(clips), *spec.shape) or features.dtype != np.float16 or not features.flags.c_contiguous:
+    shape = (len(clips), *spec.shape)
+    size = (folder / FEATURES).stat().st_size
+    if features.shape != shape or features.dtype != np.float16 or features.offset + features.nbytes != size:
         raise StoreError(f"{folder}: {FEATURES} and {CLIPS} do not belong together", START_OVER)
     return FeatureStore(folder, spec, clips, classes, features)
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def _read_table(path: Path, classes: list[str]) -> pd.DataFrame:
     try:
         clips = pd.read_csv(path, keep_default_na=False, dtype=COLUMNS)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise StoreError(f"{path} is damaged: {first_line(error)}", START_OVER) from None
     for column in COLUMNS:
         if column not in clips:
             raise StoreError(f"{path} has no column {column}: another version of asc_mrkd made it", START_OVER)
+    # One entry per rule: the clips that break it, and the complaint about the first of them.
+    rules = [
+        (clips["row"] != np.arange(len(clips)), "is not at its row"),
+        (clips["filename"].duplicated(), "is listed twice"),
+        (~clips["label"].isin([*classes, ""]), "has a label that is not among the classes"),
+        (~clips["split"].isin(SPLITS), f"has a split that is not one of {', '.join(SPLITS)}"),
+        (~clips["status"].isin([PENDING, OK, BAD]), "has an unknown status"),
+        (~clips["crc32"].between(0, 2**32 - 1), "has a checksum that is not one"),
+    ]
+    for broken, complaint in rules:
+        if broken.any():
+            raise StoreError(f"{path} is damaged: {clips.loc[broken, 'filename'].iloc[0]} {complaint}", START_OVER)
     return clips
 
 
