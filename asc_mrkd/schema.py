@@ -14,6 +14,7 @@ import os
 import re
 import reprlib
 import stat
+import textwrap
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -53,14 +54,14 @@ def _refuse_truth_value(value: Any) -> Any:
 NUMBER = BeforeValidator(_refuse_truth_value)
 """Mark of a number in an `Annotated` type: true and false are none."""
 
-Fraction = Annotated[float, NUMBER, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, NUMBER, Field(gt=0.0, le=1e6)]
-NotNegative = Annotated[float, NUMBER, Field(ge=0.0, le=1e6)]
-Temperature = Annotated[float, NUMBER, Field(ge=0.01, le=1000.0)]
-Whole = Annotated[int, NUMBER, Field(ge=0, le=10**9)]
-Count = Annotated[int, NUMBER, Field(ge=1, le=10**9)]
-Few = Annotated[int, NUMBER, Field(ge=1, le=64)]
-Seed = Annotated[int, NUMBER, Field(ge=0, lt=2**32)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0), NUMBER]
+Positive = Annotated[float, Field(gt=0.0, le=1e6), NUMBER]
+NotNegative = Annotated[float, Field(ge=0.0, le=1e6), NUMBER]
+Temperature = Annotated[float, Field(ge=0.01, le=1000.0), NUMBER]
+Whole = Annotated[int, Field(ge=0, le=10**9), NUMBER]
+Count = Annotated[int, Field(ge=1, le=10**9), NUMBER]
+Few = Annotated[int, Field(ge=1, le=64), NUMBER]
+Seed = Annotated[int, Field(ge=0, lt=2**32), NUMBER]
 PathName = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]*$")]
 
 
@@ -279,7 +280,7 @@ def shown(value: Any) -> str:
     short = reprlib.Repr()
     short.maxstring = LONGEST_SHOWN
     short.maxother = LONGEST_SHOWN
-    return short.repr(value)
+    return shorten(short.repr(value))
 
 
 def apply_override(values: dict[str, Any], override: str) -> None:
@@ -314,7 +315,7 @@ def apply_override(values: dict[str, Any], override: str) -> None:
     try:
         values[last] = parse_yaml(text)
     except ValueError as error:
-        raise ConfigError(f"{where}: the value is not YAML: {error}", "quote a text: 'key=\"value\"'") from None
+        raise ConfigError(f"{where}: {error}", "write a finite number, or quote a text: 'key=\"value\"'") from None
 
 
 def parse_call(text: str) -> tuple[str, dict[str, Any]]:
@@ -384,8 +385,11 @@ def _explain(error: ValidationError, schema: type[Schema], source: str) -> Confi
     where = _key_of(fault["loc"], known)
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
-        section = where
+        section = _key_of(fault["loc"][:-1], known)
         where = ".".join(filter(None, [section, shorten(str(fault["loc"][-1]))]))
+        if where in known:  # of another alternative, as `data.subset` is next to `data.store`
+            message = f"{source}: '{where}' does not go with the other keys of '{section}'"
+            return ConfigError(message, f"leave keys out, or write the whole section: '{section}={{key: value}}'")
         return ConfigError(f"{source}: unknown key '{where}'", _hint_for_unknown(where, section, known))
     if fault["type"] == "union_tag_invalid":
         tag = fault["ctx"]["tag"]
@@ -419,13 +423,15 @@ def _key_of(location: tuple[int | str, ...], known: Mapping[str, Owner]) -> str:
 
 
 def _hint_for_unknown(where: str, section: str, known: Mapping[str, Owner]) -> str:
-    if where in known:  # of another alternative, as `data.subset` is next to `data.store`
-        return f"{where} does not go with the other keys of '{section}'"
-    if close := difflib.get_close_matches(where, known, n=1, cutoff=0.75):
+    others = [key for key in known if key != section]
+    if close := difflib.get_close_matches(where, others, n=1, cutoff=0.75):
         return f"did you mean '{close[0]}'?"
     if f"{section}.options" in known:
         return f"options stand one level lower: {section}.options{where.removeprefix(section)}"
-    return suggest(where, [key for key in known if key.rpartition(".")[0] == section])
+    name = where.rpartition(".")[2]
+    if elsewhere := [key for key in others if key.rpartition(".")[2] == name]:
+        return f"did you mean '{elsewhere[0]}'?"
+    return suggest(where, [key for key in others if key.rpartition(".")[0] == section])
 
 
 def _meaning(where: str, known: Mapping[str, Owner]) -> str:
@@ -444,7 +450,7 @@ def _meaning(where: str, known: Mapping[str, Owner]) -> str:
 def _field_texts(owner: type[Schema]) -> dict[str, str]:
     """Return the strings below the fields of a section, by the names of the fields."""
     try:
-        (class_node,) = ast.parse(inspect.cleandoc(inspect.getsource(owner))).body
+        (class_node,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
     except (OSError, TypeError, SyntaxError):  # a section that was put together by a program
         return {}
     texts = {}

@@ -153,7 +153,7 @@ class OptimizerConfig(Schema):
 
     name: Literal["sgd", "adam"] = "sgd"
     """The optimiser."""
-    lr: Annotated[float, NUMBER, Field(gt=0.0, le=1e20)] = 1e-4
+    lr: Annotated[float, Field(gt=0.0, le=1e20), NUMBER] = 1e-4
     """Learning rate before the schedule."""
     momentum: Fraction = 0.9
     """Momentum of SGD."""
@@ -195,7 +195,7 @@ class TrainConfig(Schema):
     """Course of the learning rate."""
     device: str = "auto"
     """Device as torch names it; `auto` is a GPU if there is one."""
-    threads: Annotated[int, NUMBER, Field(ge=1, le=1024)] | None = None
+    threads: Annotated[int, Field(ge=1, le=1024), NUMBER] | None = None
     """CPU threads, on which the last digits of the numbers depend; None takes all cores."""
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     """Arithmetic of the networks; losses and weights stay float32. `auto` is bfloat16 if the hardware has it."""

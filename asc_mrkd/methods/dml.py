@@ -46,7 +46,7 @@ class Dml(Method):
         new_model: Callable[[int], nn.Module],
         seed: int,
         *,
-        peers: Annotated[int, NUMBER, Field(ge=2, le=64)] = 2,
+        peers: Annotated[int, Field(ge=2, le=64), NUMBER] = 2,
         weight: NotNegative = 1.0,
         temperature: Temperature = 1.0,
         reduction: Literal["mean", "sum"] = "mean",

@@ -38,7 +38,7 @@ RANGES: dict[str, Any] = {
     "num_backups": Few,
     "alpha": Fraction,
     "temperature": Temperature,
-    "ensemble_layers": Annotated[int, NUMBER, Field(ge=0, le=4)],
+    "ensemble_layers": Annotated[int, Field(ge=0, le=4), NUMBER],
     "adjustment": Annotated[Adjustment, BeforeValidator(_read_switch)],
     "teacher_devices": list[str] | None,
 }

@@ -43,7 +43,7 @@ class TfkdReg(Method):
         *,
         alpha: Fraction = 0.1,
         temperature: Temperature = 20.0,
-        correct: Annotated[float, NUMBER, Field(gt=0.0, lt=1.0)] = 0.99,
+        correct: Annotated[float, Field(gt=0.0, lt=1.0), NUMBER] = 0.99,
     ) -> None:
         super().__init__()
         self.model = model
