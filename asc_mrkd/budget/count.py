@@ -1,27 +1,16 @@
 """Counting a torch network layer by layer: parameters, non-zero values, bytes and multiply-adds."""
 
-import copy
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from math import prod
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.parameter import is_lazy
-from torch.nn.utils import parametrize
-from torch.nn.utils.prune import BasePruningMethod
-from torch.nn.utils.spectral_norm import SpectralNorm
-from torch.nn.utils.weight_norm import WeightNorm
 
+from asc_mrkd.budget.forward import Forward, watch_forward
 from asc_mrkd.budget.rules import PRECISIONS, WIDTHS
-from asc_mrkd.errors import ModelError, first_line
-
-FORWARD_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
-"""Exceptions of a forward pass whose input does not fit."""
+from asc_mrkd.budget.tensors import is_wrapped, join, layer_kind, layers_with_tensors, other_tensors, without_wrappers
+from asc_mrkd.errors import ModelError
 
 
 @dataclass(frozen=True)
@@ -55,6 +44,19 @@ class LayerCount:
     """Running mean and variance of a batch normalisation; they are not parameters."""
 
 
+@dataclass(frozen=True)
+class Uncounted:
+    """A part of a network that the figures of the rule leave out, or that is not understood."""
+
+    name: str
+    """Name of the layer, the operator or the tensor."""
+    reason: str
+    multiply_adds: int | None = 0
+    """Multiply-adds that are left out; None if their number, and so the whole count, is not known."""
+    bytes: int = 0
+    """Bytes that are left out."""
+
+
 def count_layers(
     model: nn.Module, input_shape: Sequence[int] | None = None, precision: str | None = None
 ) -> list[LayerCount]:
@@ -62,8 +64,9 @@ def count_layers(
 
     The tensors that a layer computes with count, as they are stored. A pruned weight is zero where it is masked. A
     parametrised weight is the output of its parametrisation. A quantised layer has its packed weight and bias. A
-    sparse tensor has the values that it lists, not its indices. A damped convolution has its undamped weight. A buffer
-    counts nothing. A parameter that several layers share counts in the first of them.
+    sparse tensor has the values that it lists, not its indices. A damped convolution has its undamped weight. A
+    parameter that several layers share counts in the first of them. A buffer counts if it holds 8-bit integers with
+    more than one dimension and is not a mask, or if an input is multiplied with it as with a weight; others do not.
 
     Args:
         model: any network.
@@ -77,10 +80,16 @@ def count_layers(
     >>> [(row.name, row.parameters, row.bytes) for row in count_layers(nn.Sequential(nn.Linear(3, 2), nn.ReLU()))]
     [('0', 8, 32)]
     """
-    multiply_adds = {} if input_shape is None else count_multiply_adds(model, input_shape)
+    forward = None if input_shape is None else watch_forward(model, input_shape)
+    return count_values(model, forward, precision)
+
+
+def count_values(model: nn.Module, forward: Forward | None, precision: str | None = None) -> list[LayerCount]:
+    """Count every layer as `count_layers` does, with the multiply-adds and the weights of a watched forward pass."""
+    forward = forward or Forward()
     seen: set[int] = set()
     rows = []
-    for name, layer, tensors in layers_with_tensors(model):
+    for name, layer, tensors in layers_with_tensors(model, forward.weights):
         statistics = _running_statistics(layer)
         if not tensors and not statistics:
             continue
@@ -90,19 +99,68 @@ def count_layers(
         dtypes = dict.fromkeys(_stored_type(tensor, precision, name)[0] for tensor in new)
         rows.append(
             LayerCount(
-                name=name,
+                name=without_wrappers(name),
                 kind=layer_kind(layer),
                 parameters=tally.values,
                 non_zero=tally.non_zero,
                 dtype="+".join(dtypes) or "shared",
                 bytes=tally.bytes,
                 non_zero_bytes=tally.non_zero_bytes,
-                multiply_adds=multiply_adds.get(name, 0),
+                multiply_adds=forward.multiply_adds.get(name, 0),
                 is_batch_norm=isinstance(layer, _BatchNorm),
                 statistics=_tally(statistics, precision, name),
             )
         )
     return rows
+
+
+def find_uncounted(model: nn.Module, forward: Forward | None) -> list[Uncounted]:
+    """List the parts of a network that the counts leave out; without a forward pass, what may be a weight too."""
+    found = []
+    for name, _, tensors in layers_with_tensors(model):
+        if any(is_wrapped(tensor) for tensor, _ in tensors.values()):
+            kinds = " and ".join(dict.fromkeys(type(tensor).__name__ for tensor, _ in tensors.values()))
+            found.append(Uncounted(without_wrappers(name), f"keeps its values as {kinds}, of unknown size", None))
+    if forward is None:
+        return found + list(_possible_weights(model))
+    for name, amount in forward.unseen.items():
+        reason = f"multiplies {amount:,} times more than torchinfo counts"
+        found.append(Uncounted(name, reason, amount))
+    for name, operator in forward.unknown.items():
+        found.append(Uncounted(name, f"uses {operator}, whose multiply-adds are not known", None))
+    return found
+
+
+def _possible_weights(model: nn.Module) -> Iterator[Uncounted]:
+    """Yield the buffers that only a forward pass can tell from weights."""
+    for name, layer, tensors in layers_with_tensors(model):
+        for part, tensor in other_tensors(layer).items():
+            is_candidate = tensor.is_floating_point() or tensor.dtype in (torch.int16, torch.int32)
+            if part in tensors or tensor.dim() < 2 or not is_candidate or _is_computed_from(layer, tensor):
+                continue
+            size = tensor.numel() * tensor.element_size()
+            reason = f"{tensor.numel():,} values outside of the parameters may be weights: an input shape tells"
+            yield Uncounted(without_wrappers(join(name, part)), reason, bytes=size)
+
+
+def _is_computed_from(layer: nn.Module, tensor: Tensor) -> bool:
+    """Return whether a buffer only changes a parameter of its layer: a mask, a damper."""
+    return any(tensor.numel() <= parameter.numel() for parameter in layer.parameters(recurse=False))
+
+
+def count_multiply_adds(model: nn.Module, input_shape: Sequence[int]) -> dict[str, int]:
+    """Map layers to their multiply-adds for one input of (channel, mel, frame).
+
+    The rule is that of torchinfo, with which the organisers count since 2022: a convolution takes its values times
+    the positions of its output, any other layer its values once, recurrent layers once per step; pooling, activations
+    and sums take nothing. Unlike torchinfo, it sees the weights of quantised, pruned and parametrised layers. Zeros
+    are multiplied like any other value. The forward pass runs on a float32 copy, so that the figure does not depend on
+    the type in which the network is stored.
+
+    Raises:
+        ModelError: the network does not accept an input of that shape, or it is compiled to TorchScript.
+    """
+    return watch_forward(model, input_shape).multiply_adds
 
 
 def _running_statistics(layer: nn.Module) -> list[Tensor]:
@@ -156,168 +214,3 @@ def _stored_type(tensor: Tensor, precision: str | None, layer: str) -> tuple[str
             f"known: {', '.join(WIDTHS)}",
         )
     return dtype.removeprefix("q"), WIDTHS[dtype]
-
-
-def count_multiply_adds(model: nn.Module, input_shape: Sequence[int]) -> dict[str, int]:
-    """Map layers to their multiply-adds for one input of (channel, mel, frame).
-
-    The rule is that of torchinfo, with which the organisers count since 2022: a convolution takes its values times
-    the positions of its output, any other layer its values once, recurrent layers once per step; pooling, activations
-    and sums take nothing. Unlike torchinfo, it sees the weights of quantised, pruned and parametrised layers. Zeros
-    are multiplied like any other value. The forward pass runs on a float32 copy, so that the figure does not depend on
-    the type in which the network is stored.
-
-    Raises:
-        ModelError: the network does not accept an input of that shape, or it is compiled to TorchScript.
-    """
-    if any(isinstance(layer, torch.jit.ScriptModule) for layer in model.modules()):
-        raise ModelError("the layers of a TorchScript network cannot be followed", "count the network it was made from")
-    clone = _float32_copy(model)
-    layers = {name: layer for name, layer, tensors in layers_with_tensors(clone) if tensors}
-    counts: defaultdict[str, int] = defaultdict(int)
-    for name, layer in layers.items():
-        prefix = f"{name}." if name else ""
-        contains_another = any(other.startswith(prefix) and other != name for other in layers)
-        if not contains_another:
-            layer.register_forward_hook(lambda layer, _, output, name=name: _add_call(counts, name, layer, output))
-    device = next((tensor.device for tensor in (*clone.parameters(), *clone.buffers())), torch.device("cpu"))
-    try:
-        with torch.no_grad():
-            clone(torch.zeros(1, *input_shape, device=device))
-    except FORWARD_ERRORS as error:
-        shape = " x ".join(map(str, input_shape))
-        raise ModelError(f"the network does not accept an input of {shape}: {first_line(error)}") from None
-    return dict(counts)
-
-
-def _add_call(counts: dict[str, int], name: str, layer: nn.Module, output: Any) -> None:
-    """Add the multiply-adds of one call of a layer; of several outputs the deepest first (in a dict last) counts."""
-    while not isinstance(output, Tensor):
-        output = next(reversed(output.values())) if isinstance(output, dict) else output[0]
-    shape = output.shape
-    is_convolution = "Conv" in layer_kind(layer)
-    for part, (tensor, _) in layer_tensors(layer).items():
-        if part in ("weight", "bias"):
-            times = prod((*shape[:1], *shape[2:])) if is_convolution else shape[0]
-        elif "weight" in part or "bias" in part:
-            times = prod(shape[:2])
-        else:
-            times = 0
-        counts[name] += tensor.numel() * times
-
-
-def _float32_copy(model: nn.Module) -> nn.Module:
-    """Return a copy in evaluation mode with every parameter dense and in float32."""
-    copies: dict[int, Any] = {}
-    for layer in model.modules():
-        for value in (*vars(layer).values(), *layer._buffers.values()):
-            # A mask or a norm leaves its product on the layer, which deepcopy refuses.
-            if isinstance(value, Tensor) and not value.is_leaf:
-                copies[id(value)] = value.detach().clone()
-    for parameter in model.parameters():
-        if not is_lazy(parameter):
-            dense = parameter.detach() if parameter.layout == torch.strided else parameter.detach().to_dense()
-            copies[id(parameter)] = nn.Parameter(dense.to(torch.float32, copy=True), requires_grad=False)
-    return copy.deepcopy(model, copies).eval().float()
-
-
-class LayerTensor(NamedTuple):
-    """One tensor that a layer computes with."""
-
-    tensor: Tensor
-    key: int | None
-    """Identity of the parameter, so that a shared one counts once; None for a tensor that is never shared."""
-
-
-def layers_with_tensors(model: nn.Module) -> Iterator[tuple[str, nn.Module, dict[str, LayerTensor]]]:
-    """Yield name, module and tensors of every module in order, parametrisations as part of their layer.
-
-    Raises:
-        ModelError: a lazy parameter has no shape yet.
-    """
-    parametrisations: set[int] = set()
-    for name, layer in model.named_modules():
-        if parametrize.is_parametrized(layer):
-            parametrisations |= {id(module) for module in layer.parametrizations.modules()}
-        if id(layer) not in parametrisations:
-            yield name, layer, layer_tensors(layer, name)
-
-
-@torch.no_grad()
-def layer_tensors(layer: nn.Module, name: str = "") -> dict[str, LayerTensor]:
-    """Return the tensors that a layer computes with, without those of its children.
-
-    A weight pruned by `torch.nn.utils.prune` is its original times the mask. A parametrised weight is the output of
-    its parametrisation. A quantised layer of torch.ao gives its packed weight and bias.
-
-    Raises:
-        ModelError: a lazy parameter has no shape yet.
-    """
-    parameters = dict(layer.named_parameters(recurse=False))
-    if any(is_lazy(parameter) for parameter in parameters.values()):
-        raise ModelError(f"layer {name or type(layer).__name__} has no shape yet", "run one input through the network")
-    tensors = {part: LayerTensor(parameter.detach(), id(parameter)) for part, parameter in parameters.items()}
-    for hook in layer._forward_pre_hooks.values():
-        _replace_parts_of_hook(hook, layer, tensors)
-    if parametrize.is_parametrized(layer):
-        tensors |= _parametrised_tensors(layer)
-    return tensors or _quantised_tensors(layer)
-
-
-def layer_kind(layer: nn.Module) -> str:
-    """Return the name of the class of a layer, without that of its parametrisation."""
-    return parametrize.type_before_parametrizations(layer).__name__
-
-
-def _replace_parts_of_hook(hook: object, layer: nn.Module, tensors: dict[str, LayerTensor]) -> None:
-    """Replace the parts from which a hook computes a weight by that weight."""
-    if isinstance(hook, BasePruningMethod):
-        name = hook._tensor_name
-        original = tensors.pop(f"{name}_orig")
-        tensors[name] = LayerTensor(original.tensor * getattr(layer, f"{name}_mask"), original.key)
-    elif isinstance(hook, WeightNorm):
-        direction = tensors.pop(f"{hook.name}_v")
-        del tensors[f"{hook.name}_g"]
-        tensors[hook.name] = LayerTensor(hook.compute_weight(layer), direction.key)
-    elif isinstance(hook, SpectralNorm):
-        original = tensors.pop(f"{hook.name}_orig")
-        tensors[hook.name] = LayerTensor(hook.compute_weight(layer, do_power_iteration=False), original.key)
-
-
-def _parametrised_tensors(layer: nn.Module) -> dict[str, LayerTensor]:
-    tensors = {}
-    for name, parametrisation in layer.parametrizations.items():  # type: ignore[union-attr, operator]
-        with _evaluation_mode(parametrisation):
-            tensor = getattr(layer, name)
-        original = next(parametrisation.parameters(recurse=False), None)
-        tensors[name] = LayerTensor(tensor, None if original is None else id(original))
-    return tensors
-
-
-@contextmanager
-def _evaluation_mode(module: nn.Module) -> Iterator[None]:
-    """Put a module into evaluation mode for a while: in training mode a spectral norm changes at every access."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training
-
-
-def _quantised_tensors(layer: nn.Module) -> dict[str, LayerTensor]:
-    """Return the tensors of a quantised layer of torch.ao, which are not among its parameters."""
-    if not any(base.__module__.startswith("torch.ao.nn.") for base in type(layer).__mro__):
-        return {}
-    tensors: dict[str, LayerTensor] = {}
-    for part in ("weight", "bias"):
-        get_one = getattr(layer, part, None)
-        get_all = getattr(layer, f"get_{part}", None)  # of a recurrent layer
-        found: dict[str, Tensor | None] = {}
-        if callable(get_one):
-            found = {part: get_one()}
-        elif callable(get_all):
-            found = get_all()
-        tensors |= {name: LayerTensor(tensor, None) for name, tensor in found.items() if tensor is not None}
-    return tensors

@@ -13,10 +13,16 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from asc_mrkd.budget.count import count_multiply_adds
-from asc_mrkd.errors import ModelError, first_line
+from asc_mrkd.errors import DamagedFileError, ModelError, first_line
 from asc_mrkd.models import MODELS, build_model
 from asc_mrkd.runs import find_model
 from asc_mrkd.schema import parse_call
+
+OTHER_FILES = "for a file of another program: file.py:function, a function that returns the network with its weights"
+"""Hint for weights of which it is not known how they are computed with."""
+
+WRAPPERS = {"_orig_mod": "torch.compile", "module": "DataParallel"}
+"""Names in front of the weights of a wrapped network, and the wrappers."""
 
 DEFAULT_CLASSES = 10
 """Number of classes of a network by name, unless it is given."""
@@ -64,7 +70,10 @@ def _load_stored(source: Path) -> tuple[nn.Module | Path, tuple[int, ...] | None
     path = find_model(source)
     if path.suffix == ".onnx":
         return path, None
-    file = load_model(path)
+    try:
+        file = load_model(path)
+    except DamagedFileError as error:
+        raise DamagedFileError(str(error), f"{error.hint}; {OTHER_FILES}") from None
     return file.model.to(getattr(torch, file.dtype)), file.input_shape
 
 
@@ -92,7 +101,8 @@ def call_network_function(path: Path, name: str | None) -> nn.Module:
         function = getattr(module, name, None)
         network = function() if callable(function) else None
     except Exception as error:
-        raise ModelError(f"{path}:{name} failed: {first_line(error)}", hint) from error
+        message, advice = explain_failure(error)
+        raise ModelError(f"{path}:{name} failed: {message}", advice or hint) from error
     finally:
         sys.path.remove(folder)
         del sys.modules[module_name]
@@ -101,6 +111,32 @@ def call_network_function(path: Path, name: str | None) -> nn.Module:
     if callable(function):
         raise ModelError(f"{path}: {name} returned {type(network).__name__}", hint)
     raise ModelError(f"{path} has no function {name}", hint)
+
+
+def explain_failure(error: Exception) -> tuple[str, str]:
+    """Return an error of a network's function in one line, and a hint where its weights have other names.
+
+    >>> explain_failure(RuntimeError('Error(s):\\n Missing key(s) in state_dict: "a", "b".'))
+    ("RuntimeError: Error(s): missing 'a'", '')
+    """
+    text = str(error)
+    faults = []
+    for word in ("Missing", "Unexpected"):
+        found = re.search(rf'{word} key\(s\) in state_dict: "([^"]*)"', text)
+        if found:
+            faults.append(f"{word.lower()} '{found[1]}'")
+    size = re.search(r"size mismatch for .*", text)
+    if size:
+        faults.append(size[0])
+    message = " ".join([first_line(error), ", ".join(faults)]).strip()
+    prefix = re.search(r'Unexpected key\(s\) in state_dict: "((?:(?:_orig_mod|module)\.)+)', text)
+    if prefix is None:
+        return message, ""
+    wrappers = " and ".join(dict.fromkeys(WRAPPERS[part] for part in prefix[1].split(".") if part))
+    return message, (
+        f"the names start with '{prefix[1]}', which {wrappers} adds; take it off: "
+        f"{{name.removeprefix('{prefix[1]}'): tensor for name, tensor in state.items()}}"
+    )
 
 
 def _build_untrained(call: str) -> tuple[nn.Module, tuple[int, ...]]:

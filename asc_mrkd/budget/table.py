@@ -18,6 +18,10 @@ MIXED_NAME_WIDTH = 20
 """Longest name of a layer where some layer holds several dtypes, which need the room."""
 
 
+SHOWN = 6
+"""Largest number of parts that are listed as not counted."""
+
+
 def verdict_table(verdict: Verdict) -> Group:
     """Lay a verdict out for a screen of 80 columns: one row per layer, the totals, the decision and advice."""
     return Group(_layer_table(verdict), "", _summary_table(verdict))
@@ -82,15 +86,22 @@ def _summary_table(verdict: Verdict) -> Table:
     table.add_row("what if", ", ".join(_sizes_at_each_precision(verdict)))
     largest = [f"{layer.name or layer.kind} {_in_kilobytes(layer_bytes(layer, rule))}" for layer in verdict.largest]
     table.add_row("largest", ", ".join(largest))
-    if rule.onnx_macs == "nessi":
-        table.add_row("as NeSsi", f"MACC {verdict.multiply_adds / 1e6:.3f} M, memory {verdict.bytes / 1e3:.3f} K")
+    if verdict.nessi is not None:
+        table.add_row("as NeSsi", verdict.describe_nessi())
     if rule.note:
         table.add_row("note", rule.note)
     if rule.multiply_adds is None and verdict.multiply_adds:
         table.add_row("no limit", verdict.describe_multiply_adds())
-    table.add_row(_decision(verdict.headroom >= 0, verdict.grey), verdict.describe_size())
+    for part in verdict.uncounted[:SHOWN]:
+        table.add_row("not counted", f"{part.name or 'the network'} {part.reason}")
+    if len(verdict.uncounted) > SHOWN:
+        table.add_row("not counted", f"and {len(verdict.uncounted) - SHOWN} more; --json lists all")
+    table.add_row(_decision(verdict.headroom >= 0, verdict.is_size_known, verdict.grey), verdict.describe_size())
     if verdict.multiply_adds_headroom is not None:
-        table.add_row(_decision(verdict.multiply_adds_headroom >= 0), verdict.describe_multiply_adds())
+        decision = _decision(verdict.multiply_adds_headroom >= 0, verdict.are_multiply_adds_known)
+        table.add_row(decision, verdict.describe_multiply_adds())
+    if verdict.is_over_by_nessi:
+        table.add_row(_decision(False, True), f"as NeSsi counts it: {verdict.describe_nessi()}")
     return table
 
 
@@ -119,9 +130,9 @@ def _sizes_at_each_precision(verdict: Verdict) -> Iterator[str]:
         yield f"{precision} {_in_kilobytes(size)}{over}"
 
 
-def _decision(fits: bool, grey: bool = False) -> Text:
+def _decision(fits: bool, is_known: bool, grey: bool = False) -> Text:
     if fits:
-        return Text("within", "bold green")
+        return Text("within", "bold green") if is_known else Text("unknown", "bold yellow")
     return Text("grey", "bold yellow") if grey else Text("over", "bold red")
 
 
@@ -131,6 +142,7 @@ def verdict_record(verdict: Verdict) -> dict[str, Any]:
         "rule": verdict.rule.name,
         "precision": verdict.precision,
         "within": verdict.within,
+        "verdict": verdict.decision,
         "grey": verdict.grey,
         "bytes": verdict.bytes,
         "limit": verdict.limit,
@@ -146,6 +158,8 @@ def verdict_record(verdict: Verdict) -> dict[str, Any]:
         "multiply_adds_headroom": verdict.multiply_adds_headroom,
         "input_shape": verdict.input_shape,
         "what_if": verdict.what_if,
+        "not_counted": [asdict(part) for part in verdict.uncounted],
+        "nessi": None if verdict.nessi is None else verdict.nessi._asdict(),
         "largest": [layer.name for layer in verdict.largest],
         "layers": [asdict(layer) for layer in verdict.layers],
     }

@@ -4,13 +4,26 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from torch import nn
 
-from asc_mrkd.budget.count import LayerCount, count_layers
+from asc_mrkd.budget.count import LayerCount, Uncounted, count_values, find_uncounted
+from asc_mrkd.budget.forward import watch_forward
 from asc_mrkd.budget.model_source import resolve_model
 from asc_mrkd.budget.rules import PRECISIONS, Rule, exact_size, find_rule
+from asc_mrkd.budget.tensors import layers_with_tensors
 from asc_mrkd.errors import BudgetError, ConfigError
+from asc_mrkd.mrkd.backups import unwrap
+
+
+class NessiFigures(NamedTuple):
+    """Figures that NeSsi prints, the tool of the organisers of 2022 and 2023."""
+
+    parameters: int
+    """Parameters, or bytes of an .onnx file; `memory` in its output."""
+    multiply_adds: int
+    """`MACC` in its output."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +41,10 @@ class Verdict:
     """Size of the network under the same rule if it were stored at each precision."""
     input_shape: tuple[int, ...] | None = None
     """(channel, mel, frame) of the input that the multiply-adds are for; None if unknown."""
+    uncounted: Sequence[Uncounted] = ()
+    """Parts of the network that the figures leave out, or that are not understood."""
+    nessi: NessiFigures | None = None
+    """Figures of NeSsi; None where the rule does not count with it."""
 
     @property
     def counted(self) -> int:
@@ -58,8 +75,46 @@ class Verdict:
 
     @property
     def within(self) -> bool:
-        """True if neither the bytes nor the multiply-adds are over their limits."""
-        return self.headroom >= 0 and (self.multiply_adds_headroom or 0) >= 0
+        """True if neither the bytes nor the multiply-adds are over their limits, with all that the figures leave out.
+
+        False too if NeSsi prints a figure over a limit, or if a part of the network is not understood.
+        """
+        return self.decision == "within"
+
+    @property
+    def decision(self) -> Literal["within", "grey", "over", "unknown"]:
+        """The verdict in a word; `unknown` if the figures are within the limits but leave out too much to be sure."""
+        if self.grey and (self.multiply_adds_headroom or 0) >= 0:
+            return "grey"
+        if self.headroom < 0 or (self.multiply_adds_headroom or 0) < 0 or self.is_over_by_nessi:
+            return "over"
+        return "within" if self.is_size_known and self.are_multiply_adds_known else "unknown"
+
+    @property
+    def is_size_known(self) -> bool:
+        """True if the size stays on its side of the limit with all bytes that it leaves out."""
+        left_out = sum(part.bytes for part in self.uncounted)
+        return self._is_understood and (self.headroom < 0 or self.headroom >= left_out)
+
+    @property
+    def are_multiply_adds_known(self) -> bool:
+        """True if the multiply-adds stay on their side of the limit, if there is one, with all that they leave out."""
+        left_out = sum(part.multiply_adds or 0 for part in self.uncounted)
+        headroom = self.multiply_adds_headroom
+        return self._is_understood and (headroom is None or headroom < 0 or headroom >= left_out)
+
+    @property
+    def _is_understood(self) -> bool:
+        return all(part.multiply_adds is not None for part in self.uncounted)
+
+    @property
+    def is_over_by_nessi(self) -> bool:
+        """True if a figure that NeSsi prints is over a limit."""
+        if self.nessi is None:
+            return False
+        multiply_adds = self.rule.multiply_adds
+        too_many = multiply_adds is not None and self.nessi.multiply_adds > multiply_adds
+        return too_many or self.nessi.parameters > self.limit
 
     @property
     def grey(self) -> bool:
@@ -93,22 +148,27 @@ class Verdict:
         return sorted(layers, key=lambda layer: -layer_bytes(layer, self.rule))[:3]
 
     def require_within(self, what: str, hint: str) -> None:
-        """Raise an error if a limit is exceeded.
+        """Raise an error if a limit is exceeded, or if the network is not understood well enough to tell.
 
         Args:
             what: subject of the message, such as a path.
             hint: advice for a network that is over.
 
         Raises:
-            BudgetError: the network is over a limit.
+            BudgetError: the network is over a limit, or not understood.
         """
         faults = []
         if self.headroom < 0:
             faults.append(self.describe_size())
         if (self.multiply_adds_headroom or 0) < 0:
             faults.append(self.describe_multiply_adds())
+        if not faults and self.is_over_by_nessi:
+            faults.append(f"as NeSsi counts it: {self.describe_nessi()}")
         if faults:
             raise BudgetError(f"{what} is over the limit of {self.rule.title}: {'; '.join(faults)}", hint)
+        if not self.within:
+            parts = "; ".join(f"{part.name or 'the network'} {part.reason}" for part in self.uncounted)
+            raise BudgetError(f"{what} cannot be counted for {self.rule.title}: {parts}", "asc-mrkd check-budget -h")
 
     def describe_size(self) -> str:
         """Return the size and its distance from the limit, by both readings of the limit where there are two."""
@@ -120,6 +180,12 @@ class Verdict:
             upper = self.rule.grey_limit
             text += f"; {exact_size(upper - self.bytes)} to spare if the limit is {exact_size(upper)}"
         return text
+
+    def describe_nessi(self) -> str:
+        """Return the figures of NeSsi as it prints them."""
+        if self.nessi is None:
+            return ""
+        return f"MACC {self.nessi.multiply_adds / 1e6:.3f} M, memory {self.nessi.parameters / 1e3:.3f} K"
 
     def describe_multiply_adds(self) -> str:
         """Return the multiply-adds and their distance from the limit, if the rule has one."""
@@ -140,7 +206,16 @@ def sum_verdicts(verdicts: Sequence[Verdict]) -> Verdict:
         layers=[layer for verdict in verdicts for layer in verdict.layers],
         buffers=sum(verdict.buffers for verdict in verdicts),
         what_if={name: sum(verdict.what_if[name] for verdict in verdicts) for name in first.what_if},
+        uncounted=[part for verdict in verdicts for part in verdict.uncounted],
+        nessi=_sum_of_nessi([verdict.nessi for verdict in verdicts if verdict.nessi is not None]),
     )
+
+
+def _sum_of_nessi(figures: list[NessiFigures]) -> NessiFigures | None:
+    if not figures:
+        return None
+    parameters, multiply_adds = zip(*figures, strict=True)
+    return NessiFigures(sum(parameters), sum(multiply_adds))
 
 
 def check_budget(
@@ -152,8 +227,8 @@ def check_budget(
     """Count `model` under the rule of a challenge.
 
     Args:
-        model: a network, a model file, a seed or run folder, an .onnx file, `file.py:function`, or
-            `name:option=value,...` for an untrained network (see `resolve_model`).
+        model: a network (wrappers around it are taken off), a model file, a seed or run folder, an .onnx file,
+            `file.py:function`, or `name:option=value,...` for an untrained network (see `resolve_model`).
         rule: a key of `asc_mrkd.budget.RULES`, or your own rule.
         precision: `float32`, `float16` or `int8` counts every floating-point value at that width; None by its dtype.
             A rule that assumes a precision for torch networks, as those of 2022 and 2023 do, keeps its own for these.
@@ -171,7 +246,7 @@ def check_budget(
     network: nn.Module | Path
     usual_shape = None
     if isinstance(model, nn.Module):
-        network = model
+        network = unwrap(model)
     else:
         network, usual_shape = resolve_model(model)
     is_onnx = isinstance(network, Path)
@@ -185,38 +260,55 @@ def check_budget(
             f"{rule.name} limits the multiply-adds too, and these depend on the shape of an input",
             "give it: --input-shape 1,256,65, in Python input_shape=(channel, mel, frame)",
         )
-    layers = _count(network, rule, shape, precision)
-    what_if = {}
-    for width in PRECISIONS:
-        what_if[width] = sum(layer_bytes(layer, rule) for layer in _count(network, rule, None, width))
+    if isinstance(network, Path):
+        return _count_file(network, rule, precision, shape)
+    return _count_network(network, rule, precision, shape)
+
+
+def _count_network(network: nn.Module, rule: Rule, precision: str | None, shape: tuple[int, ...] | None) -> Verdict:
+    forward = None if shape is None else watch_forward(network, shape)
+    layers = count_values(network, forward, precision)
+    weights = () if forward is None else forward.weights
+    counted = {key for _, _, tensors in layers_with_tensors(network, weights) for _, key in tensors.values()}
+    buffers = sum(buffer.numel() for buffer in network.buffers() if id(buffer) not in counted)
+    if rule.counts_running_statistics:
+        buffers -= sum(layer.statistics.values for layer in layers)
+    nessi = None
+    if rule.onnx_macs == "nessi" and forward is not None:
+        nessi = NessiFigures(forward.torchinfo_parameters, forward.torchinfo_multiply_adds)
     return Verdict(
         rule=rule,
         precision=precision,
         layers=layers,
-        buffers=_uncounted_buffers(network, rule, layers),
-        what_if=what_if,
+        buffers=buffers,
+        what_if={width: _size(count_values(network, forward, width), rule) for width in PRECISIONS},
         input_shape=shape,
+        uncounted=find_uncounted(network, forward),
+        nessi=nessi,
     )
 
 
-def _count(
-    network: nn.Module | Path, rule: Rule, input_shape: tuple[int, ...] | None, precision: str | None
-) -> list[LayerCount]:
-    if isinstance(network, nn.Module):
-        return count_layers(network, input_shape, precision)
-    from asc_mrkd.budget.count_onnx import count_onnx  # only now: onnx is an extra
+def _count_file(path: Path, rule: Rule, precision: str | None, shape: tuple[int, ...] | None) -> Verdict:
+    from asc_mrkd.budget.count_onnx import OnnxCounter  # only now: onnx is an extra
 
-    return count_onnx(network, precision, macs=rule.onnx_macs)
+    counter = OnnxCounter(path)
+    layers = counter.count(precision, rule.onnx_macs)
+    verdict = Verdict(
+        rule=rule,
+        precision=precision,
+        layers=layers,
+        buffers=0,
+        what_if={width: _size(counter.count(width, rule.onnx_macs), rule) for width in PRECISIONS},
+        input_shape=shape,
+        uncounted=counter.find_uncounted(),
+    )
+    if rule.onnx_macs != "nessi":
+        return verdict
+    return replace(verdict, nessi=NessiFigures(verdict.bytes, verdict.multiply_adds))
 
 
-def _uncounted_buffers(network: nn.Module | Path, rule: Rule, layers: list[LayerCount]) -> int:
-    """Return the number of buffered values that the rule leaves out; the buffers of an .onnx file are not known."""
-    buffers = 0
-    if isinstance(network, nn.Module):
-        buffers = sum(buffer.numel() for buffer in network.buffers())
-    if rule.counts_running_statistics:
-        buffers -= sum(layer.statistics.values for layer in layers)
-    return buffers
+def _size(layers: list[LayerCount], rule: Rule) -> int:
+    return sum(layer_bytes(layer, rule) for layer in layers)
 
 
 def layer_values(layer: LayerCount, rule: Rule) -> int:

@@ -24,7 +24,7 @@ def check_budget(
     list_rules: Annotated[bool, typer.Option("--list-rules", help="Show the rules and their sources.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Count a model as a challenge counts it, layer by layer. Exit code 0 within the limits, 1 over one of them.
+    """Count a model as a challenge counts it, layer by layer. Exit code 0 within the limits, 1 over one or unknown.
 
     Example: asc-mrkd check-budget cp_resnet_damped:num_classes=3 --rule dcase2020-task1b --precision float16
     """
