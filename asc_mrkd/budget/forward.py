@@ -182,7 +182,7 @@ class _Watch(TorchDispatchMode):
         for name, layer in network.named_modules():
             for part, parameter in layer.named_parameters(recurse=False):
                 self._parameters[join(name, part)] = parameter.numel()
-                parameter._origin = frozenset([join(name, part)])  # type: ignore[attr-defined]
+                parameter._origin = frozenset([join(name, part)])
             for part, tensor in other_tensors(layer).items():
                 self._owned[join(name, part)] = tensor
                 tensor._origin = frozenset([join(name, part)])  # type: ignore[attr-defined]
