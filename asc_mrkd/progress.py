@@ -10,12 +10,14 @@ class Progress(Protocol):
 
     >>> with no_progress("features", 2, "clips") as advance:
     ...     advance()
+    ...     advance(1, "loss 0.53")
     """
 
     def __call__(self, title: str, total: int, unit: str, done: int = 0) -> AbstractContextManager[Callable[..., None]]:
         """Open a task of `total` units (clips, steps, bytes), `done` of them finished before.
 
-        The yielded function `advance(amount=1)` counts further units.
+        The yielded function `advance(amount=1, note=None)` counts further units; the note, such as a loss, is shown
+        behind the numbers until the next one.
         """
         ...
 
@@ -23,4 +25,4 @@ class Progress(Protocol):
 @contextmanager
 def no_progress(title: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[..., None]]:
     """Report nothing."""
-    yield lambda amount=1: None
+    yield lambda amount=1, note=None: None

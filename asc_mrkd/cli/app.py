@@ -1,14 +1,20 @@
 """The command line application: all verbs, and errors as `error:`, `hint:` and an exit code."""
 
 import sys
+import warnings
+from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import NoReturn
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NoReturn
 
 import typer
 from typer.exceptions import Abort, TyperException
 
 from asc_mrkd import __version__
-from asc_mrkd.errors import AscMrkdError
+from asc_mrkd.cli.terminal import flush_stdout, prepare_streams, say
+from asc_mrkd.errors import AscMrkdError, ConfigError, first_line
+from asc_mrkd.files import DISK_FULL
 
 VERBS = {
     "Data": ("download", "make-scenes", "make-images", "check-data", "extract-features", "join-stores"),
@@ -24,6 +30,9 @@ HELP = """Acoustic scene classification trained with Memory-replay Knowledge Dis
 
 Exit codes: 0 done, 1 the check failed, 2 wrong usage or input, 3 interrupted after saving.
 `--debug` shows the traceback of an error."""
+
+PACKAGE = Path(__file__).parents[1]
+"""Folder of this package."""
 
 TYPER_INTERRUPTED = 130
 """Exit code that typer returns, without a message, instead of raising KeyboardInterrupt."""
@@ -47,7 +56,7 @@ def build_app() -> typer.Typer:
 def print_version(wanted: bool) -> None:
     """Print the version and end, if `--version` was given."""
     if wanted:
-        typer.echo(__version__)
+        say(__version__)
         raise typer.Exit
 
 
@@ -60,21 +69,52 @@ def show_version(
 
 
 def main() -> NoReturn:
-    """Run the command line; every foreseeable error ends in `error:` and `hint:` on stderr."""
+    """Run the command line; every error ends in `error:` and `hint:` on stderr."""
+    prepare_streams()
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     wants_traceback = len(arguments) < len(sys.argv) - 1
     try:
-        code = build_app()(arguments, prog_name="asc-mrkd", standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = _own_warnings_said(warnings.showwarning)
+            refuse_empty(arguments)
+            code = build_app()(arguments, prog_name="asc-mrkd", standalone_mode=False)
         if code == TYPER_INTERRUPTED:
             raise KeyboardInterrupt
-    except (AscMrkdError, TyperException, OSError, Abort, KeyboardInterrupt) as error:
+        flush_stdout()
+    except (Exception, KeyboardInterrupt) as error:
         if wants_traceback:
             raise
         message, hint, code = explain(error)
         if message:
-            print(f"error: {message}", file=sys.stderr)
-            print(f"hint: {hint or 'the same command with --debug shows where it happened'}", file=sys.stderr)
+            say(f"error: {message}", err=True)
+            say(f"hint: {hint or 'the same command with --debug shows where it happened'}", err=True)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def refuse_empty(arguments: Sequence[str]) -> None:
+    """Refuse empty values: an unset variable of the shell, which would mean the current folder.
+
+    Raises:
+        ConfigError: an argument is empty.
+    """
+    for before, argument in pairwise(["", *arguments]):
+        option, is_written, value = argument.partition("=")
+        if argument and (value or not is_written or not option.startswith("--")):
+            continue
+        name = option or (before if before.startswith("-") else "an argument")
+        raise ConfigError(f"{name} is empty", "write a value, or leave it out")
+
+
+def _own_warnings_said(show_others: Callable[..., None]) -> Callable[..., None]:
+    """Return a function that prints the warnings of this package as one line, and leaves others as they are."""
+
+    def show(message: Warning | str, category: type[Warning], filename: str, *others: Any) -> None:
+        if Path(filename).is_relative_to(PACKAGE):
+            say(f"warning: {message}", err=True)
+        else:
+            show_others(message, category, filename, *others)
+
+    return show
 
 
 def explain(error: BaseException) -> tuple[str, str, int]:
@@ -86,7 +126,12 @@ def explain(error: BaseException) -> tuple[str, str, int]:
         command = context.command_path if context else "asc-mrkd"
         return error.format_message(), f"{command} -h", 2
     if isinstance(error, OSError):
-        message = f"{error.filename or 'the system'}: {error.strerror or error}"
-        return message, "look at the path, its permissions and the free space (df -h)", 2
-    # Every verb writes whole files or continues, so an interruption loses nothing that was finished.
-    return "interrupted", "what is finished is saved; the same command continues", 3
+        fault, remedy = DISK_FULL.get(error.errno or 0, (error.strerror or str(error), ""))
+        hint = remedy or "look at the path, its permissions and the free space (df -h)"
+        return f"{error.filename or 'the system'}: {fault}", hint, 2
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory: {error}".removesuffix(": "), "close other programs, or ask for less", 2
+    if isinstance(error, (KeyboardInterrupt, Abort)):
+        # Every verb writes whole files or continues, so an interruption loses nothing that was finished.
+        return "interrupted", "what is finished is saved; the same command continues", 3
+    return f"{first_line(error)}: a fault of this program", "please report what `--debug` shows", 2

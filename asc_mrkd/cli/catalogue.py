@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from asc_mrkd.cli.terminal import make_console
+
 
 def print_catalogue(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table: names in the first column, sentences in the last one, numbers in those between."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(
@@ -19,7 +20,7 @@ def print_catalogue(title: str, columns: Sequence[str], rows: Sequence[Sequence[
     table.add_column(last)
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    make_console().print(table)
 
 
 def sentences_and_options(sentences: Sequence[str], options: Mapping[str, Any]) -> str:

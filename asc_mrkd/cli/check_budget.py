@@ -7,6 +7,7 @@ import typer
 
 from asc_mrkd.cli.catalogue import print_catalogue
 from asc_mrkd.cli.options import Json, print_json
+from asc_mrkd.cli.terminal import make_console
 from asc_mrkd.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ def check_budget(
         return
     if model is None:
         raise typer.BadParameter("name a model, or see --list-rules", param_hint="MODEL")
-    from rich.console import Console
 
     from asc_mrkd import budget
 
@@ -42,7 +42,7 @@ def check_budget(
     if as_json:
         print_json(budget.verdict_record(verdict))
     else:
-        Console().print(budget.verdict_table(verdict))
+        make_console().print(budget.verdict_table(verdict))
     if not verdict.within:
         raise typer.Exit(1)
 

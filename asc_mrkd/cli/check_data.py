@@ -8,6 +8,7 @@ import typer
 
 from asc_mrkd.cli.options import Json, MaxBad, Workers, print_json
 from asc_mrkd.cli.progress import progress
+from asc_mrkd.cli.terminal import say
 
 if TYPE_CHECKING:
     from asc_mrkd.datasets.findings import DataCheck
@@ -45,21 +46,21 @@ def check_data(
         )
     else:
         _print_findings(check)
-        typer.echo(_conclusion(check))
+        say(_conclusion(check))
     if not check.passes(max_bad):
         raise typer.Exit(1)
 
 
 def _print_findings(check: "DataCheck") -> None:
     counts = ", ".join(f"{count} {split}" for split, count in check.splits.items())
-    typer.echo(f"{check.layout}: {check.total} {check.unit} ({counts}), {len(check.classes)} classes")
+    say(f"{check.layout}: {check.total} {check.unit} ({counts}), {len(check.classes)} classes")
     for code in dict.fromkeys(finding.code for finding in check.findings):
         same = [finding for finding in check.findings if finding.code == code]
-        typer.echo(f"{same[0].severity} {code}: {len(same)}")
+        say(f"{same[0].severity} {code}: {len(same)}")
         for finding in same[:SHOWN]:
-            typer.echo(f"    {finding.subject}: {finding.detail}")
+            say(f"    {finding.subject}: {finding.detail}")
         if len(same) > SHOWN:
-            typer.echo(f"    ... and {len(same) - SHOWN} more (--json lists all)")
+            say(f"    ... and {len(same) - SHOWN} more (--json lists all)")
 
 
 def _conclusion(check: "DataCheck") -> str:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from asc_mrkd.cli.options import Json, print_json
+from asc_mrkd.cli.terminal import make_console
 
 
 def compare(
@@ -26,7 +27,6 @@ def compare(
 
     Example: asc-mrkd compare exp/ce exp/mrkd
     """
-    from rich.console import Console
 
     from asc_mrkd import evaluation
     from asc_mrkd.report import difference_records, print_differences
@@ -35,4 +35,4 @@ def compare(
     if as_json:
         print_json(difference_records(rows))
     else:
-        print_differences(rows, Console())
+        print_differences(rows, make_console())

@@ -8,6 +8,7 @@ import typer
 
 from asc_mrkd.cli.options import Json, print_json
 from asc_mrkd.cli.progress import progress
+from asc_mrkd.cli.terminal import make_console
 
 if TYPE_CHECKING:
     from asc_mrkd.budget import Rule
@@ -40,7 +41,6 @@ def compress(
 
 def print_candidates(candidates: Sequence["Candidate"], rule: "Rule", as_json: bool) -> None:
     """Print a table, or JSON, of measured networks."""
-    from rich.console import Console
 
     from asc_mrkd.report.tables import TextTable
 
@@ -50,7 +50,7 @@ def print_candidates(candidates: Sequence["Candidate"], rule: "Rule", as_json: b
     columns = ("steps", "accuracy %", "log loss", "counted", "file", "MMAC", "fits")
     rows = [candidate_cells(candidate) for candidate in candidates]
     notes = ("accuracy: macro, of all test clips; counted: size under the rule; file: the model file on the disk",)
-    Console().print(TextTable(f"compression, {rule.title}", columns, rows, notes=notes))
+    make_console().print(TextTable(f"compression, {rule.title}", columns, rows, notes=notes))
 
 
 def candidate_cells(candidate: "Candidate") -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """asc-mrkd doctor: versions, hardware and missing libraries."""
 
 from asc_mrkd.cli.options import Json, print_json
+from asc_mrkd.cli.terminal import make_console
 
 
 def doctor(as_json: Json = False) -> None:
@@ -14,10 +15,9 @@ def doctor(as_json: Json = False) -> None:
     if as_json:
         print_json(report)
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("item", "found")
     for name, found in report.items():
         table.add_row(name, str(found))
-    Console().print(table)
+    make_console().print(table)

@@ -9,6 +9,7 @@ import typer
 from asc_mrkd.cli.catalogue import print_catalogue
 from asc_mrkd.cli.options import Json, print_json
 from asc_mrkd.cli.progress import progress
+from asc_mrkd.cli.terminal import say
 
 if TYPE_CHECKING:
     from asc_mrkd.download.catalogue import DataSet
@@ -46,13 +47,13 @@ def download(
     is_there = any((out / data_set.folder).glob("*"))
     folder = download_dataset(name, out, archive, remove_archives=remove_archives, jobs=jobs, progress=progress)
     if is_there:
-        typer.echo(f"{name} was there already and is complete", err=True)
+        say(f"{name} was there already and is complete", err=True)
     elif data_set.licence:
-        typer.echo(f"{data_set.summary}: {data_set.licence}, see LICENSE in its folder", err=True)
+        say(f"{data_set.summary}: {data_set.licence}, see LICENSE in its folder", err=True)
     if as_json:
         print_json({"name": name, "folder": folder})
     else:
-        typer.echo(folder)
+        say(folder)
 
 
 def _list_data_sets(data_sets: "Mapping[str, DataSet]", as_json: bool) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from asc_mrkd.cli.options import Json, print_json
+from asc_mrkd.cli.terminal import make_console
 
 
 def evaluate(
@@ -18,7 +19,6 @@ def evaluate(
 
     Example: asc-mrkd evaluate exp/ce
     """
-    from rich.console import Console
 
     from asc_mrkd import evaluation
     from asc_mrkd.report import evaluation_record, print_evaluation, write_evaluation
@@ -28,4 +28,4 @@ def evaluate(
     if as_json:
         print_json(evaluation_record(summary))
     else:
-        print_evaluation(summary, Console())
+        print_evaluation(summary, make_console())

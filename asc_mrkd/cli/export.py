@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from asc_mrkd.cli.options import Json, print_json
+from asc_mrkd.cli.terminal import say
 
 
 def export(
@@ -28,7 +29,7 @@ def export(
     if as_json:
         print_json(asdict(result))
         return
-    typer.echo(
+    say(
         f"{result.path}: {result.precision}, {format_bytes(result.file_bytes)}; compared with the network on "
         f"{result.compared} {result.inputs}: logits differ by up to {result.largest_difference:.2g}, "
         f"{result.same_decisions} of {result.compared} decisions are the same"

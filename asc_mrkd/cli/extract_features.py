@@ -7,6 +7,7 @@ import typer
 
 from asc_mrkd.cli.options import MaxBad, Workers
 from asc_mrkd.cli.progress import progress
+from asc_mrkd.cli.terminal import say
 from asc_mrkd.files import format_bytes
 
 if TYPE_CHECKING:
@@ -50,15 +51,15 @@ def extract_features(
     print_store_size(store)
     bad = store.clips[store.clips["status"] == BAD]
     for name, reason in bad[["filename", "reason"]].head(SHOWN).values:
-        typer.echo(f"left out {name}: {reason}", err=True)
+        say(f"left out {name}: {reason}", err=True)
     if len(bad) > SHOWN:
-        typer.echo(f"... and {len(bad) - SHOWN} more, see {out / 'clips.csv'}", err=True)
+        say(f"... and {len(bad) - SHOWN} more, see {out / 'clips.csv'}", err=True)
     if len(bad) > max_bad * len(store.clips):
-        typer.echo(f"{len(bad)} of {len(store.clips)} clips cannot be used, more than --max-bad {max_bad}", err=True)
+        say(f"{len(bad)} of {len(store.clips)} clips cannot be used, more than --max-bad {max_bad}", err=True)
         raise typer.Exit(1)
 
 
 def print_store_size(store: "FeatureStore") -> None:
     """Print the folder, the shape and the size of a store."""
     shape = " x ".join(str(size) for size in store.features.shape)
-    typer.echo(f"{store.folder}: {shape} float16, {format_bytes(store.features.nbytes)}")
+    say(f"{store.folder}: {shape} float16, {format_bytes(store.features.nbytes)}")

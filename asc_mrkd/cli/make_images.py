@@ -7,6 +7,7 @@ import typer
 
 from asc_mrkd.cli.options import Workers
 from asc_mrkd.cli.progress import progress
+from asc_mrkd.cli.terminal import say
 
 
 def make_images(
@@ -22,4 +23,4 @@ def make_images(
     """
     from asc_mrkd.datasets import synthetic
 
-    typer.echo(synthetic.make_images(out, classes, per_class, seed, workers=workers, progress=progress))
+    say(synthetic.make_images(out, classes, per_class, seed, workers=workers, progress=progress))

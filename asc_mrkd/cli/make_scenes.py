@@ -7,6 +7,7 @@ import typer
 
 from asc_mrkd.cli.options import Workers
 from asc_mrkd.cli.progress import progress
+from asc_mrkd.cli.terminal import say
 
 
 def make_scenes(
@@ -23,4 +24,4 @@ def make_scenes(
     from asc_mrkd.datasets import synthetic
 
     folder = synthetic.make_scenes(out, clips_per_class, seed, layout=layout, workers=workers, progress=progress)
-    typer.echo(folder)
+    say(folder)

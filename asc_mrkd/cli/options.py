@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from asc_mrkd.cli.terminal import say
 from asc_mrkd.errors import ConfigError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
@@ -14,7 +15,7 @@ MaxBad = Annotated[float, typer.Option(help="Share of unusable clips above which
 
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
-    typer.echo(json.dumps(value, indent=2, default=str))
+    say(json.dumps(value, indent=2, default=str))
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -7,6 +7,7 @@ import typer
 
 from asc_mrkd.cli.options import Json, print_json
 from asc_mrkd.cli.progress import progress
+from asc_mrkd.cli.terminal import say
 
 
 def predict(
@@ -28,7 +29,7 @@ def predict(
     predictor = Predictor(model)
     result = predictor.predict_folder(sources, top, no_progress if is_lone_file else progress)
     for error in result.failures:
-        typer.echo(f"left out {error}", err=True)
+        say(f"left out {error}", err=True)
     if as_json:
         domain = predictor.domain
         records = []
@@ -41,6 +42,6 @@ def predict(
         for prediction in result.predictions:
             ranking = zip(prediction.classes, prediction.probabilities, strict=True)
             text = "  ".join(f"{name} {probability:.3f}" for name, probability in ranking)
-            typer.echo(f"{prediction.file}  {text}")
+            say(f"{prediction.file}  {text}")
     if result.failures:
         raise typer.Exit(1)

@@ -5,8 +5,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from asc_mrkd.cli.terminal import make_console, say
 from asc_mrkd.files import format_bytes
 
 if TYPE_CHECKING:
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
 
 LINE_EVERY = 10.0
 """Seconds between two plain lines."""
+
+ESTIMATE_AFTER = 1.0
+"""Seconds of steady work after which the time left is estimated."""
 
 
 @contextmanager
@@ -43,12 +48,29 @@ class _Tally:
         self.unit = unit
         self.done = done
         self.count = done
+        self.note = ""
         self.start = time.monotonic()
+        # Time and count after the first units: before them much is loaded and started, once.
+        self.first: tuple[float, int] | None = None
 
-    @property
-    def per_second(self) -> float:
-        """Units per second, without those finished before."""
-        return (self.count - self.done) / max(time.monotonic() - self.start, 1e-9)
+    def advance(self, amount: int, note: str | None) -> None:
+        """Count units and keep the note."""
+        self.count += amount
+        if note is not None:
+            self.note = note
+        if self.first is None:
+            self.first = time.monotonic(), self.count
+
+    def left(self) -> str:
+        """Return the time left, as in `0:01:20 left`; empty if it is not known."""
+        if self.first is None:
+            return ""
+        start, before = self.first
+        seconds = time.monotonic() - start
+        finished = self.count - before
+        if seconds < ESTIMATE_AFTER or finished <= 0 or self.count >= self.total:
+            return ""
+        return f"{timedelta(seconds=round(seconds * (self.total - self.count) / finished))} left"
 
     def amount(self) -> str:
         """Return the finished units, as in `3/12 clips` or `1.2 MB of 20.6 MB`."""
@@ -57,30 +79,30 @@ class _Tally:
         return f"{self.count}/{self.total} {self.unit}"
 
     def rate(self) -> str:
-        """Return the speed, as in `1.5 clips/s`."""
+        """Return the speed, as in `1.5 clips/s`, without the units finished before."""
+        per_second = (self.count - self.done) / max(time.monotonic() - self.start, 1e-9)
         if self.unit == "bytes":
-            return f"{format_bytes(round(self.per_second))}/s"
-        return f"{self.per_second:.1f} {self.unit}/s"
+            return f"{format_bytes(round(per_second))}/s"
+        return f"{per_second:.1f} {self.unit}/s"
 
-    def line(self) -> str:
-        """Return everything in one line, with the time left if there is any."""
-        left = ""
-        if self.count < self.total and self.per_second > 0:
-            left = f", {(self.total - self.count) / self.per_second:.0f} s left"
-        return f"{self.title}: {self.amount()}, {self.rate()}{left}"
+    def text(self) -> str:
+        """Return all of them, what is left first."""
+        parts = (self.left(), self.amount(), self.rate(), self.note)
+        return ", ".join(part for part in parts if part)
 
 
 def _lines(tally: _Tally) -> Callable[..., None]:
     """Return `advance` that prints a line every LINE_EVERY seconds and one at the end."""
     last = tally.start
 
-    def advance(amount: int = 1) -> None:
+    def advance(amount: int = 1, note: str | None = None) -> None:
         nonlocal last
-        tally.count += amount
+        was_finished = tally.count >= tally.total
+        tally.advance(amount, note)
         now = time.monotonic()
-        if now - last >= LINE_EVERY or tally.count >= tally.total:
+        if now - last >= LINE_EVERY or (tally.count >= tally.total and not was_finished):
             last = now
-            print(tally.line(), file=sys.stderr, flush=True)
+            say(f"{tally.title}: {tally.text()}", err=True)
 
     return advance
 
@@ -89,19 +111,18 @@ def _lines(tally: _Tally) -> Callable[..., None]:
 def _bar(tally: _Tally) -> Iterator[Callable[..., None]]:
     """Show a bar below those of the other tasks; a line stays when the task ends."""
     with _shared_bars() as bars:
-        task = bars.add_task(
-            tally.title, total=tally.total, completed=tally.done, amount=tally.amount(), rate=tally.rate()
-        )
+        task = bars.add_task(tally.title, total=tally.total, completed=tally.done, text=tally.amount())
 
-        def advance(amount: int = 1) -> None:
-            tally.count += amount
-            bars.update(task, completed=tally.count, amount=tally.amount(), rate=tally.rate())
+        def advance(amount: int = 1, note: str | None = None) -> None:
+            tally.advance(amount, note)
+            bars.update(task, completed=tally.count, text=tally.text())
 
         try:
             yield advance
         finally:
             bars.remove_task(task)
-            bars.console.print(tally.line(), highlight=False, markup=False, soft_wrap=True)
+            line = f"{tally.title}: {tally.text()}"
+            bars.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 class _Terminal:
@@ -132,16 +153,11 @@ def _shared_bars() -> "Iterator[Progress]":
 
 
 def _make_bars() -> "Progress":
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn
 
     return Progress(
         TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=20),
-        TextColumn("{task.fields[amount]}"),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
+        BarColumn(bar_width=16),
+        TextColumn("{task.fields[text]}", markup=False),
+        console=make_console(err=True),
     )

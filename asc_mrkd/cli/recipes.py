@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from asc_mrkd.cli.terminal import say
 from asc_mrkd.errors import ConfigError, suggest
 from asc_mrkd.files import resource_folder
 
@@ -18,10 +19,10 @@ def print_recipes() -> None:
     Example: asc-mrkd recipes ls
     """
     for recipe in find_recipes():
-        typer.echo(f"{recipe.name}: bash {recipe / 'run.sh'}")
+        say(f"{recipe.name}: bash {recipe / 'run.sh'}")
         for conf in sorted(recipe.glob("conf/*.yaml")):
             title = conf.read_text().splitlines()[0].lstrip("# ")
-            typer.echo(f"    {conf.name}: {title}")
+            say(f"    {conf.name}: {title}")
 
 
 @app.command("cp")
@@ -42,7 +43,7 @@ def copy_recipe(
         raise ConfigError(f"{out / name} exists already", "choose another folder; nothing was overwritten")
     shutil.copytree(recipes[name], out / name)
     shutil.copytree(resource_folder("recipes") / "common", out / "common", dirs_exist_ok=True)
-    typer.echo(f"bash {out / name / 'run.sh'}")
+    say(f"bash {out / name / 'run.sh'}")
 
 
 def find_recipes() -> list[Path]:

@@ -7,6 +7,7 @@ import typer
 
 from asc_mrkd.cli.options import Json, print_json
 from asc_mrkd.cli.progress import progress
+from asc_mrkd.cli.terminal import make_console, say
 
 
 def report(
@@ -18,7 +19,6 @@ def report(
 
     Example: asc-mrkd report exp/ce exp/mrkd --out exp/report.html
     """
-    from rich.console import Console
 
     from asc_mrkd.report import comparison_records, print_comparison, write_report
 
@@ -26,5 +26,5 @@ def report(
     if as_json:
         print_json(comparison_records(summaries))
     else:
-        print_comparison(summaries, Console())
-        typer.echo(f"report: {out}")
+        print_comparison(summaries, make_console())
+        say(f"report: {out}")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from asc_mrkd.cli.options import Json, print_json
+from asc_mrkd.cli.terminal import say
 from asc_mrkd.errors import SubmissionError
 
 app = typer.Typer(help="Make the package of a challenge entry, or check one.", no_args_is_help=True)
@@ -67,7 +68,7 @@ def make(
         budget=budget,
         progress=progress,
     )
-    typer.echo(package)
+    say(package)
 
 
 def parse_splits(texts: list[str]) -> dict[int, Path]:
@@ -107,9 +108,9 @@ def check(
         print_json([asdict(problem) for problem in problems])
     else:
         for problem in problems:
-            typer.echo(str(problem))
+            say(str(problem))
         verdict = "refused" if errors else "accepted"
-        typer.echo(f"{package}: {verdict}, {len(errors)} errors, {len(problems) - len(errors)} warnings")
+        say(f"{package}: {verdict}, {len(errors)} errors, {len(problems) - len(errors)} warnings")
     if errors:
         raise typer.Exit(1)
 

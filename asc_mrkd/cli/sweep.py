@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from asc_mrkd.cli.options import Json, parse_seeds, print_json
+from asc_mrkd.cli.terminal import make_console, say
 from asc_mrkd.cli.training import first_process_progress, is_first_process
 
 
@@ -39,9 +40,7 @@ def sweep(
         if as_json:
             print_json(sweep_records(points))
         else:
-            from rich.console import Console
-
-            Console().print(sweep_table(points))
+            make_console().print(sweep_table(points))
             for path in written:
-                typer.echo(f"written: {path}")
+                say(f"written: {path}")
     raise typer.Exit(1 if any(one.failure for one in trained) else 0)

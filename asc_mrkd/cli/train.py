@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from asc_mrkd.cli.options import parse_seeds
+from asc_mrkd.cli.terminal import say
 from asc_mrkd.cli.training import first_process_progress, is_first_process
 
 
@@ -43,9 +44,9 @@ def train(
     )
     if not is_first_process():
         return
-    typer.echo(f"{out}: seeds {', '.join(map(str, chosen))} are trained; asc-mrkd evaluate {out}")
+    say(f"{out}: seeds {', '.join(map(str, chosen))} are trained; asc-mrkd evaluate {out}")
     if budget:
         from asc_mrkd.budget.gate import require_trained_within
 
         for seed, verdict in require_trained_within(out, chosen, budget, budget_precision).items():
-            typer.echo(f"seed {seed} is within the limits of {verdict.rule.title}: {verdict.describe_size()}")
+            say(f"seed {seed} is within the limits of {verdict.rule.title}: {verdict.describe_size()}")

@@ -14,7 +14,7 @@ from asc_mrkd.cli import recipes
 from asc_mrkd.cli.app import VERBS
 
 FILES = {path.stem for path in Path(asc_mrkd.cli.__file__).parent.glob("*.py")}
-SHARED = {"__init__", "app", "catalogue", "options", "progress", "training"}
+SHARED = {"__init__", "app", "catalogue", "options", "progress", "terminal", "training"}
 """Files that hold no verb."""
 
 
@@ -39,7 +39,7 @@ def complete(shell: str, words: str) -> list[str]:
         ("asc-mrkd submit check --task dcase2021", ["dcase2021-task1a"]),
     ],
 )
-def test_the_shell_completes(words, offered):
+def test_f4_the_shell_completes(words, offered):
     assert complete("bash", words) == offered
 
 
@@ -51,7 +51,7 @@ def test_the_completion_of_the_shell_can_be_printed(shell):
     assert f"_ASC_MRKD_COMPLETE=complete_{shell}" in out
 
 
-def test_an_interruption_is_no_traceback():
+def test_f3_8_an_interruption_is_one_sentence_and_code_3():
     with mock.patch.object(recipes, "find_recipes", side_effect=KeyboardInterrupt):
         code, out, err = run_cli("recipes", "ls")
     assert (code, out) == (3, "")

@@ -42,7 +42,44 @@ def test_plain_lines_of_slow_work_say_what_is_left(monkeypatch):
     with progress("x", 40, "clips", done=20) as advance:
         advance(5)
         advance(5)
-    assert re.fullmatch(r"x: 30/40 clips, [0-9.]+ clips/s, \d+ s left\n", stream.getvalue())
+    assert re.fullmatch(
+        r"x: 25/40 clips, [0-9.]+ clips/s\nx: 0:0\d:\d\d left, 30/40 clips, [0-9.]+ clips/s\n", stream.getvalue()
+    )
+
+
+def test_f3_11_the_time_left_comes_first_and_the_start_is_not_extrapolated(monkeypatch):
+    """The first clip takes 60 s, with all that is loaded; each of the others takes 2 s."""
+    terminal = print_into(Terminal(), monkeypatch)
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    with progress("x", 12, "clips") as advance:
+        now[0] = 60.0
+        advance()
+        assert bar_text() == "1/12 clips, 0.0 clips/s"
+        now[0] = 62.0
+        advance(1, "loss 0.53")
+        assert bar_text() == "0:00:20 left, 2/12 clips, 0.0 clips/s, loss 0.53"
+        now[0] = 64.0
+        advance()
+        assert bar_text() == "0:00:18 left, 3/12 clips, 0.0 clips/s, loss 0.53"
+    assert "x: 0:00:18 left, 3/12 clips" in terminal.getvalue()
+
+
+def bar_text() -> str:
+    """Return the text of the only bar on the terminal."""
+    (task,) = module._Terminal.bars.tasks
+    return task.fields["text"]
+
+
+def test_results_that_come_in_bursts_are_not_extrapolated(monkeypatch):
+    print_into(Terminal(), monkeypatch)
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    with progress("x", 100, "clips") as advance:
+        now[0] = 9.0
+        for _ in range(16):
+            advance()
+        assert "left" not in bar_text()
 
 
 def test_bytes_are_shown_in_larger_units(monkeypatch):

@@ -15,4 +15,4 @@ class RecordedProgress:
         """Open a task."""
         advances: list[int] = []
         self.tasks.append((title, total, unit, done, advances))
-        yield lambda amount=1: advances.append(amount)
+        yield lambda amount=1, note=None: advances.append(amount)

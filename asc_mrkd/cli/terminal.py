@@ -1,0 +1,103 @@
+"""Everything that the verbs print: without control characters of other people's names, in any encoding, quiet when
+nobody reads it any more."""
+
+import codecs
+import io
+import os
+import re
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Characters that command a terminal or turn the direction of writing, besides tab and line feed."""
+
+PLAIN = str.maketrans(
+    {"±": "+-", "·": ".", "−": "-", "–": "-", "…": "...", "×": "x", "“": '"', "”": '"', "’": "'", "→": "->"}
+)
+"""Characters of our own texts that many encodings lack, and their spelling in ASCII."""
+
+
+def printable(text: str) -> str:
+    r"""Write the characters that command a terminal as escape sequences of Python.
+
+    >>> printable("\x1b[31mred.wav")
+    '\\x1b[31mred.wav'
+    """
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def say(text: object, *, err: bool = False) -> None:
+    """Print a line on stdout or stderr."""
+    stream = sys.stderr if err else sys.stdout
+    try:
+        print(printable(str(text)), file=stream, flush=True)
+    except BrokenPipeError:
+        discard(stream)
+
+
+def make_console(*, err: bool = False) -> "Console":
+    """Return a console of rich for stdout or stderr."""
+    from rich.console import Console, RenderableType
+    from rich.segment import Segment
+
+    class PrintableConsole(Console):
+        """A console whose texts hold no control characters; its own are those of rich."""
+
+        def render(self, renderable: RenderableType, options: Any = None) -> Any:
+            for segment in super().render(renderable, options):
+                yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+        def on_broken_pipe(self) -> None:
+            discard(self.file)
+
+    return PrintableConsole(stderr=err)
+
+
+def discard(stream: Any) -> None:
+    """Send what is still written to a stream nowhere: its reader has gone, as with `| head`."""
+    with suppress(AttributeError, OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def prepare_streams() -> None:
+    """Make stdout and stderr take every character, and exist even if the shell has closed them."""
+    codecs.register_error("asc_mrkd", _spell_plainly)
+    sys.stdout = _prepared(sys.stdout)
+    sys.stderr = _prepared(sys.stderr)
+
+
+def flush_stdout() -> None:
+    """Write out what is buffered.
+
+    Raises:
+        OSError: the file that stdout was sent to cannot be written.
+    """
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard(sys.stdout)
+    except OSError:
+        discard(sys.stdout)
+        raise
+
+
+def _prepared(stream: TextIO | None) -> TextIO:
+    if stream is None:
+        return open(os.devnull, "w", encoding="utf-8")  # open for as long as the program runs
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="asc_mrkd")
+    return stream
+
+
+def _spell_plainly(error: UnicodeError) -> tuple[str, int]:
+    """Replace characters that an encoding lacks, by their spelling in ASCII or by escape sequences of Python."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    plain = error.object[error.start : error.end].translate(PLAIN)
+    return plain.encode("ascii", "backslashreplace").decode("ascii"), error.end
