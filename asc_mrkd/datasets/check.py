@@ -1,5 +1,6 @@
 """The check of recordings: every clip is read once, and the lists are compared with the folder and each other."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -9,7 +10,7 @@ import pandas as pd
 
 from asc_mrkd.audio.read import REASONS, SECONDS_TOLERANCE, read_audio
 from asc_mrkd.datasets.findings import Finding, Severity, count_by_fold, find_absent_classes
-from asc_mrkd.datasets.recordings import Dataset, list_recordings
+from asc_mrkd.datasets.recordings import Dataset, list_other_files, list_recordings, printable
 from asc_mrkd.errors import AudioError
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.workers import local_pool, map_in_order
@@ -56,7 +57,8 @@ def check_recordings(
 
     Returns:
         Findings about clips first, then about the lists. Codes: a reason of asc_mrkd.audio.read.REASONS, or
-        extra_file, duplicate_rows, location_in_both_folds, class_not_in_train, class_not_in_test.
+        extra_file, other_files, duplicate_rows, single_clip, location_in_both_folds, class_not_in_train,
+        class_not_in_test.
     """
     findings: list[Finding] = []
     shapes: dict[str, dict] = {}
@@ -108,10 +110,19 @@ def _compare_shapes(shapes: pd.DataFrame, expected: dict[str, int | float | None
 def _compare_lists(dataset: Dataset) -> list[Finding]:
     """Compare the lists with the folder and the two folds with each other."""
     findings = []
-    for name in sorted(set(list_recordings(dataset.root)) - set(dataset.clips["filename"])):
-        findings.append(Finding("extra_file", name, "no list names it", "warning"))
+    listed = set(dataset.clips["filename"])
+    for name in sorted(set(list_recordings(dataset.root)) - listed):
+        findings.append(Finding("extra_file", printable(name), "no list names it", "warning"))
+    others = [name for name in list_other_files(dataset.root) if name not in listed]
+    if others:
+        kinds = ", ".join(sorted({os.path.splitext(printable(name))[1].lower() or "no ending" for name in others}))
+        detail = f"{len(others)} files of other kinds were left out, such as {printable(others[0])}"
+        findings.append(Finding("other_files", kinds, detail, "warning"))
     if dataset.duplicates:
         findings.append(Finding("duplicate_rows", "lists", f"{dataset.duplicates} rows are repeated", "warning"))
+    used = dataset.clips.loc[dataset.clips["split"] != "unused", "label"].value_counts()
+    for label in used.index[(used == 1) & (used.index != "")]:
+        findings.append(Finding("single_clip", label, "only one clip has this label: is it a typing error?", "warning"))
     locations = count_by_fold(dataset.clips, "identifier").drop(index="", errors="ignore")
     for row in locations[(locations > 0).all(axis=1)].itertuples():
         detail = f"{row.train} clips in train, {row.test} in test"

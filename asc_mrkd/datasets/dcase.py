@@ -1,21 +1,20 @@
 """The layouts of DCASE: recordings with meta.csv and fold lists, or recordings without labels for an evaluation."""
 
+import difflib
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 
-from asc_mrkd.config.domain import CLIP_COLUMNS
-from asc_mrkd.datasets.recordings import Dataset, list_recordings
+from asc_mrkd.datasets.clip_lists import META_COLUMNS, read_list, refuse_links_outside, refuse_rows
+from asc_mrkd.datasets.recordings import Dataset, list_recordings, printable
 from asc_mrkd.errors import DataError
-
-META_COLUMNS = ["scene_label" if column == "label" else column for column in CLIP_COLUMNS]
-"""The columns of meta.csv; an identifier is city and location, as barcelona-0, a source label the recording device."""
 
 FOLD_LISTS = {"fold1_train": "train", "fold1_test": "test", "fold1_evaluate": "test"}
 """Split of the clips in each list of evaluation_setup/; fold1_evaluate is fold1_test with labels."""
 
-EDITIONS = {".txt": "TUT 2018", ".csv": "TAU 2019"}
-"""Data set that introduced lists with this ending; .csv lists have a header line, .txt lists none."""
+LIST_SUFFIXES = (".txt", ".csv")
+"""Endings of the lists: .txt until 2018, without a header line, .csv since then, with one."""
 
 COARSE_LABELS = {
     **dict.fromkeys(("airport", "metro_station", "shopping_mall"), "indoor"),
@@ -24,6 +23,10 @@ COARSE_LABELS = {
 }
 """Label in the 3-class set of each of the ten scenes; the official file names start with the scene."""
 
+SIMULATED_DEVICES = ("s1", "s2", "s3", "s4", "s5", "s6")
+"""Devices of the mobile sets since 2020; the names of their clips of 2022 have a sixth part, the second."""
+
+OWN_HINT = "own recordings go into audio/, and meta.csv and evaluation_setup/ list them: see docs/own-recordings.md"
 UNPACK_HINT = "unpack all archives of the data set into one folder and name that folder"
 
 
@@ -45,23 +48,37 @@ def read_development_set(folder: Path) -> Dataset:
     """
     train = _find_list(folder, ["fold1_train"])
     if train is None or _find_list(folder, ["fold1_test", "fold1_evaluate"]) is None:
-        raise DataError(f"{folder / 'evaluation_setup'} lacks the list fold1_train or fold1_test", UNPACK_HINT)
+        hint = f"they name the clips of each side; in an official set, {UNPACK_HINT}"
+        raise DataError(f"{folder / 'evaluation_setup'} lacks the list fold1_train or fold1_test", hint)
 
-    meta, duplicates = _read_meta(folder / "meta.csv")
+    meta, duplicates = _read_meta(folder)
     split = pd.Series("unused", index=meta.index)
     for name, part in FOLD_LISTS.items():
         path = _find_list(folder, [name])
         if path is None:
             continue
-        members, repeated = _read_fold(path, meta["scene_label"])
+        members, repeated = _read_fold(folder, path, meta["scene_label"])
         other = split[members["filename"]].isin({"train", "test"} - {part}).to_numpy()
-        _refuse_rows(path, members[other], "is in the other fold too")
+        refuse_rows(path, members[other], "is in the other fold too")
         split[members["filename"]] = part
         duplicates += repeated
 
     city = [identifier.rpartition("-")[0] or identifier for identifier in meta["identifier"]]
     clips = meta.assign(city=city, split=split).rename(columns={"scene_label": "label"}).sort_index().reset_index()
-    return Dataset(folder, EDITIONS[train.suffix], clips, sorted(clips["label"].unique()), duplicates)
+    classes = sorted(clips.loc[clips["split"] != "unused", "label"].unique())
+    return Dataset(folder, _edition(train.suffix, clips), clips, classes, duplicates)
+
+
+def _edition(suffix: str, clips: pd.DataFrame) -> str:
+    """Return the name of the first official data set with such lists, labels and devices."""
+    if suffix == ".txt":
+        return "TUT 2018"
+    if clips["label"].isin(COARSE_LABELS.values()).all():
+        return "TAU 2020 3Class"
+    if clips["source_label"].isin(SIMULATED_DEVICES).any():
+        has_seconds = clips["filename"].str.count("-").eq(5).all()
+        return "TAU 2022 Mobile" if has_seconds else "TAU 2020 Mobile"
+    return "TAU 2019"
 
 
 def read_evaluation_set(folder: Path) -> Dataset:
@@ -72,91 +89,79 @@ def read_evaluation_set(folder: Path) -> Dataset:
     """
     path = _find_list(folder, ["test", "fold1_test"])
     if path:
-        table, duplicates = _read_list(path)
+        table, duplicates = read_list(folder, path)
+        refuse_links_outside(folder, path, table)
         names = sorted(set(table["filename"]))
     else:
         names = list_recordings(folder)
         duplicates = 0
     if not names:
         raise DataError(f"{folder} has neither a list of clips nor a sound file under audio/", UNPACK_HINT)
+    for name in names:
+        if printable(name) != name:
+            raise DataError(f"{folder}: the name of {printable(name)} is not UTF-8", "rename the file")
     clips = pd.DataFrame({"filename": names}).assign(label="", identifier="", source_label="", city="", split="test")
     return Dataset(folder, "evaluation", clips, [], duplicates)
 
 
 def _find_list(folder: Path, names: list[str]) -> Path | None:
     """Return the first of some lists that exists, with any ending."""
-    candidates = [folder / "evaluation_setup" / f"{name}{suffix}" for name in names for suffix in EDITIONS]
+    candidates = [folder / "evaluation_setup" / f"{name}{suffix}" for name in names for suffix in LIST_SUFFIXES]
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _read_meta(path: Path) -> tuple[pd.DataFrame, int]:
+def _read_meta(folder: Path) -> tuple[pd.DataFrame, int]:
     """Read meta.csv into a table indexed by filename; also return its number of repeated rows."""
-    table, duplicates = _read_list(path)
+    path = folder / "meta.csv"
+    table, duplicates = read_list(folder, path)
     missing = [column for column in META_COLUMNS if column not in table]
     if missing:
         columns = ", ".join(META_COLUMNS)
         hint = f"its first line names the columns, tabs between: {columns}"
         raise DataError(f"{path} lacks: {', '.join(missing)}", hint)
-    _refuse_rows(path, table[table["scene_label"] == ""], "has no label")
-    _refuse_rows(path, table[table.duplicated("filename")], "was listed above with other entries")
-    label = table["scene_label"]
-    scene = table["filename"].str.rpartition("/")[2].str.partition("-")[0]
-    unknown = scene.isin(COARSE_LABELS) & (label != scene) & (label != scene.map(COARSE_LABELS))
-    _refuse_rows(path, table[unknown], "has the unknown label '{scene_label}'")
+    refuse_rows(path, table[table["scene_label"] == ""], "has no label")
+    refuse_rows(path, table[table.duplicated("filename")], "was listed above with other entries")
+    refuse_links_outside(folder, path, table)
+    refuse_rows(path, _find_mistyped(table), "has the unknown label '{scene_label}'")
     return table[META_COLUMNS].set_index("filename"), duplicates
 
 
-def _read_fold(path: Path, labels: pd.Series) -> tuple[pd.DataFrame, int]:
+def _find_mistyped(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows whose label contradicts the scene in an official file name.
+
+    Labels of one's own are not mistakes: a name that is neither an official label nor close to that of the clip, or
+    another official label for all clips of a scene.
+    """
+    scenes = table["filename"].str.rpartition("/")[2].str.partition("-")[0]
+    uses = Counter(zip(scenes, table["scene_label"], strict=True))
+
+    def is_mistyped(scene: str, label: str) -> bool:
+        official = (scene, COARSE_LABELS.get(scene, ""))
+        if scene not in COARSE_LABELS or label in official:
+            return False
+        is_used_throughout = uses[scene, label] > 1 and not any(uses[scene, word] for word in official)
+        return not is_used_throughout and _is_probably_meant_to_be(scene, label)
+
+    return table[[is_mistyped(*pair) for pair in zip(scenes, table["scene_label"], strict=True)]]
+
+
+def _is_probably_meant_to_be(scene: str, label: str) -> bool:
+    """Return whether a label other than those of a scene was meant to be one of them.
+
+    >>> [_is_probably_meant_to_be("airport", label) for label in ("airprot", "tram", "vehicle")]
+    [True, True, False]
+    """
+    words = [scene, COARSE_LABELS[scene]]
+    is_official = label in COARSE_LABELS or label in COARSE_LABELS.values()
+    return is_official or bool(difflib.get_close_matches(label, words, n=1, cutoff=0.75))
+
+
+def _read_fold(folder: Path, path: Path, labels: pd.Series) -> tuple[pd.DataFrame, int]:
     """Read a fold list and compare it with the `labels` of meta.csv, a series indexed by filename."""
-    table, duplicates = _read_list(path)
-    _refuse_rows(path, table[~table["filename"].isin(labels.index)], "is not in meta.csv")
+    table, duplicates = read_list(folder, path)
+    refuse_rows(path, table[~table["filename"].isin(labels.index)], "is not in meta.csv")
     if "scene_label" in table:
         table["expected"] = labels[table["filename"]].to_numpy()
         contradicting = table[table["scene_label"] != table["expected"]]
-        _refuse_rows(path, contradicting, "is labelled '{scene_label}' here and '{expected}' in meta.csv")
+        refuse_rows(path, contradicting, "is labelled '{scene_label}' here and '{expected}' in meta.csv")
     return table, duplicates
-
-
-def _read_list(path: Path) -> tuple[pd.DataFrame, int]:
-    """Read a tab-separated list, with or without a header line; also return its number of repeated rows.
-
-    The column `line` of the table has the number of the line.
-    """
-    rows = _split_lines(path)
-    columns = META_COLUMNS
-    if rows:
-        _, first = rows[0]
-        columns = META_COLUMNS[: len(first)]
-        if "filename" in first:
-            columns = first
-            del rows[0]
-    if not rows:
-        raise DataError(f"{path} lists no clip", UNPACK_HINT)
-    for number, cells in rows:
-        if len(cells) != len(columns):
-            expected = f"{len(columns)} ({', '.join(columns)})"
-            raise DataError(f"{path}, line {number}: {len(cells)} columns instead of {expected}")
-    table = pd.DataFrame([dict(zip(columns, cells, strict=True)) for _, cells in rows])
-    table["line"] = [number for number, _ in rows]
-    distinct = table.drop_duplicates(set(columns))
-    _refuse_rows(path, distinct[distinct["filename"] == ""], "has no file name")
-    return distinct.copy(), len(table) - len(distinct)
-
-
-def _split_lines(path: Path) -> list[tuple[int, list[str]]]:
-    """Return number and cells of every line that is not empty; the lines may end as on any system."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}", UNPACK_HINT) from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path} is not a text file in UTF-8", UNPACK_HINT) from None
-    cells = [[cell.strip() for cell in line.split("\t")] for line in lines]
-    return [(number, cells[number - 1]) for number, line in enumerate(lines, start=1) if line.strip()]
-
-
-def _refuse_rows(path: Path, rows: pd.DataFrame, fault: str) -> None:
-    """Raise a DataError about the first of `rows`, if any; its cells replace the {column} in `fault`."""
-    if len(rows):
-        row = rows.iloc[0].to_dict()
-        raise DataError(f"{path}, line {row['line']}: {row['filename']} {fault.format_map(row)}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asc_mrkd.datasets.dcase import (
+    OWN_HINT,
     UNPACK_HINT,
     is_development_set,
     is_evaluation_set,
@@ -58,7 +59,8 @@ def _find_dataset(root: Path) -> tuple[Path, Layout]:
         return root, layout
     found = [(folder, layout) for folder in sorted(root.iterdir()) if (layout := _recognise(folder))]
     if not found:
-        raise DataError(f"{root} holds no data set: neither meta.csv nor evaluation_setup/ nor audio/", UNPACK_HINT)
+        hint = UNPACK_HINT if any(root.glob("*.zip")) else OWN_HINT
+        raise DataError(f"{root} holds no data set: neither meta.csv nor evaluation_setup/ nor audio/", hint)
     if len(found) > 1:
         names = ", ".join(folder.name for folder, _ in found)
         raise DataError(f"{root} holds several data sets: {names}", f"name one of them, as {found[0][0]}")

@@ -221,11 +221,12 @@ def _read_table(path: Path, classes: list[str]) -> pd.DataFrame:
     for column in COLUMNS:
         if column not in clips:
             raise StoreError(f"{path} has no column {column}: another version of asc_mrkd made it", START_OVER)
+    is_used = clips["split"] != "unused"
     # One entry per rule: the clips that break it, and the complaint about the first of them.
     rules = [
         (clips["row"] != np.arange(len(clips)), "is not at its row"),
         (clips["filename"].duplicated(), "is listed twice"),
-        (~clips["label"].isin([*classes, ""]), "has a label that is not among the classes"),
+        (is_used & ~clips["label"].isin([*classes, ""]), "has a label that is not among the classes"),
         (~clips["split"].isin(SPLITS), f"has a split that is not one of {', '.join(SPLITS)}"),
         (~clips["status"].isin([PENDING, OK, BAD]), "has an unknown status"),
         (~clips["crc32"].between(0, 2**32 - 1), "has a checksum that is not one"),

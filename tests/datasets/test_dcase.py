@@ -183,7 +183,7 @@ def test_real_lists_of_tut_2018():
 def test_real_lists_of_tau_2020_3class():
     dataset = read_dataset(SHARED / "TAU-urban-acoustic-scenes-2020-3class-development")
     clips = dataset.clips
-    assert (dataset.layout, dataset.duplicates) == ("TAU 2019", 0)
+    assert (dataset.layout, dataset.duplicates) == ("TAU 2020 3Class", 0)
     assert clips["split"].value_counts().to_dict() == {"train": 9185, "test": 4185, "unused": 1030}
     assert clips["label"].value_counts().to_dict() == {"indoor": 4320, "outdoor": 5760, "transportation": 4320}
     assert set(clips.loc[clips["split"] == "unused", "city"]) == {"milan"}

@@ -207,7 +207,7 @@ def test_three_labels_in_the_layout_of_2020(tmp_path):
     coarse = make_scenes(tmp_path, clips_per_class=2, workers=1, layout="tau2020-3class")
     assert coarse.name == "TAU-urban-acoustic-scenes-2020-3class-development"
     found = read_dataset(coarse)
-    assert (found.layout, found.classes) == ("TAU 2019", ["indoor", "outdoor", "transportation"])
+    assert (found.layout, found.classes) == ("TAU 2020 3Class", ["indoor", "outdoor", "transportation"])
     assert Counter(found.clips["split"]) == {"train": 10, "test": 10}
     assert Counter(found.clips["label"]) == {"indoor": 6, "outdoor": 8, "transportation": 6}
     lists = {path.name: table(path) for path in (coarse / "evaluation_setup").iterdir()}
