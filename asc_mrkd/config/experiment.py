@@ -63,6 +63,8 @@ class StoreConfig(Schema):
 
     store: PathName
     """Feature store, a folder made by `asc-mrkd extract-features`."""
+    digest: str | None = None
+    """SHA-256 of the data that the experiment belongs to, as training notes it; None takes any."""
 
     @property
     def folder(self) -> Path:
@@ -78,6 +80,8 @@ class ImagesConfig(Schema):
 
     images: PathName
     """Folder of the image set."""
+    digest: str | None = None
+    """SHA-256 of the data that the experiment belongs to, as training notes it; None takes any."""
     train: Literal["train", "train+valid"] = "train"
     """Splits to train on; `valid` is the third split of CINIC-10, which the paper leaves out."""
     subset: Count | None = None
@@ -219,12 +223,15 @@ class TrainConfig(Schema):
 
 RUNTIME_KEYS = (
     "seeds",
+    "data.store",
+    "data.images",
     "train.device",
     "train.evaluate_every",
     "train.checkpoint_every",
     "method.teacher_devices",
 )
-"""Keys of an experiment that may differ when a run is continued, because no weight depends on them."""
+"""Keys of an experiment that may differ when a run is continued, because no weight depends on them: the data of a run
+are known by `data.digest`, wherever they lie."""
 
 
 class Experiment(Schema):

@@ -33,16 +33,28 @@ def use_threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+"""Signal of a terminal that is closed; Windows has none."""
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, *([HANGUP] if HANGUP else []))
+"""Signals that ask a training to save and stop."""
+
+
 @contextmanager
 def stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """Yield a function that tells whether SIGINT or SIGTERM has come; a second signal acts at once."""
+    """Yield a function that tells whether one of STOP_SIGNALS has come; a second signal acts at once.
+
+    A hangup that was ignored before, as under nohup, stays ignored.
+    """
     received: list[int] = []
 
     def remember(number: int, frame: Any) -> None:
         received.append(number)
         signal.signal(number, before[signal.Signals(number)])
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    if HANGUP and before[HANGUP] is signal.SIG_IGN:
+        del before[HANGUP]
     try:
         for number in before:
             signal.signal(number, remember)

@@ -5,6 +5,10 @@ import torch
 from torch import nn
 
 from asc_mrkd.engine.samples import Samples
+from asc_mrkd.errors import NonFiniteError
+
+LOWER_RATE = "choose another --out and a lower train.optimizer.lr; the last checkpoint is as it was"
+"""Hint for a training that diverges."""
 
 BATCH_VALUES = 2**19
 """Values per batch: 2 stereo spectrograms of 256 x 431, 170 images of 3 x 32 x 32; a CPU is slower with more."""
@@ -15,6 +19,9 @@ def predict(model: nn.Module, samples: Samples) -> np.ndarray:
     """Return class probabilities (sample, class), float64, of all samples; the network's mode is left as it was.
 
     Batches are views of the stored samples, and the logits leave the device once, at the end.
+
+    Raises:
+        NonFiniteError: a probability is NaN; the sample is named.
     """
     was_training = model.training
     model.eval()
@@ -22,4 +29,20 @@ def predict(model: nn.Module, samples: Samples) -> np.ndarray:
     starts = range(0, len(samples), size)
     logits = torch.cat([model(samples.normalise(samples.gather(slice(start, start + size)))) for start in starts])
     model.train(was_training)
-    return logits.double().softmax(1).cpu().numpy()
+    probabilities = logits.cpu().double().softmax(1).numpy()  # not every device has float64
+    _require_finite(probabilities, samples)
+    return probabilities
+
+
+def _require_finite(probabilities: np.ndarray, samples: Samples) -> None:
+    wrong = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
+    if not wrong.size:
+        return
+    first = int(wrong[0])
+    name = samples.table["filename"].iloc[first]
+    faulty_input = not samples.normalise(samples.gather(slice(first, first + 1))).isfinite().all()
+    reason = "whose values are not finite" if faulty_input else "whose values are finite: the weights have diverged"
+    raise NonFiniteError(
+        f"the network gives no probabilities for {len(wrong)} of {len(samples)} samples, the first is {name}, {reason}",
+        "asc-mrkd check-data STORE finds the damage" if faulty_input else LOWER_RATE,
+    )

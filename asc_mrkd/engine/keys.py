@@ -41,8 +41,10 @@ class Epoch:
     def draw(self, purpose: str, sample: Callable[[np.random.Generator], np.ndarray]) -> Tensor:
         """Return the draws (sample,) for a purpose, made on first use."""
         if purpose not in self._draws:
-            values = sample(generator(purpose, self.seed, self.number))
-            self._draws[purpose] = torch.from_numpy(values).to(self.device)
+            values = torch.from_numpy(sample(generator(purpose, self.seed, self.number)))
+            if torch.device(self.device).type == "mps" and values.is_floating_point():
+                values = values.float()  # Apple's GPUs have no float64
+            self._draws[purpose] = values.to(self.device)
         return self._draws[purpose]
 
 

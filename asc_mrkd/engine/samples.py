@@ -113,9 +113,16 @@ def open_data(config: StoreConfig | ImagesConfig) -> ExperimentData:
 
     Raises:
         StoreError: the folder is not a finished feature store.
-        DataError: the folder is not an image set, or lacks a split.
+        DataError: the folder is not an image set, lacks a split, or holds other data than `config.digest` says.
     """
-    return OPENERS[config.domain.name](config)
+    data = OPENERS[config.domain.name](config)
+    if config.digest not in (None, data.digest):
+        raise DataError(
+            f"{config.folder} holds other data than this experiment belongs to: their SHA-256 is "
+            f"{data.digest[:12]} instead of {config.digest[:12]}",
+            f"give the folder of its data, data.{config.domain.data_key}=DIR; data.digest=null takes any",
+        )
+    return data
 
 
 def _open_scenes(config: StoreConfig) -> ExperimentData:

@@ -13,7 +13,8 @@ from asc_mrkd.config import Experiment
 from asc_mrkd.config.grid import Point, grid
 from asc_mrkd.engine.device import stop_on_signal
 from asc_mrkd.engine.training import open_trainable, train
-from asc_mrkd.errors import ConfigError, InterruptedRun, NonFiniteError
+from asc_mrkd.errors import ConfigError, InterruptedRun, NonFiniteError, RunError
+from asc_mrkd.files import exclusive_lock
 from asc_mrkd.methods import load_experiment
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.runs import RunFolder
@@ -74,7 +75,8 @@ def sweep(
 
     Raises:
         ConfigError, StoreError, DataError, ModelError, RunError: a point cannot be trained; nothing was written.
-        InterruptedRun: SIGINT or SIGTERM has come; the state is saved.
+        RunError: another process trains a seed of a point, or sweeps in the same folder.
+        InterruptedRun: SIGINT, SIGTERM or SIGHUP has come; the state is saved.
 
     Example:
         >>> sweep("conf.yaml", ["method.interval=0.05,0.125"], "exp/sweep", jobs=2)  # doctest: +SKIP
@@ -92,7 +94,7 @@ def sweep(
         open_trainable(one.experiment, one.run)
     if not side_by_side:
         return _train_in_turn(todo, seeds, progress)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if os.environ.get("WORLD_SIZE", "1") not in ("", "1"):
         raise ConfigError("torchrun and several jobs cannot be combined", "leave out --jobs and --scheduler")
     with _open_pool(min(jobs, len(todo)), scheduler) as pool:
         return _train_side_by_side(pool, Path(out), todo, seeds, progress)
@@ -176,6 +178,7 @@ def _train_side_by_side(
     task = partial(_train_chunk, list(seeds), stop_file)
     trained: list[TrainedPoint] = []
     with (
+        exclusive_lock(out, RunError),  # the stop file is that of this sweep
         _stop_file_on_signal(stop_file),
         closing(map_in_order(pool, task, jobs, _report_crash)) as results,
         progress(out.name, len(points), "points") as advance,
@@ -228,7 +231,7 @@ def _when_exists(file: Path) -> Callable[[], bool]:
 
 @contextmanager
 def _stop_file_on_signal(stop_file: Path) -> Iterator[None]:
-    """Write the file when SIGINT or SIGTERM comes, and remove it at the end.
+    """Write the file when a signal to stop comes, and remove it at the end.
 
     A file reaches the processes of this machine and the workers of a cluster, which see the same folders.
     """

@@ -1,19 +1,23 @@
 """One seed of an experiment: what is trained, one step, one epoch, and its state."""
 
+import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from asc_mrkd.config import Experiment, OptimizerConfig, PruneConfig, ScheduleConfig
-from asc_mrkd.dist import all_reduce_sum, local_rows, rank
-from asc_mrkd.engine.batches import training_batch
+from asc_mrkd.dist import all_reduce_sum, is_parallel, local_rows, rank
+from asc_mrkd.engine.batches import Batch, training_batch
 from asc_mrkd.engine.device import has_fast_bfloat16
+from asc_mrkd.engine.inference import LOWER_RATE
 from asc_mrkd.engine.keys import BatchKey, Epoch
-from asc_mrkd.engine.parallel import average_statistics, share_of_loss, wrap_ddp
+from asc_mrkd.engine.parallel import average_statistics, is_any, running_statistics, share_of_loss, wrap_ddp
 from asc_mrkd.engine.samples import Samples
 from asc_mrkd.errors import NonFiniteError
 from asc_mrkd.methods import Method, TrainingContext, build_method
@@ -22,30 +26,6 @@ from asc_mrkd.models.pruning import amount_to_keep, attach_masks, ramp_factor, s
 from asc_mrkd.mrkd.losses import Losses, MixedLabels
 from asc_mrkd.mrkd.networks import unwrap
 from asc_mrkd.rng import generator
-
-
-def require_finite(losses: Losses, x: Tensor, model: nn.Module, where: str) -> None:
-    """Refuse a loss that is not finite, naming the culprit: the inputs, a weight, or the arithmetic.
-
-    Raises:
-        NonFiniteError: with the parts of the loss and the first tensor that is not finite.
-    """
-    if torch.isfinite(losses.total):
-        return
-    parts = ", ".join(f"{name} {value.item():.4g}" for name, value in losses.parts.items())
-    raise NonFiniteError(
-        f"{where}: the loss is {losses.total.item()} ({parts}); {_find_culprit(x, model)}",
-        "the last checkpoint is whole; try a lower train.optimizer.lr or train.precision=float32",
-    )
-
-
-def _find_culprit(x: Tensor, model: nn.Module) -> str:
-    if not torch.isfinite(x).all():
-        return "the inputs hold values that are not finite"
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            return f"'{name}' holds values that are not finite"
-    return "inputs and weights are finite, the arithmetic overflows"
 
 
 def lr_factor(schedule: ScheduleConfig, step: int, steps_per_epoch: int, epochs: int) -> float:
@@ -70,8 +50,26 @@ def lr_factor(schedule: ScheduleConfig, step: int, steps_per_epoch: int, epochs:
     return schedule.floor
 
 
-GUARD_EVERY = 50
-"""Steps between two checks of the loss on a GPU, each of which waits for the device; a CPU checks every step."""
+LOOK_EVERY = 50
+"""Steps after which training looks whether all of them were finite; a GPU is waited for then only."""
+
+SKIPPED_IN_A_ROW = 3
+"""Steps in a row that are skipped because they are not finite; the next one stops the training."""
+
+
+SHOWN_SAMPLES = 3
+"""Samples that the message about a step names."""
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A batch, its losses and its gradients, before the optimiser step."""
+
+    key: BatchKey
+    batch: Batch
+    losses: Losses
+    is_finite: Tensor
+    """Whether the loss and the gradients are finite, as a scalar on the device; a huge gradient may count as not."""
 
 
 class Trainer:
@@ -111,6 +109,12 @@ class Trainer:
         """Finished batches of the current epoch."""
         self.sums: dict[str, tuple[Tensor, Tensor]] = {}
         """Sum over the samples of each figure of the current epoch, and the number of samples."""
+        self.skipped = 0
+        """Steps of the current epoch that were skipped because they were not finite."""
+        self.skipped_in_a_row = 0
+        """Steps since the last finite one."""
+        self.fault = ""
+        """Description of the first of them."""
 
     @property
     def student(self) -> nn.Module:
@@ -136,6 +140,9 @@ class Trainer:
 
         Returns:
             The averages of the epoch for the log; None if the training was stopped within it.
+
+        Raises:
+            NonFiniteError: more than SKIPPED_IN_A_ROW steps in a row were not finite.
         """
         self.method.train()
         start = time.perf_counter()
@@ -143,13 +150,9 @@ class Trainer:
         if self.config.prune and not first:
             self._prune(self.config.prune)
         keys = self._keys(self.epoch)
-        previous = self._previous_key(keys)
-        for key in keys[first:]:
-            self._train_step(key, previous)
-            previous = key
-            self.batch += 1
-            advance()
-            if should_stop() and self.batch < len(keys):
+        while self.batch < len(keys):
+            stopped = self._train_block(keys, advance, should_stop)
+            if stopped and self.batch < len(keys):
                 return None
         trained = sum(len(key.positions) for key in keys[first:])
         record = self._finish_epoch(time.perf_counter() - start, trained)
@@ -163,16 +166,27 @@ class Trainer:
             "epoch": self.epoch,
             "batch": self.batch,
             "sums": self.sums,
+            "skipped": self.skipped,
+            "skipped_in_a_row": self.skipped_in_a_row,
             "method": dict(self.method.state_dict()),
             "optimizer": self.optimizer.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a `state_dict`."""
+        """Continue from a `state_dict`.
+
+        Raises:
+            ValueError: the state is of another place than this training has.
+        """
+        epoch, batch = state["epoch"], state["batch"]
+        if not 0 <= epoch * self.steps_per_epoch + batch <= self.total_steps or not 0 <= batch < self.steps_per_epoch:
+            raise ValueError(f"epoch {epoch}, batch {batch} is not in {self.epochs} epochs of {self.steps_per_epoch}")
         self.method.load_state_dict(state["method"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.epoch = state["epoch"]
-        self.batch = state["batch"]
+        self.epoch = epoch
+        self.batch = batch
+        self.skipped = state["skipped"]
+        self.skipped_in_a_row = state["skipped_in_a_row"]
         self.sums = {name: tuple(value.to(self.device) for value in pair) for name, pair in state["sums"].items()}
 
     def _use_bfloat16(self) -> bool:
@@ -233,7 +247,72 @@ class Trainer:
             return self._keys(self.epoch - 1)[-1]
         return None
 
-    def _train_step(self, key: BatchKey, previous: BatchKey | None) -> None:
+    def _train_block(self, keys: list[BatchKey], advance: Callable[..., None], should_stop: Callable[[], bool]) -> bool:
+        """Train at most LOOK_EVERY steps of the epoch and return whether the training was stopped.
+
+        If one of them was not finite, all are undone and repeated one by one. So a GPU is not waited for in every step,
+        and an undone step leaves no trace, neither in running statistics nor in what a method keeps.
+        """
+        before = copy.deepcopy(self.state_dict())
+        previous = self._previous_key(keys)
+        finite = torch.tensor(True, device=self.device)
+        stopped = False
+        for key in keys[self.batch : self.batch + LOOK_EVERY]:
+            step = self._compute(key, previous)
+            finite = finite & step.is_finite
+            try:
+                self._apply(step)
+            except NonFiniteError:  # of a method that refuses to keep such weights
+                finite = torch.tensor(False, device=self.device)
+                self.batch += 1
+            previous = key
+            advance()
+            stopped = should_stop()
+            if stopped or (self.device.type == "cpu" and not is_parallel() and not finite):
+                break
+        if not is_any(not (finite & self._has_finite_weights()).item()):
+            self.skipped_in_a_row = 0
+            return stopped
+        reached = self.batch
+        self.load_state_dict(before)
+        while self.batch < reached:
+            self._train_or_skip(keys)
+        return stopped
+
+    def _train_or_skip(self, keys: list[BatchKey]) -> None:
+        """Train one step; if it is not finite, undo it and leave it out.
+
+        Raises:
+            NonFiniteError: SKIPPED_IN_A_ROW steps before it were left out too.
+        """
+        before = copy.deepcopy(self.state_dict())
+        step = self._compute(keys[self.batch], self._previous_key(keys))
+        is_faulty = is_any(not _are_finite([step.losses.total, *self._gradients()]))
+        if not is_faulty:
+            try:
+                self._apply(step)
+                is_faulty = not _are_finite(self._weights())
+            except NonFiniteError:
+                is_faulty = True
+            is_faulty = is_any(is_faulty)
+        if not is_faulty:
+            self.skipped_in_a_row = 0
+            return
+        fault = self._describe_fault(step, before["batch"])
+        self.load_state_dict(before)
+        if not self.skipped_in_a_row:
+            self.fault = fault
+        if self.skipped_in_a_row == SKIPPED_IN_A_ROW:
+            raise NonFiniteError(
+                f"{self.fault or fault}; the {SKIPPED_IN_A_ROW} steps after it were no better", self._hint(step)
+            )
+        self.skipped += 1
+        self.skipped_in_a_row += 1
+        self.method.step()
+        self.batch += 1
+
+    def _compute(self, key: BatchKey, previous: BatchKey | None) -> "_Step":
+        """Compute losses and gradients of a batch."""
         step = self.step
         self._set_learning_rate(step)
         # Dropout inside a network draws from torch's generator; each process drops other units.
@@ -243,15 +322,75 @@ class Trainer:
         )
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             losses = self.losses_of(batch.x, batch.labels, **batch.needed)
-        if self.device.type == "cpu" or step % GUARD_EVERY == 0 or self.batch + 1 == self.steps_per_epoch:
-            require_finite(losses, batch.x, self.student, f"seed {self.seed}, epoch {self.epoch + 1}, step {step + 1}")
         self.optimizer.zero_grad()
         (losses.total * share_of_loss(len(batch.x), len(key.positions))).backward()
+        largest = nn.utils.get_total_norm(self._gradients())
+        return _Step(key, batch, losses, torch.isfinite(losses.total.detach()) & torch.isfinite(largest))
+
+    def _apply(self, step: "_Step") -> None:
+        """Take the optimiser step and count the batch."""
         self.optimizer.step()
         average_statistics(self.method)
         self.method.step()
-        truth = batch.labels.first if isinstance(batch.labels, MixedLabels) else batch.labels
-        self._add_to_averages(losses, truth)
+        labels = step.batch.labels
+        truth = labels.first if isinstance(labels, MixedLabels) else labels
+        self._add_to_averages(step.losses, truth)
+        self.batch += 1
+
+    def _gradients(self) -> list[Tensor]:
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        return [parameter.grad for parameter in parameters if parameter.grad is not None]
+
+    def _weights(self) -> list[Tensor]:
+        """Return the parameters of the method and the running statistics of its batch normalisation."""
+        return [*self.method.parameters(), *running_statistics(self.method)]
+
+    def _has_finite_weights(self) -> Tensor:
+        return torch.isfinite(nn.utils.get_total_norm([tensor.detach() for tensor in self._weights()]))
+
+    def _describe_fault(self, step: "_Step", batch: int) -> str:
+        """Return step, rate, loss, culprit and samples of a step that is not finite; `batch` is its place."""
+        number = self.epoch * self.steps_per_epoch + batch + 1
+        losses = step.losses
+        parts = ", ".join(f"{name} {value.item():.4g}" for name, value in losses.parts.items())
+        return (
+            f"seed {self.seed}, epoch {self.epoch + 1}, step {number}: the loss is {losses.total.item():.4g} ({parts}) "
+            f"at the learning rate {self.optimizer.param_groups[0]['lr']:.3g}; {self._find_culprit(step)}; "
+            f"samples: {self._name_samples(step)}"
+        )
+
+    def _find_culprit(self, step: "_Step") -> str:
+        if not _are_finite([step.batch.x]):
+            return "the inputs hold values that are not finite"
+        layer = first_layer_not_finite(self.student, step.batch.x)
+        if layer:
+            return f"layer '{layer}' gives values that are not finite"
+        for name, parameter in reversed(list(self.student.named_parameters())):  # as gradients flow
+            if parameter.grad is not None and not _are_finite([parameter.grad]):
+                return f"the gradient of '{name}' is not finite"
+        for name, tensor in (*self.method.named_parameters(), *self.method.named_buffers()):
+            if tensor.is_floating_point() and not _are_finite([tensor]):
+                return f"'{name}' is not finite after it"
+        return "all layers are finite, the loss overflows"
+
+    def _name_samples(self, step: "_Step") -> str:
+        """Return the names of the samples whose inputs, or else logits, are not finite; without such, of all."""
+        positions = step.key.positions[local_rows()]
+        for values in (step.batch.x, step.losses.logits.detach()):
+            wrong = (~torch.isfinite(values)).flatten(1).any(1).cpu().numpy()
+            if wrong.any():
+                positions = positions[wrong]
+                break
+        names = self.samples.table["filename"].iloc[positions].tolist()
+        more = f" and {len(names) - SHOWN_SAMPLES} more" if len(names) > SHOWN_SAMPLES else ""
+        return ", ".join(names[:SHOWN_SAMPLES]) + more
+
+    def _hint(self, step: "_Step") -> str:
+        if not _are_finite([step.batch.x]):
+            return "asc-mrkd check-data STORE finds the damage; the last checkpoint is as it was"
+        if self.bfloat16:
+            return f"{LOWER_RATE}; or train.precision=float32"
+        return LOWER_RATE
 
     def _set_learning_rate(self, step: int) -> None:
         step_of_generation = step % (self.config.epochs * self.steps_per_epoch)
@@ -276,9 +415,13 @@ class Trainer:
     def _finish_epoch(self, seconds: float, trained: int) -> dict[str, Any]:
         """Count the epoch and return its record for the log; `trained` samples took these seconds."""
         averages = {name: (value / count).item() for name, (value, count) in self.sums.items()}
+        averages = {name: value for name, value in averages.items() if math.isfinite(value)}
+        if self.skipped:
+            averages["skipped_steps"] = self.skipped
         self.epoch += 1
         self.batch = 0
         self.sums = {}
+        self.skipped = 0
         return {
             "epoch": self.epoch,
             "epochs": self.epochs,
@@ -288,6 +431,33 @@ class Trainer:
             "seconds": round(seconds, 3),
             "samples_per_second": round(trained / seconds, 2),
         }
+
+
+def _are_finite(tensors: Iterable[Tensor]) -> bool:
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+
+
+def first_layer_not_finite(model: nn.Module, x: Tensor) -> str:
+    """Return the name of the first layer whose output is not finite; "" if there is none.
+
+    >>> network = nn.Sequential(nn.Linear(1, 1), nn.Flatten())
+    >>> first_layer_not_finite(network, torch.tensor([[float("inf")]]))
+    '0'
+    """
+    found: list[str] = []
+
+    def look(name: str, layer: nn.Module, inputs: Any, output: Any) -> None:
+        if not found and isinstance(output, Tensor) and not _are_finite([output]):
+            found.append(name)
+
+    hooks = [layer.register_forward_hook(partial(look, name)) for name, layer in model.named_modules() if name]
+    try:
+        with torch.no_grad():
+            model(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found[0] if found else ""
 
 
 def build_optimizer(config: OptimizerConfig, method: Method) -> torch.optim.Optimizer:

@@ -1,29 +1,43 @@
 """Training of an experiment into a run folder; the same call again continues to the same bits."""
 
 import os
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 
 from asc_mrkd.budget.gate import require_trained_within, require_untrained_within
 from asc_mrkd.config import Experiment
-from asc_mrkd.deploy.model_file import ModelFile, save_model
+from asc_mrkd.deploy.model_file import ModelFile, load_model, save_model
 from asc_mrkd.device import choose_device
 from asc_mrkd.dist import rank
-from asc_mrkd.engine.checkpoint import load_checkpoint, save_checkpoint
+from asc_mrkd.engine.checkpoint import Checkpoints, owner_of
 from asc_mrkd.engine.device import gpu_name, stop_on_signal, use_threads
 from asc_mrkd.engine.inference import predict
-from asc_mrkd.engine.parallel import any_rank_stops, barrier, process_group, require_rows
+from asc_mrkd.engine.parallel import any_rank_stops, in_first_process, is_any, process_group, require_rows
 from asc_mrkd.engine.samples import ExperimentData, TrainAndTest, open_data
 from asc_mrkd.engine.trainer import Trainer
-from asc_mrkd.errors import InterruptedRun, ModelError, first_line
+from asc_mrkd.errors import AscMrkdError, InterruptedRun, ModelError, RunError, first_line
+from asc_mrkd.files import exclusive_lock
 from asc_mrkd.methods import METHODS, check_experiment
 from asc_mrkd.models import build_model
 from asc_mrkd.models.pruning import without_masks
 from asc_mrkd.progress import Progress, no_progress
-from asc_mrkd.runs import MetricsLog, RunFolder, accuracy_and_log_loss, environment, write_predictions
+from asc_mrkd.runs import (
+    MetricsLog,
+    RunFolder,
+    SeedFolder,
+    accuracy_and_log_loss,
+    environment,
+    is_log_whole,
+    read_predictions,
+    write_predictions,
+)
+from asc_mrkd.runs.folder import ANOTHER_WRITER
 
 
 def train(
@@ -38,8 +52,9 @@ def train(
 ) -> RunFolder:
     """Train the seeds of an experiment, one after the other, into a run folder.
 
-    Finished seeds are left as they are, an unfinished one continues. Under `torchrun` the processes train together;
-    the first one writes.
+    Finished seeds are left as they are, an unfinished one continues, a damaged file of a finished one is made again.
+    Other processes may train other seeds in the same folder at the same time. Under `torchrun` the processes train
+    together; the first one writes.
 
     Args:
         experiment: experiment to train, from `load_experiment`.
@@ -48,7 +63,7 @@ def train(
         budget: rule that the networks have to keep, counted before the first step and after the last one.
         budget_precision: precision to count with; see `check_budget`.
         progress: reports the steps of every seed.
-        should_stop: asked after every step; None listens to SIGINT and SIGTERM.
+        should_stop: asked after every step; None listens to SIGINT, SIGTERM and SIGHUP.
 
     Returns:
         The run folder.
@@ -56,10 +71,13 @@ def train(
     Raises:
         StoreError, DataError, ModelError, ConfigError: the data, the network, the method or the device cannot be used;
             nothing was written.
-        RunError: the folder belongs to another experiment.
+        RunError: the folder belongs to another experiment or to other data, a checkpoint to another training, or
+            another process trains the same seed.
+        DamagedFileError: no checkpoint of a seed is whole.
         BudgetError: a network is over a limit of the budget.
         InterruptedRun: the training was stopped; its state is saved.
-        NonFiniteError: the loss is NaN or infinite.
+        NonFiniteError: several steps in a row were not finite, or a prediction is not.
+        DiskFullError: there is no room for a file; the last state stays.
 
     Example:
         >>> experiment = load_experiment("conf.yaml", ["method=mrkd"])  # doctest: +SKIP
@@ -70,20 +88,20 @@ def train(
     if seeds is None:
         seeds = experiment.seeds
     run = RunFolder(out)
-    with process_group():
+    with process_group(experiment.train.device):
+        in_first_process(lambda: run.require_free(seeds))
         source = open_trainable(experiment, run)
+        experiment = of_these_data(experiment, source, seeds)
         if budget is not None:
             require_untrained_within(experiment, len(source.classes), source.input_shape, budget, budget_precision)
         device = choose_device(experiment.train.device)
-        pending = run.pending_seeds(seeds)
-        barrier()
-        if pending:
-            if rank() == 0:
-                run.create(experiment, environment(torch.get_num_threads(), gpu_name()))
-            barrier()
-            _train_seeds(experiment, run, pending, source, device, progress, should_stop)
-        if budget is not None and rank() == 0:
-            require_trained_within(run, seeds, budget, budget_precision)
+        if is_any(not all(_is_finished(run, seed) for seed in seeds)):
+            data = source.load(device)
+            require_rows(len(data.train), experiment.train.batch_size)
+            in_first_process(lambda: run.create(experiment, environment(torch.get_num_threads(), gpu_name())))
+            _train_seeds(experiment, run, seeds, source, data, progress, should_stop)
+        if budget is not None:
+            in_first_process(lambda: require_trained_within(run, seeds, budget, budget_precision))
     return run
 
 
@@ -92,14 +110,20 @@ def open_trainable(experiment: Experiment, run: RunFolder) -> ExperimentData:
 
     Raises:
         StoreError, DataError, ModelError: the data or the network cannot be used.
-        ConfigError: the augmentation does not go with the data.
-        RunError: the folder belongs to another experiment.
+        ConfigError: the augmentation or the method does not go with the data.
+        RunError: the folder belongs to another experiment or to other data.
     """
-    run.require_same(experiment)
     source = open_data(experiment.data)
     experiment.require_fitting_augmentation(source.input_shape)
+    run.require_same(of_these_data(experiment, source, experiment.seeds))
     _require_fitting_network(experiment, source)
     return source
+
+
+def of_these_data(experiment: Experiment, source: ExperimentData, seeds: Sequence[int]) -> Experiment:
+    """Return the experiment with the digest of its data and the seeds that are trained."""
+    data = experiment.data.model_copy(update={"digest": source.digest})
+    return experiment.model_copy(update={"data": data, "seeds": list(seeds)})
 
 
 def _require_fitting_network(experiment: Experiment, source: ExperimentData) -> None:
@@ -120,23 +144,53 @@ def _require_fitting_network(experiment: Experiment, source: ExperimentData) -> 
         )
 
 
+def _is_finished(run: RunFolder, seed: int) -> bool:
+    """Return whether a seed is trained and all its files are whole; a damaged one is named in a warning."""
+    files = run.seed_folder(seed)
+    if not files.is_trained:
+        return False
+    try:
+        read_predictions(files.predictions)
+        load_model(files.model)
+    except AscMrkdError as error:
+        if rank() == 0:
+            warnings.warn(f"{error}; it is made again", stacklevel=2)
+        return False
+    return is_log_whole(run.metrics_file, seed) or not files.checkpoint.exists()
+
+
 def _train_seeds(
     experiment: Experiment,
     run: RunFolder,
     seeds: Sequence[int],
     source: ExperimentData,
-    device: torch.device,
+    data: TrainAndTest,
     progress: Progress,
     should_stop: Callable[[], bool] | None,
 ) -> None:
-    data = source.load(device)
-    require_rows(len(data.train), experiment.train.batch_size)
     with _listening(should_stop) as stop_asked:
-        for seed in seeds:
-            training = _SeedTraining(experiment, run, seed, source, data)
-            trainer = training.trainer
-            with progress(f"{run.path.name} seed {seed}", trainer.total_steps, "steps", trainer.step) as advance:
-                training.complete(advance, any_rank_stops(stop_asked, device))
+        for number, seed in enumerate(seeds, start=1):
+            with _locked(run.seed_folder(seed)):
+                if not is_any(not _is_finished(run, seed)):
+                    continue
+                training = _SeedTraining(experiment, run, seed, source, data)
+                trainer = training.trainer
+                title = f"{run.path.name} seed {seed}, {number} of {len(seeds)}"
+                with progress(title, trainer.total_steps, "steps", trainer.step) as advance:
+                    training.complete(advance, any_rank_stops(stop_asked, trainer.device))
+
+
+@contextmanager
+def _locked(files: SeedFolder) -> Iterator[None]:
+    """Keep other trainings of the same seed out of its folder."""
+    with ExitStack() as locks:
+
+        def lock() -> None:
+            files.path.mkdir(exist_ok=True)
+            locks.enter_context(exclusive_lock(files.path, RunError, ANOTHER_WRITER))
+
+        in_first_process(lock)
+        yield
 
 
 def _listening(should_stop: Callable[[], bool] | None) -> AbstractContextManager[Callable[[], bool]]:
@@ -156,52 +210,79 @@ class _SeedTraining:
         self.test = data.test
         self.files = run.seed_folder(seed)
         self.trainer = Trainer(experiment, seed, data.train, len(source.classes))
-        if self.files.checkpoint.exists():
-            self.trainer.load_state_dict(load_checkpoint(self.files.checkpoint))
-        self.log = MetricsLog(run.path, seed, self.trainer.epoch) if rank() == 0 else None
+        self.threads = self.config.threads
+        """Threads to compute with; those of the first start where the experiment leaves them open."""
+        self.probabilities: np.ndarray | None = None
+        """Probabilities of the test samples (sample, class) after the last epoch, once they are known."""
+        self.records: list[dict[str, Any]] = []
+        """Values of the finished epochs for the log."""
+        self.checkpoints = Checkpoints(self.files, owner_of(experiment, seed))
+        self.checkpoints.restore(self._take)
+        in_first_process(lambda: self._open_log(run))
+
+    def _take(self, state: dict[str, Any]) -> None:
+        self.trainer.load_state_dict(state["trainer"])
+        self.records = list(state["records"])
+        self.threads = self.threads or int(state["threads"])
+
+    def _open_log(self, run: RunFolder) -> None:
+        self.log = MetricsLog(run.path, self.files.seed, self.records)
 
     def complete(self, advance: Callable[..., None], should_stop: Callable[[], bool]) -> None:
         """Train to the last epoch, then write the predictions and the model file."""
-        with use_threads(self.config.threads):
-            probabilities = self._train(advance, should_stop)
-            if rank() == 0:
-                write_predictions(self.files.predictions, self.test.table, self.source.classes, probabilities)
-                save_model(self.files.model, self._model_file())
-            barrier()
+        with use_threads(self.threads):
+            while self.trainer.epoch < self.trainer.epochs:
+                self._train_epoch(advance, should_stop)
+            in_first_process(self._write_results)
 
-    def _train(self, advance: Callable[..., None], should_stop: Callable[[], bool]) -> np.ndarray:
-        """Return the probabilities of the test samples (sample, class) after the last epoch."""
+    def _train_epoch(self, advance: Callable[..., None], should_stop: Callable[[], bool]) -> None:
+        """Train to the end of the epoch, or until asked to stop.
+
+        Raises:
+            InterruptedRun: asked to stop before the last epoch is done; the state is saved.
+        """
         trainer = self.trainer
-        probabilities = None
-        while trainer.epoch < trainer.epochs:
-            metrics = trainer.train_epoch(advance, should_stop)
-            last = trainer.epoch == trainer.epochs
-            if metrics is not None and self.log is not None:
-                if last or self._is_evaluated(trainer.epoch):
-                    probabilities = predict(trainer.student, self.test)
-                    accuracy, log_loss = accuracy_and_log_loss(probabilities, self.test.labels.cpu().numpy())
-                    metrics |= {"test_accuracy": accuracy, "test_log_loss": log_loss}
-                self.log.write(metrics)
-            stop = should_stop()
-            if stop or last or trainer.epoch % self.config.checkpoint_every == 0:
-                self._save()
-            if stop and not last:
-                raise InterruptedRun(
-                    f"stopped in epoch {trainer.epoch + 1}; {self.files.checkpoint} holds the state",
-                    "the same command continues",
-                )
-        if probabilities is None:
-            return predict(trainer.student, self.test)
-        return probabilities
+        metrics = trainer.train_epoch(advance, should_stop)
+        last = trainer.epoch == trainer.epochs
+        if metrics is not None:
+            in_first_process(partial(self._log_epoch, metrics))
+        stop = should_stop()
+        if stop or last or trainer.epoch % self.config.checkpoint_every == 0:
+            in_first_process(self._save)
+        if stop and not last:
+            raise InterruptedRun(
+                f"stopped in epoch {trainer.epoch + 1}; {self.files.checkpoint} holds the state",
+                "the same command continues",
+            )
+
+    def _log_epoch(self, metrics: dict[str, Any]) -> None:
+        trainer = self.trainer
+        if trainer.epoch == trainer.epochs or self._is_evaluated(trainer.epoch):
+            probabilities = predict(trainer.student, self.test)
+            accuracy, log_loss = accuracy_and_log_loss(probabilities, self.test.labels.cpu().numpy())
+            metrics |= {"test_accuracy": accuracy, "test_log_loss": log_loss}
+            if trainer.epoch == trainer.epochs:
+                self.probabilities = probabilities
+        self.log.write(metrics)
 
     def _is_evaluated(self, epoch: int) -> bool:
         every = self.config.evaluate_every
         return every > 0 and epoch % every == 0
 
     def _save(self) -> None:
-        if rank() == 0:
-            save_checkpoint(self.files.checkpoint, self.trainer.state_dict())
-        barrier()
+        state = {
+            "trainer": self.trainer.state_dict(),
+            "records": self.log.records,
+            "threads": torch.get_num_threads(),
+        }
+        self.checkpoints.save(state)
+
+    def _write_results(self) -> None:
+        probabilities = self.probabilities
+        if probabilities is None:
+            probabilities = predict(self.trainer.student, self.test)
+        write_predictions(self.files.predictions, self.test.table, self.source.classes, probabilities)
+        save_model(self.files.model, self._model_file())
 
     def _model_file(self) -> ModelFile:
         samples = self.trainer.samples

@@ -4,7 +4,7 @@ It knows experiments and files, and works without torch.
 """
 
 from asc_mrkd.runs.folder import RunFolder, SeedFolder, environment, find_model, find_scored_seeds
-from asc_mrkd.runs.metrics_log import MetricsLog, read_metrics
+from asc_mrkd.runs.metrics_log import MetricsLog, is_log_whole, read_metrics
 from asc_mrkd.runs.predictions import Predictions, accuracy_and_log_loss, read_predictions, write_predictions
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "environment",
     "find_model",
     "find_scored_seeds",
+    "is_log_whole",
     "read_metrics",
     "read_predictions",
     "write_predictions",

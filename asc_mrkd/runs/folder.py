@@ -12,13 +12,16 @@ from typing import Any
 from asc_mrkd import __version__
 from asc_mrkd.config import RUNTIME_KEYS, Experiment, load_experiment, save_experiment
 from asc_mrkd.errors import RunError
-from asc_mrkd.files import write_text
+from asc_mrkd.files import LOCK, exclusive_lock, write_text
 from asc_mrkd.schema import differing_key
 
 SEED = "seed"
 """Start of the name of a seed folder; the seed follows in decimal digits."""
 
 TRAIN = "asc-mrkd train CONF.yaml --out RUNDIR"
+
+ANOTHER_WRITER = "wait for it, give other --seeds, or choose another --out"
+"""Hint for a seed that another process trains."""
 
 
 class _Folder:
@@ -60,8 +63,13 @@ class SeedFolder(_Folder):
         return self.path / "checkpoint.pt"
 
     @property
+    def previous_checkpoint(self) -> Path:
+        """State before the last one, for the case that the last file is damaged."""
+        return self.path / "checkpoint.previous.pt"
+
+    @property
     def predictions(self) -> Path:
-        """Class probabilities of all test clips or images."""
+        """Class probabilities of all test clips or images; its checksum lies next to it."""
         return self.path / "predictions.csv"
 
     @property
@@ -156,15 +164,35 @@ class RunFolder(_Folder):
         """List those of some seeds that training has to start, to continue, or to repeat for a missing model file."""
         return [seed for seed in seeds if not self.seed_folder(seed).is_trained]
 
+    def require_free(self, seeds: Iterable[int]) -> None:
+        """Refuse seeds that another process trains right now.
+
+        Raises:
+            RunError: the message names the process.
+        """
+        for seed in seeds:
+            folder = self.seed_folder(seed).path
+            if (folder / LOCK).exists():
+                with exclusive_lock(folder, RunError, ANOTHER_WRITER):
+                    pass  # the lock was left by a process that was killed
+
     def require_same(self, experiment: Experiment) -> None:
         """Refuse to train another experiment in this folder.
 
         Raises:
-            RunError: the folder holds another experiment; the differing key is named.
+            RunError: the folder holds another experiment, or was trained on other data; the differing key is named.
         """
         if not self.config_file.exists():
             return
-        difference = differing_key(load_experiment(self.config_file), experiment, ignore=RUNTIME_KEYS)
+        kept = load_experiment(self.config_file)
+        before, now = kept.data.digest, experiment.data.digest
+        if before and now and before != now:
+            raise RunError(
+                f"{self.path} was trained on other data than {experiment.data.folder} holds now: their SHA-256 is "
+                f"{before[:12]} in it and {now[:12]} there",
+                "choose another --out, or bring the former data back; they may lie elsewhere",
+            )
+        difference = differing_key(kept, experiment, ignore=(*RUNTIME_KEYS, "data.digest"))
         if difference:
             raise RunError(
                 f"{self.path} holds another experiment: {difference.replace(' here', ' in it')}",
@@ -172,9 +200,21 @@ class RunFolder(_Folder):
             )
 
     def create(self, experiment: Experiment, environment: dict[str, Any]) -> None:
-        """Make the folder, or write the files of an existing one again: the experiment and its environment."""
-        save_experiment(experiment, self.config_file)
-        write_text(self.environment_file, json.dumps(environment, indent=2) + "\n")
+        """Make the folder, or write the files of an existing one again: the experiment and its environment.
+
+        The seeds are added to those that the folder has; other processes may train them at the same time.
+
+        Raises:
+            RunError: as from `require_same`.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with exclusive_lock(self.path, RunError, wait=True):
+            self.require_same(experiment)
+            seeds = set(experiment.seeds)
+            if self.config_file.exists():
+                seeds |= set(self.experiment.seeds)
+            save_experiment(experiment.model_copy(update={"seeds": sorted(seeds)}), self.config_file)
+            write_text(self.environment_file, json.dumps(environment, indent=2) + "\n")
 
 
 def environment(threads: int | None = None, gpu: str | None = None) -> dict[str, Any]:

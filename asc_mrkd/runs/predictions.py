@@ -1,5 +1,11 @@
-"""The predictions of one seed, predictions.csv: written after the last epoch, read, checked, ready to be scored."""
+"""The predictions of one seed, predictions.csv: written after the last epoch, read, checked, ready to be scored.
 
+The checksum of the file lies next to it in predictions.csv.sha256, in the format of `sha256sum`, so that every program
+reads the table. A table without that file (made by hand, or by an earlier version) is checked row by row.
+"""
+
+import hashlib
+import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +16,7 @@ import pandas as pd
 
 from asc_mrkd.config.domain import CLIP_COLUMNS
 from asc_mrkd.errors import RunError
-from asc_mrkd.files import atomic_writer
+from asc_mrkd.files import write_text
 
 TEXT_COLUMNS = [*CLIP_COLUMNS, "prediction"]
 """The columns before the probabilities; the rest of the header are the classes in alphabetical order."""
@@ -61,7 +67,7 @@ def accuracy_and_log_loss(probabilities: np.ndarray, labels: np.ndarray) -> tupl
 def write_predictions(
     path: str | os.PathLike[str], table: pd.DataFrame, classes: Sequence[str], probabilities: np.ndarray
 ) -> None:
-    """Write `seedK/predictions.csv`, whole or not at all.
+    """Write `seedK/predictions.csv`, whole or not at all, and its checksum.
 
     Args:
         path: the file.
@@ -71,15 +77,26 @@ def write_predictions(
     """
     decided = table.assign(prediction=[classes[index] for index in probabilities.argmax(axis=1)])
     columns = pd.DataFrame(probabilities, columns=list(classes))
-    with atomic_writer(path, "w") as stream:
-        pd.concat([decided, columns], axis=1).to_csv(stream, index=False, lineterminator="\n")
+    text = pd.concat([decided, columns], axis=1).to_csv(index=False, lineterminator="\n")
+    path = Path(path)
+    write_text(path, text)
+    write_text(checksum_file(path), f"{hashlib.sha256(text.encode()).hexdigest()}  {path.name}\n")
+
+
+def checksum_file(path: Path) -> Path:
+    """Return the path of the checksum of a file of predictions.
+
+    >>> checksum_file(Path("seed0/predictions.csv")).name
+    'predictions.csv.sha256'
+    """
+    return path.with_name(f"{path.name}.sha256")
 
 
 def read_predictions(path: str | os.PathLike[str]) -> Predictions:
     """Read `seedK/predictions.csv`.
 
     Raises:
-        RunError: the file is missing, cut off, or one of its rows is not valid.
+        RunError: the file is missing, is not as it was written, or one of its rows is not valid.
     """
     path = Path(path)
     table = _read_table(path)
@@ -96,15 +113,32 @@ def read_predictions(path: str | os.PathLike[str]) -> Predictions:
 
 def _read_table(path: Path) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, "str"), keep_default_na=False)
+        content = path.read_bytes()
     except OSError as error:
         hint = "training writes it after the last epoch: continue with the same `asc-mrkd train` command"
         raise RunError(f"{path}: {error.strerror}", hint) from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+    _require_checksum(content, path)
+    try:
+        columns = dict.fromkeys(TEXT_COLUMNS, "str")
+        table = pd.read_csv(io.BytesIO(content), dtype=columns, keep_default_na=False)
+    except (ValueError, pd.errors.ParserError) as error:
         raise _damaged(path, " ".join(str(error).split())) from None
     if "filename" not in table:
         raise _damaged(path, "there is no column 'filename'")
     return table.sort_values("filename", ignore_index=True)
+
+
+def _require_checksum(content: bytes, path: Path) -> None:
+    """Refuse a file that is not as it was written."""
+    sidecar = checksum_file(path)
+    try:
+        expected = sidecar.read_bytes()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _damaged(sidecar, str(error.strerror)) from None
+    if expected.split()[:1] != [hashlib.sha256(content).hexdigest().encode()]:
+        raise _damaged(path, f"it is not as it was written: {sidecar.name} has another checksum")
 
 
 def _require_valid_header(table: pd.DataFrame, classes: tuple[str, ...], path: Path) -> None:
@@ -124,12 +158,19 @@ def _require_valid_rows(table: pd.DataFrame, classes: tuple[str, ...], probabili
         (~table["prediction"].isin(classes), "has a prediction that is not among the classes"),
         (~((probabilities >= 0) & (probabilities <= 1)).all(axis=1), "has a probability outside 0..1"),
         (np.abs(probabilities.sum(axis=1) - 1) > SUM_TOLERANCE, "has probabilities that do not add up to one"),
+        (_is_not_likeliest(table, classes, probabilities), "has a prediction that is not its most probable class"),
     ]
     for broken, complaint in rules:
         if np.any(broken):
             raise _damaged(path, f"clip '{table['filename'][int(np.argmax(broken))]}' {complaint}")
 
 
+def _is_not_likeliest(table: pd.DataFrame, classes: tuple[str, ...], probabilities: np.ndarray) -> np.ndarray:
+    """Return whether another class than the prediction has a higher probability, (clip,)."""
+    predicted = np.clip(np.searchsorted(classes, table["prediction"].to_numpy(dtype=str)), 0, len(classes) - 1)
+    return probabilities[np.arange(len(table)), predicted] < probabilities.max(axis=1)
+
+
 def _damaged(path: Path, complaint: str) -> RunError:
-    hint = "delete the file and repeat the same `asc-mrkd train` command: it scores the test clips again"
+    hint = "repeat the same `asc-mrkd train` command: it scores the test clips again"
     return RunError(f"{path}: {complaint}", hint)

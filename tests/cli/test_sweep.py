@@ -32,7 +32,7 @@ def stop_after(monkeypatch):
     """Return a function: SIGTERM comes after that many steps of the whole sweep."""
 
     def set_up(last: int) -> None:
-        steps, original = 0, training.Trainer._train_step
+        steps, original = 0, training.Trainer._apply
 
         def stopping(self, *arguments):
             nonlocal steps
@@ -42,7 +42,7 @@ def stop_after(monkeypatch):
                 os.kill(os.getpid(), signal.SIGTERM)
             return result
 
-        monkeypatch.setattr(training.Trainer, "_train_step", stopping)
+        monkeypatch.setattr(training.Trainer, "_apply", stopping)
 
     return set_up
 
@@ -64,7 +64,7 @@ def test_a_folder_a_point_a_table_and_a_file(sweep, tmp_path, monkeypatch):
     assert done.code == 0, done.err
     out = tmp_path / "sweep"
     assert {path.name for path in out.iterdir()} == {"method.interval=3", "method.interval=9", "sweep.csv", "sweep.png"}
-    assert "point 2 of 2: method.interval=9 seed 1: 10/10 steps" in done.err
+    assert "point 2 of 2: method.interval=9 seed 1, 2 of 2: 10/10 steps" in done.err
     assert max(map(len, done.out.splitlines()[:-2])) <= 80
     table = pd.read_csv(out / "sweep.csv")
     assert table[["method.interval", "seed"]].to_numpy().tolist() == [[3, 0], [3, 1], [9, 0], [9, 1]]

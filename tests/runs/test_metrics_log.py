@@ -34,23 +34,27 @@ def test_a_missing_log_is_an_error_with_a_hint(tmp_path):
 
 
 def test_epochs_after_the_last_checkpoint_are_removed(tmp_path):
+    logs = [MetricsLog(tmp_path, 0), MetricsLog(tmp_path, 1)]
     for epoch in (1, 2, 3):
-        MetricsLog(tmp_path, 0, epochs_done=epoch - 1).write({"epoch": epoch, "loss": 1.0 / epoch})
-        MetricsLog(tmp_path, 1, epochs_done=epoch - 1).write({"epoch": epoch, "loss": 2.0 / epoch})
-    MetricsLog(tmp_path, 0, epochs_done=1)
+        for log in logs:
+            log.write({"epoch": epoch, "loss": 1.0 / epoch})
+    MetricsLog(tmp_path, 0, logs[0].records[:1])
     history = read_metrics(tmp_path / "metrics.jsonl")
     assert history[["seed", "epoch"]].values.tolist() == [[0, 1], [1, 1], [1, 2], [1, 3]]
 
 
 def test_runs_of_other_seeds_lose_no_line_of_each_other(tmp_path):
-    """Each rewrites the log when it goes on, without its own last epochs, while the others append to it."""
+    """Each goes on without its own last epochs, while the others write theirs."""
 
     def log_with_interruptions(seed: int) -> None:
-        for epoch in range(1, 41):
-            MetricsLog(tmp_path, seed, epochs_done=epoch - 1).write({"epoch": epoch})
-            MetricsLog(tmp_path, seed, epochs_done=epoch - 1).write({"epoch": epoch})
+        records: list[dict] = []
+        for epoch in range(1, 21):
+            MetricsLog(tmp_path, seed, records).write({"epoch": epoch})
+            log = MetricsLog(tmp_path, seed, records)
+            log.write({"epoch": epoch})
+            records = log.records
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(log_with_interruptions, range(4)))
-    expected = [[seed, epoch] for seed in range(4) for epoch in range(1, 41)]
+    expected = [[seed, epoch] for seed in range(4) for epoch in range(1, 21)]
     assert read_metrics(tmp_path / "metrics.jsonl")[["seed", "epoch"]].values.tolist() == expected
