@@ -3,25 +3,33 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import safetensors.torch
 import torch
+from pydantic import Field, model_validator
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from asc_mrkd.config.domain import IMAGES, SCENES, Domain
-from asc_mrkd.errors import DamagedFileError, ModelError, first_line
+from asc_mrkd.errors import AscMrkdError, ConfigError, DamagedFileError, ModelError, first_line
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import atomic_writer
 from asc_mrkd.models import build_model
 from asc_mrkd.runs import find_model
-from asc_mrkd.schema import parse
+from asc_mrkd.schema import Count, Schema, parse
 
 KEY = "asc_mrkd"
 """Name of the description in the metadata of a file."""
+
+MAX_INPUT = 2**28
+"""Largest number of values of one input (1 GiB in float32)."""
+
+BUILD_ERRORS = (TypeError, ValueError, RuntimeError, OverflowError, ArithmeticError, MemoryError, RecursionError)
+"""Exceptions of a network whose options are not those of a network."""
 
 
 @dataclass(frozen=True)
@@ -95,17 +103,112 @@ def load_model(path: str | Path) -> ModelFile:
             description = json.loads((file.metadata() or {})[KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         expected = description.pop("sha256")
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = f"it has no description '{KEY}'" if isinstance(error, KeyError) else first_line(error)
         raise DamagedFileError(
-            f"{path} is not a model file, or is damaged: {first_line(error)}",
+            f"{path} is not a model file, or is damaged: {reason}",
             "asc-mrkd train writes RUN/seed0/model.safetensors",
         ) from None
     if _checksum(tensors, description) != expected:
         raise DamagedFileError(f"{path} is damaged: its content does not have its checksum", "train or copy it again")
-    architecture = description["architecture"]
-    model = build_model(architecture["name"], architecture["num_classes"], **architecture["options"])
+    read = parse_description(description, path)
+    return assemble(read, _build_with(read, tensors, path))
+
+
+class Architecture(Schema):
+    """A network by name."""
+
+    name: str
+    num_classes: Count
+    options: dict[str, Any]
+
+
+class Description(Schema):
+    """Everything in a model file except the weights; see `ModelFile`."""
+
+    format: Literal[2]
+    architecture: Architecture
+    classes: Annotated[list[str], Field(min_length=1)]
+    input_shape: Annotated[list[Count], Field(min_length=3, max_length=3)]
+    mean: list[Any]
+    std: list[Any]
+    frontend: FrontendSpec | None
+    dtype: Literal["float32", "float16"] = "float32"
+
+    @model_validator(mode="after")
+    def _require_consistency(self) -> "Description":
+        if len(set(self.classes)) != self.architecture.num_classes or len(self.classes) != len(set(self.classes)):
+            raise ValueError(f"{len(self.classes)} class names for {self.architecture.num_classes} different classes")
+        if prod(self.input_shape) > MAX_INPUT:
+            raise ValueError(f"an input of {' x '.join(map(str, self.input_shape))} is too large")
+        if self.frontend is not None and list(self.frontend.shape) != self.input_shape:
+            shape = " x ".join(map(str, self.frontend.shape))
+            raise ValueError(f"input_shape is {self.input_shape}, but the front end gives {shape}")
+        for name in ("mean", "std"):
+            values = as_statistics(getattr(self, name))
+            if values is None or any(n not in (1, m) for n, m in zip(values.shape, self.input_shape, strict=True)):
+                raise ValueError(f"{name} is not an array of finite numbers that fits the inputs")
+            if name == "std" and not (values > 0).all():
+                raise ValueError("std has values that are not positive")
+        return self
+
+
+def as_statistics(values: list[Any]) -> np.ndarray | None:
+    """Return nested lists as a float32 array of three dimensions; None if they are not finite numbers in that form."""
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    with np.errstate(over="ignore"):
+        narrow = array.astype(np.float32)
+    is_usable = array.ndim == 3 and array.size and np.isfinite(narrow).all()
+    return narrow if is_usable else None
+
+
+def parse_description(description: Any, path: Path) -> Description:
+    """Check the result of `describe` as it was read from a file.
+
+    Raises:
+        DamagedFileError: a value is missing, of the wrong kind, or does not agree with the others.
+    """
+    try:
+        return parse(Description, description, f"{path}, description of the network")
+    except (ConfigError, ValueError, TypeError, OverflowError) as error:  # numbers of FrontendSpec may be any
+        hint = "it was not written by this version of asc-mrkd: train or export it again"
+        raise DamagedFileError(str(error) if isinstance(error, ConfigError) else first_line(error), hint) from None
+
+
+def _build_with(read: Description, tensors: dict[str, Tensor], path: Path) -> nn.Module:
+    """Build the network and put the weights in.
+
+    It is first built without memory, so that a description that does not belong to the weights asks for none.
+
+    Raises:
+        DamagedFileError: the network cannot be built, or has other weights.
+    """
+    architecture = read.architecture
+    hint = "train or copy it again"
+    try:
+        with torch.device("meta"):
+            expected = build_model(architecture.name, architecture.num_classes, **architecture.options).state_dict()
+    except (AscMrkdError, *BUILD_ERRORS) as error:
+        raise DamagedFileError(f"{path}: its network cannot be built: {first_line(error)}", hint) from None
+    if {name: tensor.shape for name, tensor in expected.items()} != {n: t.shape for n, t in tensors.items()}:
+        differing = [name for name in {**expected, **tensors} if _shape(expected, name) != _shape(tensors, name)]
+        message = f"its weights are not those of {architecture.name} with the options in it, first {differing[0]}"
+        raise DamagedFileError(f"{path}: {message}", hint)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() != expected[name].is_floating_point() or tensor.is_complex():
+            raise DamagedFileError(f"{path}: {name} is stored as {tensor.dtype}", hint)
+        if not tensor.isfinite().all():
+            raise DamagedFileError(f"{path}: {name} has values that are not finite", hint)
+    model = build_model(architecture.name, architecture.num_classes, **architecture.options)
     model.load_state_dict(tensors)
-    return from_description(description, model, path)
+    return model
+
+
+def _shape(tensors: dict[str, Tensor], name: str) -> tuple[int, ...] | None:
+    return tuple(tensors[name].shape) if name in tensors else None
 
 
 def describe(file: ModelFile) -> dict[str, Any]:
@@ -124,20 +227,17 @@ def describe(file: ModelFile) -> dict[str, Any]:
     return description
 
 
-def from_description(description: dict[str, Any], model: nn.Module, path: Path) -> ModelFile:
-    """Rebuild a model file from the result of `describe` and its network; an error message names `path`."""
-    frontend = None
-    if description["frontend"] is not None:
-        frontend = parse(FrontendSpec, description["frontend"], str(path))
+def assemble(read: Description, model: nn.Module) -> ModelFile:
+    """Return the model file of a description and its network."""
     return ModelFile(
         model=model.eval(),
-        architecture=description["architecture"],
-        classes=description["classes"],
-        input_shape=tuple(description["input_shape"]),
-        mean=np.array(description["mean"], dtype=np.float32),
-        std=np.array(description["std"], dtype=np.float32),
-        frontend=frontend,
-        dtype=description.get("dtype", "float32"),
+        architecture=read.architecture.model_dump(),
+        classes=read.classes,
+        input_shape=tuple(read.input_shape),
+        mean=np.array(read.mean, dtype=np.float32),
+        std=np.array(read.std, dtype=np.float32),
+        frontend=read.frontend,
+        dtype=read.dtype,
     )
 
 

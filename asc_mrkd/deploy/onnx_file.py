@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asc_mrkd.deploy.model_file import KEY, ModelFile, describe, from_description
+from asc_mrkd.deploy.model_file import KEY, ModelFile, assemble, describe, parse_description
 from asc_mrkd.errors import DamagedFileError, MissingExtraError, ModelError, first_line
 from asc_mrkd.files import atomic_writer
 from asc_mrkd.models.cp_resnet import DampedConv2d
@@ -142,13 +142,23 @@ def load_onnx(path: Path) -> ModelFile:
     try:
         session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         description = json.loads(session.get_modelmeta().custom_metadata_map[KEY])
-        return from_description(description, OnnxNetwork(session), path)
+        network = OnnxNetwork(session)
+        (output,) = session.get_outputs()
     except Exception as error:  # onnxruntime has a dozen unrelated exceptions for a wrong file
         reason = f"it has no description '{KEY}'" if isinstance(error, KeyError) else first_line(error)
         raise DamagedFileError(
             f"{path} is not an .onnx file of asc-mrkd, or is damaged: {reason}",
             "asc-mrkd export RUN --out FILE.onnx writes one",
         ) from None
+    if isinstance(description, dict):
+        description.pop("sha256", None)
+    read = parse_description(description, path)
+    if network.input_shape != tuple(read.input_shape) or output.shape[1:] != [len(read.classes)]:
+        raise DamagedFileError(
+            f"{path} is damaged: its graph and its description have other inputs or classes",
+            "asc-mrkd export RUN --out FILE.onnx writes one",
+        )
+    return assemble(read, network)
 
 
 def write_onnx(path: Path, model: Any, description: dict[str, Any]) -> None:

@@ -29,7 +29,8 @@ class CPResNet(nn.Module):
         rho: size of the receptive field; `receptive_field` gives it in mel bins and frames.
         width: channels of the first stage; the next ones have 2 and 4 times as many.
         blocks: residual blocks of the three stages, 0 to 4 each; an empty stage is left out.
-        damping: factor on the outermost rows of every kernel along frequency (0.1 in the challenge); None is off.
+        damping: factor on the outermost rows of every kernel along frequency (0.1 in the challenge); None is off. A
+            decomposed network damps the inner convolutions alone, as the original does: its stem stays plain.
         frequency_aware: give every block convolution one more input channel with the frequency position.
         decomposition: inner convolutions have 1 / decomposition of the channels; 1 is a plain convolution.
         init: `fixup` starts with residual branches and logits of exactly zero; `kaiming` is fan-out Kaiming normal.
@@ -60,9 +61,9 @@ class CPResNet(nn.Module):
         _require_valid_options(num_classes, in_channels, rho, width, blocks, damping, decomposition, init)
         self.rho = rho
         self.blocks = tuple(blocks)
-        self.stem = nn.Sequential(
-            conv2d(in_channels, width, 5, damping, stride=2, padding=1), nn.BatchNorm2d(width), nn.ReLU()
-        )
+        stem_damping = damping if decomposition == 1 else None
+        stem = conv2d(in_channels, width, 5, stem_damping, stride=2, padding=1)
+        self.stem = nn.Sequential(stem, nn.BatchNorm2d(width), nn.ReLU())
         self.stages = nn.ModuleList()
         channels = width
         for stage, count in enumerate(blocks):

@@ -13,6 +13,9 @@ Block = Callable[[int, int, int], nn.Module]
 
 WRAPPERS = {"module", "_orig_mod", "layer"}
 """Parts of a published name that stand for a wrapper alone: DataParallel, torch.compile, a stage of a WRN."""
+MAX_DEPTH = 2000
+"""Largest depth of a network that is built."""
+
 SYNONYMS = {"fc": "linear", "downsample": "shortcut", "convShortcut": "shortcut.0"} | {
     f"block{stage}": f"layer{stage}" for stage in (1, 2, 3)
 }
@@ -97,11 +100,13 @@ def blocks_per_stage(network: str, depth: int, layers: int, rest: int) -> int:
     """Return the blocks in each of three stages of a network with `depth` = `layers` n + `rest` weighted layers.
 
     Raises:
-        ModelError: the depth is not of that form.
+        ModelError: the depth is not of that form, or above `MAX_DEPTH`.
 
     >>> blocks_per_stage("ResNet", depth=56, layers=6, rest=2)
     9
     """
+    if depth > MAX_DEPTH:
+        raise ModelError(f"{network}: depth {depth} is more than {MAX_DEPTH}", "the deepest published has 1,202 layers")
     blocks, left = divmod(depth - rest, layers)
     if left or blocks < 1:
         nearest = layers * max(1, round((depth - rest) / layers)) + rest

@@ -11,6 +11,7 @@ from asc_mrkd.compression.decompose import decompose
 from asc_mrkd.deploy.model_file import ModelFile
 from asc_mrkd.errors import ModelError
 from asc_mrkd.models import build_model
+from asc_mrkd.models.cp_resnet import DampedConv2d
 
 OPTIONS = {"rho": 4, "width": 16, "blocks": [2, 1, 1], "init": "kaiming"}
 
@@ -36,6 +37,8 @@ def joined(file: ModelFile) -> ModelFile:
             layer.weight = nn.Parameter(weight)
         elif not any(layer.children()):
             layer.load_state_dict(source.state_dict())
+            if isinstance(layer, DampedConv2d) and not isinstance(source, DampedConv2d):
+                layer.weight.data /= layer.damper
     return replace(file, model=plain, architecture={**file.architecture, "options": options})
 
 

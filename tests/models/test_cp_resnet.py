@@ -191,6 +191,14 @@ def test_every_kernel_above_one_is_damped():
     assert model.half().stem[0].damper.dtype == torch.float16
 
 
+def test_f4_a_decomposed_network_damps_its_inner_convolutions_alone():
+    model = build_model("cp_resnet_damped", 3, decomposition=4)
+    damped = [name for name, module in model.named_modules() if isinstance(module, DampedConv2d)]
+    assert type(model.stem[0]) is nn.Conv2d
+    assert damped
+    assert all(name.endswith((".conv1.1", ".conv2.1")) for name in damped)
+
+
 def test_frequency_position_channel():
     channel = with_frequency_position(torch.zeros(2, 3, 4, 5))[:, 3]
     assert channel[1, :, 2].tolist() == pytest.approx([-1, -0.5, 0, 0.5])
