@@ -40,8 +40,8 @@ def decompose(file: ModelFile, factor: int) -> ModelFile:
             _approximate(target, layer)
         elif not any(layer.children()):
             target.load_state_dict(layer.state_dict())
-            if isinstance(layer, DampedConv2d) and not isinstance(target, DampedConv2d):
-                target.weight.data *= layer.damper  # the stem, which a decomposed network does not damp
+            if isinstance(layer, DampedConv2d) and not isinstance(target, DampedConv2d):  # the stem
+                cast(nn.Conv2d, target).weight.data *= layer.damper
     return replace(file, model=network.eval(), architecture=architecture)
 
 
