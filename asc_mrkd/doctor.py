@@ -15,12 +15,18 @@ if TYPE_CHECKING:
 
 
 def check_data(
-    folder: str | os.PathLike[str], *, workers: int | None = None, progress: Progress = no_progress
+    folder: str | os.PathLike[str],
+    *,
+    spec: str | os.PathLike[str] | None = None,
+    workers: int | None = None,
+    progress: Progress = no_progress,
 ) -> DataCheck:
     """Read every clip of a data set, every image of an image set or every row of a feature store, and name all faults.
 
     Args:
         folder: a data set or image set as its archives unpack, or a finished feature store.
+        spec: front end that will extract the features, as in `extract`: recordings that it refuses are errors. None
+            compares recordings with each other, and warns if the default front end would refuse most of them.
         workers: processes that read recordings; None takes one per processor core.
         progress: shows how many clips or rows were read.
 
@@ -29,6 +35,7 @@ def check_data(
 
     Raises:
         DataError: the folder holds no data set, or its lists are damaged.
+        ConfigError: the front end is not valid.
         StoreError: the feature store is not finished, or its statistics are damaged.
 
     Example:
@@ -39,6 +46,7 @@ def check_data(
     # Imported here: `doctor` must run where a library for sound or images is broken.
     from asc_mrkd.datasets import check_images, check_recordings, read_dataset
     from asc_mrkd.datasets.images import is_image_set, open_images
+    from asc_mrkd.features.spec import DEFAULT_SPEC, load_spec
     from asc_mrkd.store import open_store
     from asc_mrkd.store.check import check_store
     from asc_mrkd.store.layout import is_store
@@ -53,7 +61,16 @@ def check_data(
         splits = {name: len(split.table) for name, split in images.splits.items()}
         return DataCheck(images.layout, "images", splits, images.classes, check_images(images))
     dataset = read_dataset(folder)
-    findings = check_recordings(dataset, workers=workers or available_cores(), progress=progress)
+    frontend = load_spec(spec or DEFAULT_SPEC)
+    findings = check_recordings(
+        dataset,
+        sample_rate=frontend.sample_rate if spec and not frontend.resample else None,
+        seconds=frontend.clip_seconds if spec else None,
+        tolerance=frontend.pad_or_trim if spec else 0.0,
+        next_seconds=None if spec else frontend.clip_seconds,
+        workers=workers or available_cores(),
+        progress=progress,
+    )
     return DataCheck(dataset.layout, "clips", _splits(dataset.clips), dataset.classes, findings)
 
 

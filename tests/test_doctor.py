@@ -10,6 +10,7 @@ import torch
 from helpers.cli import run_cli
 from helpers.datasets import TREE_NAMES, write_tree
 from helpers.progress import RecordedProgress
+from helpers.store import write_recordings, write_spec
 
 from asc_mrkd import __version__, check_data, doctor
 from asc_mrkd.errors import DataError
@@ -64,6 +65,39 @@ def test_a_clip_that_was_left_out_of_a_store_is_a_warning(copied_store):
     expected = ("silent", cells[head.index("filename")], "left out at extraction", "warning")
     assert [(f.code, f.subject, f.detail, f.severity) for f in check.findings] == [expected]
     assert check.passes()
+
+
+@pytest.fixture
+def half_seconds(tmp_path):
+    """Six recordings of 0.5 s at 32 kHz."""
+    return write_recordings(tmp_path / "set", 6).root
+
+
+def test_a6_the_usual_length_is_compared_with_the_default_front_end(half_seconds):
+    check = check_data(half_seconds, workers=1)
+    assert [(f.code, f.severity) for f in check.findings] == [("usual_length", "warning")]
+    assert "0.5 s; the usual front ends take 10 s and would refuse them" in check.findings[0].detail
+    assert "`clip_seconds: 0.5`" in check.findings[0].detail
+
+
+def test_a6_recordings_that_the_front_end_refuses_are_errors(half_seconds, tmp_path):
+    code, out, _ = run_cli("check-data", half_seconds, "--spec", "pmel256", "--workers", 1)
+    assert code == 1
+    assert "error wrong_length: 6" in out
+    assert "0.5 s instead of 10" in out
+    spec = write_spec(tmp_path / "half.yaml")
+    assert check_data(half_seconds, spec=spec, workers=1).findings == []
+    for key, value, codes in (
+        ("resample: true", "resample: false", ["wrong_rate"] * 6),
+        ("clip_seconds: 0.5", "clip_seconds: 0.49", ["wrong_length"] * 6),
+        ("clip_seconds: 0.5", "clip_seconds: 0.49\npad_or_trim: 0.02", []),
+    ):
+        text = write_spec(tmp_path / "half.yaml").read_text().replace("pad_or_trim: 0.0\n", "")
+        assert key in text
+        spec.write_text(text.replace(key, value))
+        check = check_data(half_seconds, spec=spec, workers=1)
+        assert [finding.code for finding in check.findings] == codes
+        assert check.passes() == (not codes)
 
 
 def test_an_image_set(tmp_path):

@@ -19,20 +19,23 @@ SHOWN = 10
 
 def check_data(
     folder: Annotated[Path, typer.Argument(help="Data set as unpacked from its archives, or a feature store.")],
+    spec: Annotated[
+        str | None, typer.Option(help="Front end of extract-features: recordings that it would refuse are errors.")
+    ] = None,
     max_bad: MaxBad = 0.01,
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
     """Read every clip, image or row and name every fault with a reason code.
 
-    An image set is compared with the official one, a feature store with its checksums; --max-bad and --workers are for
-    recordings.
+    An image set is compared with the official one, a feature store with its checksums; --spec, --max-bad and
+    --workers are for recordings.
 
     Example: asc-mrkd check-data data/TUT-urban-acoustic-scenes-2018-development
     """
     from asc_mrkd import doctor
 
-    check = doctor.check_data(folder, workers=workers, progress=progress)
+    check = doctor.check_data(folder, spec=spec, workers=workers, progress=progress)
     if as_json:
         print_json(
             {

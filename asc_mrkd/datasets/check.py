@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from asc_mrkd.audio.read import REASONS, SECONDS_TOLERANCE, read_audio
+from asc_mrkd.datasets.clip_lists import is_link_outside
 from asc_mrkd.datasets.findings import Finding, Severity, count_by_fold, find_absent_classes
 from asc_mrkd.datasets.recordings import Dataset, list_other_files, list_recordings, printable
 from asc_mrkd.errors import AudioError
@@ -42,6 +43,8 @@ def check_recordings(
     sample_rate: int | None = None,
     channels: int | None = None,
     seconds: float | None = None,
+    tolerance: float = SECONDS_TOLERANCE,
+    next_seconds: float | None = None,
     workers: int = 1,
     progress: Progress = no_progress,
 ) -> list[Finding]:
@@ -49,16 +52,18 @@ def check_recordings(
 
     Args:
         dataset: from asc_mrkd.datasets.read_dataset.
-        sample_rate: expected rate (Hz); None expects that of most clips.
-        channels: expected number of channels; None expects that of most clips.
-        seconds: expected length (s); None expects that of most clips.
+        sample_rate: only accepted rate (Hz); None expects that of most clips, and another one is a warning.
+        channels: only accepted number of channels; None expects that of most clips, and another one is a warning.
+        seconds: only accepted length (s); None expects that of most clips.
+        tolerance: largest accepted difference from that length (s).
+        next_seconds: length (s) that the next step will want; it is a warning if most clips have another one.
         workers: processes that read; each holds one clip at a time.
         progress: shows how many clips were read.
 
     Returns:
         Findings about clips first, then about the lists. Codes: a reason of asc_mrkd.audio.read.REASONS, or
-        extra_file, other_files, duplicate_rows, single_clip, location_in_both_folds, class_not_in_train,
-        class_not_in_test.
+        usual_length, extra_file, other_files, links_outside, duplicate_rows, single_clip, location_in_both_folds,
+        class_not_in_train, class_not_in_test.
     """
     findings: list[Finding] = []
     shapes: dict[str, dict] = {}
@@ -72,7 +77,10 @@ def check_recordings(
             advance()
     if shapes:
         expected = {"sample_rate": sample_rate, "channels": channels, "seconds": seconds}
-        findings += _compare_shapes(pd.DataFrame.from_dict(shapes, orient="index"), expected)
+        table = pd.DataFrame.from_dict(shapes, orient="index")
+        findings += _compare_shapes(table, expected, max(tolerance, SECONDS_TOLERANCE))
+        if next_seconds:
+            findings += _compare_usual_length(table["seconds"], next_seconds)
     return findings + _compare_lists(dataset)
 
 
@@ -96,15 +104,26 @@ def _examine_clip(root: Path, name: str) -> _Shape | Finding:
     return _Shape(audio.sample_rate, channels, samples / audio.sample_rate)
 
 
-def _compare_shapes(shapes: pd.DataFrame, expected: dict[str, int | float | None]) -> list[Finding]:
+def _compare_shapes(shapes: pd.DataFrame, expected: dict[str, int | float | None], tolerance: float) -> list[Finding]:
     """Find the clips whose rate, channels or length differs from the expected one or else from that of most clips."""
     findings = []
     for field, code, unit, severity in _SHAPE_CHECKS:
         usual = expected[field] or shapes[field].mode()[0]
-        deviating = shapes.loc[(shapes[field] - usual).abs() > SECONDS_TOLERANCE, field]
+        deviating = shapes.loc[(shapes[field] - usual).abs() > tolerance, field]
+        if expected[field]:
+            severity = "error"
         for name, value in deviating.items():
             findings.append(Finding(code, str(name), f"{value:g} {unit} instead of {usual:g}", severity))
     return findings
+
+
+def _compare_usual_length(seconds: pd.Series, next_seconds: float) -> list[Finding]:
+    usual = seconds.mode()[0]
+    if abs(usual - next_seconds) <= SECONDS_TOLERANCE:
+        return []
+    detail = f"{usual:g} s; the usual front ends take {next_seconds:g} s and would refuse them: "
+    detail += f"extract-features needs one with `clip_seconds: {usual:g}`, which --spec names"
+    return [Finding("usual_length", "most clips", detail, "warning")]
 
 
 def _compare_lists(dataset: Dataset) -> list[Finding]:
@@ -118,6 +137,10 @@ def _compare_lists(dataset: Dataset) -> list[Finding]:
         kinds = ", ".join(sorted({os.path.splitext(printable(name))[1].lower() or "no ending" for name in others}))
         detail = f"{len(others)} files of other kinds were left out, such as {printable(others[0])}"
         findings.append(Finding("other_files", kinds, detail, "warning"))
+    links = [name for name in dataset.clips["filename"] if is_link_outside(dataset.root, name)]
+    if links:
+        detail = f"{len(links)} clips are links to files outside the data set, such as {links[0]}"
+        findings.append(Finding("links_outside", "lists", detail, "warning"))
     if dataset.duplicates:
         findings.append(Finding("duplicate_rows", "lists", f"{dataset.duplicates} rows are repeated", "warning"))
     used = dataset.clips.loc[dataset.clips["split"] != "unused", "label"].value_counts()

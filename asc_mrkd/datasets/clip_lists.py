@@ -70,14 +70,11 @@ def refuse_rows(path: Path, rows: pd.DataFrame, fault: str, hint: str = "") -> N
         raise DataError(f"{path}, line {row['line']}: {row['filename']} {fault.format_map(row)}", hint)
 
 
-def refuse_links_outside(folder: Path, path: Path, table: pd.DataFrame) -> None:
-    """Refuse links to files elsewhere; a folder of recordings may be a link as a whole."""
-    leads_outside = [_is_link_outside(folder, name) for name in table["filename"]]
-    hint = "copy the file, or make a link of the whole folder of recordings"
-    refuse_rows(path, table[leads_outside], "is a link to a file outside the data set", hint)
+def is_link_outside(folder: Path, name: str) -> bool:
+    """Return whether a file is a link that leads neither into its data set nor into its own folder.
 
-
-def _is_link_outside(folder: Path, name: str) -> bool:
+    Lists may name such files: people link recordings instead of copying them. The check of the data speaks of them.
+    """
     path = os.path.join(folder, name)
     if not os.path.islink(path):
         return False

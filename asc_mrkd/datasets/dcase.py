@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from asc_mrkd.datasets.clip_lists import META_COLUMNS, read_list, refuse_links_outside, refuse_rows
+from asc_mrkd.datasets.clip_lists import META_COLUMNS, read_list, refuse_rows
 from asc_mrkd.datasets.recordings import Dataset, list_recordings, printable
 from asc_mrkd.errors import DataError
 
@@ -90,7 +90,6 @@ def read_evaluation_set(folder: Path) -> Dataset:
     path = _find_list(folder, ["test", "fold1_test"])
     if path:
         table, duplicates = read_list(folder, path)
-        refuse_links_outside(folder, path, table)
         names = sorted(set(table["filename"]))
     else:
         names = list_recordings(folder)
@@ -121,7 +120,6 @@ def _read_meta(folder: Path) -> tuple[pd.DataFrame, int]:
         raise DataError(f"{path} lacks: {', '.join(missing)}", hint)
     refuse_rows(path, table[table["scene_label"] == ""], "has no label")
     refuse_rows(path, table[table.duplicated("filename")], "was listed above with other entries")
-    refuse_links_outside(folder, path, table)
     refuse_rows(path, _find_mistyped(table), "has the unknown label '{scene_label}'")
     return table[META_COLUMNS].set_index("filename"), duplicates
 

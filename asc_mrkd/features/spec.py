@@ -10,6 +10,9 @@ from asc_mrkd.errors import ConfigError, suggest
 from asc_mrkd.files import resource_folder
 from asc_mrkd.schema import Count, NotNegative, Positive, Schema, parse, read_yaml
 
+DEFAULT_SPEC = "pmel256"
+"""Front end that extraction takes if none is named: that of the paper."""
+
 TOP_DB = 80.0
 """Default depth of the floor (dB) of a `perceptual_db` front end."""
 

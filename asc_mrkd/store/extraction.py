@@ -11,7 +11,7 @@ import pandas as pd
 from asc_mrkd.datasets import read_dataset
 from asc_mrkd.errors import InterruptedRun, StoreError
 from asc_mrkd.features.frontend import Frontend
-from asc_mrkd.features.spec import FrontendSpec, load_spec
+from asc_mrkd.features.spec import DEFAULT_SPEC, FrontendSpec, load_spec
 from asc_mrkd.files import exclusive_lock, write_text
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.store.journal import JOURNAL, Journal, journal_line
@@ -46,7 +46,7 @@ CRASHED = "crashed"
 def extract(
     data: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    spec: str | os.PathLike[str] | FrontendSpec = "pmel256",
+    spec: str | os.PathLike[str] | FrontendSpec = DEFAULT_SPEC,
     *,
     workers: int | None = None,
     device: str = "cpu",
