@@ -86,7 +86,7 @@ class Line:
 
 def run_epoch(trainer: Trainer) -> None:
     """Train an epoch; for its averages the host waits for the device."""
-    trainer.train_epoch(lambda: None, lambda: False)
+    trainer.train_epoch(lambda amount, note: None, lambda: False)
 
 
 def paired_seconds(line: Line, rounds: int) -> np.ndarray:

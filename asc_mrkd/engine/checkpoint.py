@@ -55,7 +55,7 @@ class Checkpoints:
         found = [path for path in (self.last, self.previous) if path.exists()]
         for path in found:
             try:
-                saved = read_checkpoint(path)
+                saved = load_checkpoint(path)
                 self._require_owner(saved["owner"], path)
                 _hand_over(saved["state"], take, path)
             except DamagedFileError as error:
@@ -106,7 +106,7 @@ def _hand_over(state: dict[str, Any], take: Callable[[dict[str, Any]], None], pa
         raise DamagedFileError(f"checkpoint {path} is damaged: {first_line(error)}") from None
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint: its `owner` and its `state`; nothing in it can execute.
 
     Raises:

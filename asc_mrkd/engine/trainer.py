@@ -115,6 +115,8 @@ class Trainer:
         """Steps since the last finite one."""
         self.fault = ""
         """Description of the first of them."""
+        self.note = ""
+        """Loss as the progress shows it."""
 
     @property
     def student(self) -> nn.Module:
@@ -135,7 +137,7 @@ class Trainer:
         """Train to the end of the epoch.
 
         Args:
-            advance: called after every step.
+            advance: called after every step with 1 and a note that says the loss.
             should_stop: asked after every step.
 
         Returns:
@@ -266,18 +268,28 @@ class Trainer:
                 finite = torch.tensor(False, device=self.device)
                 self.batch += 1
             previous = key
-            advance()
+            if self.device.type == "cpu":
+                self._note_loss()
+            advance(1, self.note)
             stopped = should_stop()
             if stopped or (self.device.type == "cpu" and not is_parallel() and not finite):
                 break
         if not is_any(not (finite & self._has_finite_weights()).item()):
             self.skipped_in_a_row = 0
+            self._note_loss()
             return stopped
         reached = self.batch
         self.load_state_dict(before)
         while self.batch < reached:
             self._train_or_skip(keys)
         return stopped
+
+    def _note_loss(self) -> None:
+        """Note the mean loss of the epoch so far for the progress; this waits for the device."""
+        if "loss" not in self.sums:  # all steps of the epoch were skipped
+            return
+        total, samples = self.sums["loss"]
+        self.note = f"loss {(total / samples).item():.4g}"
 
     def _train_or_skip(self, keys: list[BatchKey]) -> None:
         """Train one step; if it is not finite, undo it and leave it out.

@@ -12,7 +12,7 @@ import torch
 from helpers.engine import train_run
 
 from asc_mrkd.engine import checkpoint as checkpoint_module
-from asc_mrkd.engine.checkpoint import Checkpoints, read_checkpoint
+from asc_mrkd.engine.checkpoint import Checkpoints, load_checkpoint
 from asc_mrkd.errors import DamagedFileError, DiskFullError, InterruptedRun, RunError
 from asc_mrkd.runs import SeedFolder
 
@@ -43,7 +43,7 @@ def test_the_last_of_two_is_restored(files):
     for step in range(3):
         Checkpoints(files, OWNER).save({"step": step})
     assert restored(files) == [{"step": 2}]
-    assert read_checkpoint(files.previous_checkpoint)["state"] == {"step": 1}
+    assert load_checkpoint(files.previous_checkpoint)["state"] == {"step": 1}
     assert {path.name for path in files.path.iterdir()} == {"checkpoint.pt", "checkpoint.previous.pt"}
 
 
@@ -64,7 +64,7 @@ def test_a_damaged_last_never_replaces_a_whole_one(files):
     with pytest.warns(UserWarning, match="is used"):
         checkpoints.restore(lambda state: None)
     checkpoints.save({"step": 2})
-    assert [read_checkpoint(path)["state"]["step"] for path in (files.checkpoint, files.previous_checkpoint)] == [2, 0]
+    assert [load_checkpoint(path)["state"]["step"] for path in (files.checkpoint, files.previous_checkpoint)] == [2, 0]
 
 
 def test_a_kill_between_the_two_renames_loses_one_state_only(files):
@@ -121,9 +121,9 @@ def test_f1_3_a_state_that_the_training_cannot_take_is_damage(conf, tmp_path, st
     out = tmp_path / "run"
     with pytest.raises(InterruptedRun):
         train_run(conf, out, *SHORT, stop_after=2)
-    owner = read_checkpoint(out / "seed0/checkpoint.pt")["owner"]
+    owner = load_checkpoint(out / "seed0/checkpoint.pt")["owner"]
     if state.get("trainer"):
-        whole = read_checkpoint(out / "seed0/checkpoint.pt")["state"]
+        whole = load_checkpoint(out / "seed0/checkpoint.pt")["state"]
         state = {**whole, "trainer": {**whole["trainer"], **state["trainer"]}}
     Checkpoints(SeedFolder(out / "seed0"), owner).save(state)
     (out / "seed0/checkpoint.previous.pt").unlink()
@@ -182,7 +182,7 @@ def test_f1_4_threads_of_the_first_start_are_used_again(conf, tmp_path, stopped)
         assert torch.get_num_threads() == other
     finally:
         torch.set_num_threads(before)
-    assert read_checkpoint(folder / "checkpoint.pt")["state"]["threads"] == before
+    assert load_checkpoint(folder / "checkpoint.pt")["state"]["threads"] == before
 
 
 def test_f3_1_a_full_disk_leaves_both_checkpoints_and_says_so_in_a_sentence(files, monkeypatch):

@@ -56,7 +56,7 @@ def trained(conf: Path, section: str, mixup: float = 0.0) -> dict[str, object]:
     trainer = Trainer(experiment, 0, samples, 3)
     records = []
     while trainer.epoch < trainer.epochs:
-        records.append(trainer.train_epoch(lambda: None, lambda: False))
+        records.append(trainer.train_epoch(lambda amount, note: None, lambda: False))
     return {"state": dict(trainer.method.state_dict()), "losses": [record["loss"] for record in records]}
 
 

@@ -23,7 +23,7 @@ def terminate_after(steps: int | None) -> Progress:
     """Return a progress that sends this process a SIGTERM after that many steps; None never does."""
     count = 0
 
-    def advance(amount: int = 1) -> None:
+    def advance(amount: int = 1, note: str | None = None) -> None:
         nonlocal count
         count += amount
         if count == steps:
