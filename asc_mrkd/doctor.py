@@ -1,7 +1,9 @@
 """Examine the installation and the data: the functions behind `asc-mrkd doctor` and `asc-mrkd check-data`."""
 
 import os
+import re
 import shutil
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,7 +82,10 @@ def _splits(clips: "pd.DataFrame") -> dict[str, int]:
 
 
 def examine_installation() -> dict[str, Any]:
-    """Return versions, processor, GPU, free disk and missing libraries, by name."""
+    """Return versions, processor, GPU, free disk (bytes), missing libraries, and the optional extras, by name.
+
+    `extras` holds the libraries of each extra with their versions; None for a library that is not installed.
+    """
     import torch
 
     from asc_mrkd.device import choose_device
@@ -96,13 +101,34 @@ def examine_installation() -> dict[str, Any]:
     report["torchaudio"] = f"{problem}; librosa's filterbank takes over" if problem else "works"
     has_bfloat16 = has_fast_bfloat16(choose_device("auto"))
     report["bfloat16"] = "in hardware" if has_bfloat16 else "emulated: `auto` takes float32"
-    report["free disk"] = f"{shutil.disk_usage('.').free / 2**30:.1f} GiB"
-    for requirement in requires("asc-mrkd") or []:
-        name = requirement.split(";")[0].split(">")[0].strip()
-        if "extra" in requirement or name in ("torch", "torchaudio"):
-            continue
-        try:
-            report[name] = version(name)
-        except PackageNotFoundError:
-            report[name] = f"missing: pip install {name}"
+    report["free_disk_bytes"] = shutil.disk_usage(".").free
+    extras: dict[str, dict[str, str | None]] = {}
+    for name, extra in _requirements():
+        if extra:
+            extras.setdefault(extra, {})[name] = _installed_version(name)
+        elif name not in ("torch", "torchaudio"):
+            report[name] = _installed_version(name) or f"missing: pip install {name}"
+    report["extras"] = extras
     return report
+
+
+def _requirements() -> Iterator[tuple[str, str]]:
+    """Yield the libraries that this package names, each with its extra, or "" if it always belongs to it."""
+    try:
+        requirements = requires("asc-mrkd") or []
+    except PackageNotFoundError:  # run from the source tree without being installed
+        requirements = []
+    for requirement in requirements:
+        name, _, condition = requirement.partition(";")
+        library = re.split(r"[^\w.-]", name.strip())[0]
+        extra = re.search(r"extra == .(\w+)", condition)
+        is_for_users = library != "asc-mrkd" and (not extra or extra[1] != "dev")
+        if is_for_users:
+            yield library, extra[1] if extra else ""
+
+
+def _installed_version(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None

@@ -128,7 +128,7 @@ def test_the_installation():
     report = doctor.examine_installation()
     assert report["torch"] == torch.__version__
     assert report["librosa"] == version("librosa")
-    assert report["free disk"].endswith(" GiB")
+    assert report["free_disk_bytes"] > 0
     assert "command" not in report
 
 
@@ -141,7 +141,24 @@ def test_the_verb_prints_the_report():
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines() if line.startswith("│")]
     assert code == 0
     assert ["asc_mrkd", __version__] in cells
-    assert [name for name, _ in cells if name] == list(report)
+    extras = report.pop("extras")
+    del report["free_disk_bytes"]
+    assert [name for name, _ in cells if name] == [*report, "free disk", *(f"extra {name}" for name in extras)]
+
+
+def test_f4_keys_have_no_blanks_and_sizes_are_numbers():
+    report = json.loads(run_cli("doctor", "--json").out)
+    assert not any(" " in key for key in report)
+    assert isinstance(report["free_disk_bytes"], int)
+
+
+def test_f4_optional_extras_are_named_with_what_is_there(monkeypatch):
+    needed = ["numpy>=2", "no-such-library>=1; extra == 'deploy'", 'numpy>=2; extra == "deploy"', "x; extra == 'dev'"]
+    monkeypatch.setattr(doctor, "requires", lambda name: needed)
+    assert doctor.examine_installation()["extras"] == {"deploy": {"no-such-library": None, "numpy": np.__version__}}
+    out = run_cli("doctor").out
+    assert "without no-such-library: pip install 'asc-mrkd[deploy]'" in out
+    assert "extra dev" not in out
 
 
 def test_a_missing_library_is_named(monkeypatch):

@@ -54,7 +54,7 @@ def make_console(*, err: bool = False) -> "Console":
         def on_broken_pipe(self) -> None:
             discard(self.file)
 
-    return PrintableConsole(stderr=err)
+    return PrintableConsole(stderr=err, markup=False, emoji=False)  # a bracket in a name is a bracket
 
 
 def discard(stream: Any) -> None:

@@ -103,7 +103,7 @@ def write_report(
         out: the page to write.
         data: feature store or image set with an example of every class; None takes that of the first run, if it is
             still where the run names it.
-        progress: counts the sections about the runs.
+        progress: counts the scored runs, the sections about them, and the page.
 
     Returns:
         The scores of the runs, in the same order.
@@ -113,19 +113,29 @@ def write_report(
         StoreError, DataError: the data are not a finished feature store or an image set.
         OSError: the page cannot be written.
     """
-    summaries = [evaluate(run) for run in runs]
-    Path(out).parent.mkdir(parents=True, exist_ok=True)  # a page that cannot be written is refused before the work
+    summaries = []
     sections = []
-    with progress("report", len(runs), "runs") as advance:
+    with progress("report", 2 * len(runs) + 1, "parts") as advance:
+        for run in runs:
+            summaries.append(evaluate(run))
+            advance()
+        Path(out).parent.mkdir(parents=True, exist_ok=True)  # a page that cannot be written is refused before the work
         for summary in summaries:
             sections.append(_run_section(summary))
             advance()
+        write_text(out, _page(summaries, sections, data))
+        advance()
+    return summaries
+
+
+def _page(summaries: Sequence[RunSummary], sections: Sequence[RunSection], data: str | os.PathLike[str] | None) -> str:
+    """Return the page as HTML."""
     domain = summaries[0].domain
     examples = EXAMPLES[domain.name]
     example_folder = _data_folder(summaries[0]) if data is None else Path(data)
     template = resources.files("asc_mrkd.report").joinpath("report.html.j2").read_text(encoding="utf-8")
     jinja = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    page = jinja.from_string(template).render(
+    return jinja.from_string(template).render(
         version=asc_mrkd.__version__,
         title=", ".join(dict.fromkeys(summary.method for summary in summaries)),
         comparison=comparison_table(summaries),
@@ -138,8 +148,6 @@ def write_report(
         examples=examples,
         example_picture=_data_address(examples.draw(example_folder)) if example_folder else None,
     )
-    write_text(out, page)
-    return summaries
 
 
 def _data_folder(summary: RunSummary) -> Path | None:
