@@ -1,6 +1,8 @@
 """asc-mrkd methods: the training methods, the cost of a step and their options."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from asc_mrkd.cli.catalogue import print_catalogue, sentences_and_options
 from asc_mrkd.cli.options import Json, print_json
@@ -17,14 +19,23 @@ NEEDS = {
 """Inputs of methods besides the batch and its labels, in words."""
 
 
-def methods(as_json: Json = False) -> None:
+def methods(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Methods to show; default: all.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """List the training methods: passes per step, inputs, memory and options with their defaults.
 
-    Example: asc-mrkd methods
+    Example: asc-mrkd methods mrkd
     """
+    from asc_mrkd.errors import ConfigError, suggest
     from asc_mrkd.methods import METHODS
 
-    records = [method_record(name, entry) for name, entry in METHODS.items()]
+    for name in names or []:
+        if name not in METHODS:
+            raise ConfigError(f"there is no method '{name}'", suggest(name, METHODS))
+    records = [method_record(name, METHODS[name]) for name in names or METHODS]
     if as_json:
         print_json(records)
         return

@@ -1,5 +1,8 @@
 """asc-mrkd recipes: list the shipped recipes, or copy one."""
 
+import os
+import shutil
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +10,10 @@ import typer
 
 from asc_mrkd.cli.terminal import say
 from asc_mrkd.errors import ConfigError, suggest
-from asc_mrkd.files import resource_folder
+from asc_mrkd.files import exclusive_lock, resource_folder
+
+INDENT = "    "
+"""Indent of what belongs to a recipe."""
 
 app = typer.Typer(help="List the shipped recipes, or copy one to change it.", no_args_is_help=True)
 
@@ -21,8 +27,9 @@ def print_recipes() -> None:
     for recipe in find_recipes():
         say(f"{recipe.name}: bash {recipe / 'run.sh'}")
         for conf in sorted(recipe.glob("conf/*.yaml")):
-            title = conf.read_text().splitlines()[0].lstrip("# ")
-            say(f"    {conf.name}: {title}")
+            title = conf.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+            width = shutil.get_terminal_size().columns
+            say(textwrap.fill(f"{conf.name}: {title}", width, initial_indent=INDENT, subsequent_indent=2 * INDENT))
 
 
 @app.command("cp")
@@ -34,16 +41,30 @@ def copy_recipe(
 
     Example: asc-mrkd recipes cp dcase18 my_recipes
     """
-    import shutil
-
     recipes = {recipe.name: recipe for recipe in find_recipes()}
     if name not in recipes:
         raise ConfigError(f"there is no recipe '{name}'", suggest(name, recipes))
     if (out / name).exists():
         raise ConfigError(f"{out / name} exists already", "choose another folder; nothing was overwritten")
-    shutil.copytree(recipes[name], out / name)
-    shutil.copytree(resource_folder("recipes") / "common", out / "common", dirs_exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
+    with exclusive_lock(out, ConfigError):
+        if not (out / "common").exists():
+            copy_whole(resource_folder("recipes") / "common", out / "common")
+        copy_whole(recipes[name], out / name)
     say(f"bash {out / name / 'run.sh'}")
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """Copy a folder to a new place, whole or not at all; what a killed copy has left is removed."""
+    temporary = target.with_name(f".{target.name}.tmp")
+    if temporary.exists():
+        shutil.rmtree(temporary)
+    try:
+        shutil.copytree(source, temporary)
+        os.rename(temporary, target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
 
 
 def find_recipes() -> list[Path]:

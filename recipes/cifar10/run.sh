@@ -8,5 +8,5 @@
 # --method NAMES  methods of `asc-mrkd methods`; default: ce,mrkd with the reduced settings, else ce,pskd,msd,mrkd
 
 # shellcheck source=recipes/common/images.sh
-source "$(dirname "$0")/../common/images.sh"
+source "$(dirname "$(readlink -f "$0")")/../common/images.sh"
 image_recipe cifar10 10 "$@"

@@ -3,6 +3,11 @@
 # shellcheck shell=bash
 set -euo pipefail
 
+folder=$(dirname "$0")
+if [ -L "$0" ]; then
+    folder=$(dirname "$(readlink -f "$0")")
+fi
+
 fail() {
     echo "error: $1" >&2
     echo "hint: ${2:-bash $0 --help}" >&2
@@ -24,12 +29,41 @@ key=value       change a setting, as in train.epochs=10
 END
 }
 
+# similar_options NAME OPTION...: print a hint for an unknown option: the options that begin with the same letter, or all.
+similar_options() {
+    local name=$1 option similar=""
+    shift
+    for option in "$@"; do
+        if [ "${option:0:3}" = "${name:0:3}" ]; then
+            similar+=", $option"
+        fi
+    done
+    if [ -n "$similar" ]; then
+        echo "did you mean ${similar:2}?"
+    else
+        echo "known: $*"
+    fi
+}
+
+# require_stages ARGUMENT...: stop unless there is a stage from first_stage to last_stage.
+require_stages() {
+    local number stages
+    stages=$(bash "$0" "$@" --list)
+    while read -r number _; do
+        if [ "$number" -ge "$first_stage" ] && [ "$number" -le "$last_stage" ]; then
+            return 0
+        fi
+    done <<<"$stages"
+    fail "there is no stage from $first_stage to $last_stage" "bash $0 --list"
+}
+
 # parse_options "OPTION ..." ARGUMENT...: read the arguments into variables. The first word names the options that this
 # script has besides those of all scripts.
 # shellcheck disable=SC2034  # the scripts read these variables
 parse_options() {
-    local known=" --data --seeds --out --stage --stop-stage $1 " name value
+    local known="--data --seeds --out --stage --stop-stage $1" name value arguments
     shift
+    arguments=("$@")
     data="" conf="" method="" seeds="" out="" evaluation="" label="" jobs=1
     first_stage=0 last_stage=99 list=false dry_run=false
     overrides=()
@@ -43,7 +77,8 @@ parse_options() {
             --list) list=true ;;
             --dry-run) dry_run=true ;;
             -*)
-                [[ $known == *" $name "* ]] || fail "unknown option $name"
+                # shellcheck disable=SC2086  # a word per option
+                [[ " $known " == *" $name "* ]] || fail "unknown option $name" "$(similar_options "$name" $known)"
                 if [ "$name" != "$1" ]; then
                     value=${1#*=}
                 else
@@ -51,6 +86,7 @@ parse_options() {
                     value=$2
                     shift
                 fi
+                [ -n "$value" ] || fail "option $name is empty" "write a value, or leave it out"
                 case $name in
                     --data) data=$value ;;
                     --conf) conf=$value ;;
@@ -70,6 +106,9 @@ parse_options() {
         shift
     done
     [[ $first_stage =~ ^[0-9]+$ && $last_stage =~ ^[0-9]+$ ]] || fail "--stage and --stop-stage take a number" "bash $0 --list"
+    if [ "$list" = false ] && [ "$first_stage $last_stage" != "0 99" ]; then
+        require_stages "${arguments[@]}"
+    fi
 }
 
 # choose_settings RECIPE DATA METHODS: choose what the options leave open, and print it.
@@ -94,7 +133,7 @@ choose_settings() {
             conf=${conf:-reduced}
         fi
     fi
-    experiment=$(dirname "$0")/conf/$conf.yaml
+    experiment=$folder/conf/$conf.yaml
     [ -f "$experiment" ] || fail "there is no $experiment" "known: $(cd "$(dirname "$experiment")" && echo *.yaml)"
     say "settings: $experiment, results: $out/$conf"
 
@@ -131,16 +170,11 @@ use_environment() {
     fi
 }
 
-# require_methods NAME...: stop unless the program knows every method.
+# require_methods NAME...: stop unless the program knows every method; its error names a similar one.
 require_methods() {
-    local known name
-    if [ "$list" = true ] || [ "$dry_run" = true ]; then
-        return 0
+    if [ "$list" = false ] && [ "$dry_run" = false ]; then
+        asc-mrkd methods "$@" >/dev/null
     fi
-    known=$(asc-mrkd methods --json)
-    for name in "$@"; do
-        [[ $known == *"\"name\": \"$name\""* ]] || fail "there is no method '$name'" "asc-mrkd methods lists them"
-    done
 }
 
 # set_training METHOD SETTING...: set the array `training` to what METHOD changes in the experiment, which is that of

@@ -11,7 +11,7 @@
 # --label LABEL     label of the submission: Lastname_INSTITUTE_task1a_N
 
 # shellcheck source=recipes/common/recipe.sh
-source "$(dirname "$0")/../common/recipe.sh"
+source "$(dirname "$(readlink -f "$0")")/../common/recipe.sh"
 parse_options "--conf --method --evaluation --label" "$@"
 choose_settings dcase18 scenes/TUT-urban-acoustic-scenes-2018-development ce,ce_mixup,mrkd,mrkd_mixup
 use_environment

@@ -13,7 +13,7 @@
 # --label LABEL     label of the submission: Lastname_INSTITUTE_task1b_N
 
 # shellcheck source=recipes/common/recipe.sh
-source "$(dirname "$0")/../common/recipe.sh"
+source "$(dirname "$(readlink -f "$0")")/../common/recipe.sh"
 parse_options "--conf --method --evaluation --label" "$@"
 choose_settings dcase20 scenes/TAU-urban-acoustic-scenes-2020-3class-development \
     ce,ce_mixup,pskd,pskd_mixup,msd,msd_mixup,mrkd,mrkd_mixup

@@ -223,15 +223,6 @@ def test_models():
     assert sizes["cp_resnet"] == 3_566_612
 
 
-def test_recipes(tmp_path):
-    assert "dcase18: bash " in run_cli("recipes", "ls").out
-    code, out, _ = run_cli("recipes", "cp", "dcase18", tmp_path / "mine")
-    assert (code, out) == (0, f"bash {tmp_path / 'mine/dcase18/run.sh'}\n")
-    assert (tmp_path / "mine/common/recipe.sh").is_file()
-    assert (tmp_path / "mine/dcase18/conf/paper.yaml").is_file()
-    assert run_cli("recipes", "cp", "dcase18", tmp_path / "mine").code == 2, "nothing is overwritten"
-
-
 def test_version_and_help():
     assert run_cli("--version") == (0, f"{asc_mrkd.__version__}\n", "")
     for arguments in (["--help"], ["-h"], ["train", "-h"], ["submit", "make", "-h"]):

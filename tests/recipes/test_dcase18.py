@@ -6,7 +6,16 @@ import zipfile
 
 import pytest
 import torch
-from helpers.recipes import RECIPES, dry_run, modification_times, printed_stages, run_names, run_recipe
+from helpers.recipes import (
+    RECIPES,
+    dry_run,
+    modification_times,
+    printed_commands,
+    printed_stages,
+    run_names,
+    run_recipe,
+    run_script,
+)
 
 from asc_mrkd.config import load_experiment
 from asc_mrkd.models import build_model
@@ -53,11 +62,33 @@ def test_without_data_it_says_so_in_one_line(tmp_path):
         (["--stop-stage", "2"], VERBS[:2]),
         (["--stage=3", "--stop-stage=5"], VERBS[2:5]),
         (["--stage", "9"], VERBS[8:]),
-        (["--stage", "99"], []),
     ],
 )
 def test_stages_are_chosen(tmp_path, options, chosen):
     assert verbs(dry_run("dcase18", *options, folder=tmp_path)) == chosen
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        (["--stgae", "2"], "did you mean --seeds, --stage, --stop-stage?"),
+        (["--sedes=0"], "did you mean --seeds, --stage, --stop-stage?"),
+        (["--x"], "known: --data --seeds --out --stage --stop-stage --conf --method --evaluation --label"),
+        (["--method", "mrdk"], "did you mean 'mrkd'?"),
+    ],
+)
+def test_f3_7_typing_errors_are_answered_with_a_suggestion(tmp_path, options, hint):
+    assert run_recipe("dcase18", *options, folder=tmp_path).stderr.splitlines()[1] == f"hint: {hint}"
+
+
+@pytest.mark.parametrize("recipe", ["dcase18", "cifar10"])
+def test_f3_9_a_recipe_runs_through_a_symbolic_link(tmp_path, recipe):
+    (tmp_path / "folder").mkdir()
+    link = tmp_path / "link.sh"
+    link.symlink_to(RECIPES / recipe / "run.sh")
+    done = run_script(link, "--dry-run", folder=tmp_path / "folder")
+    assert done.returncode == 0, done.stderr
+    assert printed_commands(done.stdout) == dry_run(recipe, folder=tmp_path / "folder")
 
 
 def test_both_ways_to_write_an_option(tmp_path):
@@ -89,6 +120,11 @@ def test_official_data_and_evaluation_set(tmp_path):
     ("options", "message"),
     [
         (["--stgae", "2"], "unknown option --stgae"),
+        (["--stage", "99"], "there is no stage from 99 to 99"),
+        (["--stage", "3", "--stop-stage", "1"], "there is no stage from 3 to 1"),
+        (["--data", "official", "--stop-stage=1"], "there is no stage from 0 to 1"),
+        (["--out", ""], "option --out is empty"),
+        (["--out="], "option --out is empty"),
         (["--method", "mrdk"], "there is no method 'mrdk'"),
         (["--conf", "papr"], f"there is no {RECIPES / 'dcase18' / 'conf' / 'papr.yaml'}"),
         (["--seeds"], "option --seeds needs a value"),
@@ -96,7 +132,7 @@ def test_official_data_and_evaluation_set(tmp_path):
         (["train"], "'train' is neither an option nor a setting"),
     ],
 )
-def test_wrong_options_stop_it(tmp_path, options, message):
+def test_f1_16_wrong_options_stop_it(tmp_path, options, message):
     done = run_recipe("dcase18", *options, folder=tmp_path)
     assert done.returncode == 2
     error, hint = done.stderr.splitlines()
