@@ -16,12 +16,17 @@ if TYPE_CHECKING:
 
 Run = Annotated[Path, typer.Argument(help="Run folder (its lowest seed), or a seed folder.")]
 RuleName = Annotated[str, typer.Option(help="Challenge rule.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[data.store=DIR]", help="Folder of the data (or data.images=DIR), if they have moved."),
+]
 
 
 def compress(
     run: Run,
     steps: Annotated[str, typer.Argument(help="As in prune:amount=0.1,scope=layer,kernels=1x1+float16.")],
     out: Annotated[Path, typer.Option(help="Folder to write the compressed network into.")],
+    overrides: Overrides = None,
     rule: RuleName = "dcase2020-task1b",
     as_json: Json = False,
 ) -> None:
@@ -35,7 +40,7 @@ def compress(
     """
     from asc_mrkd import compression
 
-    result = compression.compress(run, steps, out, rule, progress)
+    result = compression.compress(run, steps, out, rule, progress, overrides or ())
     print_candidates([result.before, result.after], result.rule, as_json)
 
 

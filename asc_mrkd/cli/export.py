@@ -5,13 +5,16 @@ from typing import Annotated
 
 import typer
 
+from asc_mrkd.cli.compress import Overrides
 from asc_mrkd.cli.options import Json, print_json
+from asc_mrkd.cli.progress import progress
 from asc_mrkd.cli.terminal import say
 
 
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder (its lowest seed), seed folder or model file.")],
     out: Annotated[Path, typer.Option(help="File to write, such as board.onnx.")],
+    overrides: Overrides = None,
     to: Annotated[str, typer.Option(help="Format: onnx.")] = "onnx",
     precision: Annotated[str, typer.Option(help="float32, or int8 calibrated on training samples.")] = "float32",
     as_json: Json = False,
@@ -25,7 +28,7 @@ def export(
     from asc_mrkd.compression import export as export_network
     from asc_mrkd.files import format_bytes
 
-    result = export_network(run, out, to, precision)
+    result = export_network(run, out, to, precision, progress, overrides or ())
     if as_json:
         print_json(asdict(result))
         return

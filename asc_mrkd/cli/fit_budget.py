@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
-from asc_mrkd.cli.compress import RuleName, Run, print_candidates
+from asc_mrkd.cli.compress import Overrides, RuleName, Run, print_candidates
 from asc_mrkd.cli.options import Json
 from asc_mrkd.cli.progress import progress
 
 
 def fit_budget(
     run: Run,
+    overrides: Overrides = None,
     rule: RuleName = "dcase2020-task1b",
     out: Annotated[Path | None, typer.Option(help="Folder to write the network that fits into.")] = None,
     steps: Annotated[
@@ -27,7 +28,7 @@ def fit_budget(
     """
     from asc_mrkd import compression
 
-    fitted = compression.fit_budget(run, rule, out, steps, progress)
+    fitted = compression.fit_budget(run, rule, out, steps, progress, overrides or ())
     print_candidates(fitted.candidates, fitted.rule, as_json)
     if not fitted.within:
         raise typer.Exit(1)

@@ -43,8 +43,13 @@ def make(
     precision: Annotated[str | None, typer.Option(help="Count weights as float32, float16 or int8.")] = None,
     ensemble: Annotated[bool, typer.Option(help="Average all seeds of the run.")] = False,
     budget: Annotated[str | None, typer.Option(help="Challenge rule to keep besides that of the task.")] = None,
+    unreadable: Annotated[
+        str, typer.Option(help="Row of a recording that cannot be used: prior, the shares of the classes, or even.")
+    ] = "prior",
 ) -> None:
     """Write the output files, the meta file and the zip of an entry. Exit code 1 if it is over a limit of the task.
+
+    Says on stderr which seed it takes, its accuracy and the alternatives.
 
     Example: asc-mrkd submit make exp/ce --task dcase2018-task1a --label Doe_INST_task1a_1 --out exp/submission
     """
@@ -66,7 +71,9 @@ def make(
         precision=precision,
         ensemble=ensemble,
         budget=budget,
+        unreadable=unreadable,
         progress=progress,
+        tell=lambda sentence: say(sentence, err=True),
     )
     say(package)
 

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +13,12 @@ import torch
 from asc_mrkd.budget import Rule, Verdict, check_budget, find_rule
 from asc_mrkd.compression.quantise import save_int8
 from asc_mrkd.compression.steps import INT8, apply_steps, parse_steps
-from asc_mrkd.config import save_experiment
-from asc_mrkd.deploy.model_file import load_model, save_model
+from asc_mrkd.config import Experiment, load_experiment, save_experiment
+from asc_mrkd.deploy.model_file import ModelFile, load_model, save_model
+from asc_mrkd.deploy.onnx_file import import_libraries
 from asc_mrkd.engine.inference import predict
 from asc_mrkd.engine.samples import open_data
-from asc_mrkd.errors import RunError
+from asc_mrkd.errors import ConfigError, DataError, RunError
 from asc_mrkd.evaluation import Metrics, clip_scores, overall_metrics
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.runs import RunFolder, SeedFolder, find_model, read_predictions, write_predictions
@@ -80,6 +81,7 @@ def compress(
     out: str | os.PathLike[str],
     rule: str | Rule = "dcase2020-task1b",
     progress: Progress = no_progress,
+    overrides: Sequence[str] = (),
 ) -> Compression:
     """Make the network of a run smaller, and measure it before and after on the test samples of its experiment.
 
@@ -88,10 +90,11 @@ def compress(
         steps: steps joined by +, such as `prune:amount=0.1+float16`; see `asc_mrkd.compression.steps.STEPS`.
         out: run folder to write; an earlier result there is replaced.
         rule: a key of `asc_mrkd.budget.RULES`, or your own rule, for the size.
-        progress: told about both measurements.
+        progress: told about the clips of both measurements.
+        overrides: place of the data where they have moved, as in `data.store=/data/store`; they must be the same data.
 
     Raises:
-        ConfigError, ModelError: unknown rule or step, or the network does not allow a step.
+        ConfigError, ModelError: unknown rule, step or override, or the network does not allow a step.
         RunError: nothing is trained in `run`, its network is int8 already, or `out` holds something else.
         StoreError, DataError: the data of the experiment are missing.
         MissingExtraError: int8 without onnx and onnxruntime.
@@ -100,12 +103,11 @@ def compress(
         result = compress("exp/ce", "prune:amount=0.2+float16", "exp/small")
         print(result.before.budget.bytes, result.after.budget.bytes, result.after.metrics.macro_accuracy)
     """
-    compressor = Compressor(run, rule)
-    with progress("measuring", 2, "networks") as advance:
-        after = compressor.write(steps, Path(out))
-        advance()
-        before = compressor.measure("")
-        advance()
+    require_writable([steps], Path(out))
+    compressor = Compressor(run, rule, overrides)
+    with progress("measuring", 2 * len(compressor.test), "clips") as advance:
+        after = compressor.write(steps, Path(out), advance=advance)
+        before = compressor.measure("", advance)
     return Compression(compressor.rule, before, after)
 
 
@@ -115,6 +117,7 @@ def fit_budget(
     out: str | os.PathLike[str] | None = None,
     steps: Sequence[str] | None = None,
     progress: Progress = no_progress,
+    overrides: Sequence[str] = (),
 ) -> FittedBudget:
     """Try steps on the network of a run, from the gentlest to the hardest, until the network fits a rule.
 
@@ -123,7 +126,8 @@ def fit_budget(
         rule: a key of `asc_mrkd.budget.RULES`, or your own rule.
         out: run folder to write the network that fits into; None only measures.
         steps: steps to try in this order; None takes those of `LADDER` that make sense under the rule.
-        progress: told about every measurement.
+        progress: told about the clips of every measurement.
+        overrides: place of the data where they have moved, as in `data.store=/data/store`; they must be the same data.
 
     Raises:
         AscMrkdError: for the same reasons as `compress`.
@@ -132,14 +136,17 @@ def fit_budget(
         fitted = fit_budget("exp/ce", "dcase2021-task1a", "exp/small")
         print(fitted.within, fitted.candidates[-1].steps)
     """
-    compressor = Compressor(run, rule)
-    ladder = list(steps or ladder_for(compressor.rule))
     out = None if out is None else Path(out)
+    ladder = list(steps or ladder_for(find_rule(rule)))
+    require_writable(steps or (), out)  # a ladder of ours may end before it comes to int8
+    compressor = Compressor(run, rule, overrides)
     candidates = []
-    with progress("measuring", len(ladder), "networks") as advance:
+    with progress("measuring", len(ladder) * len(compressor.test), "clips") as advance:
         for text in ladder:
-            candidates.append(compressor.write(text, out, only_within=True) if out else compressor.measure(text))
-            advance()
+            if out is None:
+                candidates.append(compressor.measure(text, advance))
+            else:
+                candidates.append(compressor.write(text, out, only_within=True, advance=advance))
             if candidates[-1].budget.within:
                 break
     return FittedBudget(compressor.rule, candidates)
@@ -150,20 +157,38 @@ def ladder_for(rule: Rule) -> list[str]:
     return [steps for steps in LADDER if not (rule.counts_zeros and "prune" in steps)]
 
 
+def require_writable(steps: Sequence[str], out: Path | None) -> None:
+    """Check everything that can be checked before the data are read.
+
+    Raises:
+        ConfigError: unknown steps.
+        RunError: `out` holds something else than an earlier result.
+        MissingExtraError: int8 without onnx and onnxruntime.
+    """
+    names = {step.name for text in steps for step in parse_steps(text)}
+    if INT8 in names:
+        import_libraries(INT8, "onnx", "onnxruntime", "onnxscript")
+    if out is not None:
+        _require_replaceable(out)
+
+
 class Compressor:
     """Writer of compressed forms of one trained network, measured on the test samples of its experiment.
 
     Args:
         run: a run folder (its lowest seed) or a seed folder.
         rule: a key of `RULES`, or your own rule, for the size.
+        overrides: place of the data where they have moved, as in `data.store=/data/store`.
 
     Raises:
-        ConfigError: unknown rule.
+        ConfigError: unknown rule, or an override that is not about the data.
         RunError: nothing is trained in `run`, or its network is int8 already.
         StoreError, DataError: the data of the experiment are missing.
     """
 
-    def __init__(self, run: str | os.PathLike[str], rule: str | Rule = "dcase2020-task1b") -> None:
+    def __init__(
+        self, run: str | os.PathLike[str], rule: str | Rule = "dcase2020-task1b", overrides: Sequence[str] = ()
+    ) -> None:
         trained = find_model(run)
         self.seed_folder = SeedFolder(trained.parent)
         if trained != self.seed_folder.model:
@@ -171,13 +196,17 @@ class Compressor:
                 f"{trained} is not the {self.seed_folder.model.name} of a run",
                 "give the run folder that it was made from",
             )
+        if not self.seed_folder.path.absolute().name.removeprefix("seed").isdecimal():
+            raise RunError(f"{self.seed_folder} is not named as a seed of a run", "rename it to seed0")
         self.run_folder = self.seed_folder.run
-        self.experiment = self.run_folder.experiment
         self.rule = find_rule(rule)
+        self.experiment = experiment_with_data(self.run_folder, overrides)
         self.file = load_model(trained)
         self.train, self.test = open_data(self.experiment.data).load(torch.device("cpu"))
 
-    def write(self, steps: str, out: Path, only_within: bool = False) -> Candidate:
+    def write(
+        self, steps: str, out: Path, only_within: bool = False, advance: Callable[[int], object] = int
+    ) -> Candidate:
         """Write the network after `steps` as a run folder and measure it.
 
         The folder takes config.yaml, metrics.jsonl and environment.json from the run. The seed folder in it holds the
@@ -189,34 +218,34 @@ class Compressor:
             RunError: `out` is not the result of an earlier call.
             MissingExtraError: int8 without onnx and onnxruntime.
         """
-        parse_steps(steps)
+        compressed = apply_steps(self.file, parse_steps(steps))
         _require_replaceable(out)
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
             new = Path(temporary) / out.name
-            candidate = self._write_run(steps, new)
+            candidate = self._write_run(steps, compressed, new, advance)
             if candidate.budget.within or not only_within:
                 shutil.rmtree(out, ignore_errors=True)
                 new.replace(out)
         return candidate
 
-    def measure(self, steps: str) -> Candidate:
+    def measure(self, steps: str, advance: Callable[[int], object] = int) -> Candidate:
         """Measure the network after `steps`, without keeping it."""
+        compressed = apply_steps(self.file, parse_steps(steps))
         with tempfile.TemporaryDirectory() as folder:
-            return self._write_run(steps, Path(folder) / "run")
+            return self._write_run(steps, compressed, Path(folder) / "run", advance)
 
-    def _write_run(self, text: str, out: Path) -> Candidate:
+    def _write_run(self, text: str, compressed: ModelFile, out: Path, advance: Callable[[int], object]) -> Candidate:
         steps = parse_steps(text)
         seed = RunFolder(out).seed_folder(self.seed_folder.seed)
         seed.path.mkdir(parents=True)
         self._copy_description(RunFolder(out))
-        compressed = apply_steps(self.file, steps)
         if any(step.name == INT8 for step in steps):
             save_int8(seed.onnx, compressed, self.train)
         else:
             save_model(seed.model, compressed)
         stored = find_model(seed)
-        probabilities = predict(load_model(stored).model, self.test)
+        probabilities = predict(load_model(stored).model, self.test, advance)
         write_predictions(seed.predictions, self.test.table, self.file.classes, probabilities)
         metrics = overall_metrics(clip_scores(read_predictions(seed.predictions), self.experiment.domain))
         candidate = Candidate(text, metrics, check_budget(stored, self.rule), stored.stat().st_size)
@@ -231,6 +260,27 @@ class Compressor:
         for file in (self.run_folder.metrics_file, self.run_folder.environment_file):
             if file.exists():
                 shutil.copyfile(file, new_run.path / file.name)
+
+
+def experiment_with_data(run: RunFolder, overrides: Sequence[str]) -> Experiment:
+    """Return the experiment of a run, with its data where they lie now.
+
+    Raises:
+        ConfigError: an override that is not about the place of the data.
+        StoreError, DataError: there are no data at that place.
+    """
+    experiment = run.experiment
+    key = f"data.{experiment.data.domain.data_key}"
+    for override in overrides:
+        if not override.startswith(f"{key}="):
+            raise ConfigError(f"'{override}' is not the place of the data of {run}", f"write {key}=FOLDER")
+    experiment = load_experiment(run.config_file, list(overrides))
+    if not experiment.data.folder.is_dir():
+        raise DataError(
+            f"the data of {run} are not in {experiment.data.folder}, or not seen from here",
+            f"add where they are now: {key}=FOLDER",
+        )
+    return experiment
 
 
 def _require_replaceable(out: Path) -> None:

@@ -2,17 +2,20 @@
 
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from asc_mrkd.compression.compressor import experiment_with_data
 from asc_mrkd.compression.quantise import save_int8, spread_inputs
 from asc_mrkd.deploy.model_file import ModelFile, load_model
-from asc_mrkd.deploy.onnx_file import load_onnx, save_onnx
+from asc_mrkd.deploy.onnx_file import OnnxNetwork, import_libraries, load_onnx, save_onnx
 from asc_mrkd.engine.samples import Samples, open_data
 from asc_mrkd.errors import ConfigError, ModelError, suggest
+from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.rng import generator
 from asc_mrkd.runs import SeedFolder, find_model
 
@@ -47,7 +50,12 @@ class Export:
 
 
 def export(
-    run: str | os.PathLike[str], out: str | os.PathLike[str], to: str = "onnx", precision: str = "float32"
+    run: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    to: str = "onnx",
+    precision: str = "float32",
+    progress: Progress = no_progress,
+    overrides: Sequence[str] = (),
 ) -> Export:
     """Write a trained network as one file for other programs and for boards, and compare it with the original.
 
@@ -60,6 +68,8 @@ def export(
         to: format; `onnx`.
         precision: `float32`, or `int8`, calibrated on training samples. A float32 network is compared on random inputs,
             an int8 network on test samples.
+        progress: told about the parts of the work: reading, writing, comparing.
+        overrides: place of the data where they have moved, as in `data.store=/data/store`; for int8.
 
     Raises:
         ConfigError: unknown format or precision, or `out` does not end in .onnx.
@@ -76,20 +86,30 @@ def export(
     _require_known(precision, PRECISIONS, "precision")
     if out.suffix != f".{to}":
         raise ConfigError(f"{out} does not end in .{to}", f"--out {out.with_suffix(f'.{to}')}")
+    import_libraries(f"writing {out.name}", "onnx", "onnxruntime", "onnxscript")
     model_path = find_model(run)
     file = load_model(model_path)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
-        new = Path(folder) / out.name
+    if isinstance(file.model, OnnxNetwork):
+        raise ModelError("the network is an .onnx file already", "export the model.safetensors of the run")
+    with progress("exporting", 3, "parts") as advance:
+        train = None
         if precision == "int8":
-            train, test = _load_data(model_path)
+            train, test = _load_data(model_path, overrides)
             inputs = np.concatenate(list(spread_inputs(test, COMPARED_INPUTS)))
-            save_int8(new, file, train)
         else:
             inputs = _random_inputs(file)
-            save_onnx(new, file)
-        result = _compare(file, new, inputs, out, precision)
-        new.replace(out)
+        advance()
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+            new = Path(folder) / out.name
+            if train is None:
+                save_onnx(new, file)
+            else:
+                save_int8(new, file, train)
+            advance()
+            result = _compare(file, new, inputs, out, precision)
+            new.replace(out)
+        advance()
     return result
 
 
@@ -98,9 +118,9 @@ def _require_known(name: str, known: tuple[str, ...], noun: str) -> None:
         raise ConfigError(f"there is no {noun} '{name}' for an export", suggest(name, known))
 
 
-def _load_data(model_path: Path) -> tuple[Samples, Samples]:
+def _load_data(model_path: Path, overrides: Sequence[str]) -> tuple[Samples, Samples]:
     """Return the training and the test samples of the run that a model file lies in."""
-    experiment = SeedFolder(model_path.parent).run.experiment
+    experiment = experiment_with_data(SeedFolder(model_path.parent).run, overrides)
     return open_data(experiment.data).load(torch.device("cpu"))
 
 

@@ -1,8 +1,10 @@
 """Evaluation of a network: every sample once, in float32, without the random number generator."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from asc_mrkd.engine.samples import Samples
 from asc_mrkd.errors import NonFiniteError
@@ -15,10 +17,15 @@ BATCH_VALUES = 2**19
 
 
 @torch.no_grad()
-def predict(model: nn.Module, samples: Samples) -> np.ndarray:
+def predict(model: nn.Module, samples: Samples, advance: Callable[[int], object] = int) -> np.ndarray:
     """Return class probabilities (sample, class), float64, of all samples; the network's mode is left as it was.
 
     Batches are views of the stored samples, and the logits leave the device once, at the end.
+
+    Args:
+        model: any classifier.
+        samples: the samples.
+        advance: told the number of samples after every batch.
 
     Raises:
         NonFiniteError: a probability is NaN; the sample is named.
@@ -26,10 +33,12 @@ def predict(model: nn.Module, samples: Samples) -> np.ndarray:
     was_training = model.training
     model.eval()
     size = max(1, BATCH_VALUES // samples.gather(slice(0, 1)).numel())
-    starts = range(0, len(samples), size)
-    logits = torch.cat([model(samples.normalise(samples.gather(slice(start, start + size)))) for start in starts])
+    logits: list[Tensor] = []
+    for start in range(0, len(samples), size):
+        logits.append(model(samples.normalise(samples.gather(slice(start, start + size)))))
+        advance(len(logits[-1]))
     model.train(was_training)
-    probabilities = logits.cpu().double().softmax(1).numpy()  # not every device has float64
+    probabilities = torch.cat(logits).cpu().double().softmax(1).numpy()  # not every device has float64
     _require_finite(probabilities, samples)
     return probabilities
 

@@ -2,7 +2,8 @@
 
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import yaml
 from asc_mrkd.errors import ConfigError, DataError, SubmissionError, suggest
 from asc_mrkd.files import atomic_writer, write_text
 from asc_mrkd.progress import Progress, no_progress
+from asc_mrkd.runs import Predictions
 from asc_mrkd.schema import read_yaml
 from asc_mrkd.submission.meta import build_meta, merge
 from asc_mrkd.submission.system import System, load_system
@@ -30,7 +32,9 @@ def make_submission(
     precision: str | None = None,
     ensemble: bool = False,
     budget: str | None = None,
+    unreadable: str = "prior",
     progress: Progress = no_progress,
+    tell: Callable[[str], object] = str,
 ) -> Path:
     """Write the output files and the meta file of a submission, and the zip to send; return the path of the zip.
 
@@ -48,19 +52,28 @@ def make_submission(
         precision: precision at which the weights are stored, for the size; None for that of the model files.
         ensemble: average all finished seeds, and count all their parameters; otherwise the first seed alone.
         budget: a key of `asc_mrkd.budget.RULES` to keep besides that of the task.
+        unreadable: probabilities of a recording in `audio` that cannot be used: `prior`, the shares of the classes in
+            the test clips of the run, or `even`. The rules want a row for every recording.
         progress: reports the recordings that are predicted.
+        tell: receives sentences: the seed that is taken, its accuracy and the alternatives; every recording that cannot
+            be used, and why.
 
     Raises:
-        ConfigError: unknown task, precision or budget, unreadable `meta`.
+        ConfigError: unknown task, precision, budget or `unreadable`, or unreadable `meta`.
         RunError: no finished seed.
         SubmissionError: label, runs or classes do not fit the task.
         BudgetError: a system takes more than the task or `budget` allows.
-        DataError: a recording cannot be used.
+        DataError: no recording in `audio` can be used.
 
     Example:
         make_submission("exp/ce", "dcase2018-task1a", "Doe_INST_task1a_1", "exp/submission")
     """
     rules = find_task(task)
+    if not label:
+        example = f"Lastname_INSTITUTE_{rules.tag}_1"
+        raise SubmissionError("an entry needs a label", f"--label {example}, the last number from 1 to 4")
+    if unreadable not in UNREADABLE:
+        raise ConfigError(f"unreadable recordings cannot be '{unreadable}'", suggest(unreadable, UNREADABLE))
     if not rules.is_label(label):
         raise SubmissionError(
             f"'{label}' is not a label of {rules.title}",
@@ -71,12 +84,16 @@ def make_submission(
         part: load_system(folder, rules, precision, ensemble, budget)
         for part, folder in runs_by_part(run, rules).items()
     }
-    folder = Path(out) / "task1" / label
+    for system in systems.values():
+        tell(system.choice)
+    files = {}
     for part, suffix in zip(rules.parts, rules.outputs, strict=True):
-        names, probabilities = predict_clips(systems[part], audio, progress)
-        write_text(folder / f"{label}{suffix}", output_text(names, probabilities, rules))
+        names, probabilities = predict_clips(systems[part], audio, unreadable, progress, tell)
+        files[f"{label}{suffix}"] = output_text(names, probabilities, rules)
     content = merge(build_meta(systems, rules, label), changes)
-    write_text(folder / f"{label}{META}", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    files[f"{label}{META}"] = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    for name, text in files.items():
+        write_text(Path(out) / "task1" / label / name, text)
     return write_zip(Path(out), rules, label)
 
 
@@ -117,33 +134,77 @@ def read_author_meta(path: str | os.PathLike[str]) -> dict:
     return changes
 
 
-def predict_clips(system: System, audio: Run | None, progress: Progress) -> tuple[list[str], np.ndarray]:
+def predict_clips(
+    system: System, audio: Run | None, unreadable: str, progress: Progress, tell: Callable[[str], object]
+) -> tuple[list[str], np.ndarray]:
     """Return the names of the clips and their probabilities (clip, class), averaged over the networks of a system.
 
     The clips are the recordings in `audio`, the unpacked evaluation set or its audio folder, named audio/<n>.wav. If it
     is None, they are the test clips of the run.
 
     Raises:
-        DataError: the folder holds no recording, or one cannot be used.
+        DataError: the folder holds no recording, one twice, or none that can be used.
     """
     if audio is None:
         return list(system.predictions.table["filename"]), system.predictions.probabilities
     from asc_mrkd.deploy import Predictor
 
-    folder = Path(audio)
-    if (folder / "audio").is_dir():
-        folder = folder / "audio"
-    files = sorted(folder.glob("*.wav"), key=lambda file: (len(file.stem), file.stem))
-    if not files:
-        raise DataError(f"{folder} holds no .wav file", "give the folder of the evaluation set as unpacked")
+    files = find_recordings(Path(audio))
     predictors = [Predictor(network) for network in system.networks]
+    instead = UNREADABLE[unreadable](system.predictions)
     probabilities = []
+    refused: list[DataError] = []
     with progress("predicting", len(files), "clips") as advance:
         for file in files:
-            members = [predictor.predict_file(file) for predictor in predictors]
-            probabilities.append(np.mean(members, axis=0))
+            try:
+                members = [predictor.predict_file(file) for predictor in predictors]
+                probabilities.append(np.mean(members, axis=0))
+            except DataError as error:
+                refused.append(error)
+                probabilities.append(instead)
+                tell(f"{error}; its row has {DESCRIPTIONS[unreadable]}")
             advance()
-    return [f"audio/{file.name}" for file in files], np.array(probabilities)
+    if len(refused) == len(files):
+        raise refused[0]
+    return [f"audio/{file.stem}.wav" for file in files], np.array(probabilities)
+
+
+def find_recordings(folder: Path) -> list[Path]:
+    """List the .wav files of an unpacked evaluation set, or of its audio folder, by number; hidden files are left out.
+
+    Raises:
+        DataError: there is none, or two have the same name in capitals and in small letters.
+    """
+    if (folder / "audio").is_dir():
+        folder = folder / "audio"
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder", "give the folder of the evaluation set as unpacked")
+    files = [file for file in folder.iterdir() if file.suffix.lower() == ".wav" and not file.name.startswith(".")]
+    if not files:
+        raise DataError(f"{folder} holds no .wav file", "give the folder of the evaluation set as unpacked")
+    files.sort(key=lambda file: (len(file.stem), file.stem, file.suffix))
+    for first, second in pairwise(files):
+        if first.stem == second.stem:
+            raise DataError(f"{folder} holds both {first.name} and {second.name}", "leave one of them")
+    return files
+
+
+def class_shares(predictions: Predictions) -> np.ndarray:
+    """Return the shares of the classes among the test clips of a run, (class,)."""
+    counts = np.bincount(predictions.labels, minlength=len(predictions.classes))
+    return counts / counts.sum()
+
+
+def even_shares(predictions: Predictions) -> np.ndarray:
+    """Return the same probability for every class, (class,)."""
+    return np.full(len(predictions.classes), 1 / len(predictions.classes))
+
+
+UNREADABLE: dict[str, Callable[[Predictions], np.ndarray]] = {"prior": class_shares, "even": even_shares}
+"""Probabilities of a recording that cannot be used, by the name of the choice."""
+
+DESCRIPTIONS = {"prior": "the shares of the classes in the test clips", "even": "the same probability for every class"}
+"""The choices of `UNREADABLE` in words."""
 
 
 def output_text(names: list[str], probabilities: np.ndarray, task: Task) -> str:

@@ -3,7 +3,7 @@
 import lzma
 import zipfile
 import zlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from asc_mrkd.errors import SubmissionError
 from asc_mrkd.files import archive_member_fault, is_plain_zip_member
@@ -30,15 +30,37 @@ def read_package(path: Path, suffixes: tuple[str, ...]) -> tuple[dict[str, bytes
     try:
         with zipfile.ZipFile(path) as archive:
             members = [info for info in archive.infolist() if not info.filename.endswith("/")]
+            of_macos = [info for info in members if is_of_macos(info.filename)]
+            members = [info for info in members if not is_of_macos(info.filename)]
             problems = _unsafe_members(path.name, members)
             files = {}
             if not problems:
                 for member in members:
                     content = archive.read(member)  # of every member, so that its checksum is compared
                     files[member.filename] = content if member.filename.endswith(suffixes) else b""
-            return files, problems
+            return files, problems + _macos_problems(path.name, len(of_macos))
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError) as error:
         return {}, [Problem(path.name, None, "damaged-zip", f"cannot be read as a zip: {error}")]
+
+
+def is_of_macos(name: str) -> bool:
+    """Return whether a file belongs to the Finder of macOS and not to a submission.
+
+    >>> is_of_macos("__MACOSX/task1/._a.csv"), is_of_macos("task1/.DS_Store"), is_of_macos("task1/a.csv")
+    (True, True, False)
+    """
+    *folders, last = PurePosixPath(name).parts or ("",)
+    return "__MACOSX" in folders or last == ".DS_Store" or last.startswith("._")
+
+
+def _macos_problems(package: str, count: int) -> list[Problem]:
+    if not count:
+        return []
+    message = (
+        f"made by macOS: {count} entries are under __MACOSX or hidden, on which the validator of the organisers fails; "
+        f"make the zip with `asc-mrkd submit make`, or `zip -d {package} '__MACOSX/*' '*.DS_Store' '*/._*'`"
+    )
+    return [Problem(package, None, "macos", message)]
 
 
 def _unsafe_members(package: str, members: list[zipfile.ZipInfo]) -> list[Problem]:
@@ -63,11 +85,12 @@ def _unsafe_members(package: str, members: list[zipfile.ZipInfo]) -> list[Proble
 def _folder_contents(folder: Path, suffixes: tuple[str, ...]) -> dict[str, bytes]:
     """Return the files next to each file that ends in one of `suffixes`."""
     folder = folder.resolve()
-    submissions = {file.parent for suffix in suffixes for file in folder.rglob(f"*{suffix}")}
+    files_of_any = (file for suffix in suffixes for file in folder.rglob(f"*{suffix}"))
+    submissions = {file.parent for file in files_of_any if not is_of_macos(file.relative_to(folder).as_posix())}
     files = {}
     for submission in sorted(submissions):
         for file in sorted(submission.iterdir()):
-            if file.is_file():
+            if file.is_file() and not is_of_macos(file.name):
                 name = (folder.name / file.relative_to(folder)).as_posix()
                 files[name] = file.read_bytes() if name.endswith(suffixes) else b""
     return files

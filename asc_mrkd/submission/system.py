@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,8 @@ class System:
     """Measures that made it small, in words."""
     complexity: Verdict
     """Sum over the networks, under the rule of the task."""
+    choice: str
+    """Sentence about the seeds that are taken, their accuracy, and the alternatives."""
 
 
 def load_system(run: Path, task: Task, precision: str | None, ensemble: bool, budget: str | None = None) -> System:
@@ -48,9 +51,8 @@ def load_system(run: Path, task: Task, precision: str | None, ensemble: bool, bu
         SubmissionError: its classes are not those of the task.
         BudgetError: it takes more than the rule of the task, or `budget`, allows.
     """
-    seeds = find_scored_seeds(run)
-    if not ensemble:
-        seeds = seeds[:1]
+    finished = find_scored_seeds(run)
+    seeds = finished if ensemble else finished[:1]
     networks = [seed.path for seed in seeds]
     predictions = average_predictions([read_predictions(seed.predictions) for seed in seeds])
     if predictions.classes != task.classes:
@@ -69,7 +71,41 @@ def load_system(run: Path, task: Task, precision: str | None, ensemble: bool, bu
         predictions=predictions,
         measures=compression_measures(seeds[0], experiment, precision),
         complexity=require_within_rules(run, networks, task.rule, budget, precision),
+        choice=describe_choice(run, finished, ensemble),
     )
+
+
+def describe_choice(run: Path, seeds: list[SeedFolder], ensemble: bool) -> str:
+    """Return a sentence about the seeds of a run that are submitted: their accuracy, and that of the alternatives.
+
+    Args:
+        run: as the user named it.
+        seeds: seeds that could be submitted; the first is, unless all are averaged.
+        ensemble: all are averaged.
+    """
+    members = {}
+    for seed in seeds:
+        with suppress(RunError, DamagedFileError):  # one that is not submitted may be damaged
+            members[seed.path.name] = read_predictions(seed.predictions)
+    alone = {name: macro_percent(member) for name, member in members.items()}
+    if len(members) == 1:
+        return f"{run}: {', '.join(map(' '.join, alone.items()))} on the test clips (macro accuracy)"
+    try:
+        averaged = (
+            f"all {len(members)} seeds averaged (--ensemble) {macro_percent(average_predictions([*members.values()]))}"
+        )
+    except RunError:  # they were scored on different clips
+        averaged = ""
+    first, *others = [f"{name} {percent}" for name, percent in alone.items()]
+    if ensemble:
+        return f"{run}: {averaged} on the test clips (macro accuracy); alone: {', '.join([first, *others])}"
+    instead = ", ".join(filter(None, [*others, averaged]))
+    return f"{run}: {first} on the test clips (macro accuracy), the lowest seed; there are also {instead}"
+
+
+def macro_percent(predictions: Predictions) -> str:
+    """Return the macro accuracy as text, as in `57.5 %`."""
+    return f"{100 * overall_metrics(clip_scores(predictions)).macro_accuracy:.1f} %"
 
 
 def require_within_rules(

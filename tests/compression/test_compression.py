@@ -1,6 +1,8 @@
 """Compressed networks: their values, sizes and folders, and the budget that is fitted by trying steps."""
 
 import json
+import shutil
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -11,12 +13,13 @@ from helpers.progress import RecordedProgress
 
 from asc_mrkd import compress, fit_budget
 from asc_mrkd.budget import RULES, check_budget
+from asc_mrkd.compression import compressor as compressor_module
 from asc_mrkd.compression.compressor import LADDER, Compressor, ladder_for
 from asc_mrkd.compression.quantise import spread_inputs
 from asc_mrkd.compression.steps import parse_steps
 from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.engine.samples import open_data
-from asc_mrkd.errors import ConfigError, RunError
+from asc_mrkd.errors import ConfigError, MissingExtraError, RunError
 from asc_mrkd.evaluation import evaluate
 from asc_mrkd.models.pruning import prunable_layers
 
@@ -144,7 +147,8 @@ def test_compress_returns_both_measurements(trained, tmp_path):
     result = compress(trained, "float16", tmp_path / "half", progress=progress)
     assert (result.before.steps, result.after.steps, result.rule) == ("", "float16", RULES["dcase2020-task1b"])
     assert result.before.budget.bytes == 2 * result.after.budget.bytes
-    assert progress.tasks == [("measuring", 2, "networks", 0, [1, 1])]
+    [(title, total, unit, done, advances)] = progress.tasks
+    assert (title, unit, done, sum(advances)) == ("measuring", "clips", 0, total)
 
 
 def test_fit_budget_without_a_folder_only_measures(trained, tmp_path):
@@ -153,7 +157,8 @@ def test_fit_budget_without_a_folder_only_measures(trained, tmp_path):
     fitted = fit_budget(trained, rule, progress=progress)
     assert fitted.within
     assert [candidate.steps for candidate in fitted.candidates] == ["", "float16"]
-    assert progress.tasks == [("measuring", len(LADDER), "networks", 0, [1, 1])]
+    [(title, total, unit, _, advances)] = progress.tasks
+    assert (title, unit, sum(advances)) == ("measuring", "clips", total * 2 / len(LADDER))
     assert not fit_budget(trained, replace(rule, limit=1), steps=["", "float16"]).within
 
 
@@ -170,3 +175,37 @@ def test_fit_budget_refuses_a_folder_before_it_measures(trained, monkeypatch):
     monkeypatch.setattr(Compressor, "_write_run", None)
     code, _, err = run_cli("fit-budget", trained, "--out", trained)
     assert (code, "is not a compressed network" in err) == (2, True)
+
+
+def test_t4_data_that_have_moved_are_given_by_their_place(trained, store, tmp_path):
+    moved = shutil.copytree(store, tmp_path / "elsewhere")
+    run = shutil.copytree(trained, tmp_path / "run")
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace(str(store), "gone/store"))
+    options = "--out", tmp_path / "small"
+    for command in (("compress", run, "float16", *options), ("fit-budget", run, *options)):
+        code, _, err = run_cli(*command)
+        assert (code, "hint: add where they are now: data.store=FOLDER" in err) == (2, True)
+        assert not (tmp_path / "small").exists()
+        assert run_cli(*command, f"data.store={moved}").code == 0
+        shutil.rmtree(tmp_path / "small")
+    code, _, err = run_cli("compress", run, "float16", f"data.stroe={moved}", *options)
+    assert (code, "write data.store=FOLDER" in err) == (2, True)
+    code, _, err = run_cli("compress", run, "float16", "train.epochs=3", *options)
+    assert (code, "is not the place of the data" in err) == (2, True)
+
+
+def test_everything_is_checked_before_the_data_are_read(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(compressor_module, "Compressor", None)
+    with pytest.raises(ConfigError, match="no step 'half'"):
+        compress(trained, "half", tmp_path / "new" / "out")
+    with pytest.raises(ConfigError, match="no step 'half'"):
+        fit_budget(trained, out=tmp_path / "new" / "out", steps=["float16", "half"])
+    with pytest.raises(RunError, match="is not a compressed network"):
+        compress(trained, "float16", trained)
+    with pytest.raises(ConfigError, match="no rule 'dcase1900'"):
+        fit_budget(trained, "dcase1900")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingExtraError, match="needs onnx"):
+        compress(trained, "int8", tmp_path / "new" / "out")
+    assert not list(tmp_path.iterdir())

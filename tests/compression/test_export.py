@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.cli import run_cli
+from helpers.progress import RecordedProgress
 
 from asc_mrkd import Predictor, check_budget, export
 from asc_mrkd.compression import exporter
@@ -14,7 +15,9 @@ from asc_mrkd.errors import ConfigError, ModelError
 
 
 def test_float32_computes_what_the_network_does(trained, tmp_path):
-    result = export(trained, tmp_path / "new" / "board.onnx")
+    progress = RecordedProgress()
+    result = export(trained, tmp_path / "new" / "board.onnx", progress=progress)
+    assert progress.tasks == [("exporting", 3, "parts", 0, [1, 1, 1])]
     file = load_model(trained)
     x = torch.randn(3, *file.input_shape)
     with torch.no_grad():

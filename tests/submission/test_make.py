@@ -6,11 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn.metrics
+import soundfile
 import yaml
+from helpers.cli import run_cli
 from helpers.submission import write_run
 
 import asc_mrkd.deploy
 from asc_mrkd.errors import BudgetError, ConfigError, DataError, RunError, SubmissionError
+from asc_mrkd.features.spec import load_spec
 from asc_mrkd.runs import read_predictions
 from asc_mrkd.submission import TASKS, check_submission, make_submission
 
@@ -230,3 +233,84 @@ def test_unknown_task(tmp_path):
 def test_run_without_a_finished_seed(tmp_path):
     with pytest.raises(RunError, match="no seed is finished"):
         make_submission(tmp_path, TASK, LABEL, tmp_path / "out", precision="float16")
+
+
+def write_evaluation(folder, seconds=0.5):
+    """Write a set whose clips 2 and 3 cannot be used, with a companion of macOS and a name in capitals."""
+    audio = folder / "audio"
+    audio.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name in ("0.wav", "1.wav", "4.WAV"):
+        soundfile.write(audio / name, rng.uniform(-0.5, 0.5, (int(8000 * seconds), 2)), 8000, format="WAV")
+    soundfile.write(audio / "2.wav", np.zeros((int(8000 * seconds), 2)), 8000)
+    soundfile.write(audio / "3.wav", np.zeros((0, 2)), 8000)
+    (audio / "._0.wav").write_bytes(bytes.fromhex("0005160700020000") + b"Mac OS X        " + bytes(40))
+    (audio / "notes.txt").write_text("not a clip")
+    return folder
+
+
+def test_s2_recordings_that_cannot_be_used_get_a_row(tmp_path):
+    run = write_run(tmp_path / "run", clips=8, small=True)
+    (tmp_path / "list.csv").write_text("".join(f"{number}.wav\n" for number in range(5)))
+    command = "submit", "make", run, "--task", TASK, "--label", LABEL, "--audio", write_evaluation(tmp_path / "set")
+    for choice, expected in (("prior", [3 / 8, 3 / 8, 2 / 8]), ("even", [1 / 3] * 3)):
+        code, out, err = run_cli(*command, "--out", tmp_path / choice, "--unreadable", choice)
+        assert (code, out.strip()) == (0, str(tmp_path / choice / "Kim_KETI_task1b.zip"))
+        assert "3.wav" in err
+        assert "4.WAV" not in err
+        output = read_output(tmp_path / choice).set_index("filename")
+        assert list(output.index) == [f"audio/{number}.wav" for number in range(5)]
+        np.testing.assert_allclose(output.loc["audio/3.wav"].iloc[1:].astype(float), expected, atol=1e-6)
+        assert errors(check_submission(tmp_path / choice, TASK, tmp_path / "list.csv")) == []
+    code, _, err = run_cli(*command, "--out", tmp_path / "x", "--unreadable", "priro")
+    assert (code, "did you mean 'prior'?" in err, (tmp_path / "x").exists()) == (2, True, False)
+
+
+def test_s2_a_set_without_a_usable_recording_is_an_error(tmp_path):
+    run = write_run(tmp_path / "run", small=True)
+    (tmp_path / "set").mkdir()
+    for name in ("0.wav", "1.wav"):
+        (tmp_path / "set" / name).write_bytes(b"no sound")
+    with pytest.raises(DataError, match=r"0\.wav"):
+        make_submission(run, TASK, LABEL, tmp_path / "out", audio=tmp_path / "set")
+    (tmp_path / "set" / "1.WAV").write_bytes(b"no sound")
+    with pytest.raises(DataError, match=r"holds both 1\.WAV and 1\.wav"):
+        make_submission(run, TASK, LABEL, tmp_path / "out", audio=tmp_path / "set")
+    with pytest.raises(DataError, match="is not a folder"):
+        make_submission(run, TASK, LABEL, tmp_path / "out", audio=tmp_path / "nowhere")
+    assert not (tmp_path / "out").exists()
+
+
+def test_f1_8_the_seed_that_is_taken_and_the_alternatives_are_said(tmp_path):
+    run = write_run(tmp_path / "run", clips=40, seeds={"seed0": 1, "seed2": 2, "seed10": 3}, small=True)
+    found = {}
+    for seed in ("seed0", "seed2", "seed10"):
+        table = read_predictions(run / seed / "predictions.csv").table
+        recall = sklearn.metrics.recall_score(table["label"], table["prediction"], average="macro")
+        found[seed] = f"{seed} {100 * recall:.1f} %"
+    command = "submit", "make", run, "--task", TASK, "--label", LABEL, "--out", tmp_path / "out"
+    _, _, err = run_cli(*command)
+    assert f"{run}: {found['seed0']} on the test clips (macro accuracy), the lowest seed; there are also" in err
+    assert f"{found['seed2']}, {found['seed10']}, all 3 seeds averaged (--ensemble) " in err
+    _, _, err = run_cli(*command, "--ensemble")
+    assert f"alone: {', '.join(found.values())}" in err
+    _, _, err = run_cli("submit", "make", run / "seed2", *command[3:])
+    assert f"{found['seed2']} on the test clips" in err
+    (run / "seed10" / "predictions.csv").write_text("damaged")
+    assert run_cli(*command).code == 0
+
+
+def test_f1_11_the_meta_file_describes_the_front_end_of_the_run(tmp_path):
+    make_submission(write_run(tmp_path / "run", small=True), TASK, LABEL, tmp_path / "out")
+    for name, words in (("baseline40", "log-mel magnitudes (40 bands)"), ("logmel256", "log-mel energies (256 bands)")):
+        assert load_spec(name).description == words
+    description = read_meta(tmp_path / "out")["system"]["description"]
+    assert description["acoustic_features"] == "perceptually weighted log-mel energies (24 bands)"
+    assert description["input_sampling_rate"] == "8kHz"
+
+
+def test_f3_7_a_missing_label_is_asked_for(tmp_path):
+    code, _, err = run_cli("submit", "make", write_run(tmp_path / "run", small=True), "--out", tmp_path / "out")
+    assert code == 2
+    assert "an entry needs a label" in err
+    assert "hint: --label Lastname_INSTITUTE_task1b_1" in err

@@ -59,3 +59,39 @@ def test_every_truncation_is_damage(tmp_path, valid_zip):
     for length in np.linspace(0, len(valid_zip) - 1, 40, dtype=int):
         (tmp_path / "s.zip").write_bytes(valid_zip[:length])
         assert found(check_submission(tmp_path / "s.zip", TASK)) == [("damaged-zip", "error", None)]
+
+
+def test_s1_a_zip_of_macos_is_refused_with_one_sentence(packages, tmp_path):
+    package = packages["dcase2018-task1a"].copy()
+    for name in list(package.files):
+        folder, _, last = name.rpartition("/")
+        package.files[f"__MACOSX/{folder}/._{last}"] = (
+            bytes.fromhex("0005160700020000") + b"Mac OS X        " + bytes(40) + b"\xb0" * 80
+        )
+        package.files[f"{folder}/.DS_Store"] = b"\0\0\0\1Bud1"
+    [problem] = package.check(tmp_path)
+    assert (problem.code, problem.severity) == ("macos", "error")
+    assert "made by macOS: 3 entries" in problem.message
+    assert "zip -d package.zip '__MACOSX/*'" in problem.message
+
+
+def test_s1_the_entry_itself_is_checked_as_if_they_were_not_there(packages, tmp_path):
+    package = packages["dcase2018-task1a"].copy()
+    package.row(2)
+    package.add(".DS_Store", b"\0\0\0\1Bud1")
+    assert [problem.code for problem in package.check(tmp_path)] == ["missing-files", "macos"] or [
+        problem.code for problem in package.check(tmp_path)
+    ] == ["macos", "missing-files"]
+    package.files = {f"__MACOSX/{name}": content for name, content in package.files.items()}
+    assert [problem.code for problem in package.check(tmp_path)] == ["macos", "no-submission"]
+
+
+def test_s1_hidden_files_of_a_folder_are_no_entries(packages, tmp_path):
+    package = packages["dcase2018-task1a"]
+    with zipfile.ZipFile(package.save(tmp_path / "s.zip")) as archive:
+        for member in archive.infolist():
+            archive.extract(member, tmp_path / "out")
+    output = next((tmp_path / "out").rglob("*.output.csv"))
+    output.with_name(f"._{output.name}").write_bytes(b"\0\5\x16\7")
+    output.with_name(".DS_Store").write_bytes(b"\0")
+    assert check_submission(tmp_path / "out", "dcase2018-task1a", package.clip_list) == []
