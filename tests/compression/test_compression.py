@@ -189,7 +189,7 @@ def test_t4_data_that_have_moved_are_given_by_their_place(trained, store, tmp_pa
         assert not (tmp_path / "small").exists()
         assert run_cli(*command, f"data.store={moved}").code == 0
         shutil.rmtree(tmp_path / "small")
-    code, _, err = run_cli("compress", run, "float16", f"data.stroe={moved}", *options)
+    code, _, err = run_cli("compress", run, "float16", f"data.sttore={moved}", *options)
     assert (code, "write data.store=FOLDER" in err) == (2, True)
     code, _, err = run_cli("compress", run, "float16", "train.epochs=3", *options)
     assert (code, "is not the place of the data" in err) == (2, True)

@@ -262,7 +262,7 @@ def test_s2_recordings_that_cannot_be_used_get_a_row(tmp_path):
         assert list(output.index) == [f"audio/{number}.wav" for number in range(5)]
         np.testing.assert_allclose(output.loc["audio/3.wav"].iloc[1:].astype(float), expected, atol=1e-6)
         assert errors(check_submission(tmp_path / choice, TASK, tmp_path / "list.csv")) == []
-    code, _, err = run_cli(*command, "--out", tmp_path / "x", "--unreadable", "priro")
+    code, _, err = run_cli(*command, "--out", tmp_path / "x", "--unreadable", "priior")
     assert (code, "did you mean 'prior'?" in err, (tmp_path / "x").exists()) == (2, True, False)
 
 
