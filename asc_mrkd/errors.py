@@ -7,11 +7,15 @@ SHOWN = 12
 """Largest number of names in a hint."""
 
 
+LONGEST = 1000
+"""Longest message, in characters: what it repeats of a file may be anything."""
+
+
 class AscMrkdError(Exception):
     """Base of every error that a user can meet.
 
     Args:
-        message: the fault and its place (file, line, key).
+        message: the fault and its place (file, line, key); of a very long one the middle is left out.
         hint: the next thing to type or to look at; may be empty.
     """
 
@@ -19,8 +23,14 @@ class AscMrkdError(Exception):
     """Exit code of the command line."""
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
+        super().__init__(_without_middle(message))
+        self.hint = _without_middle(hint)
+
+
+def _without_middle(text: str) -> str:
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
 
 
 class ConfigError(AscMrkdError):

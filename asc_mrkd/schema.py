@@ -34,6 +34,8 @@ LARGEST_JSON = 10_000_000
 DEEPEST = 32
 """Largest number of sections and lists inside one another."""
 
+TOO_DEEP = f"more than {DEEPEST} sections or lists inside one another"
+
 MOST_VALUES = 10_000
 """Largest number of values in a YAML file, each counted as often as aliases repeat it."""
 
@@ -138,11 +140,11 @@ def read_json(path: str | os.PathLike[str], error: type[AscMrkdError], hint: str
     try:
         return parse_json(text)
     except ValueError as fault:
-        raise error(f"{path} is not JSON: {fault}", hint) from None
+        raise error(f"{path} cannot be read as JSON: {fault}", hint) from None
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Return the value of a JSON text; numbers are finite, as JSON has them.
+    """Return the value of a JSON text whose lists and objects are not deep, as in all JSON of ours.
 
     Raises:
         ValueError: the text is not JSON, or too deep.
@@ -151,13 +153,21 @@ def parse_json(text: str | bytes) -> Any:
     [1, None]
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text)
     except RecursionError:
-        raise ValueError("lists or objects inside one another are too deep") from None
+        raise ValueError(TOO_DEEP) from None
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [part for one in level for part in _parts(one)]
+    if level:
+        raise ValueError(TOO_DEEP)
+    return value
 
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON number")
+def _parts(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
 
 
 def parse_yaml(text: str) -> Any:
@@ -200,7 +210,7 @@ class _StrictLoader(yaml.SafeLoader):
             raise _fault("tags such as !!int are not read", event)
         self._depth += 1
         if self._depth > DEEPEST:
-            raise _fault(f"more than {DEEPEST} sections or lists inside one another", event)
+            raise _fault(TOO_DEEP, event)
         node: Any = super().compose_node(parent, index)
         self._depth -= 1
         if isinstance(event, yaml.AliasEvent):

@@ -1,6 +1,7 @@
 """Options and output that several verbs share."""
 
 import json
+import re
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,13 @@ from asc_mrkd.errors import ConfigError
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Workers = Annotated[int | None, typer.Option(help="Number of worker processes.", min=1, show_default="all cores")]
 MaxBad = Annotated[float, typer.Option(help="Share of unusable clips above which the check fails.", min=0, max=1)]
+
+
+SEEDS = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
+"""A seed, or the first and the last of several."""
+
+MOST_SEEDS = 1000
+"""Largest number of seeds from a first to a last."""
 
 
 def print_json(value: Any) -> None:
@@ -31,9 +39,12 @@ def parse_seeds(text: str) -> list[int]:
     """
     seeds: list[int] = []
     for part in text.split(","):
-        first, _, last = part.partition("-")
-        last = last or first
-        if not first.isdigit() or not last.isdigit() or int(last) < int(first):
+        written = SEEDS.fullmatch(part)
+        if written is None:
             raise ConfigError(f"--seeds {text} is not a list of seeds", "write --seeds 0-3 or --seeds 0,2,5")
-        seeds.extend(range(int(first), int(last) + 1))
+        first = int(written[1])
+        last = int(written[2] or first)
+        if not first <= last < first + MOST_SEEDS:
+            raise ConfigError(f"--seeds {text} is not a list of seeds", "write --seeds 0-3 or --seeds 0,2,5")
+        seeds.extend(range(first, last + 1))
     return list(dict.fromkeys(seeds))

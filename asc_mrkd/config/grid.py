@@ -5,6 +5,7 @@ model.options.blocks=[4,3,1],[4,4,4]                two points: commas in bracke
 """
 
 import hashlib
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ KEPT_IN_NAMES = " =,.+-_[]{}:"
 
 LONGEST_NAME = 200
 """Longest folder name in bytes before its end becomes a digest; file systems allow 255."""
+
+MOST_POINTS = 1000
+"""Largest number of points."""
 
 TOKENS = re.compile(r"""(?P<quoted>"(?:\\.|[^"\\])*"|'[^']*')|(?P<open>[\[{])|(?P<close>[\]}])|(?P<comma>,)""")
 """Parts of a list of values: quoted text, brackets and braces, commas."""
@@ -51,7 +55,8 @@ def grid(overrides: Sequence[str]) -> list[Point]:
     """Return all combinations of the overrides `key=a,b,...`, in the order given; `key=a` is the same for all points.
 
     Raises:
-        ConfigError: no key has several values, one that has several is named twice, or a value is empty.
+        ConfigError: no key has several values, one that has several is named twice, a value is empty, or there are
+            more than MOST_POINTS combinations.
 
     >>> [point.overrides for point in grid(["train.epochs=3", "method.num_backups=1,2"])]
     [['train.epochs=3', 'method.num_backups=1'], ['train.epochs=3', 'method.num_backups=2']]
@@ -60,6 +65,9 @@ def grid(overrides: Sequence[str]) -> list[Point]:
     keys = [key for key, _ in parsed]
     swept = [key for key, values in parsed if len(values) > 1]
     _require_sweepable(keys, swept)
+    count = math.prod(len(values) for _, values in parsed)
+    if count > MOST_POINTS:
+        raise ConfigError(f"{count:,} combinations are more than {MOST_POINTS:,}", "sweep over fewer keys or values")
     points = []
     for combination in product(*(values for _, values in parsed)):
         pairs = list(zip(keys, combination, strict=True))

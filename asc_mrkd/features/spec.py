@@ -1,5 +1,6 @@
 """The definition of a front end: one YAML file per front end in features/."""
 
+import math
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,7 +9,7 @@ from pydantic import Field, model_validator
 
 from asc_mrkd.errors import ConfigError, suggest
 from asc_mrkd.files import resource_folder
-from asc_mrkd.schema import Count, NotNegative, Positive, Schema, parse, read_yaml
+from asc_mrkd.schema import NUMBER, Count, Few, NotNegative, Positive, Schema, parse, read_yaml
 
 DEFAULT_SPEC = "pmel256"
 """Front end that extraction takes if none is named: that of the paper."""
@@ -17,14 +18,18 @@ TOP_DB = 80.0
 """Default depth of the floor (dB) of a `perceptual_db` front end."""
 
 
+LARGEST_CLIP = 2**28
+"""Largest number of samples of a clip, of its features, and of the weights of the filters."""
+
+
 class FrontendSpec(Schema):
     """All numbers that decide a feature value; frequencies in Hz, lengths in samples, levels in dB."""
 
     name: str
     """Name of the front end."""
-    sample_rate: Count
+    sample_rate: Annotated[int, Field(ge=1, le=1_000_000), NUMBER]
     """Sample rate of the front end; recordings are resampled to it."""
-    channels: Count
+    channels: Few
     """Number of channels; 1 is the mean of all channels of a recording, taken before resampling."""
     clip_seconds: Positive
     """Length of a clip (s)."""
@@ -48,7 +53,7 @@ class FrontendSpec(Schema):
     """Exponent of the magnitude: 2 is the power spectrum, 1 the magnitude spectrum."""
     n_mels: Count
     """Number of triangular mel filters."""
-    fmin: Annotated[float, Field(ge=0.0)] = 0.0
+    fmin: NotNegative = 0.0
     """Lower end of the first filter."""
     fmax: Positive
     """Upper end of the last filter."""
@@ -73,6 +78,10 @@ class FrontendSpec(Schema):
 
     @model_validator(mode="after")
     def _require_consistency(self) -> "FrontendSpec":
+        if max(self.samples, math.prod(self.shape), self.n_fft * self.n_mels) > LARGEST_CLIP:
+            raise ValueError(
+                f"clip_seconds, n_fft or n_mels is too large: a clip takes more than {LARGEST_CLIP:,} values"
+            )
         if not self.fmin < self.fmax <= self.sample_rate / 2:
             raise ValueError(f"fmin < fmax <= sample_rate / 2 does not hold: {self.fmin}, {self.fmax}")
         if self.n_fft % 2:

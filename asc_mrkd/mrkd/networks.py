@@ -55,13 +55,7 @@ def copy_network(model: nn.Module) -> nn.Module:
     True
     """
     network = unwrap(model)
-    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
-        if is_lazy(tensor):
-            lazy = name.rpartition(".")[0]
-            raise ModelError(
-                f"layer '{lazy}' ({type(network.get_submodule(lazy)).__name__}) has no weights yet",
-                "run the network on one batch before it is given: model(x)",
-            )
+    require_weights(network)
     try:
         copied = _deep_copy(network)
     except Exception as error:
@@ -75,6 +69,21 @@ def copy_network(model: nn.Module) -> nn.Module:
         if isinstance(layer, nn.RNNBase):
             layer.flatten_parameters()  # a copy has its weights in several places, which a GPU is slow with
     return copied
+
+
+def require_weights(network: nn.Module) -> None:
+    """Refuse a network with a lazy layer that was never run.
+
+    Raises:
+        ModelError: the layer is named.
+    """
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        if is_lazy(tensor):
+            layer = name.rpartition(".")[0]
+            raise ModelError(
+                f"layer '{layer}' ({type(network.get_submodule(layer)).__name__}) has no weights yet",
+                "run the network on one batch before it is given: model(x)",
+            )
 
 
 def _deep_copy(network: nn.Module) -> nn.Module:
@@ -98,7 +107,12 @@ def _find_uncopyable(network: nn.Module) -> tuple[str, nn.Module]:
 
 
 def state_of(model: nn.Module) -> State:
-    """Return all tensors of a network by name: parameters and buffers, those left out of state_dict too."""
+    """Return all tensors of a network by name: parameters and buffers, those left out of state_dict too.
+
+    Raises:
+        ModelError: a lazy layer has no weights yet.
+    """
+    require_weights(model)
     named = (*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False))
     return {name: tensor.detach() for name, tensor in named}
 

@@ -1,7 +1,6 @@
 """One self-contained HTML page about one or more runs: no network, no script, no other file."""
 
 import base64
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import jinja2
 
 import asc_mrkd
 from asc_mrkd.datasets.images import open_images
-from asc_mrkd.errors import RunError, first_line
+from asc_mrkd.errors import RunError
 from asc_mrkd.evaluation import RunSummary, compare_summaries, conclusions, evaluate
 from asc_mrkd.files import write_text
 from asc_mrkd.progress import Progress, no_progress
@@ -33,7 +32,7 @@ from asc_mrkd.report.plots import (
 from asc_mrkd.report.records import shown_groups
 from asc_mrkd.report.tables import TextTable, breakdown_table, confused_pairs_table, seed_table
 from asc_mrkd.runs import RunFolder
-from asc_mrkd.schema import flatten
+from asc_mrkd.schema import flatten, read_json
 from asc_mrkd.store.layout import open_store
 
 
@@ -193,10 +192,7 @@ def _environment_table(path: Path) -> TextTable | None:
     if not path.exists():
         return None
     hint = "delete it: the report does without it"
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{path} cannot be read as JSON: {first_line(error)}", hint) from None
+    values = read_json(path, RunError, hint)
     if not isinstance(values, dict):
         raise RunError(f"{path} holds no mapping of names to values", hint)
     return TextTable(

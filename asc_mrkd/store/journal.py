@@ -1,14 +1,17 @@
 """Append-only journal of an extraction in progress: one line per finished row, written after the row itself."""
 
-import csv
 import errno
 import os
+import re
 from pathlib import Path
 
 from asc_mrkd.store.worker import RowResult
 
 JOURNAL = "journal.csv"
 """Name of the journal: lines `row,crc32,reason`, where the checksum of an unusable clip is empty."""
+
+WRITTEN = re.compile(r"([0-9]{1,10}),([0-9]{1,10}),[^,]*")
+"""Line of a row that was written; a line that is anything else does not count."""
 
 
 def journal_line(row: int, crc32: int, reason: str) -> str:
@@ -31,9 +34,9 @@ class Journal:
             os.truncate(self.path, len(whole_lines))
         self.checksums: dict[int, int] = {}
         """crc32 of every row that was written."""
-        for line in csv.reader(whole_lines.decode(errors="replace").splitlines()):
-            if len(line) == 3 and line[0].isdigit() and line[1].isdigit():
-                self.checksums[int(line[0])] = int(line[1])
+        for line in whole_lines.decode(errors="replace").splitlines():
+            if written := WRITTEN.fullmatch(line):
+                self.checksums[int(written[1])] = int(written[2])
 
     def __enter__(self) -> "Journal":
         self._stream = open(self.path, "ab", buffering=0)  # closed by __exit__

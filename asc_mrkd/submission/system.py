@@ -1,7 +1,6 @@
 """The system to submit: one trained network, or all seeds of a run averaged."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from asc_mrkd.errors import DamagedFileError, RunError, SubmissionError
 from asc_mrkd.evaluation import clip_scores, group_table, overall_metrics
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.runs import Predictions, SeedFolder, find_scored_seeds, read_predictions
+from asc_mrkd.schema import read_json
 from asc_mrkd.submission.tasks import Task
 
 COUNTING_RULE = "dcase2020-task1b"
@@ -143,10 +143,13 @@ def compression_measures(seed: SeedFolder, experiment: Experiment, precision: st
         measures.append(STEPS["prune"].title)
     record = seed.compression
     if record.is_file():
+        values = read_json(record, DamagedFileError, "asc-mrkd compress writes it")
         try:
-            steps = SEPARATOR.join(json.loads(record.read_text(encoding="utf-8"))["steps"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise DamagedFileError(f"{record} cannot be read: {error}", "asc-mrkd compress writes it") from None
+            steps = SEPARATOR.join(values["steps"])
+        except (KeyError, TypeError):
+            raise DamagedFileError(
+                f"{record} cannot be read: it names no steps", "asc-mrkd compress writes it"
+            ) from None
         measures += [step.kind.title for step in parse_steps(steps)]
     if precision:
         measures.append(f"weights stored as {precision}")

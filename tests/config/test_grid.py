@@ -72,6 +72,7 @@ def test_the_last_of_two_fixed_values_holds_as_in_train():
         (["a=3", "a=1,2"], "a is given twice"),
         (["a=1,2,"], "empty value"),
         (["seeds=0,1"], "every point gets all"),
+        ([f"a{i}=1,2,3,4,5,6,7,8,9" for i in range(30)], "combinations are more than 1,000"),
     ],
 )
 def test_overrides_that_make_no_grid_are_refused(overrides, message):

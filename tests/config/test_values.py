@@ -7,6 +7,7 @@ import pytest
 import yaml
 from helpers.cli import run_cli
 
+from asc_mrkd.cli.options import parse_seeds
 from asc_mrkd.config import AugmentConfig, Experiment
 from asc_mrkd.errors import AscMrkdError, ConfigError
 from asc_mrkd.methods import METHODS, load_experiment
@@ -255,7 +256,7 @@ def test_f3_2_what_needs_the_data_is_asked_before_any_work(conf, tmp_path, overr
 
 
 def test_json_is_bounded_too(tmp_path):
-    for text in ("[" * 100_000, "NaN", "[1e999, Infinity]", "9" * 5000, "{", "", "\x00"):
+    for text in ("[" * 100_000, "[" * 40 + "]" * 40, "9" * 5000, "{", "", "\x00"):
         with pytest.raises(ValueError, match=r"."):
             parse_json(text)
     (tmp_path / "a.json").write_bytes(b'{"a": "\xff"}')
@@ -266,3 +267,9 @@ def test_json_is_bounded_too(tmp_path):
     with pytest.raises(AscMrkdError, match="No such file"):
         read_text(tmp_path / "missing")
     assert len(shown([["x" * 1000] * 1000] * 1000)) < 10_000
+
+
+@pytest.mark.parametrize("text", ["0-99999999", "²", "9" * 5000, "3-1", "1,,2", "-1"])
+def test_seeds_of_the_command_line_are_bounded(text):
+    with pytest.raises(ConfigError, match="is not a list of seeds"):
+        parse_seeds(text)
