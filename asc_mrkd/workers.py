@@ -156,11 +156,11 @@ def dask_pool(address: str) -> Iterator[Pool]:
             client.wait_for_workers(1, timeout=CONNECT_SECONDS)
         except TimeoutError:
             raise ConfigError(f"{address} has no workers", f"start some: dask worker {address}") from None
-        _require_same_versions(client)
+        require_same_versions(client)
         yield Pool(lambda workers: client.get_executor(pure=False), sum(client.ncores().values()), (KilledWorker,))
 
 
-def _require_same_versions(client: Any) -> None:
+def require_same_versions(client: Any) -> None:
     """Refuse workers of a Dask client whose results would differ, or that could not start."""
     for name in SAME_EVERYWHERE:
         ours = import_module(name).__version__

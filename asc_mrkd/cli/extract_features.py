@@ -35,6 +35,7 @@ def extract_features(
     Example: asc-mrkd extract-features --data exp/scenes --spec pmel256 --out exp/store
     """
     from asc_mrkd.store import extract
+    from asc_mrkd.store.extraction import CRASHED
     from asc_mrkd.store.layout import BAD
 
     store = extract(
@@ -54,6 +55,8 @@ def extract_features(
         say(f"left out {name}: {reason}", err=True)
     if len(bad) > SHOWN:
         say(f"... and {len(bad) - SHOWN} more, see {out / 'clips.csv'}", err=True)
+    if (bad["reason"] == CRASHED).any():
+        say("the same command tries the crashed ones again", err=True)
     if len(bad) > max_bad * len(store.clips):
         say(f"{len(bad)} of {len(store.clips)} clips cannot be used, more than --max-bad {max_bad}", err=True)
         raise typer.Exit(1)

@@ -117,8 +117,9 @@ def _zip_members(stream: IO[bytes]) -> Iterator[_Member]:
     with zipfile.ZipFile(stream) as archive:
         for info in archive.infolist():
             open_member = partial(archive.open, info)
-            # As stored: zipfile tidies `filename`.
-            yield _Member(info.orig_filename, is_plain_zip_member(info), info.is_dir(), info.file_size, open_member)
+            # As stored: zipfile tidies `filename`, and its `is_dir` fails for an empty one.
+            is_folder = info.filename.endswith("/")
+            yield _Member(info.orig_filename, is_plain_zip_member(info), is_folder, info.file_size, open_member)
 
 
 def _unpack_member(member: _Member, folder: Path, allowance: Allowance, root: str) -> None:
@@ -126,6 +127,8 @@ def _unpack_member(member: _Member, folder: Path, allowance: Allowance, root: st
     fault = archive_member_fault(member.name, member.is_plain)
     if fault:
         raise _Refused(fault)
+    if not member.is_folder and not Path(member.name).name:
+        raise _Refused("has no name")
     if root and Path(member.name).parts[:1] not in ((), (root,)):
         raise _Refused(f"would be unpacked outside {root}")
     if not allowance.take(member.size):

@@ -204,6 +204,11 @@ def _fill_rows(
         written = journal.checksums
         jobs = [ClipJob(row, str(root / name), written.get(row)) for row, name in enumerate(store.clips["filename"])]
         for result in _run_jobs(jobs, frontend, store.folder / FEATURES, pool):
+            if result.reason == "missing" and Path(jobs[result.row].path).exists():
+                raise StoreError(
+                    f"{jobs[result.row].path} exists here, but not where a worker looked for it",
+                    "all machines need the same files under the same paths; the same command continues",
+                )
             if result.reason or result.crc32 != written.get(result.row):
                 journal.write(result)
             if result.moments and is_training[result.row]:

@@ -321,7 +321,8 @@ def full_disk_explained(store: FeatureStore) -> Iterator[None]:
 def _missing_space(store: FeatureStore) -> int:
     """Return the number of bytes that the disk lacks for the rows not written yet; 0 if they fit."""
     file = (store.folder / FEATURES).stat()
-    unwritten = file.st_size - file.st_blocks * 512
+    blocks = getattr(file, "st_blocks", 0)  # Windows does not count them
+    unwritten = file.st_size - blocks * 512
     return max(0, unwritten - shutil.disk_usage(store.folder).free)
 
 

@@ -152,7 +152,7 @@ def _copy_rows(shards: Sequence[FeatureStore], features: Path) -> Iterator[RowRe
     """Copy the rows of all usable clips, compare each with its checksum and yield its result."""
     first = 0
     with open(features, "r+b", buffering=0) as stream:
-        rows = RowFile(stream.fileno(), features)
+        rows = RowFile(stream, features)
         for shard in shards:
             good = shard.clips[shard.clips["status"] == OK]
             for row, name, crc32 in zip(good["row"], good["filename"], good["crc32"], strict=True):

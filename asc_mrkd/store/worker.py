@@ -3,7 +3,7 @@
 Imports neither torch nor pandas, so that a worker starts fast.
 """
 
-import os
+import io
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ def extract_rows(jobs: Sequence[ClipJob], frontend: Frontend, features: Path) ->
     results: dict[int, RowResult] = {}
     samples: dict[int, np.ndarray] = {}
     with open(features, "r+b", buffering=0) as stream:
-        rows = RowFile(stream.fileno(), features)
+        rows = RowFile(stream, features)
         for job in jobs:
             kept = _kept_row(job, rows)
             if kept:
@@ -66,10 +66,10 @@ def extract_rows(jobs: Sequence[ClipJob], frontend: Frontend, features: Path) ->
 class RowFile:
     """Rows of an open memory map, read and written one by one: a full disk raises an error, not a signal."""
 
-    def __init__(self, descriptor: int, path: Path) -> None:
-        """Take an open file and its path, which gives the shape of a row."""
+    def __init__(self, stream: io.FileIO, path: Path) -> None:
+        """Take an open file without a buffer and its path, which gives the shape of a row."""
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-        self.descriptor = descriptor
+        self.stream = stream
         self.start = array.offset
         self.shape = array.shape[1:]
         self.dtype = array.dtype
@@ -77,18 +77,17 @@ class RowFile:
 
     def read(self, row: int) -> np.ndarray:
         """Return one row (channel, mel, frame) as stored."""
-        data = os.pread(self.descriptor, self.size, self.start + row * self.size)
+        self.stream.seek(self.start + row * self.size)
+        data = self.stream.read(self.size)
         return np.frombuffer(data, self.dtype).reshape(self.shape)
 
     def write(self, row: int, values: np.ndarray) -> RowResult:
         """Round features (channel, mel, frame) to the stored type, write them and return the result."""
         rounded = values.astype(self.dtype)
-        position = self.start + row * self.size
+        self.stream.seek(self.start + row * self.size)
         rest = memoryview(rounded.tobytes())
         while rest:
-            count = os.pwrite(self.descriptor, rest, position)
-            position += count
-            rest = rest[count:]
+            rest = rest[self.stream.write(rest) :]
         return summarise_row(row, rounded)
 
 

@@ -97,7 +97,7 @@ def wait_for(condition):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_command_that_is_stopped_goes_on(scenes, server, tmp_path, number):
+def test_f3_8_a_command_that_is_stopped_goes_on(scenes, server, tmp_path, number):
     name = "scenes.audio.3.zip"
     scenes.parts["audio.3"]["audio/3-0.wav"] = os.urandom(200_000)
     part = tmp_path / f"{name}.part"

@@ -101,6 +101,14 @@ def test_evil_archives_are_refused(tmp_path, suffix, name):
     assert {file.name for file in tmp_path.iterdir()} == {"box", path.name}
 
 
+@pytest.mark.parametrize("name", ["", ".", "./."])
+@pytest.mark.parametrize("suffix", [".zip", ".tar.gz"])
+def test_f3_5_a_member_without_a_name_is_refused(tmp_path, suffix, name):
+    path = (zip_of if suffix == ".zip" else tar_of)(tmp_path / f"set{suffix}", [(name, b"content")])
+    with pytest.raises(DataError, match=f"set{suffix}: member '{name}' has no name"):
+        unpack(path, tmp_path / "out", Allowance(CAP))
+
+
 def test_too_many_members(tmp_path):
     path = tar_of(tmp_path / "many.tar.gz", [(f"set/{i}", b"") for i in range(11)])
     unpack(path, tmp_path / "eleven", Allowance(CAP, members=11))

@@ -11,6 +11,7 @@ from helpers.store import differing_files
 from asc_mrkd.errors import ConfigError
 from asc_mrkd.store import extract_clips
 from asc_mrkd.store.journal import JOURNAL
+from asc_mrkd.workers import require_same_versions
 
 distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
 
@@ -58,3 +59,43 @@ def test_an_address_where_nobody_answers(monkeypatch, recordings, spec, tmp_path
     assert "dask scheduler" in caught.value.hint
     with pytest.raises(ConfigError, match="no Dask scheduler answers at nowhere"):
         extract_clips(recordings.clips, recordings.root, spec, tmp_path / "store", scheduler="nowhere")
+
+
+class OtherWorkers:
+    """A client whose two workers have other versions."""
+
+    def __init__(self, package: str, version: object) -> None:
+        self.package = package
+        self.version = version
+
+    def run(self, function, code, on_error):
+        ours = function(code)
+        return {"tcp://a:1": ours, "tcp://b:2": self.version if f"'{self.package}'" in code else ours}
+
+
+@pytest.mark.parametrize(
+    ("package", "version", "message"),
+    [
+        (
+            "asc_mrkd",
+            ModuleNotFoundError("No module named 'asc_mrkd'"),
+            r"worker tcp://b:2 cannot import asc_mrkd: Module",
+        ),
+        ("asc_mrkd", "0.0.9", r"worker tcp://b:2 has asc_mrkd 0\.0\.9, this machine has 0\.1"),
+        ("numpy", "1.26.4", r"worker tcp://b:2 has numpy 1\.26\.4, this machine has "),
+        ("soxr", ImportError("libsoxr.so"), r"worker tcp://b:2 cannot import soxr: ImportError: libsoxr.so"),
+    ],
+)
+def test_t5_a_worker_with_other_packages_is_named(package, version, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        require_same_versions(OtherWorkers(package, version))
+    assert "install" in caught.value.hint
+
+
+@pytest.mark.slow
+def test_t5_a_worker_of_a_real_cluster_without_the_package(cluster, recordings, spec, tmp_path):
+    with distributed.Client(cluster.scheduler_address) as client:
+        client.run(exec, "import sys; sys.modules['asc_mrkd'] = None")
+    with pytest.raises(ConfigError, match=r"worker tcp://127\.0\.0\.1:\d+ cannot import asc_mrkd: ModuleNotFoundError"):
+        extract_clips(recordings.clips, recordings.root, spec, tmp_path / "store", scheduler=cluster.scheduler_address)
+    assert not (tmp_path / "store").exists()

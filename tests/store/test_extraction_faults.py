@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from helpers.store import Recordings, differing_files, write_spec
+from helpers.store import Recordings, differing_files, extract_by_verb, write_spec
 
 from asc_mrkd.errors import StoreError
 from asc_mrkd.features import Frontend, FrontendSpec
@@ -226,3 +226,52 @@ def test_full_disk_says_how_much_is_missing_and_leaves_a_valid_journal(many, spe
     assert 0 < int(rows_after) < len(many.clips)
     assert missing[0] <= missing[1] < size - int(rows_after) * math.prod(spec.shape) * 2
     assert "the same command continues" in stopped
+
+
+def crash_in(passes: set[int], row: int, monkeypatch) -> list[int]:
+    """Let the worker of one row die in some of the passes over the clips; return the numbers of the passes so far."""
+    begun = []
+
+    def map_here(pool, task, chunks, on_crash):
+        begun.append(len(begun) + 1)
+        for chunk in chunks:
+            for job, result in zip(chunk, task(chunk), strict=True):
+                yield on_crash(job) if job.row == row and begun[-1] in passes else result
+
+    monkeypatch.setattr("asc_mrkd.store.extraction.map_in_order", map_here)
+    return begun
+
+
+def test_f2_2_a_crash_is_not_a_verdict_on_a_clip(recordings, spec, tmp_path, monkeypatch):
+    arguments = (recordings.clips, recordings.root, spec)
+    begun = crash_in(set(), 3, monkeypatch)
+    extract_clips(*arguments, tmp_path / "whole")
+    assert len(begun) == 1
+    begun = crash_in({1}, 3, monkeypatch)
+    extract_clips(*arguments, tmp_path / "once")
+    assert len(begun) == 2
+    assert not differing_files(tmp_path / "once", tmp_path / "whole")
+    begun = crash_in({1, 2}, 3, monkeypatch)
+    store = extract_clips(*arguments, tmp_path / "twice")
+    assert (len(begun), store.clips["reason"].tolist().count("crashed")) == (2, 1)
+    assert extract_clips(*arguments, tmp_path / "twice").clips["status"].tolist() == ["ok"] * 10
+    assert not differing_files(tmp_path / "twice", tmp_path / "whole")
+
+
+def test_f2_2_the_verb_says_that_crashed_clips_are_tried_again(recordings, tmp_path, monkeypatch):
+    crash_in({1, 2}, 3, monkeypatch)
+    name = recordings.clips["filename"][3]
+    done = extract_by_verb(recordings.root, tmp_path / "store", "--max-bad", 0.5)
+    assert done.code == 0
+    assert f"left out {name}: crashed\nthe same command tries the crashed ones again\n" in done.err
+    assert "crashed" not in extract_by_verb(recordings.root, tmp_path / "store").err
+
+
+def test_t5_a_worker_that_sees_other_files_is_named(recordings, spec, tmp_path, monkeypatch):
+    def map_elsewhere(pool, task, chunks, on_crash):
+        for chunk in chunks:
+            yield from (RowResult(job.row, "missing") for job in chunk)
+
+    monkeypatch.setattr("asc_mrkd.store.extraction.map_in_order", map_elsewhere)
+    with pytest.raises(StoreError, match="exists here, but not where a worker looked for it"):
+        extract_clips(recordings.clips, recordings.root, spec, tmp_path / "store")
