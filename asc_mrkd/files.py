@@ -209,10 +209,20 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         stream.write(text)
 
 
-def find_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
-    """List the files below a folder with one of the (lower-case) suffixes, sorted, without hidden files."""
-    paths = folder.rglob("*")
-    return sorted(path for path in paths if path.suffix.lower() in suffixes and not path.name.startswith("."))
+def find_files(folder: Path, suffixes: Collection[str] = ()) -> list[Path]:
+    """List the files below a folder, sorted, without hidden files and folders.
+
+    Args:
+        folder: folder to search.
+        suffixes: accepted suffixes, in lower case; none for all.
+    """
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if (not suffixes or path.suffix.lower() in suffixes)
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and not path.is_dir()
+    )
 
 
 def file_md5(path: Path) -> str:

@@ -5,21 +5,38 @@ Knows networks, front ends and run folders; knows nothing of training. Names are
 
 from typing import TYPE_CHECKING
 
-__all__ = ["FolderPredictions", "ModelFile", "Prediction", "Predictor", "load_model", "save_model"]
+__all__ = [
+    "Caution",
+    "FolderPredictions",
+    "FoundFiles",
+    "ModelFile",
+    "Prediction",
+    "Predictor",
+    "describe_choice",
+    "describe_suffixes",
+    "load_model",
+    "save_model",
+]
 
 if TYPE_CHECKING:
+    from asc_mrkd.deploy.choice import describe_choice
+    from asc_mrkd.deploy.inputs import Caution
     from asc_mrkd.deploy.model_file import ModelFile, load_model, save_model
-    from asc_mrkd.deploy.predictor import FolderPredictions, Prediction, Predictor
+    from asc_mrkd.deploy.predictor import FolderPredictions, FoundFiles, Prediction, Predictor, describe_suffixes
 else:
     from asc_mrkd.lazy import lazy_names
 
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
+            "Caution": "asc_mrkd.deploy.inputs",
             "FolderPredictions": "asc_mrkd.deploy.predictor",
+            "FoundFiles": "asc_mrkd.deploy.predictor",
             "ModelFile": "asc_mrkd.deploy.model_file",
             "Prediction": "asc_mrkd.deploy.predictor",
             "Predictor": "asc_mrkd.deploy.predictor",
+            "describe_choice": "asc_mrkd.deploy.choice",
+            "describe_suffixes": "asc_mrkd.deploy.predictor",
             "load_model": "asc_mrkd.deploy.model_file",
             "save_model": "asc_mrkd.deploy.model_file",
         },

@@ -1,24 +1,37 @@
 """From recordings to scenes, or from pictures to classes, with one model file and nothing else."""
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 
 from asc_mrkd.audio.containers import SOUND_SUFFIXES
+from asc_mrkd.audio.reasons import REASONS
 from asc_mrkd.datasets.images.image_folder import IMAGE_SUFFIXES
+from asc_mrkd.deploy.inputs import Caution, Preparation, Prepared, prepare_files
 from asc_mrkd.deploy.model_file import load_model
-from asc_mrkd.errors import DataError
+from asc_mrkd.errors import AudioError, DataError, suggest
 from asc_mrkd.features.frontend import Frontend
 from asc_mrkd.files import find_files
 from asc_mrkd.progress import Progress, no_progress
+from asc_mrkd.workers import available_cores, local_pool, map_in_order
 
 SUFFIXES = {"scenes": SOUND_SUFFIXES, "images": IMAGE_SUFFIXES}
 """Suffixes of recordings and of pictures, by the name of the domain."""
+
+BATCH_BYTES = 2**22
+"""Most bytes of inputs in a batch: larger ones leave the cache and take longer per input."""
+
+LARGEST_BATCH = 64
+"""Most inputs in a batch."""
+
+FEW_FILES = 32
+"""Most files that are read in this process: starting workers would take longer."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +43,8 @@ class Prediction:
     """Class names, the most probable first."""
     probabilities: list[float]
     """Probability of each class in `classes`."""
+    cautions: list[Caution] = field(default_factory=list)
+    """Differences of a recording from those that the network was trained on."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +54,15 @@ class FolderPredictions:
     predictions: list[Prediction]
     failures: list[DataError]
     """Errors of the files that were left out."""
+
+
+@dataclass(frozen=True)
+class FoundFiles:
+    """Files to predict, in their order."""
+
+    files: list[Path]
+    passed_over: list[Path]
+    """Files in the folders that were left out because of their suffix."""
 
 
 class Predictor:
@@ -58,15 +82,16 @@ class Predictor:
 
     def __init__(self, model: str | os.PathLike[str]) -> None:
         self._file = load_model(Path(model))
-        self._frontend = None if self._file.frontend is None else Frontend(self._file.frontend)
+        frontend = None if self._file.frontend is None else Frontend(self._file.frontend)
+        self._preparation = Preparation(frontend, self._file.input_shape)
+        self._batch_size = max(1, min(LARGEST_BATCH, BATCH_BYTES // self._preparation.input_bytes))
         self.classes = self._file.classes
         """Class names in the order of the probabilities."""
         self.domain = self._file.domain
         """Scenes or images."""
         self.suffixes = SUFFIXES[self.domain.name]
-        """Suffixes of the files that `predict_folder` looks for."""
+        """Suffixes of the files that are looked for in a folder."""
 
-    @torch.no_grad()
     def predict_file(self, path: str | os.PathLike[str]) -> np.ndarray:
         """Return the class probabilities (class,), float64, of a recording or a picture.
 
@@ -78,17 +103,15 @@ class Predictor:
             AudioError: the recording cannot be used; `reason` says why.
             DataError: the picture cannot be read.
         """
-        if self._frontend is None:
-            _, height, width = self._file.input_shape
-            return self._probabilities(read_picture(path, height, width))
-        clips = cut_into_clips(self._frontend.read(path), self._frontend.spec.samples)
-        return np.mean([self._probabilities(self._frontend(clip)) for clip in clips], axis=0)
+        clips, _ = self._preparation.read(path)
+        return self._probabilities((self._preparation.compute(clip) for clip in clips), batch_size=1).mean(axis=0)
 
     def predict_folder(
         self,
         paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
         top: int = 3,
         progress: Progress = no_progress,
+        workers: int | None = None,
     ) -> FolderPredictions:
         """Return the most probable classes of every recording or picture in some folders.
 
@@ -99,68 +122,137 @@ class Predictor:
             paths: a folder, a file, or several of both.
             top: number of classes per file.
             progress: told about every file.
+            workers: processes that read many files; by default one per core.
 
         Raises:
             DataError: a folder holds no such file, or the only file cannot be used.
         """
-        sources = [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
-        files = [file for source in sources for file in self._find_files(source)]
+        sources = [Path(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
+        files = self.find_files(sources).files
         predictions = []
         failures = []
         with progress("predicting", len(files), "files") as advance:
-            for file in files:
-                try:
-                    predictions.append(self._best_classes(file, top))
-                except DataError as error:
-                    if sources == [file]:
-                        raise
-                    failures.append(error)
+            for answer in self.predict_files(files, top, workers):
+                if isinstance(answer, Prediction):
+                    predictions.append(answer)
+                elif sources == files[:1]:
+                    raise answer
+                else:
+                    failures.append(answer)
                 advance()
         return FolderPredictions(predictions, failures)
 
-    def _find_files(self, source: Path) -> list[Path]:
-        if not source.is_dir():
-            return [source]
-        files = find_files(source, self.suffixes)
-        if not files:
-            suffixes = ", ".join(self.suffixes)
-            raise DataError(f"{source}: no file that ends in {suffixes}", "asc-mrkd predict MODEL FILE")
-        return files
+    def predict_files(
+        self, files: Sequence[Path], top: int = 3, workers: int | None = None
+    ) -> Iterator[Prediction | DataError]:
+        """Yield the most probable classes of each file, in order, as soon as they are known, or why it was left out.
 
-    def _best_classes(self, file: Path, top: int) -> Prediction:
-        probabilities = self.predict_file(file)
-        best = probabilities.argsort()[::-1][:top]
-        return Prediction(file, [self.classes[i] for i in best], [float(probabilities[i]) for i in best])
+        Many files are read by worker processes, and the network takes several at once. The probabilities agree with
+        those of `predict_file` within 1e-6.
 
-    def _probabilities(self, x: np.ndarray) -> np.ndarray:
-        # The batch dimension comes last: before, it would change the memory layout and with it the last bits.
-        return self._file.model(self._file.normalise(x)[None]).double().softmax(1)[0].numpy()
+        Args:
+            files: recordings or pictures.
+            top: number of classes per file.
+            workers: processes that read many files; by default one per core.
+
+        Example:
+            ```python
+            for answer in predictor.predict_files(predictor.find_files("recordings").files, top=1):
+                if isinstance(answer, Prediction):
+                    print(answer.file, answer.classes[0], answer.probabilities[0])
+            ```
+        """
+        prepared = zip(files, self._prepare(files, workers), strict=True)
+        while group := list(islice(prepared, self._batch_size)):
+            yield from self._answer(group, top)
+
+    def find_files(self, paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> FoundFiles:
+        """List the recordings or pictures in some folders, and the files there that have another suffix.
+
+        Args:
+            paths: a folder, a file, or several of both; a file that is named may have any suffix.
+
+        Raises:
+            DataError: a folder holds no such file.
+        """
+        files: list[Path] = []
+        passed_over: list[Path] = []
+        for source in map(Path, [paths] if isinstance(paths, str | os.PathLike) else paths):
+            if not source.is_dir():
+                files.append(source)
+                continue
+            found = find_files(source, self.suffixes)
+            others = [path for path in find_files(source) if path.suffix.lower() not in self.suffixes]
+            if not found:
+                raise self._nothing_found(source, others)
+            files += found
+            passed_over += others
+        return FoundFiles(files, passed_over)
+
+    def _nothing_found(self, folder: Path, others: Sequence[Path]) -> DataError:
+        message = f"{folder}: no file that ends in {', '.join(self.suffixes)}"
+        if not others:
+            return DataError(message, "asc-mrkd predict MODEL FILE_OR_FOLDER")
+        return DataError(f"{message}; it holds {describe_suffixes(others)}", "ffmpeg -i IN OUT.wav converts recordings")
+
+    def _prepare(self, files: Sequence[Path], workers: int | None) -> Iterator[Prepared | DataError]:
+        """Yield the inputs of each file, in order."""
+        chunks = [files[start : start + self._batch_size] for start in range(0, len(files), self._batch_size)]
+        task = partial(prepare_files, preparation=self._preparation)
+        if workers is None:
+            workers = available_cores() if len(files) > FEW_FILES else 1
+        if workers == 1:
+            return (result for chunk in chunks for result in task(chunk))
+        return map_in_order(local_pool(workers), task, chunks, on_crash=_crashed)
+
+    def _answer(self, group: list[tuple[Path, Prepared | DataError]], top: int) -> Iterator[Prediction | DataError]:
+        """Yield the answers for files whose inputs go through the network together."""
+        inputs = [x for _, result in group if isinstance(result, Prepared) for x in result.inputs or ()]
+        probabilities = iter(self._probabilities(inputs, self._batch_size))
+        for file, result in group:
+            if isinstance(result, DataError):
+                yield _with_suggestion(result, file)
+                continue
+            if result.inputs is None:
+                mean = self.predict_file(file)
+            else:
+                mean = np.mean(list(islice(probabilities, len(result.inputs))), axis=0)
+            best = mean.argsort()[::-1][:top]
+            yield Prediction(
+                file, [self.classes[i] for i in best], [float(mean[i]) for i in best], list(result.cautions)
+            )
+
+    @torch.no_grad()
+    def _probabilities(self, inputs: Iterable[np.ndarray], batch_size: int) -> np.ndarray:
+        """Return the probabilities (input, class), float64, of inputs that are computed batch by batch."""
+        inputs = iter(inputs)
+        parts = [np.empty((0, len(self.classes)))]
+        while batch := list(islice(inputs, batch_size)):
+            normalised = torch.stack([self._file.normalise(x) for x in batch])
+            if len(batch) > 1:  # faster; a single input keeps the layout, and with it the last bits, of the training
+                normalised = normalised.contiguous(memory_format=torch.channels_last)
+            parts.append(self._file.model(normalised).double().softmax(1).numpy())
+        return np.concatenate(parts)
 
 
-def read_picture(path: str | os.PathLike[str], height: int, width: int) -> np.ndarray:
-    """Return a picture, scaled to a size, as values in 0..255, float32, (channel, height, width).
+def _crashed(file: Path) -> DataError:
+    return AudioError(f"{file}: {REASONS['crashed']}", "crashed", "asc-mrkd predict MODEL FILE tries it alone")
 
-    Raises:
-        DataError: the file is not a picture.
+
+def _with_suggestion(error: DataError, file: Path) -> DataError:
+    """Add to the error of a missing file the name that was probably meant."""
+    if not file.exists() and file.parent.is_dir():
+        error.hint = suggest(file.name, sorted(path.name for path in file.parent.iterdir())) or error.hint
+    return error
+
+
+def describe_suffixes(files: Sequence[Path]) -> str:
+    """Return how many files there are, and their suffixes.
+
+    >>> describe_suffixes([Path("a.m4a"), Path("b.M4A"), Path("c")])
+    '3 files of other kinds (.m4a, none)'
     """
-    try:
-        with Image.open(path) as picture:
-            pixels = np.asarray(picture.convert("RGB").resize((width, height), Image.Resampling.BICUBIC))
-    except (UnidentifiedImageError, OSError, ValueError) as error:
-        raise DataError(f"{path} is not a picture: {error}", "PNG and JPEG are read") from None
-    return pixels.transpose(2, 0, 1).astype(np.float32)
-
-
-def cut_into_clips(samples: np.ndarray, length: int) -> list[np.ndarray]:
-    """Cut (channel, sample) into clips of `length` samples that cover everything.
-
-    >>> [clip.tolist() for clip in cut_into_clips(np.array([[1, 2, 3, 4, 5]]), 2)]
-    [[[1, 2]], [[3, 4]], [[4, 5]]]
-    >>> [clip.tolist() for clip in cut_into_clips(np.array([[1, 2]]), 5)]
-    [[[1, 2, 1, 2, 1]]]
-    """
-    count = samples.shape[1]
-    if count < length:
-        return [np.take(samples, np.arange(length), axis=1, mode="wrap")]
-    starts = [*range(0, count - length + 1, length), count - length]
-    return [samples[:, start : start + length] for start in dict.fromkeys(starts)]
+    suffixes = sorted({path.suffix.lower() for path in files} - {""})
+    if any(not path.suffix for path in files):
+        suffixes.append("none")
+    return f"{len(files)} {'file' if len(files) == 1 else 'files'} of other kinds ({', '.join(suffixes)})"

@@ -1,13 +1,19 @@
 """The predictor: one model file, recordings of any rate, channel count and length."""
 
+import json
+import shutil
+
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.signal
 import soundfile as sf
 import torch
+from helpers.cli import run_cli, run_json
 from helpers.progress import RecordedProgress
 
 from asc_mrkd import Predictor
+from asc_mrkd.deploy import Prediction, describe_choice, inputs
 from asc_mrkd.deploy.model_file import ModelFile, save_model
 from asc_mrkd.errors import AudioError, DamagedFileError, DataError, RunError
 from asc_mrkd.features import Frontend, FrontendSpec
@@ -137,7 +143,7 @@ def test_predict_folder(predictor, recordings):
     assert "notes.wav" in str(result.failures[0])
     for prediction in result.predictions:
         probabilities = predictor.predict_file(prediction.file)
-        assert prediction.probabilities == sorted(probabilities, reverse=True)[:2]
+        np.testing.assert_allclose(prediction.probabilities, sorted(probabilities, reverse=True)[:2], rtol=0, atol=1e-6)
         assert prediction.classes == [CLASSES[i] for i in probabilities.argsort()[::-1][:2]]
 
 
@@ -173,3 +179,139 @@ def test_a_model_that_cannot_be_used(tmp_path, model_file):
 
 def test_a_run_folder_stands_for_its_lowest_seed(trained):
     assert Predictor(trained).classes == Predictor(trained / "seed0" / "model.safetensors").classes == CLASSES
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_f3_10_many_files_are_answered_in_order_as_one_by_one(predictor, tmp_path, workers):
+    for number in range(40):
+        sf.write(tmp_path / f"{number:02}.wav", sound(0.5 + number % 3, seed=number % 3), SPEC.sample_rate)
+    (tmp_path / "07.wav").write_text("no sound")
+    sf.write(tmp_path / "11.wav", sound(25), SPEC.sample_rate)
+    files = predictor.find_files(tmp_path).files
+    answers = list(predictor.predict_files(files, top=3, workers=workers))
+    assert isinstance(answers.pop(7), AudioError)
+    del files[7]
+    assert [answer.file for answer in answers] == files
+    for answer in answers:
+        expected = sorted(predictor.predict_file(answer.file), reverse=True)
+        np.testing.assert_allclose(answer.probabilities, expected, rtol=0, atol=1e-6)
+
+
+def test_f3_10_answers_come_before_the_last_file_is_read(predictor, recordings, monkeypatch):
+    monkeypatch.setattr(predictor, "_batch_size", 1)
+    answers = predictor.predict_files([recordings / "b.flac", recordings / "nowhere.wav"])
+    assert next(answers).file.name == "b.flac"
+
+
+def test_f3_10_recordings_too_long_for_a_worker_are_answered_too(predictor, recordings, monkeypatch):
+    monkeypatch.setattr(inputs, "CHUNK_BYTES", 1)
+    sf.write(recordings / "long.wav", sound(25), SPEC.sample_rate)
+    (answer,) = predictor.predict_files([recordings / "long.wav"], top=3)
+    assert answer.probabilities == sorted(predictor.predict_file(recordings / "long.wav"), reverse=True)
+
+
+def cautions(predictor: Predictor, path, *shape) -> dict[str, str]:
+    """Return the cautions for noise of this length (s), rate (Hz) and number of channels, by their kind."""
+    sf.write(path / "a.wav", sound(*shape), shape[1])
+    (answer,) = predictor.predict_files([path / "a.wav"])
+    assert isinstance(answer, Prediction)
+    return {caution.kind: caution.text for caution in answer.cautions}
+
+
+def test_f1_15_recordings_unlike_the_training_data_are_not_taken_silently(predictor, tmp_path):
+    assert cautions(predictor, tmp_path, 10, 16_000, 2) == {}
+    assert cautions(predictor, tmp_path, 25, 48_000, 2) == {}
+    found = cautions(predictor, tmp_path, 1, 8_000, 1)
+    assert "it has 1 channel, the network was trained on 2" in found["channels"]
+    assert "it lasts 1 s, the network was trained on 10 s: it is repeated" in found["length"]
+    assert "holds nothing above 4,000 Hz, the network was trained up to 8,000 Hz" in found["bandwidth"]
+    assert "it has 6 channels" in cautions(predictor, tmp_path, 10, 16_000, 6)["channels"]
+
+
+def test_f1_15_the_verb_warns_once_per_kind_and_names_all_in_json(trained, tmp_path):
+    for name in ("a", "b"):
+        sf.write(tmp_path / f"{name}.wav", sound(0.25, 8000, 1), 8000)
+    outcome = run_cli("predict", trained, tmp_path)
+    assert outcome.code == 0
+    assert len(outcome.out.splitlines()) == 2
+    assert outcome.err.count("warning:") == 2
+    assert outcome.err.count("it has 1 channel, the network was trained on 2") == 1
+    assert outcome.err.count("it lasts 0.25 s, the network was trained on 0.5 s") == 1
+    code, records = run_json("predict", trained, tmp_path)
+    assert code == 0
+    assert [len(record["warnings"]) for record in records] == [2, 2]
+    assert [record["scenes"][0].keys() for record in records] == [{"scene", "probability"}] * 2
+
+
+def test_f1_15_pad_or_trim_of_the_front_end_counts_in_prediction(network, tmp_path):
+    spec = SPEC.model_copy(update={"pad_or_trim": 0.1})
+    architecture = {"name": "cp_resnet", "num_classes": 3, "options": OPTIONS}
+    save_model(tmp_path / "m.safetensors", ModelFile(network, architecture, CLASSES, spec.shape, MEAN, STD, spec))
+    predictor = Predictor(tmp_path / "m.safetensors")
+    assert cautions(predictor, tmp_path, 9.95, 16_000, 2) == {}
+    short = predictor.predict_file(tmp_path / "a.wav")
+    sf.write(tmp_path / "a.wav", np.concatenate([sf.read(tmp_path / "a.wav")[0], np.zeros((800, 2))]), 16_000)
+    np.testing.assert_array_equal(predictor.predict_file(tmp_path / "a.wav"), short)
+
+
+def test_a8_a_folder_finds_every_kind_and_names_what_is_left_out(trained, tmp_path):
+    sf.write(tmp_path / "a.WAV", sound(0.5, 8000), 8000, format="WAV")
+    sf.write(tmp_path / "b.opus", sound(0.5, 8000), 8000, format="OGG", subtype="OPUS")
+    sf.write(tmp_path / "c.aiff", sound(0.5, 8000), 8000)
+    (tmp_path / "d.m4a").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(2000))
+    (tmp_path / "._a.WAV").write_bytes(bytes(80))
+    (tmp_path / ".trash").mkdir()
+    sf.write(tmp_path / ".trash" / "e.wav", sound(0.5, 8000), 8000)
+    outcome = run_cli("predict", trained, tmp_path, "--json")
+    assert [record["file"] for record in json.loads(outcome.out)] == [
+        str(tmp_path / n) for n in ("a.WAV", "b.opus", "c.aiff")
+    ]
+    assert "left out 1 file of other kinds (.m4a)" in outcome.err
+    lone = run_cli("predict", trained, tmp_path / "d.m4a")
+    assert lone.code == 2
+    assert f"ffmpeg -i {tmp_path / 'd.m4a'} {tmp_path / 'd.wav'}" in lone.err
+    (tmp_path / "phone").mkdir()
+    shutil.copy(tmp_path / "d.m4a", tmp_path / "phone")
+    nothing = run_cli("predict", trained, tmp_path / "phone")
+    assert nothing.code == 2
+    assert "it holds 1 file of other kinds (.m4a)" in nothing.err
+    assert "ffmpeg" in nothing.err
+
+
+def test_f3_7_a_missing_recording_gets_the_name_that_was_meant(trained, tmp_path):
+    sf.write(tmp_path / "kitchen.wav", sound(0.5, 8000), 8000)
+    outcome = run_cli("predict", trained, tmp_path / "kitchn.wav")
+    assert outcome.code == 2
+    assert "hint: did you mean 'kitchen.wav'?" in outcome.err
+    elsewhere = run_cli("predict", trained, tmp_path / "no" / "where.wav")
+    assert "look at the spelling of the path" in elsewhere.err
+
+
+def test_s2_clips_without_sound_have_a_reason_and_the_others_an_answer(trained, tmp_path):
+    sf.write(tmp_path / "0.wav", sound(0.5, 8000), 8000)
+    sf.write(tmp_path / "1.wav", np.zeros((4000, 2)), 8000)
+    sf.write(tmp_path / "2.wav", np.zeros((0, 2)), 8000)
+    outcome = run_cli("predict", trained, tmp_path, "--json")
+    assert outcome.code == 1
+    assert len(json.loads(outcome.out)) == 1
+    assert "1.wav: every sample is zero" in outcome.err
+    assert "2.wav: the file holds no sound at all" in outcome.err
+
+
+def test_f1_8_predict_names_the_seed_its_accuracy_and_the_others(trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    table = pd.read_csv(run / "seed0" / "predictions.csv")
+    accuracy = 100 * (table["label"] == table["prediction"]).mean()
+    assert describe_choice(run) == f"{run} stands for its seed 0 (accuracy {accuracy:.1f} %)"
+    assert describe_choice(run / "seed0") == describe_choice(run / "seed0" / "model.safetensors") == ""
+    shutil.copytree(run / "seed0", run / "seed3")
+    right = pd.get_dummies(table["label"]).astype(float)
+    table = pd.concat([table.iloc[:, :4], table["label"].rename("prediction"), right], axis=1)
+    table.to_csv(run / "seed3" / "predictions.csv", index=False)
+    words = f"(accuracy {accuracy:.1f} %); seed 3 has 100.0 %: {run / 'seed3'} takes another"
+    assert describe_choice(run).endswith(words)
+    sf.write(tmp_path / "a.wav", sound(0.5, 8000), 8000)
+    outcome = run_cli("predict", run, tmp_path / "a.wav", "--json")
+    assert words in outcome.err
+    assert len(json.loads(outcome.out)) == 1

@@ -1,0 +1,44 @@
+"""The seed that a run folder stands for, and the others, in a sentence."""
+
+import os
+from pathlib import Path
+
+from asc_mrkd.errors import AscMrkdError
+from asc_mrkd.runs import RunFolder, SeedFolder, accuracy_and_log_loss, find_model, read_predictions
+
+
+def describe_choice(model: str | os.PathLike[str]) -> str:
+    """Say which seed of a run folder is used, its accuracy, and what else there is; "" for a file or a seed folder.
+
+    Raises:
+        RunError: there is no trained model.
+
+    Example:
+        ```python
+        describe_choice("exp/ce")
+        # "exp/ce stands for its seed 0 (accuracy 57.5 %); seed 1 has 85.0 %: exp/ce/seed1 takes another"
+        ```
+    """
+    path = Path(model)
+    file = find_model(path)
+    if path.is_file() or file.parent.resolve() == path.resolve():
+        return ""
+    run = RunFolder(path)
+    chosen = SeedFolder(file.parent).seed
+    accuracies = {seed: accuracy for seed in run.seeds() if (accuracy := _accuracy(run.seed_folder(seed))) is not None}
+    own = f" (accuracy {accuracies[chosen]:.1%})" if chosen in accuracies else ""
+    sentence = f"{path} stands for its seed {chosen}{own}".replace("%", " %")
+    others = [seed for seed in accuracies if seed != chosen]
+    if not others:
+        return sentence
+    figures = ", ".join(f"seed {seed} has {100 * accuracies[seed]:.1f} %" for seed in others)
+    return f"{sentence}; {figures}: {run.seed_folder(max(others, key=accuracies.__getitem__))} takes another"
+
+
+def _accuracy(seed: SeedFolder) -> float | None:
+    """Return the accuracy of a seed, 0..1, on its test clips or images; None if it is not known."""
+    try:
+        predictions = read_predictions(seed.predictions)
+    except AscMrkdError:
+        return None
+    return accuracy_and_log_loss(predictions.probabilities, predictions.labels)[0]

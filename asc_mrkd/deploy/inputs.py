@@ -1,0 +1,148 @@
+"""From files to the inputs of a network, before normalisation: in this process or, without torch, in a worker."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from asc_mrkd.audio.read import SECONDS_TOLERANCE, Audio, match_channels, read_audio, resample
+from asc_mrkd.errors import DataError
+from asc_mrkd.features.frontend import Frontend, pad_or_trim
+from asc_mrkd.features.spec import FrontendSpec
+
+CHUNK_BYTES = 2**25
+"""Most bytes of inputs that a worker returns at once; the caller computes longer recordings itself, clip by clip."""
+
+
+@dataclass(frozen=True)
+class Caution:
+    """A recording is not like those that the network was trained on."""
+
+    kind: str
+    """`channels`, `length` or `bandwidth`."""
+    text: str
+    """The difference and what was done about it."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One file, ready for the network."""
+
+    inputs: list[np.ndarray] | None
+    """Inputs of the network; None for too many of them."""
+    cautions: tuple[Caution, ...] = ()
+
+
+class Preparation:
+    """Read files as the inputs of a network. It can be pickled.
+
+    Args:
+        frontend: front end of recordings; None for pictures.
+        input_shape: shape of one input: (channel, mel, frame) or (channel, height, width).
+    """
+
+    def __init__(self, frontend: Frontend | None, input_shape: tuple[int, ...]) -> None:
+        self._frontend = frontend
+        self._input_shape = input_shape
+
+    @property
+    def input_bytes(self) -> int:
+        """Number of bytes of one input."""
+        return 4 * int(np.prod(self._input_shape))
+
+    def read(self, path: str | os.PathLike[str]) -> tuple[list[np.ndarray], tuple[Caution, ...]]:
+        """Return the clips of a recording, or the picture, and how it differs from the training data.
+
+        Raises:
+            AudioError: the recording cannot be used.
+            DataError: the picture cannot be read.
+        """
+        if self._frontend is None:
+            _, height, width = self._input_shape
+            return [read_picture(path, height, width)], ()
+        spec = self._frontend.spec
+        audio = read_audio(path)
+        samples = resample(match_channels(audio.samples, spec.channels, path), audio.sample_rate, spec.sample_rate)
+        if abs(samples.shape[1] / spec.sample_rate - spec.clip_seconds) <= spec.pad_or_trim:
+            samples = pad_or_trim(samples, spec.samples)
+        return cut_into_clips(samples, spec.samples), tuple(find_cautions(audio, spec))
+
+    def compute(self, clip: np.ndarray) -> np.ndarray:
+        """Return the input of the network for a clip or a picture."""
+        return clip if self._frontend is None else self._frontend(clip)
+
+
+def prepare_files(paths: Sequence[Path], preparation: Preparation) -> list[Prepared | DataError]:
+    """Prepare some files for the network; the error stands for a file that cannot be used."""
+    prepared: list[Prepared | DataError] = []
+    space = CHUNK_BYTES
+    for path in paths:
+        try:
+            clips, cautions = preparation.read(path)
+        except DataError as error:
+            prepared.append(error)
+            continue
+        space -= len(clips) * preparation.input_bytes
+        if space < 0 and len(clips) > 1:
+            prepared.append(Prepared(None, cautions))
+        else:
+            prepared.append(Prepared([preparation.compute(clip) for clip in clips], cautions))
+    return prepared
+
+
+def find_cautions(audio: Audio, spec: FrontendSpec) -> list[Caution]:
+    """List how a recording differs from those that a network with this front end was trained on."""
+    channels, count = audio.samples.shape
+    seconds = count / audio.sample_rate
+    cautions = []
+    if channels < spec.channels:
+        text = f"it has {channels} channel, the network was trained on {spec.channels}: the same sound is put on each"
+        cautions.append(Caution("channels", text))
+    elif spec.channels > 1 and channels > spec.channels:
+        text = f"it has {channels} channels, the network was trained on {spec.channels}: only the first are heard"
+        cautions.append(Caution("channels", text))
+    if seconds < spec.clip_seconds - max(spec.pad_or_trim, SECONDS_TOLERANCE):
+        text = f"it lasts {seconds:.3g} s, the network was trained on {spec.clip_seconds:g} s: it is repeated"
+        cautions.append(Caution("length", text))
+    if audio.sample_rate < 2 * spec.fmax:
+        text = (
+            f"at {audio.sample_rate:,} Hz it holds nothing above {audio.sample_rate // 2:,} Hz, "
+            f"the network was trained up to {spec.fmax:,.0f} Hz"
+        )
+        cautions.append(Caution("bandwidth", text))
+    return cautions
+
+
+def read_picture(path: str | os.PathLike[str], height: int, width: int) -> np.ndarray:
+    """Return a picture, scaled to a size, as values in 0..255, float32, (channel, height, width).
+
+    Raises:
+        DataError: the file is not a picture.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            pixels = np.asarray(picture.convert("RGB").resize((width, height), Image.Resampling.BICUBIC))
+    except FileNotFoundError:
+        raise DataError(f"{path}: the file is missing", "look at the spelling of the path") from None
+    except Exception as error:  # Pillow raises errors of many types for damaged files
+        raise DataError(f"{path} is not a picture: {error}", "PNG and JPEG are read") from None
+    return pixels.transpose(2, 0, 1).astype(np.float32)
+
+
+def cut_into_clips(samples: np.ndarray, length: int) -> list[np.ndarray]:
+    """Cut (channel, sample) into clips of `length` samples that cover everything.
+
+    >>> [clip.tolist() for clip in cut_into_clips(np.array([[1, 2, 3, 4, 5]]), 2)]
+    [[[1, 2]], [[3, 4]], [[4, 5]]]
+    >>> [clip.tolist() for clip in cut_into_clips(np.array([[1, 2]]), 5)]
+    [[[1, 2, 1, 2, 1]]]
+    """
+    count = samples.shape[1]
+    if count < length:
+        return [np.take(samples, np.arange(length), axis=1, mode="wrap")]
+    starts = [*range(0, count - length + 1, length), count - length]
+    return [samples[:, start : start + length] for start in dict.fromkeys(starts)]
