@@ -312,8 +312,10 @@ def _process_context() -> BaseContext:
 
 
 def _prepare_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with the parent: nobody tells the worker if the parent is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Leave Ctrl-C and a closed terminal to the parent, and end with it: nobody tells the worker if it is killed."""
+    for name in ("SIGINT", "SIGHUP"):  # Windows has no hangup
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from asc_mrkd.cli.terminal import make_console, say
+from asc_mrkd.cli.terminal import make_console, say, without_reader
 from asc_mrkd.files import format_bytes
 
 if TYPE_CHECKING:
@@ -122,7 +122,8 @@ def _bar(tally: _Tally) -> Iterator[Callable[..., None]]:
         finally:
             bars.remove_task(task)
             line = f"{tally.title}: {tally.text()}"
-            bars.console.print(line, highlight=False, markup=False, soft_wrap=True)
+            with without_reader(sys.stderr):
+                bars.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 class _Terminal:
@@ -148,7 +149,8 @@ def _shared_bars() -> "Iterator[Progress]":
         with _Terminal.lock:
             _Terminal.tasks -= 1
             if _Terminal.tasks == 0:
-                bars.stop()
+                with without_reader(sys.stderr):
+                    bars.stop()
                 _Terminal.bars = None
 
 

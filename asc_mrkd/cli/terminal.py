@@ -2,11 +2,13 @@
 nobody reads it any more."""
 
 import codecs
+import errno
 import io
 import os
 import re
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -33,9 +35,18 @@ def printable(text: str) -> str:
 def say(text: object, *, err: bool = False) -> None:
     """Print a line on stdout or stderr."""
     stream = sys.stderr if err else sys.stdout
-    try:
+    with without_reader(stream):
         print(printable(str(text)), file=stream, flush=True)
-    except BrokenPipeError:
+
+
+@contextmanager
+def without_reader(stream: Any) -> Iterator[None]:
+    """Go on if nobody reads a stream any more: the other end of a pipe has gone, or the terminal is closed."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.EIO):
+            raise
         discard(stream)
 
 

@@ -6,7 +6,7 @@ import pytest
 from helpers.runs import write_small_run
 
 from asc_mrkd.errors import RunError
-from asc_mrkd.runs import MetricsLog, read_metrics
+from asc_mrkd.runs import MetricsLog, is_log_whole, read_metrics
 
 
 @pytest.fixture
@@ -58,3 +58,57 @@ def test_runs_of_other_seeds_lose_no_line_of_each_other(tmp_path):
         list(pool.map(log_with_interruptions, range(4)))
     expected = [[seed, epoch] for seed in range(4) for epoch in range(1, 21)]
     assert read_metrics(tmp_path / "metrics.jsonl")[["seed", "epoch"]].values.tolist() == expected
+
+
+ODD = {
+    "a number": "5",
+    "null": "null",
+    "a list": "[1]",
+    "another object": '{"a": 1}',
+    "text": '{"seed": 0, "epoch": 1, "loss": "low"}',
+    "a truth value": '{"seed": 0, "epoch": true}',
+    "a fraction": '{"seed": 0, "epoch": 1.5}',
+    "a negative epoch": '{"seed": 0, "epoch": -1}',
+    "a nested value": '{"seed": 0, "epoch": 1, "loss": [1]}',
+    "too large": '{"seed": 0, "epoch": 1, "loss": ' + "9" * 400 + "}",
+    "too many digits": '{"seed": 0, "epoch": 1, "loss": ' + "9" * 5000 + "}",
+    "infinite": '{"seed": 0, "epoch": 1, "loss": Infinity}',
+    "deep": "[" * 100_000,
+    "not UTF-8": "\udcff\udcfe",
+    "binary": "\x00\x01",
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_f3_3_an_odd_line_is_named_and_training_removes_it(run_folder, odd):
+    path = run_folder / "metrics.jsonl"
+    lines = path.read_text().splitlines()[:3]
+    content = "\n".join([lines[0], ODD[odd], *lines[1:]]) + "\n"
+    path.write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(RunError, match=r"metrics\.jsonl, line 2 is not a record of an epoch") as caught:
+        read_metrics(path)
+    assert "asc-mrkd train" in caught.value.hint
+    assert not is_log_whole(path, 0)
+    log = MetricsLog(run_folder, 1)
+    log.write({"epoch": 1, "loss": 0.5})
+    assert read_metrics(path)[["seed", "epoch"]].values.tolist() == [[0, 1], [0, 2], [1, 1]]
+
+
+def test_f1_7_nan_never_enters_the_log(tmp_path):
+    log = MetricsLog(tmp_path, 0)
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="JSON"):
+            log.write({"epoch": 1, "loss": value})
+    assert not (tmp_path / "metrics.jsonl").exists()
+
+
+def test_f2_7_records_of_a_checkpoint_replace_a_torn_line(tmp_path):
+    log = MetricsLog(tmp_path, 0)
+    for epoch in (1, 2):
+        log.write({"epoch": epoch, "epochs": 2, "loss": 0.1})
+    assert is_log_whole(log.path, 0)
+    whole = log.path.read_text()
+    for torn in (whole[:-10], whole[:-1], whole[: len(whole) // 2], ""):
+        log.path.write_text(torn)
+        MetricsLog(tmp_path, 0, log.records)
+        assert log.path.read_text().splitlines() == whole.splitlines()

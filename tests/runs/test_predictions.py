@@ -1,5 +1,7 @@
 """predictions.csv: written, read back, and refused when it is damaged."""
 
+import hashlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ from helpers.runs import PREDICTIONS
 
 from asc_mrkd.errors import RunError
 from asc_mrkd.runs import accuracy_and_log_loss, read_predictions, write_predictions
+from asc_mrkd.runs.predictions import TEXT_COLUMNS, checksum_file
 
 
 @pytest.fixture
@@ -84,3 +87,69 @@ def test_binary_predictions_are_an_error(predictions_file):
     predictions_file.write_bytes(b"\xff\xfe\x00" * 50)
     with pytest.raises(RunError):
         read_predictions(predictions_file)
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Predictions of 20 clips as training writes them."""
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.full(3, 0.3), 20)
+    names = [f"{number:02}.wav" for number in range(20)]
+    labels = [["bus", "park", "tram"][number % 3] for number in range(20)]
+    table = pd.DataFrame({"filename": names, "label": labels, "identifier": "lyon-1", "source_label": "a"})
+    write_predictions(tmp_path / "predictions.csv", table, ["bus", "park", "tram"], probabilities)
+    return tmp_path / "predictions.csv"
+
+
+def test_f1_5_the_checksum_lies_next_to_the_file(written):
+    name, text = checksum_file(written), written.read_bytes()
+    assert name.read_text() == f"{hashlib.sha256(text).hexdigest()}  predictions.csv\n"
+    assert pd.read_csv(written).columns.tolist()[:5] == TEXT_COLUMNS
+
+
+CHANGES = {
+    "cut at the end of a line": lambda lines: lines[:-1],
+    "a row removed": lambda lines: lines[:5] + lines[6:],
+    "rows swapped": lambda lines: [*lines[:3], lines[4], lines[3], *lines[5:]],
+    "a label changed": lambda lines: [*lines[:1], lines[1].replace(",bus,", ",tram,", 1), *lines[2:]],
+    "a class renamed": lambda lines: [lines[0].replace("tram", "trim"), *lines[1:]],
+    "a row of another file": lambda lines: [*lines, "99.wav,bus,lyon-1,a,bus,1.0,0.0,0.0"],
+    "a digit changed": lambda lines: [*lines[:7], lines[7].replace("3", "4"), *lines[8:]],
+    "a clip renamed": lambda lines: [*lines[:2], lines[2].replace("01.wav", "77.wav"), *lines[3:]],
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_f1_5_predictions_that_are_not_as_they_were_written_are_refused(written, change):
+    before = written.read_text().splitlines()
+    after = CHANGES[change](before)
+    assert after != before
+    written.write_text("\n".join(after) + "\n")
+    with pytest.raises(RunError, match="it is not as it was written") as caught:
+        read_predictions(written)
+    assert "repeat the same `asc-mrkd train` command" in caught.value.hint
+
+
+def test_f1_5_a_prediction_that_is_not_its_most_probable_class_is_refused(predictions_file):
+    predictions_file.write_text(predictions_file.read_text().replace(",a,park,0.0,1.0", ",a,bus,0.0,1.0"))
+    with pytest.raises(RunError, match=r"park-lyon-4-a\.wav' has a prediction that is not its most probable class"):
+        read_predictions(predictions_file)
+
+
+@pytest.mark.parametrize("checksum", [b"", b"0" * 64, b"\xff\xfe", b"predictions.csv\n"])
+def test_f1_5_a_damaged_checksum_refuses_the_file(written, checksum):
+    checksum_file(written).write_bytes(checksum)
+    with pytest.raises(RunError, match="it is not as it was written"):
+        read_predictions(written)
+
+
+def test_f1_5_no_bit_of_the_file_may_change(written):
+    whole = written.read_bytes()
+    for position in np.random.default_rng(1).integers(0, len(whole), 100):
+        damaged = bytearray(whole)
+        damaged[position] ^= 0x10
+        written.write_bytes(damaged)
+        with pytest.raises(RunError):
+            read_predictions(written)
+    written.write_bytes(whole)
+    read_predictions(written)
