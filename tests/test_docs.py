@@ -7,6 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from test_architecture import FLOORS
@@ -83,3 +84,25 @@ def test_the_script_of_the_first_page_runs(tmp_path):
     assert shape == "(120, 2, 256, 431)"
     assert accuracy.startswith("Spread(mean=")
     assert budget.startswith("True ")
+
+
+def test_f4_the_errata_agree_with_the_recorded_tables():
+    """Differences of Table 3 with the deviations of Table 2, and what Table 4 prints otherwise."""
+    cells = pd.read_csv(ROOT / "recipes/cifar100/paper.csv")
+    page = (ROOT / "docs/paper.md").read_text(encoding="utf-8")
+
+    def column(table: str, method: str, value: str = "mean") -> pd.Series:
+        chosen = cells[cells["table"].str.startswith(table) & (cells["column"] == method)]
+        return chosen.set_index("row")[value]
+
+    gains = (column("Table 3", "MrKD without KA") - column("Table 3", "MrKD")).round(2)
+    others = gains.drop("ResNet-56")
+    deviations = column("Table 2", "MrKD", "std")[gains.index]
+    assert (
+        f"it costs {-gains['ResNet-56']:.2f} on ResNet-56; {others.min():.2f} to {others.max():.2f} elsewhere, "
+        f"at deviations of {deviations.min():.2f} to {deviations.max():.2f}" in page
+    )
+    first, second = column("Table 2", "MrKD"), column("Table 4", "KL loss")
+    differing = [name for name in second.index if first[name] != second[name]]
+    assert differing == ["ResNet-56"]
+    assert f"MrKD on ResNet-56 is {first['ResNet-56']} | printed as {second['ResNet-56']}, with" in page
