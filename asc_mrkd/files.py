@@ -74,6 +74,8 @@ def atomic_writer(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO
     'whole'
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     with _no_room_explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = _open_temporary(path)
@@ -144,10 +146,15 @@ def _stream_on(raw: _CountingFile, mode: str) -> IO:
 
 @contextmanager
 def _no_room_explained(path: Path, file: _CountingFile | None = None) -> Iterator[None]:
-    """Turn the error of a full disk, also one that a library has hidden in its own, into a DiskFullError."""
+    """Turn the error of a full disk, also one that a library has hidden in its own, into a DiskFullError.
+
+    Other errors of the system name `path` instead of its temporary file.
+    """
     try:
         yield
     except Exception as error:
+        if isinstance(error, OSError) and Path(str(error.filename)).name.startswith(f".{path.name}."):
+            error.filename = str(path)
         cause = file.failure if file and file.failure else error
         if not isinstance(cause, OSError) or cause.errno not in DISK_FULL:
             raise

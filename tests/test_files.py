@@ -173,6 +173,22 @@ def test_other_errors_of_the_disk_and_of_the_writer_pass_through(tmp_path, monke
     assert not names(tmp_path)
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_errors_name_the_file_and_not_the_temporary_one(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(PermissionError) as caught:
+        write_text(tmp_path / "a.txt", "x")
+    assert caught.value.filename == str(tmp_path / "a.txt")
+
+
+def test_a_folder_is_not_overwritten_and_named(tmp_path):
+    (tmp_path / "a.txt").mkdir()
+    with pytest.raises(IsADirectoryError) as caught:
+        write_text(tmp_path / "a.txt", "x")
+    assert caught.value.filename == str(tmp_path / "a.txt")
+    assert names(tmp_path) == {"a.txt"}
+
+
 def refusing(number: int, when=lambda *arguments: True, otherwise=None):
     def refuse(*arguments):
         if when(*arguments):

@@ -1,6 +1,7 @@
 """One self-contained HTML page about one or more runs: no network, no script, no other file."""
 
 import base64
+import errno
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -118,7 +119,10 @@ def write_report(
         for run in runs:
             summaries.append(evaluate(run))
             advance()
-        Path(out).parent.mkdir(parents=True, exist_ok=True)  # a page that cannot be written is refused before the work
+        # A page that cannot be written is refused before the pictures are drawn.
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        if Path(out).is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(out))
         for summary in summaries:
             sections.append(_run_section(summary))
             advance()

@@ -1,5 +1,6 @@
 """The paths of a run folder: the resolved experiment, the log, the environment, and one folder per seed."""
 
+import difflib
 import json
 import os
 import platform
@@ -11,7 +12,7 @@ from typing import Any
 
 from asc_mrkd import __version__
 from asc_mrkd.config import RUNTIME_KEYS, Experiment, load_experiment, save_experiment
-from asc_mrkd.errors import RunError
+from asc_mrkd.errors import SHOWN, RunError
 from asc_mrkd.files import LOCK, exclusive_lock, write_text
 from asc_mrkd.schema import differing_key
 
@@ -130,8 +131,19 @@ class RunFolder(_Folder):
             ConfigError: config.yaml does not fit the schema.
         """
         if not self.config_file.is_file():
-            raise RunError(f"{self.path} is not a run folder: {self.config_file.name} is missing", TRAIN)
+            raise RunError(f"{self.path} is not a run folder: {self.config_file.name} is missing", self._likely())
         return load_experiment(self.config_file)
+
+    def _likely(self) -> str:
+        """Return the hint for a path that is not a run folder: the run around it, those in it, or a similar name."""
+        for around in self.path.absolute().parents[:2]:
+            if RunFolder(around).config_file.is_file():
+                return f"the run folder is {around}"
+        if self.path.is_dir():
+            runs = sorted(file.parent.name for file in self.path.glob(f"*/{self.config_file.name}"))
+            return f"it holds run folders: {', '.join(runs[:SHOWN])}" if runs else TRAIN
+        similar = difflib.get_close_matches(self.path.name, [path.name for path in self.path.parent.glob("*/")], n=1)
+        return f"did you mean {self.path.with_name(similar[0])}?" if similar else TRAIN
 
     def seed_folder(self, seed: int) -> SeedFolder:
         """Return the folder of one seed, whether it exists or not."""

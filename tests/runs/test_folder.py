@@ -70,3 +70,20 @@ def test_only_the_same_experiment_may_enter_a_run_folder(tmp_path):
     record = json.loads(run.environment_file.read_text())
     assert (record["threads"], record["gpu"]) == (2, "a GPU")
     assert record["torch"].startswith("2.")
+
+
+def test_f3_7_the_hint_names_the_run_that_was_meant(tmp_path):
+    for name in ("ce", "mrkd"):
+        (tmp_path / "sweep" / name / "seed0").mkdir(parents=True)
+        (tmp_path / "sweep" / name / "config.yaml").write_text("x")
+    hints = {
+        "sweep": "it holds run folders: ce, mrkd",
+        "sweep/ce/seed0": f"the run folder is {tmp_path / 'sweep/ce'}",
+        "sweep/ce/config.yaml": f"the run folder is {tmp_path / 'sweep/ce'}",
+        "sweep/mrdk": f"did you mean {tmp_path / 'sweep/mrkd'}?",
+        "elsewhere": "asc-mrkd train CONF.yaml --out RUNDIR",
+    }
+    for path, hint in hints.items():
+        with pytest.raises(RunError, match="is not a run folder") as caught:
+            _ = RunFolder(tmp_path / path).experiment
+        assert caught.value.hint == hint
