@@ -69,15 +69,13 @@ def make_submission(
         make_submission("exp/ce", "dcase2018-task1a", "Doe_INST_task1a_1", "exp/submission")
     """
     rules = find_task(task)
-    if not label:
-        example = f"Lastname_INSTITUTE_{rules.tag}_1"
-        raise SubmissionError("an entry needs a label", f"--label {example}, the last number from 1 to 4")
     if unreadable not in UNREADABLE:
         raise ConfigError(f"unreadable recordings cannot be '{unreadable}'", suggest(unreadable, UNREADABLE))
     if not rules.is_label(label):
+        message = f"'{label}' is not a label of {rules.title}"
         raise SubmissionError(
-            f"'{label}' is not a label of {rules.title}",
-            f"it reads Lastname_INSTITUTE_{rules.tag}_N with N from 1 to 4",
+            message if label else f"an entry needs a label: {message}",
+            f"--label Lastname_INSTITUTE_{rules.tag}_N with N from 1 to 4",
         )
     changes = {} if meta is None else read_author_meta(meta)
     systems = {

@@ -313,4 +313,4 @@ def test_f3_7_a_missing_label_is_asked_for(tmp_path):
     code, _, err = run_cli("submit", "make", write_run(tmp_path / "run", small=True), "--out", tmp_path / "out")
     assert code == 2
     assert "an entry needs a label" in err
-    assert "hint: --label Lastname_INSTITUTE_task1b_1" in err
+    assert "hint: --label Lastname_INSTITUTE_task1b_N with N from 1 to 4" in err

@@ -113,7 +113,9 @@ def test_splits_are_for_2024_only(splits, tmp_path):
 def test_splits_on_the_command_line(splits, tmp_path):
     make = "submit", "make", "--task", A24, "--label", SPLITS, "--out", tmp_path / "out"
     pairs = [word for percent, run in splits.items() for word in ("--split", f"{percent}={run}")]
-    assert run_cli(*make, *pairs) == (0, f"{tmp_path / 'out' / 'Kim_KETI_task1.zip'}\n", "")
+    code, out, err = run_cli(*make, *pairs)
+    assert (code, out) == (0, f"{tmp_path / 'out' / 'Kim_KETI_task1.zip'}\n")
+    assert [line.partition(": ")[0] for line in err.splitlines()] == [str(run) for run in splits.values()]
     for wrong, message in (
         ([splits[5]], "asks for a separate run for each of 5, 10"),
         (pairs[:-2], "asks for a separate run for each of 5, 10"),
@@ -161,7 +163,8 @@ def test_a_rule_can_be_asked_for_where_the_task_has_none(tmp_path):
 def test_multiply_adds_over_the_limit_are_refused(tmp_path):
     run = write_run(tmp_path / "run", small=True)
     file = load_model(run)
-    save_model(run / "seed0" / "model.safetensors", dataclasses.replace(file, input_shape=(2, 256, 4310)))
+    spec = file.frontend.model_copy(update={"clip_seconds": 600.0})
+    save_model(run / "seed0" / "model.safetensors", dataclasses.replace(file, frontend=spec, input_shape=spec.shape))
     with pytest.raises(BudgetError, match=r"over the limit of DCASE 2024 task 1: [0-9,]+ MACs") as caught:
         make_submission(run, TASK, LABEL, tmp_path / "out", budget=A24)
     assert caught.value.exit_code == 1
