@@ -24,8 +24,12 @@ MANY_BYTES = 0x7F000000
 UNFINISHED_HINT = "ffmpeg -ignore_length 1 -i IN.wav OUT.wav reads to the end of the file"
 _CHUNK_BYTES_KEPT = 2**16
 _MAX_CHUNKS = 1000
+_DS64_BYTES = 16  # size of the file and of the sound in RF64 and BW64
 _MAX_RIFF_BYTES = 2**32 - 2**12
 _FILE_STARTS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"riff", b"caff", b"OggS", b"fLaC", b".snd")
+
+_SMALL_CHUNKS = (b"LIST", b"id3 ", b"ID3 ", b"bext", b"cue ", b"smpl", b"JUNK", b"iXML", b"_PMX", b"COMT", b"info")
+"""Names of chunks of words, which may be cut at the end of a file whose sound is whole."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def is_chunked(head: bytes) -> bool:
 
 
 def find_sound(stream: RawIOBase, size: int) -> Sound | None:
-    """Find the sound in a file of `size` bytes that `is_chunked`; None if it is no sound file after all.
+    """Find the sound in a file of `size` bytes that `is_chunked`; None if it is not a sound file after all.
 
     Raises:
         RefusalError: the sound is missing, cut, or longer than the header says.
@@ -143,8 +147,9 @@ def _walk_to_sound(stream: RawIOBase, size: int, family: _Family) -> _Chunks:
         name, claimed = head
         content = position + family.header_bytes
         if name.startswith(family.sound):
-            if claimed == 2**32 - 1 and b"ds64" in contents and len(contents[b"ds64"]) >= 16:
-                claimed = struct.unpack_from("<Q", contents[b"ds64"], 8)[0]
+            ds64 = contents.get(b"ds64", b"")
+            if claimed == 2**32 - 1 and len(ds64) >= _DS64_BYTES:
+                claimed = struct.unpack_from("<Q", ds64, 8)[0]
             return _Chunks(position, claimed, contents)
         if content + claimed > size:
             break
@@ -190,6 +195,9 @@ def _find_end(stream: RawIOBase, size: int, family: _Family, chunks: _Chunks, bl
     available = size - start
     if _is_placeholder(stream, family, chunks, claimed, block) and claimed > available:
         return size
+    is_whole = _claimed_total(stream, family, chunks) == size - 8
+    if is_whole and available < claimed <= available + start:
+        return size  # a writer that counts the header as sound
     if claimed > available:
         raise RefusalError("truncated", f"{max(0, available):,} of {claimed:,} bytes of sound")
     end = start + max(0, claimed)
@@ -206,21 +214,28 @@ def _find_end(stream: RawIOBase, size: int, family: _Family, chunks: _Chunks, bl
 
 
 def _is_placeholder(stream: RawIOBase, family: _Family, chunks: _Chunks, claimed: int, block: int) -> bool:
-    """Return whether a size is what a writer leaves that cannot go back: a number of its own, or with such a total."""
+    """Return whether a size is one that writers leave who cannot go back, by itself or with the size of the file."""
     sizes = {value - value % max(1, block) for value in PLACEHOLDERS} | set(PLACEHOLDERS)
     if chunks.claimed in sizes or claimed in sizes:
         return True
-    if family.total is None:
-        return False
-    total = struct.unpack(family.size_format, read_at(stream, family.total, struct.calcsize(family.size_format)))[0]
-    if b"ds64" in chunks.contents and len(chunks.contents[b"ds64"]) >= 16:
-        total = struct.unpack_from("<Q", chunks.contents[b"ds64"])[0]
+    total = _claimed_total(stream, family, chunks)
+    if b"ds64" in chunks.contents:
         return total in (0, 2**64 - 1)
-    return claimed >= MANY_BYTES and (total == 0 or total >= MANY_BYTES)
+    return claimed >= MANY_BYTES and total is not None and (total == 0 or total >= MANY_BYTES)
+
+
+def _claimed_total(stream: RawIOBase, family: _Family, chunks: _Chunks) -> int | None:
+    """Return the size of the whole file by its header (bytes), or None if there is no such field."""
+    if family.total is None:
+        return None
+    ds64 = chunks.contents.get(b"ds64", b"")
+    if len(ds64) >= _DS64_BYTES:
+        return struct.unpack_from("<Q", ds64)[0]
+    return struct.unpack(family.size_format, read_at(stream, family.total, struct.calcsize(family.size_format)))[0]
 
 
 def _find_leftover(stream: RawIOBase, position: int, size: int, family: _Family) -> str:
-    """Return what lies behind the sound that is no chunk without sound, no tag and no padding; "" if nothing does."""
+    """Return what lies behind the sound besides other chunks, tags and padding; "" if nothing does."""
     for _ in range(_MAX_CHUNKS):
         if position >= size or is_padding(stream, position, size):
             return ""
@@ -229,20 +244,16 @@ def _find_leftover(stream: RawIOBase, position: int, size: int, family: _Family)
             return ""
         head = _chunk_head(stream, position, family)
         if head is None:
-            return "" if size - position < family.header_bytes else "they are no chunk"
+            return "" if size - position < family.header_bytes else "they are not a chunk"
         name, claimed = head
         if name.startswith(_FILE_STARTS):
             return "another recording"
         if name.startswith(family.sound):
             return "another chunk of sound"
         if position + family.header_bytes + claimed > size and name[:4] not in _SMALL_CHUNKS:
-            return "they are no chunk"
+            return "they are not a chunk"
         position += family.header_bytes + claimed
     return ""
-
-
-_SMALL_CHUNKS = (b"LIST", b"id3 ", b"ID3 ", b"bext", b"cue ", b"smpl", b"JUNK", b"iXML", b"_PMX", b"COMT", b"info")
-"""Chunks of words that may be cut at the end of a file whose sound is whole."""
 
 
 def _wave_sound(stream: RawIOBase, wave: WaveFormat, chunks: _Chunks, byte_order: str, start: int, end: int) -> Sound:

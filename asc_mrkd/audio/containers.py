@@ -68,6 +68,11 @@ class Source:
     """The stream is one of the containers of `asc_mrkd.audio.chunks`."""
 
     @property
+    def may_be_mpeg(self) -> bool:
+        """Whether libmpg123 may decode the stream."""
+        return not self.is_ogg and self.claimed is None
+
+    @property
     def is_damaged(self) -> bool:
         """Whether checksums show damage; sought when a stream has fewer samples than it claims."""
         return self.is_ogg and has_damaged_page(self.stream)

@@ -16,6 +16,7 @@ _BIT_RATES = {  # kbit/s of layer III; ISO/IEC 11172-3 and 13818-3
 }
 _SAMPLE_RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
 _LENGTH_TAGS = (b"Xing", b"Info", b"VBRI")
+_SEARCHED_BYTES = 2**20
 _TAG_BYTES = 44  # header, side information and the name of a length tag
 
 _MAX_TRIMMED = 2 * 4095
@@ -38,6 +39,8 @@ class MpegLength:
     """After the last frame comes the end of the file or a tag, not unknown data."""
     cut: bool
     """The file ends within a frame."""
+    interrupted: bool
+    """Further frames follow behind the unknown data."""
 
     def expected_samples(self, claimed: int) -> int | None:
         """Return how many samples per channel decoding must yield, or None if the decoder would drop sound.
@@ -81,7 +84,24 @@ def measure_mpeg(stream: RawIOBase, size: int) -> MpegLength | None:
         tagged=tagged,
         whole=not tail or tail.startswith(TAIL_TAGS),
         cut=position > size,
+        interrupted=_has_frames(read_at(stream, position, _SEARCHED_BYTES)),
     )
+
+
+def _has_frames(data: bytes) -> bool:
+    """Return whether some bytes hold three frames, one after the other."""
+    position = data.find(b"\xff")
+    while position >= 0:
+        place = position
+        for _ in range(3):
+            frame = _parse_frame(data[place : place + 4])
+            if frame is None:
+                break
+            place += frame.size
+        else:
+            return True
+        position = data.find(b"\xff", position + 1)
+    return False
 
 
 def _find_frame(stream: RawIOBase, position: int, size: int) -> tuple[int, _Frame | None]:

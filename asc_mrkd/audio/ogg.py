@@ -46,7 +46,7 @@ class _Page:
 
 
 def split_streams(stream: RawIOBase, size: int) -> list[RawIOBase]:
-    """Return the streams that follow each other in an Ogg file, each as a file of its own; FLAC as a FLAC file.
+    """Return the streams that follow each other in an Ogg file, each as a separate file; FLAC as a FLAC file.
 
     A stream without its end mark, as a live recorder leaves it, is accepted if its last page is whole.
 
@@ -88,7 +88,7 @@ def has_damaged_page(stream: RawIOBase) -> bool:
 
 
 def _read_page(stream: RawIOBase, position: int, size: int) -> _Page | None:
-    """Read the header of a page; None if there is no page.
+    """Read the header of a page; None if there is none.
 
     Raises:
         RefusalError: the page is cut.
@@ -109,7 +109,7 @@ def _read_page(stream: RawIOBase, position: int, size: int) -> _Page | None:
 
 
 def _require_no_page(stream: RawIOBase, position: int, size: int) -> None:
-    """Refuse a file with a page behind bytes that are no page."""
+    """Refuse a file with a page behind other bytes."""
     if position == size or is_padding(stream, position, size):
         return
     overlap = b""

@@ -47,7 +47,7 @@ class WaveFormat:
 
     @property
     def is_linear(self) -> bool:
-        """Whether every sample has a cell of its own: integers and floats."""
+        """Whether every sample has a separate cell: integers and floats."""
         return self.tag in (INTEGERS, FLOATS)
 
 

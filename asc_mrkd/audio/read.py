@@ -195,7 +195,7 @@ def _decode(path: Path, expected: _Expected) -> Audio:
 def _decode_sources(contents: Contents, expected: _Expected, size: int) -> Audio:
     """Decode streams that follow each other, by libsndfile."""
     with ExitStack() as stack:
-        stack.enter_context(_quiet(any(source.mpeg for source in contents.sources)))
+        stack.enter_context(_quiet(any(source.may_be_mpeg for source in contents.sources)))
         sounds = [stack.enter_context(_open_source(source)) for source in contents.sources]
         shapes = {(sound.samplerate, sound.channels) for sound in sounds}
         if len(shapes) > 1:
@@ -246,6 +246,8 @@ def _claimed_frames(source: Source, sound: soundfile.SoundFile) -> int:
     if source.claimed is not None:
         return source.claimed
     if source.mpeg is not None:
+        if source.mpeg.interrupted:
+            raise RefusalError("damaged", "other bytes lie between its frames")
         frames = source.mpeg.expected_samples(sound.frames)
         if frames is None:
             raise RefusalError("damaged", f"the header claims {sound.frames:,} frames, there are more")

@@ -1,4 +1,4 @@
-"""A view of a file: some of its parts, and corrected bytes between them, as a file of its own."""
+"""A view of a file: some of its parts, and corrected bytes between them, as a separate file."""
 
 import io
 from bisect import bisect_right

@@ -141,11 +141,36 @@ def test_a3_tags_chunks_and_padding_behind_the_sound_are_accepted(tmp_path, tail
     np.testing.assert_array_equal(read_bytes(tmp_path, w64 + TAG), read_bytes(tmp_path, w64))
 
 
+@pytest.mark.parametrize("excess", [8, 36, 44])
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+def test_a1_a_size_that_counts_the_header_is_not_a_cut_file(tmp_path, excess, subtype):
+    honest = wav(tmp_path, subtype)
+    at = honest.index(b"data") + 4
+    (size,) = struct.unpack_from("<I", honest, at)
+    odd = honest[:at] + pack("<I", size + excess) + honest[at + 4 :]
+    np.testing.assert_array_equal(read_bytes(tmp_path, odd), read_bytes(tmp_path, honest))
+    refuse(tmp_path, honest[:-excess], "truncated")
+
+
+@pytest.mark.parametrize("subtype", ["IMA_ADPCM", "MS_ADPCM", "GSM610"])
+def test_a1_placeholders_in_compressed_wav(tmp_path, subtype):
+    honest = encode_sound(tmp_path / "a.wav", NOISE[:1], 8000, subtype=subtype)
+    at = honest.index(b"data") + 4
+    fact = honest.index(b"fact") + 8
+    for value in (0, 2**32 - 1, 0x7FFFF000):
+        odd = honest[:fact] + pack("<I", 0) + honest[fact + 4 : at] + pack("<I", value) + honest[at + 4 :]
+        samples = read_bytes(tmp_path, odd)
+        expected = read_bytes(tmp_path, honest)
+        assert samples.shape[1] >= expected.shape[1]
+        written = NOISE.shape[1]  # the rest of the last block is arbitrary
+        np.testing.assert_array_equal(samples[:, :written], expected[:, :written])
+
+
 def test_a3_a_second_recording_behind_the_first_is_not_left_out(tmp_path):
     honest = wav(tmp_path)
     refuse(tmp_path, honest + honest, "damaged", "another recording")
     refuse(tmp_path, honest + honest[36:], "damaged", "another chunk of sound")
-    refuse(tmp_path, honest + NOTE + honest[44:], "damaged", "no chunk")
+    refuse(tmp_path, honest + NOTE + honest[44:], "damaged", "not a chunk")
 
 
 @pytest.mark.parametrize("kind", ["ogg", "opus", "flac", "oggflac"])
@@ -370,7 +395,8 @@ def test_a6_mp3_files_that_were_joined_are_not_read_in_part(tmp_path):
     mp3 = encode_sound(tmp_path / "a.mp3", NOISE)
     refuse(tmp_path, mp3 + mp3, "damaged", "there are more")
     refuse(tmp_path, mp3 + ID3 + mp3, "damaged", "there are more")
-    for content in (mp3 + TAG, mp3 + ID3, ID3 + bytes(2000) + mp3):
+    refuse(tmp_path, mp3 + b"junk" + mp3, "damaged", "between its frames")
+    for content in (mp3 + TAG, mp3 + ID3, mp3 + b"junk" * 99, ID3 + bytes(2000) + mp3):
         np.testing.assert_array_equal(read_bytes(tmp_path, content), read_bytes(tmp_path, mp3))
 
 
