@@ -50,6 +50,9 @@ SAME_EVERYWHERE = ("asc_mrkd", "numpy", "soxr")
 CGROUP_FILES = {"": ("memory.max", "memory.current"), "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes")}
 """Names of the files with the limit and the use of memory, by the folder below /sys/fs/cgroup: version 2 and 1."""
 
+MOST_ON_WINDOWS = 61
+"""Largest number of worker processes on Windows, which waits for no more things at once."""
+
 UNKNOWN_MEMORY = 2**30
 """Free memory (bytes) that is assumed where the system reports no memory at all (Windows)."""
 
@@ -288,6 +291,8 @@ def _hidden_main_script() -> Iterator[None]:
 
 
 def _start_processes(workers: int) -> Executor:
+    if sys.platform == "win32":
+        workers = min(workers, MOST_ON_WINDOWS)
     return ProcessPoolExecutor(workers, mp_context=_process_context(), initializer=_prepare_worker)
 
 

@@ -108,6 +108,14 @@ def test_an_image_set(tmp_path):
     assert check.passes()
 
 
+def test_a8_files_of_other_kinds_in_an_image_set(tmp_path):
+    write_tree(tmp_path, TREE_NAMES)
+    for name in ("train/dog/x.bmp", "train/cat/y.WebP", "test/dog/.hidden"):
+        (tmp_path / name).touch()
+    found = [(f.code, f.subject, f.detail) for f in check_data(tmp_path).findings if f.code == "other_files"]
+    assert found == [("other_files", ".bmp, .webp", "2 files of other kinds were left out, such as train/cat/y.WebP")]
+
+
 def test_a_folder_without_data(tmp_path):
     with pytest.raises(DataError, match="holds no data set"):
         check_data(tmp_path)

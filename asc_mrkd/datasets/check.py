@@ -1,6 +1,5 @@
 """The check of recordings: every clip is read once, and the lists are compared with the folder and each other."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -10,7 +9,7 @@ import pandas as pd
 
 from asc_mrkd.audio.read import REASONS, SECONDS_TOLERANCE, read_audio
 from asc_mrkd.datasets.clip_lists import is_link_outside
-from asc_mrkd.datasets.findings import Finding, Severity, count_by_fold, find_absent_classes
+from asc_mrkd.datasets.findings import Finding, Severity, count_by_fold, find_absent_classes, find_other_kinds
 from asc_mrkd.datasets.recordings import Dataset, list_other_files, list_recordings, printable
 from asc_mrkd.errors import AudioError
 from asc_mrkd.progress import Progress, no_progress
@@ -132,11 +131,8 @@ def _compare_lists(dataset: Dataset) -> list[Finding]:
     listed = set(dataset.clips["filename"])
     for name in sorted(set(list_recordings(dataset.root)) - listed):
         findings.append(Finding("extra_file", printable(name), "no list names it", "warning"))
-    others = [name for name in list_other_files(dataset.root) if name not in listed]
-    if others:
-        kinds = ", ".join(sorted({os.path.splitext(printable(name))[1].lower() or "no ending" for name in others}))
-        detail = f"{len(others)} files of other kinds were left out, such as {printable(others[0])}"
-        findings.append(Finding("other_files", kinds, detail, "warning"))
+    others = [printable(name) for name in list_other_files(dataset.root) if name not in listed]
+    findings += find_other_kinds(others)
     links = [name for name in dataset.clips["filename"] if is_link_outside(dataset.root, name)]
     if links:
         detail = f"{len(links)} clips are links to files outside the data set, such as {links[0]}"

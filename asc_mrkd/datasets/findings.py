@@ -1,5 +1,6 @@
 """Findings of the data checks: faults of clips, images, lists, splits, classes and stored rows."""
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -34,6 +35,19 @@ def unusable_subjects(findings: list[Finding]) -> list[str]:
     ['b.wav']
     """
     return sorted({finding.subject for finding in findings if finding.severity == "error"})
+
+
+def find_other_kinds(names: list[str]) -> list[Finding]:
+    """Name the files that were passed over because of their kind once, and count them.
+
+    >>> [(finding.subject, finding.detail) for finding in find_other_kinds(["audio/a.m4a", "audio/b.M4A"])]
+    [('.m4a', '2 files of other kinds were left out, such as audio/a.m4a')]
+    """
+    if not names:
+        return []
+    kinds = ", ".join(sorted({os.path.splitext(name)[1].lower() or "no ending" for name in names}))
+    detail = f"{len(names)} files of other kinds were left out, such as {names[0]}"
+    return [Finding("other_files", kinds, detail, "warning")]
 
 
 def count_by_fold(clips: "pd.DataFrame", column: str) -> "pd.DataFrame":

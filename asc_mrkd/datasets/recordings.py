@@ -40,9 +40,9 @@ def list_other_files(root: Path) -> list[str]:
 
 
 def printable(name: str) -> str:
-    """Return the name of a file as far as it is UTF-8.
+    r"""Return the name of a file as far as it is UTF-8.
 
-    >>> printable("caf\udce9.wav")
-    'caf�.wav'
+    >>> printable("caf\udce9.wav") == "caf\ufffd.wav"
+    True
     """
     return os.fsencode(name).decode(errors="replace")

@@ -416,7 +416,8 @@ def unpack_whole(
             unpack(path, temporary, allowed, advance, root=data_set.folder)
         else:
             unpack(path, inner, allowed, advance)
-        os.sync()  # flushing hundreds of thousands of small files one by one takes minutes
+        if hasattr(os, "sync"):  # not on Windows; flushing hundreds of thousands of small files takes minutes
+            os.sync()
         os.replace(temporary, unpacked_place(staging, archive))
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)

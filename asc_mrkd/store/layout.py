@@ -239,7 +239,7 @@ def _read_table(path: Path, classes: list[str]) -> pd.DataFrame:
 
 def _read_classes(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except OSError as error:  # never guessed from the clips: another order would swap the classes of a trained network
         raise StoreError(f"{path}: {error.strerror}", REPAIR) from None
     except UnicodeDecodeError:
@@ -328,7 +328,7 @@ def _missing_space(store: FeatureStore) -> int:
 
 def finish(store: FeatureStore, clips: pd.DataFrame, statistics: RunningStatistics) -> None:
     """Write the statistics, the table `clips` and at last the checksums of a store whose rows are all written."""
-    with open(store.folder / FEATURES, "rb") as features:
+    with open(store.folder / FEATURES, "r+b") as features:  # for writing: Windows flushes no other
         os.fsync(features.fileno())
     _write_statistics(store.folder, statistics)
     write_table(store.folder, clips)

@@ -6,9 +6,11 @@ from itertools import combinations
 
 import numpy as np
 
-from asc_mrkd.datasets.findings import Finding, Severity
+from asc_mrkd.datasets.findings import Finding, Severity, find_other_kinds
+from asc_mrkd.datasets.images.image_folder import list_other_files
 from asc_mrkd.datasets.images.image_set import ImageSet, ImageSplit
 from asc_mrkd.datasets.images.load import open_images
+from asc_mrkd.datasets.recordings import printable
 from asc_mrkd.download.catalogue import OFFICIAL_IMAGES, OfficialImages
 from asc_mrkd.files import file_md5
 
@@ -23,7 +25,8 @@ def check_images(images: ImageSet | str | os.PathLike[str]) -> list[Finding]:
 
     Returns:
         Findings. Errors, in the official sets only: wrong_classes, missing_images, extra_images, unbalanced_classes.
-        Warnings: not_official_file, unbalanced_classes (in an image folder), one_colour, duplicate_images.
+        Warnings: not_official_file, other_files, unbalanced_classes (in an image folder), one_colour,
+        duplicate_images.
 
     Raises:
         DataError: the folder is not an image set, or cannot be read.
@@ -34,6 +37,7 @@ def check_images(images: ImageSet | str | os.PathLike[str]) -> list[Finding]:
     official = OFFICIAL_IMAGES.get(images.layout)
     if official:
         findings += _compare_files(images, official) + _compare_contents(images, official)
+    findings += find_other_kinds([printable(name) for name in list_other_files(images.root)])
     for name, split in images.splits.items():
         findings += _find_imbalance(name, split, images.classes, "error" if official else "warning")
     for split in images.splits.values():

@@ -114,6 +114,13 @@ def list_image_folder(root: Path, layout: str) -> ImageFolderSource:
     return ImageFolderSource(root, layout, states)
 
 
+def list_other_files(root: Path) -> list[str]:
+    """List the files in the class folders that are not images by their names, without hidden files, sorted."""
+    files = (path for split in SPLITS for path in (root / split).glob("*/*") if path.is_file())
+    others = [path for path in files if path.suffix.lower() not in IMAGE_SUFFIXES and not path.name.startswith(".")]
+    return sorted(path.relative_to(root).as_posix() for path in others)
+
+
 def _list_images(root: Path, split: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """Yield the path below root and the entry of every image of a split, without hidden files."""
     if not os.path.isdir(root / split):

@@ -163,3 +163,27 @@ def test_a_full_disk_leaves_nothing_behind(folder, monkeypatch):
     with pytest.warns(UserWarning, match="No space left on device"):
         assert open_images(folder).splits["test"].pixels.shape == (3, 3, 32, 32)
     assert sorted(path.name for path in folder.iterdir()) == ["meta", "test", "train"]
+
+
+def test_f1_2_the_digest_is_that_of_the_content(folder, tmp_path):
+    digest = open_images(folder).digest
+    assert len(digest) == 64
+    copy = shutil.copytree(folder, tmp_path / "copy" / folder.name, ignore=shutil.ignore_patterns(CACHE))
+    assert open_images(copy).digest == digest
+    shutil.rmtree(copy / CACHE)
+    (copy / CACHE).touch()
+    with pytest.warns(UserWarning, match="cannot be written"):
+        assert open_images(copy).digest == digest
+    labels = {"fine_labels": [0] * 6, "coarse_labels": [0] * 6}
+    (folder / "train").write_bytes(python2_pickle(labels | {"data": random_pixels(6, 77)}))
+    assert open_images(folder).digest != digest
+
+
+def test_f1_2_one_changed_pixel_or_class_changes_the_digest(tmp_path):
+    write_tree(tmp_path, TREE_NAMES)
+    digests = {open_images(tmp_path).digest}
+    write_image(tmp_path / "train/dog/0.png", seed=99)
+    digests.add(open_images(tmp_path).digest)
+    (tmp_path / "train/dog/1.png").rename(tmp_path / "train/cat/9.png")
+    digests.add(open_images(tmp_path).digest)
+    assert len(digests) == 3
