@@ -200,7 +200,8 @@ class TrainConfig(Schema):
     device: str = "auto"
     """Device as torch names it; `auto` is a GPU if there is one."""
     threads: Annotated[int, Field(ge=1, le=1024), NUMBER] | None = None
-    """CPU threads, on which the last digits of the numbers depend; None takes all cores."""
+    """CPU threads, on which the last digits of the numbers depend; None takes all cores, and keeps their number where a
+    seed continues."""
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     """Arithmetic of the networks; losses and weights stay float32. `auto` is bfloat16 if the hardware has it."""
     channels_last: bool | Literal["auto"] = "auto"

@@ -95,7 +95,7 @@ def train(
         if budget is not None:
             require_untrained_within(experiment, len(source.classes), source.input_shape, budget, budget_precision)
         device = choose_device(experiment.train.device)
-        if is_any(not all(_is_finished(run, seed) for seed in seeds)):
+        if is_any(not all(_is_finished(experiment, run, seed) for seed in seeds)):
             data = source.load(device)
             require_rows(len(data.train), experiment.train.batch_size)
             in_first_process(lambda: run.create(experiment, environment(torch.get_num_threads(), gpu_name())))
@@ -144,19 +144,29 @@ def _require_fitting_network(experiment: Experiment, source: ExperimentData) -> 
         )
 
 
-def _is_finished(run: RunFolder, seed: int) -> bool:
-    """Return whether a seed is trained and all its files are whole; a damaged one is named in a warning."""
+def _is_finished(experiment: Experiment, run: RunFolder, seed: int) -> bool:
+    """Return whether a seed is trained and its files are whole; one that is not is named in a warning."""
     files = run.seed_folder(seed)
     if not files.is_trained:
         return False
     try:
-        read_predictions(files.predictions)
-        load_model(files.model)
+        _require_whole_results(experiment, files)
     except AscMrkdError as error:
         if rank() == 0:
             warnings.warn(f"{error}; it is made again", stacklevel=2)
         return False
     return is_log_whole(run.metrics_file, seed) or not files.checkpoint.exists()
+
+
+def _require_whole_results(experiment: Experiment, files: SeedFolder) -> None:
+    """Refuse predictions and a model file of a seed that are damaged, and the model file of another network."""
+    read_predictions(files.predictions)
+    architecture = load_model(files.model).architecture
+    for name, value in experiment.model.model_dump().items():
+        if architecture[name] != value:
+            raise RunError(
+                f"{files.model} is of another run: its {name} is {architecture[name]!r} instead of {value!r}"
+            )
 
 
 def _train_seeds(
@@ -171,7 +181,7 @@ def _train_seeds(
     with _listening(should_stop) as stop_asked:
         for number, seed in enumerate(seeds, start=1):
             with _locked(run.seed_folder(seed)):
-                if not is_any(not _is_finished(run, seed)):
+                if not is_any(not _is_finished(experiment, run, seed)):
                     continue
                 training = _SeedTraining(experiment, run, seed, source, data)
                 trainer = training.trainer

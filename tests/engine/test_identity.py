@@ -202,6 +202,16 @@ def test_f2_3_a_damaged_file_of_a_finished_seed_is_made_again(conf, trained_shor
     read_predictions(out / "seed0" / "predictions.csv")
 
 
+def test_f2_3_the_model_file_of_another_network_is_made_again(conf, trained_short, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(trained_short, out)
+    other = train_run(conf, tmp_path / "other", *SHORT, "model.options.width=5", "train.epochs=1")
+    shutil.copy(other / "seed0" / "model.safetensors", out / "seed0")
+    with pytest.warns(UserWarning, match=r"is of another run: its options is .*; it is made again"):
+        train_run(conf, out, *SHORT)
+    assert results(out) == results(trained_short)
+
+
 @pytest.mark.parametrize("damage", ["torn", "lost", "twice", "odd", "all"])
 def test_f2_7_lost_lines_of_the_log_come_back(conf, trained_short, tmp_path, damage):
     out = tmp_path / "run"
