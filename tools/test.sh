@@ -11,6 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 commands=$(bash tools/setup.sh dev)
 export PATH="$commands:$PATH"
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+unset PYTHONDONTWRITEBYTECODE # compiled modules start the many processes of the tests more quickly
 
 pytest_options=(-n 2 --dist loadfile --no-loadscope-reorder)
 for argument in "$@"; do

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from helpers.warm import command_folder
+
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "recipes"
 
@@ -40,8 +42,9 @@ def script_command(script: Path, options: tuple[object, ...]) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment variables with the commands of this Python first on the PATH."""
-    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    """Return the environment variables with a quick asc-mrkd first on the PATH, then the commands of this Python."""
+    folders = [str(command_folder()), str(Path(sys.executable).parent), os.environ["PATH"]]
+    return {**os.environ, "PATH": os.pathsep.join(folders)}
 
 
 def run_recipe(name: str, *options: object, folder: Path) -> subprocess.CompletedProcess[str]:

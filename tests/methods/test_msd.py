@@ -1,4 +1,4 @@
-"""Multi-exit self-distillation."""
+"""Multi-self-distillation: classifiers on the branches of a network teach each other."""
 
 import copy
 

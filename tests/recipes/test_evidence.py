@@ -49,7 +49,7 @@ def test_a_dry_run_shows_the_protocol(tmp_path):
 @pytest.mark.slow
 def test_a_stopped_rehearsal_continues_to_the_end_and_its_figures_stay_out_of_the_pages(tmp_path):
     pages = {path: path.read_bytes() for path in ROOT.glob("recipes/*/RESULTS.md")}
-    options = ["--out", "out", "--seeds", "0", "--jobs", "2", "data.subset=40", "train.epochs=2"]
+    options = ["--out", "out", "--seeds", "0", "data.subset=40", "train.epochs=2"]
     process = start_script(SCRIPT, *options, folder=tmp_path)
     first = tmp_path / "out" / "first"
     while process.poll() is None and not list(first.glob("*/seed0/checkpoint.pt")):

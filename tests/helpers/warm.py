@@ -1,0 +1,112 @@
+"""`asc-mrkd` that starts warm: one process imports torch and the rest once, and forks for every command.
+
+A recipe calls a dozen commands, and each would spend three seconds on imports. `command_folder` goes first on the PATH.
+"""
+
+import array
+import atexit
+import contextlib
+import functools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+CLIENT = """\
+#!{python} -IS
+import array, json, os, signal, socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.connect({address!r})
+request = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
+files = array.array("i", [0, 1, 2])
+server.sendmsg([len(request).to_bytes(8, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
+server.sendall(request)
+answers = server.makefile()
+process = int(answers.readline())
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, lambda number, frame: os.kill(process, number))
+sys.exit(int(answers.readline() or 1))
+"""
+"""The command: it hands over its words, folder, environment and open files, and passes signals on."""
+
+
+@functools.cache
+def command_folder() -> Path:
+    """Start the process that forks, which ends with this one, and return the folder of the command."""
+    folder = Path(tempfile.mkdtemp(prefix="warm-"))
+    address = str(folder / "socket")
+    command = folder / "asc-mrkd"
+    command.write_text(CLIENT.format(python=sys.executable, address=address))
+    command.chmod(0o755)
+    server = subprocess.Popen(
+        [sys.executable, __file__, address], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ}
+    )
+    atexit.register(server.kill)
+    assert server.stdout is not None
+    server.stdout.readline()
+    return folder
+
+
+def serve(address: str) -> None:
+    """Import what the commands need, then fork for each of them until the parent ends."""
+    import matplotlib.figure  # noqa: F401
+
+    import asc_mrkd.engine.training  # noqa: F401
+
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(address)
+    listener.listen()
+    print("ready", flush=True)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    parent = os.getppid()
+    listener.settimeout(1)
+    while os.getppid() == parent:
+        with contextlib.suppress(TimeoutError):
+            connection, _ = listener.accept()
+            if os.fork() == 0:
+                listener.close()
+                answer(connection)
+                os._exit(0)
+            connection.close()
+
+
+def answer(connection: socket.socket) -> None:
+    """Run one command in a process of its own and report its number, then its exit code."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    files = array.array("i")
+    size, messages, _, _ = connection.recvmsg(8, socket.CMSG_LEN(3 * files.itemsize))
+    files.frombytes(messages[0][2])
+    request = connection.makefile("rb").read(int.from_bytes(size, "big"))
+    process = os.fork()
+    if process == 0:
+        connection.close()
+        run(*json.loads(request), files)
+    for descriptor in (0, 1, 2, *files):
+        os.close(descriptor)
+    connection.sendall(f"{process}\n".encode())
+    _, status = os.waitpid(process, 0)
+    connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+
+
+def run(arguments: list[str], folder: str, environment: dict[str, str], files: array.array) -> None:
+    """Run the command in this process."""
+    from asc_mrkd.cli import main
+
+    for descriptor, file in enumerate(files):
+        os.dup2(file, descriptor)
+        os.close(file)
+    sys.stdout = os.fdopen(1, "w", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False, errors="backslashreplace")
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["asc-mrkd", *arguments]
+    main()
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
