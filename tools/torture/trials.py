@@ -20,6 +20,9 @@ fork = multiprocessing.get_context("fork")
 RESULTS = ("model.safetensors", "predictions.csv")
 """Files of a seed that depend on its experiment and its data alone."""
 
+CLOCKS = ("seconds", "samples_per_second")
+"""Keys of the log that depend on the machine."""
+
 
 @dataclass
 class Tally:
@@ -108,13 +111,18 @@ def refuses(function: Callable[[], object]) -> bool:
 
 def seed_results(run_folder: Path, seed: int = 0) -> dict[str, bytes | None]:
     """Return the results of a seed: its files, and its lines of the log without times."""
-    folder = run_folder / f"seed{seed}"
-    results = {name: _content(folder / name) for name in RESULTS}
-    lines = (run_folder / "metrics.jsonl").read_text().splitlines()
-    records = [json.loads(line) for line in lines]
-    clocks = ("seconds", "samples_per_second")
-    kept = [{key: value for key, value in record.items() if key not in clocks} for record in records]
-    return results | {"metrics.jsonl": json.dumps([record for record in kept if record["seed"] == seed]).encode()}
+    results = folder_results(run_folder / f"seed{seed}", RESULTS)
+    return results | {"metrics.jsonl": _log_of_seed(run_folder / "metrics.jsonl", seed)}
+
+
+def _log_of_seed(path: Path, seed: int) -> bytes | None:
+    content = _content(path)
+    try:
+        records = [json.loads(line) for line in (content or b"").splitlines()]
+        kept = [{key: record[key] for key in record if key not in CLOCKS} for record in records]
+        return json.dumps([record for record in kept if record["seed"] == seed]).encode()
+    except (ValueError, TypeError, KeyError):
+        return content
 
 
 def folder_results(folder: Path, names: tuple[str, ...]) -> dict[str, bytes | None]:
