@@ -114,7 +114,7 @@ CHECKS = {
 }
 
 
-def test_public_names_are_listed_and_resolve():
+def test_f4_public_names_are_listed_and_resolve():
     assert sorted(asc_mrkd.__all__) == dir(asc_mrkd)
     for name in asc_mrkd.__all__:
         assert getattr(asc_mrkd, name) is not None
@@ -122,7 +122,7 @@ def test_public_names_are_listed_and_resolve():
         _ = asc_mrkd.MemoryReply
 
 
-def test_public_names_come_from_where_type_checkers_look():
+def test_f4_public_names_come_from_where_type_checkers_look():
     imported = {}
     for node in ast.walk(ast.parse(Path(asc_mrkd.__file__).read_text())):
         if isinstance(node, ast.ImportFrom) and node.module not in ("typing", "asc_mrkd.lazy"):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import Abort, TyperException
 
 from asc_mrkd import __version__
@@ -34,13 +35,25 @@ Exit codes: 0 done, 1 the check failed, 2 wrong usage or input, 3 interrupted af
 PACKAGE = Path(__file__).parents[1]
 """Folder of this package."""
 
-TYPER_INTERRUPTED = 130
-"""Exit code that typer returns, without a message, instead of raising KeyboardInterrupt."""
+
+class Carried(Exception):
+    """Carries an error past typer as its cause."""
+
+
+class Verbs(TyperGroup):
+    """All verbs. Typer would turn these errors into an exit code without a message, or into an interruption."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except (EOFError, BrokenPipeError, KeyboardInterrupt) as error:
+            raise Carried from error
 
 
 def build_app() -> typer.Typer:
     """Return the command line application with every verb."""
-    app = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
+    app = typer.Typer(cls=Verbs, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
     app.callback(help=HELP)(show_version)
     for heading, verbs in VERBS.items():
         for verb in verbs:
@@ -78,13 +91,12 @@ def main() -> NoReturn:
             warnings.showwarning = _own_warnings_said(warnings.showwarning)
             refuse_empty(arguments)
             code = build_app()(arguments, prog_name="asc-mrkd", standalone_mode=False)
-        if code == TYPER_INTERRUPTED:
-            raise KeyboardInterrupt
         flush_stdout()
     except (Exception, KeyboardInterrupt) as error:
         if wants_traceback:
             raise
-        message, hint, code = explain(error)
+        cause = error.__cause__ if isinstance(error, Carried) else error
+        message, hint, code = explain(cause or error)
         if message:
             say(f"error: {message}", err=True)
             say(f"hint: {hint or 'the same command with --debug shows where it happened'}", err=True)

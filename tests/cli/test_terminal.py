@@ -19,6 +19,7 @@ from asc_mrkd.cli import main, recipes
 from asc_mrkd.cli.progress import progress
 from asc_mrkd.files import exclusive_lock
 
+LOOK = "look at the path, its permissions and the free space (df -h)"
 VERBS = [path for path in Path(asc_mrkd.cli.__file__).parent.glob("*.py") if path.stem != "terminal"]
 
 
@@ -154,6 +155,10 @@ def test_a_fault_of_the_program_is_no_traceback():
         code, _, err = run_cli("recipes", "ls")
     assert code == 2
     assert err.startswith("error: TypeError: unexpected: a fault of this program\nhint: ")
+    with mock.patch.object(recipes, "find_recipes", side_effect=EOFError("No data left in file")):
+        assert "error: EOFError: No data left in file: a fault of this program\n" in run_cli("recipes", "ls").err
+    with mock.patch.object(recipes, "find_recipes", side_effect=BrokenPipeError(errno.EPIPE, "Broken pipe")):
+        assert run_cli("recipes", "ls")[::2] == (2, f"error: the system: Broken pipe\nhint: {LOOK}\n"), "of a worker"
     with mock.patch.object(recipes, "find_recipes", side_effect=MemoryError):
         assert "error: there is not enough memory\n" in run_cli("recipes", "ls").err
     with mock.patch.object(recipes, "find_recipes", side_effect=TypeError), pytest.raises(TypeError):

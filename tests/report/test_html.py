@@ -5,6 +5,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from helpers.progress import RecordedProgress
 from helpers.runs import write_run
 
 from asc_mrkd.errors import RunError, StoreError
@@ -121,3 +122,13 @@ def test_f3_3_a_damaged_environment_file_is_named(small_run, tmp_path, content):
 def test_f3_3_odd_values_of_the_environment_are_shown(small_run, tmp_path, content):
     (small_run / "environment.json").write_bytes(content)
     write_report([small_run], tmp_path / "report.html")
+
+
+def test_f3_10_the_report_counts_its_work_and_names_a_folder_at_its_place_early(small_run, tmp_path):
+    shown = RecordedProgress()
+    write_report([small_run], tmp_path / "report.html", progress=shown)
+    assert shown.tasks == [("report", 3, "parts", 0, [1, 1, 1])]
+    shown = RecordedProgress()
+    with pytest.raises(IsADirectoryError):
+        write_report([small_run], tmp_path, progress=shown)
+    assert shown.tasks[0][-1] == [1], "before the pictures"
