@@ -18,7 +18,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=device).item()  # a device without storage, such as meta, cannot give a number back
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise ConfigError(f"device={name}: {first_line(error)}", "asc-mrkd doctor") from None
     return device
