@@ -240,6 +240,7 @@ class _Restarting:
                 except (BrokenExecutor, ConnectionError, EOFError):  # a worker, or the fork server, has died
                     self.shutdown()
                     time.sleep(RESTART_SECONDS)
+            _do_without_server()
             return self._started().submit(task, chunk)
 
     def shutdown(self) -> None:
@@ -296,8 +297,10 @@ def _start_processes(workers: int) -> Executor:
     return ProcessPoolExecutor(workers, mp_context=_process_context(), initializer=_prepare_worker)
 
 
+NO_SERVER = -1
+
 _server_owner = 0
-"""Number of the process that started the fork server; 0 before."""
+"""Number of the process that started the fork server; 0 before, NO_SERVER if servers die here."""
 
 
 def _process_context() -> BaseContext:
@@ -314,6 +317,12 @@ def _process_context() -> BaseContext:
     context = get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
     return context
+
+
+def _do_without_server() -> None:
+    """Start all further processes from nothing."""
+    global _server_owner
+    _server_owner = NO_SERVER
 
 
 def _prepare_worker() -> None:

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
 
+from asc_mrkd import workers
 from asc_mrkd.workers import UNKNOWN_MEMORY, free_memory, local_pool, map_in_order
 
 
@@ -122,3 +124,19 @@ def test_t1_systems_that_report_no_free_memory(tmp_path, monkeypatch):
     assert free_memory(tmp_path) == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2  # macOS
     monkeypatch.delattr("os.sysconf")  # Windows
     assert free_memory(tmp_path) == UNKNOWN_MEMORY
+
+
+def test_a_pool_does_without_a_fork_server_that_always_dies(monkeypatch):
+    monkeypatch.setattr(workers, "_server_owner", os.getpid())
+    begun = []
+
+    class Dying(ThreadPoolExecutor):
+        def submit(self, *arguments):
+            begun.append(workers._server_owner)
+            if workers._server_owner != workers.NO_SERVER:
+                raise EOFError("unexpected EOF")
+            return super().submit(*arguments)
+
+    pool = workers.Pool(Dying, 1)
+    assert list(map_in_order(pool, double, [[1], [2]], on_crash=lambda job: 0)) == [2, 4]
+    assert begun == [os.getpid()] * 3 + [workers.NO_SERVER] * 2

@@ -239,11 +239,14 @@ def _read_table(path: Path, classes: list[str]) -> pd.DataFrame:
 
 def _read_classes(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        classes = [name for name in path.read_text(encoding="utf-8").split("\n") if name]
     except OSError as error:  # never guessed from the clips: another order would swap the classes of a trained network
         raise StoreError(f"{path}: {error.strerror}", REPAIR) from None
     except UnicodeDecodeError:
         raise StoreError(f"{path} is damaged", REPAIR) from None
+    if len(set(classes)) < len(classes):
+        raise StoreError(f"{path} is damaged: it names a class twice", REPAIR)
+    return classes
 
 
 def create_or_continue(
