@@ -9,7 +9,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from asc_mrkd.budget.forward import Forward, watch_forward
 from asc_mrkd.budget.rules import PRECISIONS, WIDTHS
-from asc_mrkd.budget.tensors import is_wrapped, join, layer_kind, layers_with_tensors, other_tensors, without_wrappers
+from asc_mrkd.budget.tensors import (
+    hidden_values,
+    is_wrapped,
+    join,
+    layer_kind,
+    layers_with_tensors,
+    other_tensors,
+    without_wrappers,
+)
 from asc_mrkd.errors import ModelError
 
 
@@ -132,7 +140,8 @@ def find_uncounted(model: nn.Module, forward: Forward | None) -> list[Uncounted]
 
 
 def _possible_weights(model: nn.Module) -> Iterator[Uncounted]:
-    """Yield the buffers that only a forward pass can tell from weights."""
+    """Yield the buffers and attributes that only a forward pass can tell from weights."""
+    registered = {id(module) for module in model.modules()}
     for name, layer, tensors in layers_with_tensors(model):
         for part, tensor in other_tensors(layer).items():
             is_candidate = tensor.is_floating_point() or tensor.dtype in (torch.int16, torch.int32)
@@ -141,6 +150,9 @@ def _possible_weights(model: nn.Module) -> Iterator[Uncounted]:
             size = tensor.numel() * tensor.element_size()
             reason = f"{tensor.numel():,} values outside of the parameters may be weights: an input shape tells"
             yield Uncounted(without_wrappers(join(name, part)), reason, bytes=size)
+        for part in hidden_values(layer, registered):
+            reason = "may hold weights outside of the parameters: an input shape tells"
+            yield Uncounted(without_wrappers(join(name, part)), reason, None)
 
 
 def _is_computed_from(layer: nn.Module, tensor: Tensor) -> bool:

@@ -111,6 +111,11 @@ def watch_forward(model: nn.Module, input_shape: Sequence[int]) -> Forward:
             with watch.of_input(x):
                 clone(x)
     except FORWARD_ERRORS as error:
+        if "HigherOrderOperator" in str(error):
+            raise ModelError(
+                f"the network has operators that hold others (cond, while_loop, flex_attention): {first_line(error)}",
+                "count it without them, or as an .onnx file",
+            ) from None
         shape = " x ".join(map(str, input_shape))
         raise ModelError(f"the network does not accept an input of {shape}: {first_line(error)}") from None
     return watch.result()

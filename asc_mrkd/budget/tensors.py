@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
@@ -12,12 +13,17 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+from torch.utils._pytree import tree_leaves
 
 from asc_mrkd.errors import ModelError
 from asc_mrkd.mrkd.backups import unwrap
 
 PACKED = (torch.int8, torch.uint8)
 """Types of a buffer that holds quantised weights, unless its values are zeros and ones alone: then it is a mask."""
+
+
+INTERNALS = frozenset(vars(nn.Module()))
+"""Attributes in which torch keeps what it sees."""
 
 
 class LayerTensor(NamedTuple):
@@ -74,6 +80,33 @@ def other_tensors(layer: nn.Module) -> dict[str, Tensor]:
     computed |= {hook._tensor_name for hook in layer._forward_pre_hooks.values() if isinstance(hook, BasePruningMethod)}
     named = {**dict(layer.named_buffers(recurse=False)), **attributes}
     return {name: tensor for name, tensor in named.items() if name not in computed}
+
+
+def hidden_values(layer: nn.Module, registered: Collection[int]) -> Iterator[str]:
+    """Yield the attributes of a layer that hold matrices or modules which torch does not see.
+
+    Args:
+        layer: the layer.
+        registered: identities of the modules that torch sees.
+    """
+    if type(layer).__module__.startswith("torch."):
+        return
+    for name, value in vars(layer).items():
+        if name in INTERNALS or isinstance(value, Tensor):  # for tensors see `other_tensors`
+            continue
+        if any(_is_hidden(leaf, registered) for leaf in tree_leaves(value)):
+            yield name
+
+
+def _is_hidden(value: object, registered: Collection[int]) -> bool:
+    if isinstance(value, nn.Module):
+        is_empty = next(value.parameters(), None) is None and next(value.buffers(), None) is None
+        return id(value) not in registered and not is_empty
+    if isinstance(value, np.ndarray):
+        return value.ndim > 1
+    if isinstance(value, Tensor):
+        return value.dim() > 1 and value.is_floating_point() and not isinstance(value, nn.Parameter)
+    return isinstance(value, torch.ScriptObject)
 
 
 def _is_packed(tensor: Tensor) -> bool:

@@ -246,6 +246,38 @@ def test_b3_weights_that_are_plain_tensors():
     assert any("neither a parameter nor a buffer" in part.reason for part in verdict.uncounted)
 
 
+class Hidden(nn.Module):
+    """Network with a layer and a weight in lists, which torch does not see."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = [nn.Linear(30, 30)]
+        self.weights = [torch.randn(30, 40)]
+
+    def forward(self, x):
+        return self.layers[0](x) @ self.weights[0]
+
+
+class PackedFunction(nn.Module):
+    """Network that calls a quantised operator with packed weights."""
+
+    def __init__(self):
+        super().__init__()
+        weight = torch.quantize_per_tensor(torch.randn(40, 30), 0.1, 0, torch.qint8)
+        self.packed = torch.ops.quantized.linear_prepack(weight, torch.zeros(40))
+
+    def forward(self, x):
+        return torch.ops.quantized.linear_dynamic(x, self.packed)
+
+
+@pytest.mark.parametrize("kind", [Hidden, PackedFunction])
+def test_b3_weights_that_torch_does_not_see(kind):
+    assert check_budget(kind(), RULE, input_shape=(30,)).decision == "unknown"
+    verdict = check_budget(kind())
+    assert verdict.decision == "unknown"
+    assert {part.name for part in verdict.uncounted} <= {"layers", "weights", "packed"}
+
+
 class Attention(nn.Module):
     """One encoder layer over the frames of a spectrogram."""
 
