@@ -159,6 +159,11 @@ def _float32_copy(model: nn.Module) -> nn.Module:
 class _Watch(TorchDispatchMode):
     """Observer of a forward pass: of the calls of modules by hooks, of operators by dispatch."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Do not import torch's compiler, which takes seconds, in order to hide from it."""
+        return False
+
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self._figures = Forward()
