@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from io import FileIO, RawIOBase
+from io import BufferedReader, FileIO, RawIOBase
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,7 @@ MAX_PEAK = 100.0
 _UNKNOWN_FRAMES = 2**63 - 1  # number of frames that libsndfile gives to a FLAC stream of unknown length
 _FORMAT_UNKNOWN = 1  # codes of libsndfile
 _ENCODING_UNKNOWN = (4, 18)
+_BUFFER_BYTES = 2**18  # libsndfile asks for 8 KiB at a time
 _OPEN_ENDED_BLOCK = 2**16  # frames that are read at once from a stream of unknown length
 
 _REASON_OF_ERROR = {
@@ -224,8 +225,10 @@ class _SequentialSound(soundfile.SoundFile):
 
     def __init__(self, stream: RawIOBase) -> None:
         stream.seek(0)
-        is_file = isinstance(stream, FileIO)
-        super().__init__(stream.fileno() if is_file else stream, closefd=not is_file)
+        if isinstance(stream, FileIO):
+            super().__init__(stream.fileno(), closefd=False)
+        else:
+            super().__init__(BufferedReader(stream, _BUFFER_BYTES))
 
     def seekable(self) -> bool:
         """Return False."""

@@ -57,14 +57,14 @@ class Section(io.RawIOBase):
             segment = self._segments[number]
             start = self._position - self._starts[number]
             count = min(self._starts[number + 1] - self._position, len(target) - filled)
+            part = target[filled : filled + count]
             if isinstance(segment, bytes):
-                data = segment[start : start + count]
+                part[:] = segment[start : start + count]
             else:
                 self._stream.seek(segment[0] + start)
-                data = self._stream.read(count) or b""
-            target[filled : filled + len(data)] = data
-            filled += len(data)
-            self._position += len(data)
-            if len(data) < count:  # the file has become shorter
+                count = self._stream.readinto(part) or 0
+            filled += count
+            self._position += count
+            if count < len(part):  # the file has become shorter
                 break
         return filled
