@@ -408,7 +408,8 @@ def _explain(error: ValidationError, schema: type[Schema], source: str) -> Confi
     if fault["type"] == "missing":
         return ConfigError(f"{source}: key '{where}' is missing", _meaning(where, known))
     if fault["type"] == "value_error" and isinstance(fault["input"], dict | Schema):  # a rule about a whole section
-        return ConfigError(f"{source}: {message}", f"change it in {source}, or write key=value behind the command")
+        hint = f"change it in {source}, or write key=value behind the command"
+        return ConfigError(f"{source}: {where}: {message}" if where else f"{source}: {message}", hint)
     if fault["type"] in ("model_type", "dict_type"):
         message = "this is a section"
         keys = [key for key in known if key.rpartition(".")[0] == where]

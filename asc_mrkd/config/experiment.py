@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
-from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from asc_mrkd.config.domain import DOMAINS, IMAGES, SCENES, Domain
 from asc_mrkd.errors import ConfigError
@@ -135,6 +135,15 @@ class ModelConfig(Schema):
     options: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the network by name."""
 
+    @field_validator("options")
+    @classmethod
+    def _refuse_what_is_given(cls, options: dict[str, Any]) -> dict[str, Any]:
+        if "num_classes" in options:
+            raise ValueError("the number of classes is that of the data")
+        if "name" in options:
+            raise ValueError("the name of the network stands one level higher: model.name")
+        return options
+
 
 class MethodConfig(Schema):
     """Name of a training method and its options (`asc-mrkd methods` lists them).
@@ -169,7 +178,7 @@ class OptimizerConfig(Schema):
     @model_validator(mode="after")
     def _require_momentum_of_nesterov(self) -> "OptimizerConfig":
         if self.nesterov and not self.momentum:
-            raise ValueError("train.optimizer.nesterov needs a momentum above 0")
+            raise ValueError("nesterov needs a momentum above 0")
         return self
 
 

@@ -39,6 +39,9 @@ from asc_mrkd.runs import (
 )
 from asc_mrkd.runs.folder import ANOTHER_WRITER
 
+MOST_PARAMETERS = 10**9
+"""Largest network that is trained: 4 GB of weights, of which training takes several times as much."""
+
 
 def train(
     experiment: Experiment,
@@ -130,6 +133,9 @@ def _require_fitting_network(experiment: Experiment, source: ExperimentData) -> 
     """Refuse a network that cannot be built, does not take the data or the method; it is run without storage."""
     with torch.device("meta"):
         network = build_model(experiment.model.name, len(source.classes), **experiment.model.options)
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        if parameters > MOST_PARAMETERS:
+            raise ModelError(f"{experiment.model.name} would have {parameters:,} parameters", "choose a smaller width")
         for shape in dict.fromkeys((source.input_shape, experiment.training_shape(source.input_shape))):
             try:
                 network(torch.empty(2, *shape))

@@ -16,6 +16,9 @@ from asc_mrkd.errors import ModelError
 SLOTS = 4
 """Blocks of a full stage; the kernel rule numbers the convolutions of the full network."""
 
+LARGEST_RHO = 6 * SLOTS - 2
+"""Size of the receptive field beyond which no kernel of the full network changes any more."""
+
 POOL_AFTER = (1, 2, 4)
 """Blocks of the first stage that are followed by 2 x 2 max-pooling."""
 
@@ -225,7 +228,7 @@ def _require_valid_options(
     rules = {
         "num_classes must be at least 1": num_classes >= 1,
         "in_channels must be at least 1": in_channels >= 1,
-        "rho must not be negative": rho >= 0,
+        f"rho must be from 0 to {LARGEST_RHO}, where every kernel but one is 3 x 3": 0 <= rho <= LARGEST_RHO,
         "blocks must be three numbers from 0 to 4, the first at least 1, as in 4,3,1": are_blocks,
         "damping must be between 0 and 1": damping is None or 0 <= damping <= 1,
         "width must be a positive multiple of decomposition": is_divisible,

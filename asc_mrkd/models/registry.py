@@ -1,23 +1,33 @@
 """The table of networks: each name stands for a builder and the options of the published configuration."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from typing import Annotated, Any
 
+from pydantic import Field, create_model
 from torch import nn
 
-from asc_mrkd.errors import ModelError, suggest
+from asc_mrkd.errors import ConfigError, ModelError, suggest
 from asc_mrkd.models.cp_resnet import CPResNet
 from asc_mrkd.models.resnet import PreActivationResNet, ResNet
 from asc_mrkd.models.resnext import ResNeXt
 from asc_mrkd.models.wide_resnet import WideResNet
+from asc_mrkd.schema import NUMBER, Schema, parse
 
 SPECTROGRAM = (256, 431)
 """Usual size of a spectrogram, (mel, frame): 10 seconds in 256 Mel bins."""
 
 IMAGE = (32, 32)
 """Size of an image of the CIFAR sets, (height, width)."""
+
+
+Whole = Annotated[int, Field(ge=-1, le=100_000), NUMBER]
+Real = Annotated[float, Field(ge=-1e6, le=1e6), NUMBER]
+
+TYPES: dict[Any, Any] = {int: Whole, float: Real, float | None: Real | None, Sequence[int]: tuple[Whole, ...]}
+"""Types of the numbers among the options; the networks have closer ranges of their own."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,7 @@ def build_model(name: str, num_classes: int, **options: Any) -> nn.Module:
     """Build a network by name; `options` replace the defaults of its row in `MODELS`.
 
     Raises:
-        ModelError: unknown name or option, with a suggestion.
+        ModelError: unknown name or option, with a suggestion; or an option of a wrong type or out of its range.
 
     >>> sum(p.numel() for p in build_model("cp_resnet_damped", num_classes=3).parameters())
     245958
@@ -82,7 +92,26 @@ def build_model(name: str, num_classes: int, **options: Any) -> nn.Module:
     for option in options:
         if option not in entry.defaults:
             raise ModelError(f"{name} has no option '{option}'", suggest(option, entry.defaults))
+    return entry.builder(**_checked_options(entry, {"num_classes": num_classes} | entry.preset | options, name))
+
+
+def _checked_options(entry: ModelEntry, options: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the options of a network with the types of its builder.
+
+    Raises:
+        ModelError: an option is of another type, or a number that is far beyond any network.
+    """
+    schema = _options_schema(entry.builder)
     try:
-        return entry.builder(num_classes=num_classes, **(entry.preset | options))
-    except TypeError as error:
-        raise ModelError(f"{name}: {error}", "asc-mrkd models shows the options and their defaults") from None
+        checked = parse(schema, options, name)
+    except ConfigError as error:
+        raise ModelError(str(error), "asc-mrkd models shows the options and their defaults") from None
+    return {option: getattr(checked, option) for option in options}
+
+
+@cache
+def _options_schema(builder: Callable[..., nn.Module]) -> type[Schema]:
+    """Return the schema of the arguments of a builder, whose own rules come on top."""
+    parameters = inspect.signature(builder).parameters.values()
+    arguments: dict[str, Any] = {one.name: (TYPES.get(one.annotation, one.annotation), None) for one in parameters}
+    return create_model(builder.__name__, __base__=Schema, **arguments)

@@ -9,8 +9,9 @@ from helpers.cli import run_cli
 
 from asc_mrkd.cli.options import parse_seeds
 from asc_mrkd.config import AugmentConfig, Experiment
-from asc_mrkd.errors import AscMrkdError, ConfigError
+from asc_mrkd.errors import AscMrkdError, ConfigError, ModelError
 from asc_mrkd.methods import METHODS, load_experiment
+from asc_mrkd.models import build_model
 from asc_mrkd.schema import Schema, parse_json, parse_yaml, read_json, read_text, shown
 
 
@@ -43,7 +44,7 @@ def refusal(conf, *overrides) -> ConfigError:
         ("train.epochs=1e21", "train.epochs"),
         ("train.epochs=99999999999999999999", "an integer is beyond 64 bits"),
         ("train.threads=100000", "train.threads: Input should be less than or equal to 1024, got 100000"),
-        ("train.optimizer={nesterov: true, momentum: 0}", "train.optimizer.nesterov needs a momentum above 0"),
+        ("train.optimizer={nesterov: true, momentum: 0}", "train.optimizer: nesterov needs a momentum above 0"),
         ("augment.roll_frames=1e21", "augment.roll_frames"),
         ("seeds=[0, 0]", "seeds: 0 stands twice"),
         ("seeds=[true]", "seeds: Input should be a number"),
@@ -273,3 +274,28 @@ def test_json_is_bounded_too(tmp_path):
 def test_seeds_of_the_command_line_are_bounded(text):
     with pytest.raises(ConfigError, match="is not a list of seeds"):
         parse_seeds(text)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rho": 999}, "cp_resnet: rho must be from 0 to 22"),
+        ({"width": "x"}, "cp_resnet: width: Input should be a valid integer"),
+        ({"width": 10**9}, "cp_resnet: width: Input should be less than or equal to 100000"),
+        ({"width": True}, "cp_resnet: width: Input should be a number, not true or false"),
+        ({"damping": float("nan")}, "cp_resnet: damping: Input should be a finite number"),
+        ({"frequency_aware": 7}, "cp_resnet: frequency_aware: Input should be a valid boolean"),
+        ({"init": "x"}, "cp_resnet: init: Input should be 'fixup' or 'kaiming'"),
+    ],
+)
+def test_f1_14_options_of_a_network_have_types_and_ranges(options, message):
+    with pytest.raises(ModelError) as error:
+        build_model("cp_resnet", 3, **options)
+    assert message in str(error.value)
+    assert error.value.hint == "asc-mrkd models shows the options and their defaults"
+
+
+def test_f1_14_the_data_give_the_number_of_classes(conf):
+    assert "model.options: the number of classes is that of the data" in str(
+        refusal(conf, "model.options.num_classes=7")
+    )
