@@ -36,7 +36,8 @@ def place(store, trained, tmp_path_factory):
     (place / "list.yaml").write_text("- 1\n")
     (place / "broken.yaml").write_text("data: [")
     shutil.copytree(trained, place / "cut")
-    (place / "cut/seed0/model.safetensors").unlink()
+    for name in ("model.safetensors", "checkpoint.previous.pt"):
+        (place / "cut/seed0" / name).unlink()
     with open(place / "cut/seed0/checkpoint.pt", "r+b") as stream:
         stream.truncate(1000)
     (place / "damaged.safetensors").write_bytes((place / "run/seed0/model.safetensors").read_bytes()[:-1])

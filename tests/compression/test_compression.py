@@ -84,6 +84,7 @@ def test_int8_is_written_and_read(compressor, tmp_path):
         "compression.json",
         "model.onnx",
         "predictions.csv",
+        "predictions.csv.sha256",
     ]
     assert after.budget.bytes < before.budget.bytes / 2
     assert after.budget.multiply_adds > 0
