@@ -29,7 +29,7 @@ MAX_INPUT = 2**28
 """Largest number of values of one input (1 GiB in float32)."""
 
 BUILD_ERRORS = (TypeError, ValueError, RuntimeError, OverflowError, ArithmeticError, MemoryError, RecursionError)
-"""Exceptions of a network whose options are not those of a network."""
+"""Exceptions of code that is given values of other kinds and sizes than it was written for."""
 
 
 @dataclass(frozen=True)
@@ -103,13 +103,14 @@ def load_model(path: str | Path) -> ModelFile:
             description = json.loads((file.metadata() or {})[KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         expected = description.pop("sha256")
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        found = _checksum(tensors, description)
+    except (SafetensorError, OSError, KeyError, AttributeError, *BUILD_ERRORS) as error:
         reason = f"it has no description '{KEY}'" if isinstance(error, KeyError) else first_line(error)
         raise DamagedFileError(
             f"{path} is not a model file, or is damaged: {reason}",
             "asc-mrkd train writes RUN/seed0/model.safetensors",
         ) from None
-    if _checksum(tensors, description) != expected:
+    if found != expected:
         raise DamagedFileError(f"{path} is damaged: its content does not have its checksum", "train or copy it again")
     read = parse_description(description, path)
     return assemble(read, _build_with(read, tensors, path))
@@ -198,7 +199,8 @@ def _build_with(read: Description, tensors: dict[str, Tensor], path: Path) -> nn
         message = f"its weights are not those of {architecture.name} with the options in it, first {differing[0]}"
         raise DamagedFileError(f"{path}: {message}", hint)
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() != expected[name].is_floating_point() or tensor.is_complex():
+        is_real = expected[name].is_floating_point()
+        if tensor.dtype != (getattr(torch, read.dtype) if is_real else expected[name].dtype):
             raise DamagedFileError(f"{path}: {name} is stored as {tensor.dtype}", hint)
         if not tensor.isfinite().all():
             raise DamagedFileError(f"{path}: {name} has values that are not finite", hint)

@@ -169,6 +169,8 @@ def test_f3_3_weights_of_another_kind(file, tmp_path):
         "infinite": torch.full_like(weights["head.1.bias"], float("inf")),
         "integers": torch.ones(3, dtype=torch.int32),
         "complex": torch.ones(3, dtype=torch.complex64),
+        "float8": torch.ones(3).to(torch.float8_e4m3fn),
+        "float64": torch.ones(3, dtype=torch.float64),
         "shape": torch.ones(4),
     }
     for name, tensor in changes.items():
