@@ -191,7 +191,8 @@ def _train_seeds(
                     continue
                 training = _SeedTraining(experiment, run, seed, source, data)
                 trainer = training.trainer
-                title = f"{run.path.name} seed {seed}, {number} of {len(seeds)}"
+                place = f", {number} of {len(seeds)}" if len(seeds) > 1 else ""
+                title = f"{run.path.name} seed {seed}{place}"
                 with progress(title, trainer.total_steps, "steps", trainer.step) as advance:
                     training.complete(advance, any_rank_stops(stop_asked, trainer.device))
 

@@ -74,6 +74,13 @@ def test_a_kill_between_the_two_renames_loses_one_state_only(files):
     assert restored(files) == [{"step": 0}]
 
 
+def test_f2_6_what_a_killed_writer_has_left_is_removed(files):
+    for name in (".checkpoint.new.pt.0.tmp", ".checkpoint.new.pt.1.tmp", "checkpoint.new.pt"):
+        (files.path / name).write_bytes(b"a part")
+    Checkpoints(files, OWNER).save({"step": 0})
+    assert [path.name for path in files.path.iterdir()] == ["checkpoint.pt"]
+
+
 def test_no_whole_checkpoint_is_an_error_that_names_both(files):
     checkpoints = Checkpoints(files, OWNER)
     checkpoints.save({"step": 0})
