@@ -8,7 +8,7 @@ import typer
 
 from asc_mrkd.cli.options import Json, print_json
 from asc_mrkd.cli.progress import progress
-from asc_mrkd.cli.terminal import make_console
+from asc_mrkd.cli.terminal import make_console, say
 
 if TYPE_CHECKING:
     from asc_mrkd.budget import Rule
@@ -40,8 +40,18 @@ def compress(
     """
     from asc_mrkd import compression
 
+    say_choice(run)
     result = compression.compress(run, steps, out, rule, progress, overrides or ())
     print_candidates([result.before, result.after], result.rule, as_json)
+
+
+def say_choice(run: Path) -> None:
+    """Say on stderr which seed of a run folder is taken, its accuracy, and what else there is."""
+    from asc_mrkd.deploy import describe_choice
+
+    choice = describe_choice(run)
+    if choice:
+        say(choice, err=True)
 
 
 def print_candidates(candidates: Sequence["Candidate"], rule: "Rule", as_json: bool) -> None:

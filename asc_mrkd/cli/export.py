@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from asc_mrkd.cli.compress import Overrides
+from asc_mrkd.cli.compress import Overrides, say_choice
 from asc_mrkd.cli.options import Json, print_json
 from asc_mrkd.cli.progress import progress
 from asc_mrkd.cli.terminal import say
@@ -28,6 +28,7 @@ def export(
     from asc_mrkd.compression import export as export_network
     from asc_mrkd.files import format_bytes
 
+    say_choice(run)
     result = export_network(run, out, to, precision, progress, overrides or ())
     if as_json:
         print_json(asdict(result))

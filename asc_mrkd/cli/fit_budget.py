@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from asc_mrkd.cli.compress import Overrides, RuleName, Run, print_candidates
+from asc_mrkd.cli.compress import Overrides, RuleName, Run, print_candidates, say_choice
 from asc_mrkd.cli.options import Json
 from asc_mrkd.cli.progress import progress
 
@@ -28,6 +28,7 @@ def fit_budget(
     """
     from asc_mrkd import compression
 
+    say_choice(run)
     fitted = compression.fit_budget(run, rule, out, steps, progress, overrides or ())
     print_candidates(fitted.candidates, fitted.rule, as_json)
     if not fitted.within:

@@ -2,9 +2,10 @@
 
 import os
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import yaml
@@ -17,6 +18,9 @@ from asc_mrkd.schema import read_yaml
 from asc_mrkd.submission.meta import build_meta, merge
 from asc_mrkd.submission.system import System, load_system
 from asc_mrkd.submission.tasks import META, Task, find_task
+
+if TYPE_CHECKING:
+    from asc_mrkd.deploy import Predictor
 
 Run = str | os.PathLike[str]
 
@@ -148,23 +152,42 @@ def predict_clips(
     from asc_mrkd.deploy import Predictor
 
     files = find_recordings(Path(audio))
-    predictors = [Predictor(network) for network in system.networks]
+    answers = [predict_each(Predictor(network), files) for network in system.networks]
     instead = UNREADABLE[unreadable](system.predictions)
     probabilities = []
     refused: list[DataError] = []
     with progress("predicting", len(files), "clips") as advance:
-        for file in files:
-            try:
-                members = [predictor.predict_file(file) for predictor in predictors]
-                probabilities.append(np.mean(members, axis=0))
-            except DataError as error:
-                refused.append(error)
+        for members in zip(*answers, strict=True):
+            errors = [member for member in members if isinstance(member, DataError)]
+            if errors:
+                refused.append(errors[0])
                 probabilities.append(instead)
-                tell(f"{error}; its row has {DESCRIPTIONS[unreadable]}")
+                tell(f"{errors[0]}; its row has {DESCRIPTIONS[unreadable]}")
+            else:
+                probabilities.append(np.mean(members, axis=0))
             advance()
     if len(refused) == len(files):
         raise refused[0]
     return [f"audio/{file.stem}.wav" for file in files], np.array(probabilities)
+
+
+def predict_each(predictor: "Predictor", files: list[Path]) -> Iterator[np.ndarray | DataError]:
+    """Yield the probabilities (class,) of each recording, in order, or why it cannot be used; many run in parallel."""
+    from asc_mrkd.deploy.predictor import FEW_FILES, Prediction
+
+    if len(files) > FEW_FILES:
+        for answer in predictor.predict_files(files, top=len(predictor.classes)):
+            if isinstance(answer, Prediction):
+                found = dict(zip(answer.classes, answer.probabilities, strict=True))
+                yield np.array([found[name] for name in predictor.classes])
+            else:
+                yield answer
+        return
+    for file in files:
+        try:
+            yield predictor.predict_file(file)
+        except DataError as error:
+            yield error
 
 
 def find_recordings(folder: Path) -> list[Path]:

@@ -71,11 +71,11 @@ def load_system(run: Path, task: Task, precision: str | None, ensemble: bool, bu
         predictions=predictions,
         measures=compression_measures(seeds[0], experiment, precision),
         complexity=require_within_rules(run, networks, task.rule, budget, precision),
-        choice=describe_choice(run, finished, ensemble),
+        choice=describe_seeds(run, finished, ensemble),
     )
 
 
-def describe_choice(run: Path, seeds: list[SeedFolder], ensemble: bool) -> str:
+def describe_seeds(run: Path, seeds: list[SeedFolder], ensemble: bool) -> str:
     """Return a sentence about the seeds of a run that are submitted: their accuracy, and that of the alternatives.
 
     Args:

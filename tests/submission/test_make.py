@@ -1,5 +1,6 @@
 """Packages that `make_submission` writes: output, meta file and zip, compared with the predictions of the run."""
 
+import shutil
 import zipfile
 
 import numpy as np
@@ -12,6 +13,7 @@ from helpers.cli import run_cli
 from helpers.submission import write_run
 
 import asc_mrkd.deploy
+from asc_mrkd.deploy import Predictor
 from asc_mrkd.errors import BudgetError, ConfigError, DataError, RunError, SubmissionError
 from asc_mrkd.features.spec import load_spec
 from asc_mrkd.runs import read_predictions
@@ -264,6 +266,21 @@ def test_s2_recordings_that_cannot_be_used_get_a_row(tmp_path):
         assert errors(check_submission(tmp_path / choice, TASK, tmp_path / "list.csv")) == []
     code, _, err = run_cli(*command, "--out", tmp_path / "x", "--unreadable", "priior")
     assert (code, "did you mean 'prior'?" in err, (tmp_path / "x").exists()) == (2, True, False)
+
+
+def test_s2_many_recordings_are_predicted_in_parallel(tmp_path):
+    run = write_run(tmp_path / "run", small=True, seeds=SEEDS)
+    audio = write_evaluation(tmp_path / "set") / "audio"
+    for number in range(5, 40):
+        shutil.copyfile(audio / f"{number % 2}.wav", audio / f"{number}.wav")
+    said = []
+    for folder, ensemble in (("one", False), ("all", True)):
+        make_submission(run, TASK, LABEL, tmp_path / folder, audio=audio, ensemble=ensemble, tell=said.append)
+        output = read_output(tmp_path / folder).set_index("filename")
+        assert list(output.index) == [f"audio/{number}.wav" for number in range(40)]
+        expected = Predictor(run).predict_file(audio / "6.wav")
+        np.testing.assert_allclose(output.loc["audio/6.wav"].iloc[1:].astype(float), expected, atol=2e-6)
+    assert sum("3.wav" in sentence for sentence in said) == 2
 
 
 def test_s2_a_set_without_a_usable_recording_is_an_error(tmp_path):
