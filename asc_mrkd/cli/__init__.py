@@ -3,6 +3,17 @@
 Knows all rooms. Heavy imports happen inside the verbs, so that `--help` is quick.
 """
 
-from asc_mrkd.cli.app import main
+import sys
+from typing import NoReturn
 
 __all__ = ["main"]
+
+
+def main() -> NoReturn:
+    """Run the command line, see `asc_mrkd.cli.app.main`; Ctrl-C is a sentence from the first import on."""
+    try:
+        from asc_mrkd.cli.app import main as run
+    except KeyboardInterrupt:
+        sys.stderr.write("error: interrupted\nhint: nothing was begun; the same command begins again\n")
+        sys.exit(3)
+    run()

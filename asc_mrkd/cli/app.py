@@ -35,6 +35,9 @@ Exit codes: 0 done, 1 the check failed, 2 wrong usage or input, 3 interrupted af
 PACKAGE = Path(__file__).parents[1]
 """Folder of this package."""
 
+TYPER_INTERRUPTED = 130
+"""Exit code that typer returns if Ctrl-C comes while it reads the arguments."""
+
 
 class Carried(Exception):
     """Carries an error past typer as its cause."""
@@ -91,6 +94,8 @@ def main() -> NoReturn:
             warnings.showwarning = _own_warnings_said(warnings.showwarning)
             refuse_empty(arguments)
             code = build_app()(arguments, prog_name="asc-mrkd", standalone_mode=False)
+        if code == TYPER_INTERRUPTED:
+            raise KeyboardInterrupt
         flush_stdout()
     except (Exception, KeyboardInterrupt) as error:
         if wants_traceback:

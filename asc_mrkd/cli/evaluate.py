@@ -24,8 +24,8 @@ def evaluate(
     from asc_mrkd.report import evaluation_record, print_evaluation, write_evaluation
 
     summary = evaluation.evaluate(run)
-    write_evaluation(summary)
     if as_json:
         print_json(evaluation_record(summary))
     else:
         print_evaluation(summary, make_console())
+    write_evaluation(summary)  # last: the tables are worth something where the folder cannot be written

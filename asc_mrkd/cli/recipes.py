@@ -60,7 +60,10 @@ def copy_whole(source: Path, target: Path) -> None:
     if temporary.exists():
         shutil.rmtree(temporary)
     try:
-        shutil.copytree(source, temporary)
+        for file in sorted(path for path in source.rglob("*") if path.is_file()):
+            copy = temporary / file.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)  # without modes, which not every disk takes
         os.rename(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -51,6 +51,16 @@ def test_the_completion_of_the_shell_can_be_printed(shell):
     assert f"_ASC_MRKD_COMPLETE=complete_{shell}" in out
 
 
+def test_f3_8_an_interruption_before_the_verb_runs_is_one_sentence_too():
+    with mock.patch("asc_mrkd.cli.app.build_app", return_value=lambda *arguments, **options: 130):
+        assert run_cli("recipes", "ls").code == 3
+    with mock.patch.dict(sys.modules):
+        del sys.modules["asc_mrkd.cli.app"]
+        with mock.patch("typer.Option", side_effect=KeyboardInterrupt):
+            outcome = run_cli("recipes", "ls")
+    assert (outcome.code, outcome.err.splitlines()[0]) == (3, "error: interrupted")
+
+
 def test_f3_8_an_interruption_is_one_sentence_and_code_3():
     with mock.patch.object(recipes, "find_recipes", side_effect=KeyboardInterrupt):
         code, out, err = run_cli("recipes", "ls")

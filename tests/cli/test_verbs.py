@@ -1,7 +1,11 @@
 """Every verb on the built-in scenes, end to end, within this process."""
 
+import errno
 import json
+import os
 import re
+import stat
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +15,7 @@ import soundfile as sf
 from helpers.cli import run_cli, run_json
 
 import asc_mrkd
+from asc_mrkd import files
 
 SPEC = """
 {name: small, sample_rate: 8000, channels: 2, clip_seconds: 10, n_fft: 512, hop_length: 512, n_mels: 32, fmax: 4000}
@@ -222,6 +227,36 @@ def test_models():
     assert ["cp_resnet_damped", "247,316", "1,101.0"] in lines
     sizes = {model["name"]: model["parameters"] for model in run_json("models")[1]}
     assert sizes["cp_resnet"] == 3_566_612
+
+
+def test_t6_verbs_work_where_the_disk_has_no_modes_no_locks_and_no_flush_of_folders(conf, tmp_path, monkeypatch):
+    """As on SMB, on Lustre without flock, and on some FUSE mounts; warnings say that there are no locks."""
+
+    def refuse(number, *arguments, **options):
+        raise OSError(number, os.strerror(number))
+
+    fsync = os.fsync
+
+    def flush_files_alone(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            refuse(errno.EINVAL)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "chmod", partial(refuse, errno.EOPNOTSUPP))
+    monkeypatch.setattr(os, "fsync", flush_files_alone)
+    monkeypatch.setattr(files.locks_of_unix, "flock", partial(refuse, errno.ENOSYS))
+    run = tmp_path / "run"
+    for command in (
+        ["train", conf, "train.epochs=1", "method=ce", "--out", run, "--seeds", "0"],
+        ["evaluate", run],
+        ["report", run, "--out", tmp_path / "report.html"],
+        ["compress", run, "float16", "--rule", "dcase2020-task1b", "--out", tmp_path / "half"],
+        ["recipes", "cp", "cifar10", tmp_path / "recipes"],
+    ):
+        code, _, err = run_cli(*command)
+        assert code == 0, err
+        assert "error" not in err
+    assert not [path for path in tmp_path.rglob("*") if path.suffix == ".tmp" or path.name == "lock"]
 
 
 def test_version_and_help():
