@@ -23,6 +23,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from asc_mrkd.budget.tensors import (
+    is_mask,
     is_wrapped,
     join,
     layer_kind,
@@ -253,11 +254,11 @@ class _Watch(TorchDispatchMode):
                 self._note_weight(tensor, origin, module)
 
     def _note_weight(self, tensor: Tensor, origin: frozenset[str], module: str) -> None:
-        """Note the buffers that an operand was computed from, unless they only change a parameter as large."""
+        """Note the buffers that an operand was computed from, unless they only change a parameter: a mask, a factor."""
         largest = max((self._parameters.get(name, 0) for name in origin), default=0)
         for name in origin - self._parameters.keys():
             owned = self._owned.get(name, tensor)
-            if owned.dim() < 2 or owned.dtype == torch.bool or owned.numel() <= largest:
+            if owned.dim() < 2 or owned.numel() < largest or (owned.numel() == largest and is_mask(owned)):
                 continue
             if name == FOREIGN:
                 self._figures.unknown[module] = f"a product with {FOREIGN}"

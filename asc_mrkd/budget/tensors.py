@@ -74,12 +74,25 @@ def without_wrappers(name: str) -> str:
 
 
 def other_tensors(layer: nn.Module) -> dict[str, Tensor]:
-    """Return the buffers of a layer and the tensors that are plain attributes of it, without those of its children."""
+    """Return the buffers of a layer and the tensors that are plain attributes of it, without those of its children.
+
+    Attributes that are views of a parameter are left out.
+    """
     attributes = {name: value for name, value in vars(layer).items() if isinstance(value, Tensor)}
+    if attributes:
+        shared = {_storage_of(parameter) for parameter in layer.parameters()} - {None}
+        attributes = {name: value for name, value in attributes.items() if _storage_of(value) not in shared}
     computed = {hook.name for hook in layer._forward_pre_hooks.values() if isinstance(hook, WeightNorm | SpectralNorm)}
     computed |= {hook._tensor_name for hook in layer._forward_pre_hooks.values() if isinstance(hook, BasePruningMethod)}
     named = {**dict(layer.named_buffers(recurse=False)), **attributes}
     return {name: tensor for name, tensor in named.items() if name not in computed}
+
+
+def _storage_of(tensor: Tensor) -> int | None:
+    """Return the address of the values of a tensor; None if it has none of its own."""
+    if is_lazy(tensor) or is_wrapped(tensor) or tensor.layout != torch.strided or tensor.is_meta:
+        return None
+    return tensor.untyped_storage().data_ptr()
 
 
 def hidden_values(layer: nn.Module, registered: Collection[int]) -> Iterator[str]:
@@ -113,7 +126,12 @@ def _is_packed(tensor: Tensor) -> bool:
     """Return whether a buffer holds quantised weights."""
     if tensor.dim() < 2 or not (tensor.is_quantized or tensor.dtype in PACKED):
         return False
-    return tensor.is_quantized or tensor.is_meta or bool(((tensor != 0) & (tensor != 1)).any())
+    return tensor.is_quantized or not is_mask(tensor)
+
+
+def is_mask(tensor: Tensor) -> bool:
+    """Return whether all values are zeros and ones; without storage they are not known, and taken to be."""
+    return tensor.is_meta or tensor.dtype == torch.bool or not bool(((tensor != 0) & (tensor != 1)).any())
 
 
 @torch.no_grad()

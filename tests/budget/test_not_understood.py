@@ -515,3 +515,20 @@ def test_a_custom_operator_is_not_understood():
 def test_an_input_that_does_not_fit_is_still_an_error():
     with pytest.raises(ModelError, match="does not accept"):
         check_budget(small_network(), RULE, input_shape=(3, 40, 40))
+
+
+class Delta(nn.Module):
+    """Layer that trains the difference from a frozen weight, and keeps a view of a parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("frozen", torch.randn(40, 30))
+        self.difference = nn.Parameter(torch.zeros(40, 30))
+        self.view = self.difference.detach()
+
+    def forward(self, x):
+        return nn.functional.linear(x, self.frozen + self.difference) @ self.view
+
+
+def test_b3_a_frozen_weight_as_large_as_its_change_counts():
+    assert check_budget(Delta(), RULE, input_shape=(30,)).parameters == 2 * 1_200
