@@ -6,6 +6,8 @@ Files: train.npy, train.csv (and so for every split), and cache.json with the cl
 import hashlib
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +23,26 @@ from asc_mrkd.datasets.images.image_set import (
     digest_of_split,
     file_state,
 )
-from asc_mrkd.files import atomic_writer, write_text
+from asc_mrkd.files import atomic_writer, exclusive_lock, write_text
 
 FOLDER = "asc-mrkd-cache"
 DESCRIPTION = "cache.json"
 
 VERSION = 2
 """Version of the arrays and tables; a cache of another version is written again."""
+
+
+@contextmanager
+def cache_lock(source: Source) -> Iterator[None]:
+    """Wait until no other process writes the cache, and keep others waiting.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder = source.root / FOLDER
+    folder.mkdir(exist_ok=True)
+    with exclusive_lock(folder, wait=True):
+        yield
 
 
 def write_cache(source: Source) -> None:

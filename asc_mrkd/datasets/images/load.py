@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from asc_mrkd.datasets.images.cache import FOLDER, read_cache, write_cache
+from asc_mrkd.datasets.images.cache import FOLDER, cache_lock, read_cache, write_cache
 from asc_mrkd.datasets.images.cifar import FORMATS, is_cifar, list_cifar
 from asc_mrkd.datasets.images.image_folder import find_folder_layout, list_image_folder
 from asc_mrkd.datasets.images.image_set import ImageSet, Source, digest_of_set, digest_of_split
@@ -83,7 +83,11 @@ def open_images(folder: str | os.PathLike[str]) -> ImageSet:
     if images:
         return images
     try:
-        write_cache(source)
+        with cache_lock(source):
+            # Another process may have written it in the meantime.
+            images = read_cache(source)
+            if images is None:
+                write_cache(source)
     except OSError as error:
         warnings.warn(
             f"{source.root / FOLDER} cannot be written ({error.strerror or error}), so every run reads the images; "
@@ -91,7 +95,7 @@ def open_images(folder: str | os.PathLike[str]) -> ImageSet:
             stacklevel=2,
         )
         return _read_into_memory(source)
-    return read_cache(source) or _read_into_memory(source)
+    return images or read_cache(source) or _read_into_memory(source)
 
 
 def _read_into_memory(source: Source) -> ImageSet:
