@@ -7,7 +7,8 @@ from asc_mrkd.progress import Progress, no_progress
 
 def is_first_process() -> bool:
     """Return whether this process is the only one, or the first of those that `torchrun` has started."""
-    return os.environ.get("RANK", "0") == "0"
+    is_alone = os.environ.get("WORLD_SIZE") in (None, "", "1")
+    return is_alone or os.environ.get("RANK", "0") == "0"
 
 
 def first_process_progress() -> Progress:

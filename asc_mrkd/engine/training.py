@@ -216,6 +216,10 @@ def _listening(should_stop: Callable[[], bool] | None) -> AbstractContextManager
     return nullcontext(should_stop)
 
 
+MOST_THREADS = 1024
+"""Largest number of threads, as for `train.threads`; torch crashes with far more."""
+
+
 class _SeedTraining:
     """The training of one seed: its trainer, its log and its files."""
 
@@ -239,8 +243,10 @@ class _SeedTraining:
 
     def _take(self, state: dict[str, Any]) -> None:
         self.trainer.load_state_dict(state["trainer"])
-        self.records = list(state["records"])
-        self.threads = self.threads or int(state["threads"])
+        self.records = [dict(record) for record in state["records"]]
+        if not 1 <= state["threads"] <= MOST_THREADS:
+            raise ValueError(f"{state['threads']} threads")
+        self.threads = self.threads or state["threads"]
 
     def _open_log(self, run: RunFolder) -> None:
         self.log = MetricsLog(run.path, self.files.seed, self.records)

@@ -192,9 +192,15 @@ class RunFolder(_Folder):
         """Refuse to train another experiment in this folder.
 
         Raises:
-            RunError: the folder holds another experiment, or was trained on other data; the differing key is named.
+            RunError: the folder holds another experiment, whose differing key is named, seeds of an unknown one, or was
+                trained on other data.
         """
         if not self.config_file.exists():
+            if self.finished_seeds():
+                raise RunError(
+                    f"{self.path} holds trained seeds, but {self.config_file.name}, which says of what, is missing",
+                    "bring the file back, or choose another --out",
+                )
             return
         kept = load_experiment(self.config_file)
         before, now = kept.data.digest, experiment.data.digest

@@ -123,15 +123,25 @@ def test_odd_content_with_a_right_checksum_is_damage(files, content):
         restored(files)
 
 
-@pytest.mark.parametrize("state", [{}, {"trainer": {}}, {"trainer": {"epoch": 99, "batch": 0}}])
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        {"trainer": {}},
+        {"trainer": {"epoch": 99, "batch": 0}},
+        {"trainer": {"epoch": 1, "batch": 4}},
+        {"records": [5]},
+        {"threads": 100_000},
+    ],
+)
 def test_f1_3_a_state_that_the_training_cannot_take_is_damage(conf, tmp_path, state):
     out = tmp_path / "run"
     with pytest.raises(InterruptedRun):
         train_run(conf, out, *SHORT, stop_after=2)
     owner = load_checkpoint(out / "seed0/checkpoint.pt")["owner"]
-    if state.get("trainer"):
+    if state not in ({}, {"trainer": {}}):
         whole = load_checkpoint(out / "seed0/checkpoint.pt")["state"]
-        state = {**whole, "trainer": {**whole["trainer"], **state["trainer"]}}
+        state = {**whole, **state, "trainer": {**whole["trainer"], **state.get("trainer", {})}}
     Checkpoints(SeedFolder(out / "seed0"), owner).save(state)
     (out / "seed0/checkpoint.previous.pt").unlink()
     with pytest.raises(DamagedFileError, match=r"checkpoint\.pt is damaged"):

@@ -202,6 +202,14 @@ def test_f2_3_a_damaged_file_of_a_finished_seed_is_made_again(conf, trained_shor
     read_predictions(out / "seed0" / "predictions.csv")
 
 
+def test_trained_seeds_of_an_unknown_experiment_are_refused(conf, trained_short, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(trained_short, out)
+    (out / "config.yaml").unlink()
+    with pytest.raises(RunError, match=r"holds trained seeds, but config\.yaml, which says of what, is missing"):
+        train_run(conf, out, *SHORT, "method=mrkd")
+
+
 def test_f2_3_the_model_file_of_another_network_is_made_again(conf, trained_short, tmp_path):
     out = tmp_path / "run"
     shutil.copytree(trained_short, out)
