@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -162,9 +163,15 @@ class Predictor:
                     print(answer.file, answer.classes[0], answer.probabilities[0])
             ```
         """
+        cores = available_cores()
+        if workers is None:
+            workers = cores if len(files) > FEW_FILES else 1
+        threads = torch.get_num_threads() if workers == 1 else max(1, cores // 2)
         prepared = zip(files, self._prepare(files, workers), strict=True)
         while group := list(islice(prepared, self._batch_size)):
-            yield from self._answer(group, top)
+            with _torch_threads(threads):  # threads that wait for cores on which workers run would slow each other down
+                answers = self._answer(group, top)
+            yield from answers
 
     def find_files(self, paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> FoundFiles:
         """List the recordings or pictures in some folders, and the files there that have another suffix.
@@ -195,32 +202,31 @@ class Predictor:
             return DataError(message, "asc-mrkd predict MODEL FILE_OR_FOLDER")
         return DataError(f"{message}; it holds {describe_suffixes(others)}", "ffmpeg -i IN OUT.wav converts recordings")
 
-    def _prepare(self, files: Sequence[Path], workers: int | None) -> Iterator[Prepared | DataError]:
+    def _prepare(self, files: Sequence[Path], workers: int) -> Iterator[Prepared | DataError]:
         """Yield the inputs of each file, in order."""
         chunks = [files[start : start + self._batch_size] for start in range(0, len(files), self._batch_size)]
         task = partial(prepare_files, preparation=self._preparation)
-        if workers is None:
-            workers = available_cores() if len(files) > FEW_FILES else 1
         if workers == 1:
             return (result for chunk in chunks for result in task(chunk))
         return map_in_order(local_pool(workers), task, chunks, on_crash=_crashed)
 
-    def _answer(self, group: list[tuple[Path, Prepared | DataError]], top: int) -> Iterator[Prediction | DataError]:
-        """Yield the answers for files whose inputs go through the network together."""
+    def _answer(self, group: list[tuple[Path, Prepared | DataError]], top: int) -> list[Prediction | DataError]:
+        """Return the answers for files whose inputs go through the network together."""
         inputs = [x for _, result in group if isinstance(result, Prepared) for x in result.inputs or ()]
         probabilities = iter(self._probabilities(inputs, self._batch_size))
+        answers: list[Prediction | DataError] = []
         for file, result in group:
             if isinstance(result, DataError):
-                yield _with_suggestion(result, file)
+                answers.append(_with_suggestion(result, file))
                 continue
             if result.inputs is None:
                 mean = self.predict_file(file)
             else:
                 mean = np.mean(list(islice(probabilities, len(result.inputs))), axis=0)
             best = mean.argsort()[::-1][:top]
-            yield Prediction(
-                file, [self.classes[i] for i in best], [float(mean[i]) for i in best], list(result.cautions)
-            )
+            classes = [self.classes[i] for i in best]
+            answers.append(Prediction(file, classes, [float(mean[i]) for i in best], list(result.cautions)))
+        return answers
 
     @torch.no_grad()
     def _probabilities(self, inputs: Iterable[np.ndarray], batch_size: int) -> np.ndarray:
@@ -233,6 +239,17 @@ class Predictor:
                 normalised = normalised.contiguous(memory_format=torch.channels_last)
             parts.append(self._file.model(normalised).double().softmax(1).numpy())
         return np.concatenate(parts)
+
+
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    """Let torch compute with a number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _crashed(file: Path) -> DataError:

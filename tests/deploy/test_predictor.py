@@ -13,11 +13,13 @@ from helpers.cli import run_cli, run_json
 from helpers.progress import RecordedProgress
 
 from asc_mrkd import Predictor
+from asc_mrkd.config.domain import CLIP_COLUMNS
 from asc_mrkd.deploy import Prediction, describe_choice, inputs
 from asc_mrkd.deploy.model_file import ModelFile, save_model
 from asc_mrkd.errors import AudioError, DamagedFileError, DataError, RunError
 from asc_mrkd.features import Frontend, FrontendSpec
 from asc_mrkd.models import build_model
+from asc_mrkd.runs import write_predictions
 
 SPEC = FrontendSpec(
     name="small", sample_rate=16_000, channels=2, clip_seconds=10, n_fft=512, hop_length=256, n_mels=32, fmax=8000
@@ -306,9 +308,8 @@ def test_f1_8_predict_names_the_seed_its_accuracy_and_the_others(trained, tmp_pa
     assert describe_choice(run) == f"{run} stands for its seed 0 (accuracy {accuracy:.1f} %)"
     assert describe_choice(run / "seed0") == describe_choice(run / "seed0" / "model.safetensors") == ""
     shutil.copytree(run / "seed0", run / "seed3")
-    right = pd.get_dummies(table["label"]).astype(float)
-    table = pd.concat([table.iloc[:, :4], table["label"].rename("prediction"), right], axis=1)
-    table.to_csv(run / "seed3" / "predictions.csv", index=False)
+    right = np.eye(3)[[CLASSES.index(label) for label in table["label"]]]
+    write_predictions(run / "seed3" / "predictions.csv", table[list(CLIP_COLUMNS)], CLASSES, right)
     words = f"(accuracy {accuracy:.1f} %); seed 3 has 100.0 %: {run / 'seed3'} takes another"
     assert describe_choice(run).endswith(words)
     sf.write(tmp_path / "a.wav", sound(0.5, 8000), 8000)
