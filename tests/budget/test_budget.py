@@ -177,6 +177,7 @@ def test_record_is_plain_and_complete():
     assert sum(layer["parameters"] for layer in record["layers"]) == record["parameters"] == 245_958
     assert sum(layer["multiply_adds"] for layer in record["layers"]) == record["multiply_adds"] == 1_100_458_758
     assert (record["input_shape"], record["multiply_adds_headroom"], record["grey"]) == ([2, 256, 431], None, False)
+    assert (record["verdict"], record["not_counted"], record["nessi"]) == ("within", [], None)
 
 
 def test_networks_that_work_together_are_counted_together():
