@@ -12,6 +12,7 @@ from pathlib import Path
 from asc_mrkd.config import Experiment
 from asc_mrkd.config.grid import Point, grid
 from asc_mrkd.engine.device import stop_on_signal
+from asc_mrkd.engine.parallel import launched_processes
 from asc_mrkd.engine.training import open_trainable, train
 from asc_mrkd.errors import ConfigError, InterruptedRun, NonFiniteError, RunError
 from asc_mrkd.files import exclusive_lock
@@ -93,7 +94,8 @@ def sweep(
     for one in todo:
         open_trainable(one.experiment, one.run)
     if not side_by_side:
-        return _train_in_turn(todo, seeds, progress)
+        with _only_sweep_in(Path(out)):
+            return _train_in_turn(todo, seeds, progress)
     if os.environ.get("WORLD_SIZE", "1") not in ("", "1"):
         raise ConfigError("torchrun and several jobs cannot be combined", "leave out --jobs and --scheduler")
     with _open_pool(min(jobs, len(todo)), scheduler) as pool:
@@ -136,10 +138,18 @@ def _train_in_turn(points: Sequence[TrainedPoint], seeds: Sequence[int], progres
             if should_stop():  # the signal came in the last step of a point
                 raise InterruptedRun(f"stopped before {title}: {point.run.path.name}", "the same command continues")
             if not point.run.pending_seeds(seeds):
-                with progress(f"{title}: {point.run.path.name} is trained", len(seeds), "seeds", len(seeds)) as advance:
-                    advance(0)
+                with progress(f"{title}: {point.run.path.name} is trained", len(seeds), "seeds") as advance:
+                    advance(len(seeds))
             trained.append(_train_point(point, seeds, _titled(progress, title), should_stop))
     return trained
+
+
+def _only_sweep_in(out: Path) -> AbstractContextManager[None]:
+    """Keep other sweeps out of a folder; of the processes of torchrun, the first one does so."""
+    if launched_processes() > 1 and os.environ["RANK"] != "0":
+        return nullcontext()
+    out.mkdir(parents=True, exist_ok=True)
+    return exclusive_lock(out, RunError)
 
 
 def _titled(progress: Progress, prefix: str) -> Progress:
@@ -172,13 +182,12 @@ def _train_side_by_side(
     pool: Pool, out: Path, points: Sequence[TrainedPoint], seeds: Sequence[int], progress: Progress
 ) -> list[TrainedPoint]:
     out = out.absolute()
-    out.mkdir(parents=True, exist_ok=True)
     stop_file = out / STOP_FILE
     jobs = [[replace(point, run=RunFolder(out / point.run.path.name))] for point in points]
     task = partial(_train_chunk, list(seeds), stop_file)
     trained: list[TrainedPoint] = []
     with (
-        exclusive_lock(out, RunError),  # the stop file is that of this sweep
+        _only_sweep_in(out),
         _stop_file_on_signal(stop_file),
         closing(map_in_order(pool, task, jobs, _report_crash)) as results,
         progress(out.name, len(points), "points") as advance,

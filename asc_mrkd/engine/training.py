@@ -3,8 +3,9 @@
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -98,11 +99,12 @@ def train(
         if budget is not None:
             require_untrained_within(experiment, len(source.classes), source.input_shape, budget, budget_precision)
         device = choose_device(experiment.train.device)
-        if is_any(not all(_is_finished(experiment, run, seed) for seed in seeds)):
+        pending = [seed for seed in seeds if is_any(not _is_finished(experiment, run, seed))]
+        if pending:
             data = source.load(device)
             require_rows(len(data.train), experiment.train.batch_size)
             in_first_process(lambda: run.create(experiment, environment(torch.get_num_threads(), gpu_name())))
-            _train_seeds(experiment, run, seeds, source, data, progress, should_stop)
+            _train_seeds(experiment, run, seeds, pending, source, data, progress, should_stop)
         if budget is not None:
             in_first_process(lambda: require_trained_within(run, seeds, budget, budget_precision))
     return run
@@ -179,35 +181,42 @@ def _train_seeds(
     experiment: Experiment,
     run: RunFolder,
     seeds: Sequence[int],
+    pending: Sequence[int],
     source: ExperimentData,
     data: TrainAndTest,
     progress: Progress,
     should_stop: Callable[[], bool] | None,
 ) -> None:
-    with _listening(should_stop) as stop_asked:
+    with _locked(run, pending), _listening(should_stop) as stop_asked:
         for number, seed in enumerate(seeds, start=1):
-            with _locked(run.seed_folder(seed)):
-                if not is_any(not _is_finished(experiment, run, seed)):
-                    continue
-                training = _SeedTraining(experiment, run, seed, source, data)
-                trainer = training.trainer
-                place = f", {number} of {len(seeds)}" if len(seeds) > 1 else ""
-                title = f"{run.path.name} seed {seed}{place}"
-                with progress(title, trainer.total_steps, "steps", trainer.step) as advance:
-                    training.complete(advance, any_rank_stops(stop_asked, trainer.device))
+            if seed not in pending:
+                continue
+            training = _SeedTraining(experiment, run, seed, source, data)
+            trainer = training.trainer
+            place = f", {number} of {len(seeds)}" if len(seeds) > 1 else ""
+            with progress(f"{run.path.name} seed {seed}{place}", trainer.total_steps, "steps", trainer.step) as advance:
+                training.complete(advance, any_rank_stops(stop_asked, trainer.device))
 
 
 @contextmanager
-def _locked(files: SeedFolder) -> Iterator[None]:
-    """Keep other trainings of the same seed out of its folder."""
+def _locked(run: RunFolder, seeds: Sequence[int]) -> Iterator[None]:
+    """Keep other trainings of these seeds out of their folders; those that stay empty are removed."""
     with ExitStack() as locks:
 
         def lock() -> None:
-            files.path.mkdir(exist_ok=True)
-            locks.enter_context(exclusive_lock(files.path, RunError, ANOTHER_WRITER))
+            for seed in seeds:
+                folder = run.seed_folder(seed).path
+                folder.mkdir(exist_ok=True)
+                locks.callback(_remove_empty, folder)
+                locks.enter_context(exclusive_lock(folder, RunError, ANOTHER_WRITER))
 
         in_first_process(lock)
         yield
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _listening(should_stop: Callable[[], bool] | None) -> AbstractContextManager[Callable[[], bool]]:

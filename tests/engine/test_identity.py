@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,12 @@ from helpers.cli import run_cli
 from helpers.data import draw_images, make_store, write_experiment
 from helpers.engine import train_run
 
-from asc_mrkd.config import load_experiment
 from asc_mrkd.engine.samples import open_data
 from asc_mrkd.engine.sweeps import sweep
+from asc_mrkd.engine.training import train
 from asc_mrkd.errors import DataError, InterruptedRun, RunError
 from asc_mrkd.files import exclusive_lock
+from asc_mrkd.methods import load_experiment
 from asc_mrkd.runs import RunFolder, read_metrics, read_predictions
 
 SHORT = ("method=ce", "train.epochs=2", "train.evaluate_every=0")
@@ -61,35 +63,38 @@ def test_f1_1_the_lock_of_a_killed_process_is_no_obstacle(conf, tmp_path):
     assert not (seed / "lock").exists()
 
 
-def test_f1_1_a_seed_that_another_process_has_finished_meanwhile_is_left_alone(conf, tmp_path):
-    """Seed 1 is trained by someone else while this training is at seed 0."""
+def test_f1_1_seeds_that_wait_their_turn_are_those_of_the_training_that_has_them(conf, tmp_path):
+    """While it is at seed 0, nobody else takes seed 1; seed 2 is free."""
     out = tmp_path / "run"
+    tried: list[int] = []
 
-    class Progress:
-        started = False
-
-        def __call__(self, title, total, unit, done=0):
-            from contextlib import nullcontext
-
-            if not Progress.started:
-                Progress.started = True
+    @contextmanager
+    def progress(title, total, unit, done=0):
+        if not tried:
+            with pytest.raises(RunError, match="seed1 " + OWN_PROCESS):
                 train_run(conf, out, *SHORT, seeds=(1,))
-            return nullcontext(lambda *amount, **note: None)
+            train_run(conf, out, *SHORT, seeds=(2,))
+            tried.append(2)
+        yield lambda amount, note: None
 
-    from asc_mrkd.engine.training import train
-    from asc_mrkd.methods import load_experiment as load_checked
-
-    train(load_checked(conf, list(SHORT)), out, [0, 1], progress=Progress())
-    log = read_metrics(out / "metrics.jsonl")
-    assert log[["seed", "epoch"]].values.tolist() == [[0, 1], [0, 2], [1, 1], [1, 2]]
-    assert len((out / "metrics.jsonl").read_text().splitlines()) == 4
+    train(load_experiment(conf, list(SHORT)), out, [0, 1], progress=progress)
+    epochs = read_metrics(out / "metrics.jsonl")[["seed", "epoch"]].values.tolist()
+    assert epochs == [[seed, epoch] for seed in (0, 1, 2) for epoch in (1, 2)]
+    assert len((out / "metrics.jsonl").read_text().splitlines()) == 6
 
 
-def test_f1_1_a_second_sweep_side_by_side_is_refused(conf, tmp_path):
+def test_f1_1_seeds_that_were_not_reached_leave_no_folder(conf, tmp_path):
+    with pytest.raises(InterruptedRun):
+        train_run(conf, tmp_path / "run", *SHORT, seeds=(0, 1, 2), stop_after=3)
+    assert RunFolder(tmp_path / "run").seeds() == [0]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_f1_1_a_second_sweep_is_refused(conf, tmp_path, jobs):
     out = tmp_path / "sweep"
     out.mkdir()
     with exclusive_lock(out), pytest.raises(RunError, match=OWN_PROCESS):
-        sweep(conf, ["method.interval=3,5"], out, [0], jobs=2)
+        sweep(conf, ["method.interval=3,5"], out, [0], jobs=jobs)
     assert not (out / ".stop").exists()
 
 
