@@ -94,14 +94,16 @@ class _Tally:
 def _lines(tally: _Tally) -> Callable[..., None]:
     """Return `advance` that prints a line every LINE_EVERY seconds and one at the end."""
     last = tally.start
+    has_ended = False
 
     def advance(amount: int = 1, note: str | None = None) -> None:
-        nonlocal last
-        was_finished = tally.count >= tally.total
+        nonlocal last, has_ended
         tally.advance(amount, note)
         now = time.monotonic()
-        if now - last >= LINE_EVERY or (tally.count >= tally.total and not was_finished):
+        ends_now = tally.count >= tally.total and not has_ended
+        if now - last >= LINE_EVERY or ends_now:
             last = now
+            has_ended = has_ended or ends_now
             say(f"{tally.title}: {tally.text()}", err=True)
 
     return advance

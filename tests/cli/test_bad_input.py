@@ -114,7 +114,8 @@ def test_wrong_input_is_explained(place, monkeypatch, command, message):
     monkeypatch.chdir(place)
     code, out, err = run_cli(*command.split())
     assert (code, out) == (2, "")
-    error, hint = err.splitlines()
+    *notes, error, hint = err.splitlines()
+    assert all(" stands for its seed " in note for note in notes)
     assert error.startswith("error: ")
     assert message in error
     assert hint.startswith("hint: ")
