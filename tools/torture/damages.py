@@ -11,7 +11,7 @@ import yaml
 
 from asc_mrkd.config import load_experiment
 from asc_mrkd.deploy.model_file import load_model
-from asc_mrkd.engine.checkpoint import read_checkpoint
+from asc_mrkd.engine.checkpoint import load_checkpoint
 from asc_mrkd.engine.samples import open_data
 from asc_mrkd.errors import AscMrkdError
 from asc_mrkd.runs import RunFolder, read_predictions
@@ -42,8 +42,8 @@ def random_damages(number: int, size: int) -> Iterator[Damage]:
 def damage_checkpoint(tally: Tally, material: Material) -> None:
     """Damage a checkpoint: loading refuses it, or gives the very state."""
     whole = RunFolder(material.trained(material.scenes)).seed_folder(0).checkpoint
-    expected = read_checkpoint(whole)
-    _damage_binary(tally, material, whole, read_checkpoint, expected)
+    expected = load_checkpoint(whole)
+    _damage_binary(tally, material, whole, load_checkpoint, expected)
 
 
 def damage_model_file(tally: Tally, material: Material) -> None:

@@ -61,6 +61,12 @@ class Command:
         self.process: BaseProcess = fork.Process(target=_run, args=([str(word) for word in arguments], log, before))
         self.process.start()
 
+    @property
+    def pid(self) -> int:
+        """Number of the process."""
+        assert self.process.pid is not None
+        return self.process.pid
+
     def wait(self) -> int:
         """Wait for the end and return the exit code; a signal counts negative."""
         self.process.join()
