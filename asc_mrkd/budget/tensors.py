@@ -89,7 +89,7 @@ def other_tensors(layer: nn.Module) -> dict[str, Tensor]:
 
 
 def _storage_of(tensor: Tensor) -> int | None:
-    """Return the address of the values of a tensor; None if it has none of its own."""
+    """Return the address of the values of a tensor; None if it stores none."""
     if is_lazy(tensor) or is_wrapped(tensor) or tensor.layout != torch.strided or tensor.is_meta:
         return None
     return tensor.untyped_storage().data_ptr()
