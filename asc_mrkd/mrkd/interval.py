@@ -1,6 +1,7 @@
 """A stretch of training: a number of steps, a share of the run, or a number of epochs."""
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Literal
 
 EXPECTED = 'write steps as 9775, a share of the run as 0.125, or epochs as "25 epochs"'
@@ -32,11 +33,11 @@ class Interval:
         """
         if isinstance(value, str):
             return cls(_parse_epochs(value), "epochs")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LONGEST:
+        if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value <= LONGEST:
             raise ValueError(EXPECTED)
         if value < 1:
-            return cls(value, "run")
-        if value == 1 and isinstance(value, float):
+            return cls(float(value), "run")
+        if value == 1 and not isinstance(value, Integral):
             raise ValueError('write 1 for every step, or "1 epochs": 1.0 could also be the share of a whole run')
         if value != int(value):
             raise ValueError(EXPECTED)

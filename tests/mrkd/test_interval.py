@@ -1,5 +1,6 @@
 """The three ways to write an interval."""
 
+import numpy as np
 import pytest
 
 from asc_mrkd.mrkd import Interval
@@ -11,6 +12,8 @@ from asc_mrkd.mrkd import Interval
         (1, 1),
         (9775, 9775),
         (5.0, 5),
+        (np.int64(5), 5),
+        (np.float32(0.125), 9775),
         (0.125, 9775),
         (1e-9, 1),
         ("25 epochs", 9775),

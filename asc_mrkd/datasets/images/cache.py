@@ -23,7 +23,9 @@ from asc_mrkd.datasets.images.image_set import (
     digest_of_split,
     file_state,
 )
+from asc_mrkd.errors import DataError
 from asc_mrkd.files import atomic_writer, exclusive_lock, write_text
+from asc_mrkd.schema import read_json
 
 FOLDER = "asc-mrkd-cache"
 DESCRIPTION = "cache.json"
@@ -64,13 +66,13 @@ def read_cache(source: Source) -> ImageSet | None:
     """Open the cache of a source as memory maps; return None if it is missing, damaged or made from other files."""
     folder = source.root / FOLDER
     try:
-        description = json.loads((folder / DESCRIPTION).read_text())
+        description = read_json(folder / DESCRIPTION, DataError)
         if description["fingerprint"] != _fingerprint(source):
             return None
         splits = {name: _open_split(folder, name, states) for name, states in description["splits"].items()}
         digest = digest_of_set(description["classes"], description["digests"])
         return ImageSet(source.root, source.layout, description["classes"], splits, digest)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (DataError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
