@@ -195,8 +195,19 @@ def parse_yaml(text: str) -> Any:
         raise ValueError(shorten(" ".join(str(error).split()))) from None
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """The loader behind `parse_yaml`."""
+def compose_yaml(text: str) -> yaml.Node | None:
+    """Return the nodes of a YAML text without tags, of bounded depth and size; all else is as YAML has it.
+
+    Raises:
+        yaml.YAMLError: the text is not such YAML.
+    """
+    if len(text) > LARGEST_FILE:
+        raise yaml.YAMLError(f"more than {LARGEST_FILE:,} characters")
+    return _BoundedLoader(text).get_single_node()
+
+
+class _BoundedLoader(yaml.SafeLoader):
+    """A loader that refuses tags, and texts that are deep, large, or large through aliases."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -221,6 +232,10 @@ class _StrictLoader(yaml.SafeLoader):
             if self._sizes[node] > MOST_VALUES:
                 raise _fault(f"more than {MOST_VALUES:,} values", event)
         return node
+
+
+class _StrictLoader(_BoundedLoader):
+    """The loader behind `parse_yaml`."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)

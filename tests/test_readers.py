@@ -98,6 +98,13 @@ WORDS += [
 ]
 """Texts that replace a number or a name."""
 
+ALIASES = (
+    "a0: &a0 [x,x,x,x,x,x,x,x,x]\n"
+    + "\n".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 9))
+    + "\nsubmission: {label: *a8, authors: *a8}"
+)
+"""A text of 500 bytes that stands for 400 million values."""
+
 NAMES_AND_NUMBERS = re.compile(r"-?\d+(?:\.\d+)?|[A-Za-z_]\w*")
 
 
@@ -437,6 +444,14 @@ def test_f3_3_json_of_other_values(name, tmp_path, request):
         wrong = "".join(json.dumps(damaged_json(value, rng)) + "\n" for value in values)
         reader.path.write_text(wrong)
         must_be_read_or_refused(reader.read, f"{name}, damage {number}: {wrong[:400]}")
+
+
+@pytest.mark.parametrize("text", ["[" * 3000, "a: " + "9" * 6000, "a: !!timestamp x", "a: !!int ''", ALIASES])
+def test_f3_4_small_meta_files_with_large_answers(text, tmp_path):
+    reader = submission(".meta.yaml")(tmp_path, None)
+    reader.path.write_text(text)
+    found = [problem.code for problem in reader.read()]
+    assert "yaml" in found
 
 
 @pytest.mark.parametrize("name", ["experiment", "config.yaml", "front end", "signed spec.yaml", "authors"])

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from asc_mrkd.budget import RULES, exact_size
+from asc_mrkd.schema import compose_yaml
 from asc_mrkd.submission.tasks import DEVELOPMENT, SIZE_UNITS, Problem, Severity, Task
 
 SCORES = ("accuracy", "logloss")
@@ -118,7 +119,7 @@ def repeated_keys(root: yaml.Node | None) -> Iterator[tuple[int, str, int]]:
 def check_meta(file: str, text: str, task: Task, label: str) -> list[Problem]:
     """Check a meta file: YAML, required keys, numbers, authors, limits of the task, and the label of its folder."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = compose_yaml(text)
         meta = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
