@@ -294,6 +294,32 @@ def test_t2_dict_and_keyword_inputs_reach_the_teachers():
         assert torch.equal(method.backups(inputs, **keywords)[0], method.logits_of(method.model(inputs, **keywords)))
 
 
+@pytest.mark.parametrize("kind", ["ema_teacher", "pskd", "ban"])
+def test_t2_dict_inputs_reach_the_teachers_of_the_rivals(kind):
+    torch.manual_seed(0)
+    method = {
+        "ema_teacher": lambda: EmaTeacher(DictInput(), 3),
+        "pskd": lambda: Pskd(DictInput(), CLASSES, 12, 1, 3, source="model"),
+        "ban": lambda: Ban(DictInput(), lambda seed: DictInput(), 1, 0, generations=3),
+    }[kind]()
+    optimizer = torch.optim.SGD(method.parameters(), lr=0.1)
+    for step in range(3):
+        x, y = batch(step)
+        inputs = {"spectrogram": x, "gain": torch.ones(6, 1)}
+        given = {"index": torch.arange(6), "second_view": inputs}
+        losses = method(inputs, y, **{name: given[name] for name in method.needs})
+        optimizer.zero_grad()
+        losses.total.backward()
+        optimizer.step()
+        method.step()
+    assert losses.parts["kd"].isfinite()
+
+
+def test_t2_early_classifiers_need_a_network_of_one_tensor():
+    with pytest.raises(ModelError, match=r"DictInput cannot be run on one input of 1 x 6 x 5"):
+        Msd(DictInput(), CLASSES, SHAPE, 0, branches=["layer"])
+
+
 def test_t2_a_lazy_layer_without_weights_is_named():
     network = nn.Sequential(nn.Flatten(), nn.LazyLinear(CLASSES))
     with pytest.raises(ModelError, match=r"layer '1' \(LazyLinear\) has no weights yet") as error:
