@@ -26,6 +26,7 @@ COARSE_LABELS = {
 SIMULATED_DEVICES = ("s1", "s2", "s3", "s4", "s5", "s6")
 """Devices of the mobile sets since 2020; the names of their clips of 2022 have a sixth part, the second."""
 
+LIST_HINT = "a fold list has the file names of meta.csv, and tabs between its columns"
 OWN_HINT = "own recordings go into audio/, and meta.csv and evaluation_setup/ list them: see docs/own-recordings.md"
 UNPACK_HINT = "unpack all archives of the data set into one folder and name that folder"
 
@@ -157,7 +158,7 @@ def _is_probably_meant_to_be(scene: str, label: str) -> bool:
 def _read_fold(folder: Path, path: Path, labels: pd.Series) -> tuple[pd.DataFrame, int]:
     """Read a fold list and compare it with the `labels` of meta.csv, a series indexed by filename."""
     table, duplicates = read_list(folder, path)
-    refuse_rows(path, table[~table["filename"].isin(labels.index)], "is not in meta.csv")
+    refuse_rows(path, table[~table["filename"].isin(labels.index)], "is not in meta.csv", LIST_HINT)
     if "scene_label" in table:
         table["expected"] = labels[table["filename"]].to_numpy()
         contradicting = table[table["scene_label"] != table["expected"]]
