@@ -66,7 +66,7 @@ class DamagedFileError(AscMrkdError):
 
 
 class DiskFullError(AscMrkdError):
-    """There is no room for a file: the disk is full, the quota is used up, or the size of files is limited."""
+    """No room for a file: the disk is full, the quota is used up, or the size of files is limited."""
 
 
 class ModelError(AscMrkdError):

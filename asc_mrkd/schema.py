@@ -1,4 +1,4 @@
-"""What is read strictly: YAML and JSON of bounded size and depth, sections without unknown keys, two short forms.
+"""Strict reading: YAML and JSON of bounded size and depth, sections without unknown keys, two short forms.
 
 An unknown key is an error with a suggestion. The short forms of the command line are `section.key=value`, which
 overrides one value of a file, and `name:option=value,...`, which names a network or a compression step with its

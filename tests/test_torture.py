@@ -7,7 +7,7 @@ from torture.material import Material
 
 @pytest.fixture(scope="module")
 def material(tmp_path_factory) -> Material:
-    """What is attacked."""
+    """Targets of the attacks."""
     return Material(tmp_path_factory.mktemp("torture"))
 
 

@@ -1,4 +1,4 @@
-"""What is attacked: a small store, small images, recordings, their experiments, and undisturbed runs of them."""
+"""Targets of the attacks: a small store, small images, recordings, their experiments, and undisturbed runs of them."""
 
 import shutil
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""What every attack needs: the tally of its trials, commands in forked processes, and the comparison of results."""
+"""Parts of every attack: the tally of its trials, commands in forked processes, and the comparison of results."""
 
 import io
 import json
