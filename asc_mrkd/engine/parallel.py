@@ -53,6 +53,8 @@ def launched_processes() -> int:
     for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_PORT"):
         if not os.environ[name].isdecimal():
             raise ConfigError(f"{name}={os.environ[name]} is not a number", LAUNCH)
+    if int(os.environ["RANK"]) >= int(text):
+        raise ConfigError(f"RANK={os.environ['RANK']} is not one of WORLD_SIZE={text} processes", LAUNCH)
     return int(text)
 
 

@@ -128,6 +128,10 @@ def test_t5b_a_stray_world_size_alone_is_named(conf, tmp_path, environment):
     assert (done.code, "RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT" in done.err) == (2, True)
     environment(**{**LAUNCHED, "WORLD_SIZE": "two"})
     assert "WORLD_SIZE=two is not a number" in run_cli("train", conf, *SHORT, "--out", tmp_path / "run").err
+    environment(**{**LAUNCHED, "RANK": "2"})
+    assert (
+        "RANK=2 is not one of WORLD_SIZE=2 processes" in run_cli("train", conf, *SHORT, "--out", tmp_path / "run").err
+    )
 
 
 @pytest.mark.parametrize(("device", "backend"), [("cpu", "gloo"), ("cuda", "nccl"), ("auto", "nccl")])
