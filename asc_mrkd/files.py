@@ -158,11 +158,20 @@ def _no_room_explained(path: Path, file: _CountingFile | None = None) -> Iterato
         cause = file.failure if file and file.failure else error
         if not isinstance(cause, OSError) or cause.errno not in DISK_FULL:
             raise
-        fault, remedy = DISK_FULL[cause.errno]
-        missing = f", {file.size - file.written:,} bytes are missing" if file else ""
-        raise DiskFullError(
-            f"{path} cannot be written: {fault}{missing}", f"{remedy}; an older file is as it was"
-        ) from None
+        raise no_room(path, cause.errno, f"{file.size - file.written:,} bytes are missing" if file else "") from None
+
+
+def no_room(path: Path, number: int, size: str = "") -> DiskFullError:
+    """Return the error for a file that there is no room for.
+
+    Args:
+        path: the file.
+        number: error number of the system, one of DISK_FULL.
+        size: what is missing or needed, in words.
+    """
+    fault, remedy = DISK_FULL[number]
+    message = ", ".join(part for part in (fault, size) if part)
+    return DiskFullError(f"{path} cannot be written: {message}", f"{remedy}; an older file is as it was")
 
 
 def _open_temporary(path: Path) -> tuple[int, Path]:

@@ -10,7 +10,7 @@ import typer
 
 from asc_mrkd.cli.terminal import say
 from asc_mrkd.errors import ConfigError, suggest
-from asc_mrkd.files import exclusive_lock, resource_folder
+from asc_mrkd.files import atomic_writer, exclusive_lock, resource_folder
 
 INDENT = "    "
 """Indent of what belongs to a recipe."""
@@ -61,9 +61,8 @@ def copy_whole(source: Path, target: Path) -> None:
         shutil.rmtree(temporary)
     try:
         for file in sorted(path for path in source.rglob("*") if path.is_file()):
-            copy = temporary / file.relative_to(source)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, copy)  # without modes, which not every disk takes
+            with atomic_writer(temporary / file.relative_to(source)) as stream:
+                stream.write(file.read_bytes())
         os.rename(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -6,6 +6,7 @@ among them holds the checksum of every row of the memory map. So opening a store
 
 import errno
 import hashlib
+import math
 import os
 import shutil
 import zlib
@@ -20,7 +21,7 @@ import yaml
 
 from asc_mrkd.errors import StoreError, first_line
 from asc_mrkd.features.spec import FrontendSpec
-from asc_mrkd.files import atomic_writer, write_text
+from asc_mrkd.files import DISK_FULL, atomic_writer, no_room, write_text
 from asc_mrkd.schema import differing_key, parse, read_yaml
 from asc_mrkd.store.statistics import RunningStatistics
 
@@ -288,7 +289,13 @@ def _create(folder: Path, clips: pd.DataFrame, spec: FrontendSpec, classes: Sequ
     write_text(folder / SPEC, yaml.safe_dump(spec.model_dump(), sort_keys=False))
     _write_classes(folder, classes)
     shape = (len(clips), *spec.shape)
-    np.lib.format.open_memmap(folder / FEATURES, mode="w+", dtype=np.float16, shape=shape).flush()
+    try:
+        np.lib.format.open_memmap(folder / FEATURES, mode="w+", dtype=np.float16, shape=shape).flush()
+    except OSError as error:  # the size of files is limited: elsewhere the rows find out
+        if error.errno not in DISK_FULL:
+            raise
+        size = math.prod(shape) * np.dtype(np.float16).itemsize
+        raise no_room(folder / FEATURES, error.errno, f"it needs {size:,} bytes") from None
     table = clips.assign(row=range(len(clips)), frames=0, status=PENDING, reason="", crc32=0)
     write_table(folder, table[list(COLUMNS)])
 

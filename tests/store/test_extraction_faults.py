@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import random
 import re
+import resource
 import shlex
 import shutil
 import signal
@@ -19,7 +20,7 @@ import psutil
 import pytest
 from helpers.store import Recordings, differing_files, extract_by_verb, write_spec
 
-from asc_mrkd.errors import StoreError
+from asc_mrkd.errors import DiskFullError, StoreError
 from asc_mrkd.features import Frontend, FrontendSpec
 from asc_mrkd.files import LOCK, exclusive_lock
 from asc_mrkd.store import extract_clips, open_store
@@ -226,6 +227,21 @@ def test_full_disk_says_how_much_is_missing_and_leaves_a_valid_journal(many, spe
     assert 0 < int(rows_after) < len(many.clips)
     assert missing[0] <= missing[1] < size - int(rows_after) * math.prod(spec.shape) * 2
     assert "the same command continues" in stopped
+
+
+def test_f3_1_a_limit_on_the_size_of_files_is_named_with_the_size(many, spec, tmp_path):
+    out = tmp_path / "store"
+    limit, highest = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, highest))
+    try:
+        with pytest.raises(DiskFullError) as caught:
+            extract_clips(many.clips, many.root, spec, out, workers=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, highest))
+    size = len(many.clips) * math.prod(spec.shape) * 2
+    fault = "it would exceed the largest size of a file"
+    assert str(caught.value) == f"{out / FEATURES} cannot be written: {fault}, it needs {size:,} bytes"
+    assert len(extract_clips(many.clips[:2], many.root, spec, out, workers=1).clips) == 2, "nothing stands in the way"
 
 
 def crash_in(passes: set[int], row: int, monkeypatch) -> list[int]:
