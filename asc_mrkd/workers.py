@@ -319,6 +319,14 @@ def _process_context() -> BaseContext:
     return context
 
 
+def start_early() -> None:
+    """Start the server process of local pools now, if there is one, so that it imports PRELOADED in the meantime."""
+    if _process_context().get_start_method() == "forkserver":
+        from multiprocessing import forkserver
+
+        forkserver.ensure_running()
+
+
 def _do_without_server() -> None:
     """Start all further processes from nothing."""
     global _server_owner

@@ -9,6 +9,7 @@ import typer
 from asc_mrkd.cli.options import Json, Workers
 from asc_mrkd.cli.progress import progress
 from asc_mrkd.cli.terminal import say
+from asc_mrkd.workers import start_early
 
 if TYPE_CHECKING:
     from asc_mrkd.config.domain import Domain
@@ -29,6 +30,8 @@ def predict(
 
     Example: asc-mrkd predict exp/ce recording.wav --top 3
     """
+    if workers != 1 and any(source.is_dir() for source in sources):
+        start_early()  # while torch is imported here
     from asc_mrkd.deploy import Prediction, Predictor, describe_choice, describe_suffixes
     from asc_mrkd.progress import no_progress
 

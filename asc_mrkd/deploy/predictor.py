@@ -31,7 +31,7 @@ BATCH_BYTES = 2**22
 LARGEST_BATCH = 64
 """Most inputs in a batch."""
 
-FEW_FILES = 32
+FEW_FILES = 64
 """Most files that are read in this process: starting workers would take longer."""
 
 
