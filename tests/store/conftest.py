@@ -33,3 +33,14 @@ def whole(many, spec, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("whole") / "store"
     extract_clips(many.clips, many.root, spec, out, workers=1)
     return out
+
+
+@pytest.fixture
+def in_this_process(monkeypatch) -> None:
+    """Extract without worker processes, where they are not what is tested."""
+
+    def map_here(pool, task, chunks, on_crash):
+        for chunk in chunks:
+            yield from task(chunk)
+
+    monkeypatch.setattr("asc_mrkd.store.extraction.map_in_order", map_here)

@@ -162,6 +162,12 @@ def test_journal_full_of_rubbish_is_not_believed(tmp_path):
     assert Journal(tmp_path).checksums == {6: 7}
 
 
+def test_workers_never_change_a_byte(recordings, spec, tmp_path):
+    for workers in (1, 2):
+        extract_clips(recordings.clips, recordings.root, spec, tmp_path / str(workers), workers=workers)
+    assert not differing_files(tmp_path / "1", tmp_path / "2")
+
+
 def test_second_extraction_is_refused_with_the_number_of_the_first(recordings, spec, tmp_path):
     (tmp_path / "store").mkdir()
     with (

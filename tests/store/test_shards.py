@@ -9,6 +9,8 @@ from asc_mrkd.errors import ConfigError, StoreError
 from asc_mrkd.store import extract, extract_clips, join_stores, open_store
 from asc_mrkd.store.shards import SHARD, mark_shard, parse_shard
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 
 @pytest.fixture
 def shards(recordings, spec, tmp_path):

@@ -13,6 +13,8 @@ from asc_mrkd.errors import ConfigError, StoreError
 from asc_mrkd.features import Frontend
 from asc_mrkd.store import extract, extract_clips, open_store
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 
 @pytest.fixture
 def made(recordings, spec, tmp_path):
@@ -106,11 +108,6 @@ def test_a_wrong_table_is_refused(made, change, message):
     path.write_text(change(path.read_text()))
     with pytest.raises(StoreError, match=message):
         open_store(made.folder)
-
-
-def test_workers_never_change_a_byte(made, recordings, spec, tmp_path):
-    extract_clips(recordings.clips, recordings.root, spec, tmp_path / "two", workers=2)
-    assert not differing_files(made.folder, tmp_path / "two")
 
 
 def test_the_torch_back_end_fills_a_store_in_batches(made, recordings, spec, tmp_path, monkeypatch):

@@ -238,6 +238,7 @@ def test_sha256sum_agrees(store):
 
 
 @pytest.mark.parametrize("damage", ["std -1", "classes.txt is missing", "SHA256SUMS is missing"])
+@pytest.mark.usefixtures("in_this_process")
 def test_f1_6_the_same_extraction_repairs_a_store(recordings, spec, tmp_path, damage):
     arguments = (recordings.clips, recordings.root, spec, tmp_path / "store")
     digest = extract_clips(*arguments, workers=1).digest
@@ -246,6 +247,7 @@ def test_f1_6_the_same_extraction_repairs_a_store(recordings, spec, tmp_path, da
     assert extract_clips(*arguments, workers=1).digest == digest
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_f1_6_a_damaged_row_is_made_again_as_the_hint_says(recordings, spec, tmp_path):
     arguments = (recordings.clips, recordings.root, spec, tmp_path / "store")
     digest = extract_clips(*arguments, workers=1).digest
