@@ -22,8 +22,8 @@ from asc_mrkd.files import atomic_writer, format_bytes, write_text
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.workers import available_cores, local_pool, map_in_order
 
-MAX_BATCH = 64
-"""Most files that a process takes at a time."""
+MAX_BATCH = 8
+"""Most files that a process takes at a time: Ctrl-C waits for those that have been handed out."""
 
 CLIP_BYTES = 44 + FRAMES * 2 * 3
 """Size of a clip: the header of a WAV file, then two channels of 24 bits."""
