@@ -45,7 +45,7 @@ class Backups(nn.Module):
         logits_of: Callable[[Any], Tensor] = logits_of,
     ) -> None:
         super().__init__()
-        self._homes = [choose_device(str(device)) for device in devices or ()]
+        self._homes = [one if isinstance(one, torch.device) else choose_device(one) for one in devices or ()]
         # A list, so that the backups are no layers: no optimiser finds them, and `train` leaves their modes alone.
         self._networks = [self._make_backup(model, number) for number in range(num_backups)]
         self.batch_statistics = batch_statistics

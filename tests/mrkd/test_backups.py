@@ -140,7 +140,7 @@ def test_copies_on_other_devices_say_the_same(teacher_bn):
 
 
 def test_copies_are_spread_over_the_devices_and_stay_there():
-    ring = Backups(make_network(), 3, devices=["meta", "cpu"])
+    ring = Backups(make_network(), 3, devices=[torch.device("meta"), "cpu"])
     ring.to(torch.float64)
     assert [ring[age]["0.weight"].device.type for age in range(3)] == ["meta", "cpu", "meta"]
     assert ring[1]["0.weight"].dtype == torch.float64
