@@ -26,8 +26,14 @@ IMAGE = (32, 32)
 Whole = Annotated[int, Field(ge=-1, le=100_000), NUMBER]
 Real = Annotated[float, Field(ge=-1e6, le=1e6), NUMBER]
 
-TYPES: dict[Any, Any] = {int: Whole, float: Real, float | None: Real | None, Sequence[int]: tuple[Whole, ...]}
-"""Types of the numbers among the options; the networks have closer ranges of their own."""
+TYPES: dict[Any, Any] = {
+    int: Whole,
+    float: Real,
+    float | None: Real | None,
+    Sequence[int]: tuple[Whole, ...],
+    bool: bool,
+}
+"""Types of the numbers among the options; the networks check all else, and have closer ranges of their own."""
 
 
 @dataclass(frozen=True)
@@ -113,5 +119,5 @@ def _checked_options(entry: ModelEntry, options: dict[str, Any], name: str) -> d
 def _options_schema(builder: Callable[..., nn.Module]) -> type[Schema]:
     """Return the schema of the arguments of a builder, whose own rules come on top."""
     parameters = inspect.signature(builder).parameters.values()
-    arguments: dict[str, Any] = {one.name: (TYPES.get(one.annotation, one.annotation), None) for one in parameters}
+    arguments: dict[str, Any] = {one.name: (TYPES.get(one.annotation, Any), None) for one in parameters}
     return create_model(builder.__name__, __base__=Schema, **arguments)

@@ -133,7 +133,7 @@ def test_dropout_acts_in_training_only():
         ("wrn_28_10:depth=27", "depth 27 is not 6 n \\+ 4", "depth=28"),
         ("wrn_28_10:depth=deep", "wrn_28_10", "asc-mrkd models"),
         ("resnet20:shortcut=C", "C is not a valid shortcut", "shortcut=A or shortcut=B"),
-        ("wrn_28_10:dropout=1", "dropout 1 is not", "dropout=0.3"),
+        ("wrn_28_10:dropout=1", "dropout 1.0 is not", "dropout=0.3"),
         ("wrn_28_10:width=0", "width must be at least 1, not 0", "width=1"),
         ("resnext29_8x64d:cardinality=0", "cardinality must be at least 1", "cardinality=1"),
         ("resnet20:in_channels=0", "in_channels must be at least 1", "in_channels=1"),
