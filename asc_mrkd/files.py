@@ -87,9 +87,8 @@ def atomic_writer(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO
             raw.settle()
             with suppress_not_offered():
                 os.chmod(temporary, READ_AND_WRITE)
-            if (
-                locks_of_unix is None
-            ):  # Windows renames no open file; elsewhere the lock holds until the file has its name
+            # Windows cannot rename an open file. Elsewhere it stays open, so that it is locked until it has its name.
+            if locks_of_unix is None:
                 stream.close()
             os.replace(temporary, path)
     except BaseException:
