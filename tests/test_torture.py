@@ -1,27 +1,23 @@
-"""The attack of tools/torture.sh, with a few of its trials; the killed ranks are in engine/test_parallel.py."""
+"""The attack of tools/torture.sh, with a few of its trials; killed ranks and two writers are in engine/."""
 
 import pytest
-from torture.__main__ import ATTACKS, attack, main
-from torture.material import Material
+from helpers.recipes import ROOT, run_script
 
+SCRIPT = ROOT / "tools" / "torture.sh"
 
-@pytest.fixture(scope="module")
-def material(tmp_path_factory) -> Material:
-    """Targets of the attacks."""
-    return Material(tmp_path_factory.mktemp("torture"))
+ATTACKS = "kills,calls,workers,checkpoints,models,stores,predictions,others,values,disks"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in ATTACKS if name != "ranks"])
-def test_every_trial_comes_out_right(name, material):
-    tally = attack(name, material, share=0.02)
-    assert tally.tried
-    assert not tally.wrong
+def test_every_trial_comes_out_right(tmp_path):
+    done = run_script(SCRIPT, "--share", 0.02, "--only", ATTACKS, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = [line.rsplit(maxsplit=2) for line in done.stdout.splitlines()[1:]]
+    assert len(rows) == len(ATTACKS.split(","))
+    assert all(tried == right != "0" for _, tried, right in rows)
 
 
-def test_an_unknown_attack_is_refused_with_the_known_ones(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["torture", "--only", "kils"])
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert end.value.code == 2
-    assert "there is no attack 'kils'; known: kills, " in capsys.readouterr().err
+def test_an_unknown_attack_is_refused_with_the_known_ones(tmp_path):
+    done = run_script(SCRIPT, "--only", "kils", folder=tmp_path)
+    assert done.returncode == 2
+    assert "there is no attack 'kils'; known: kills, " in done.stderr

@@ -143,9 +143,11 @@ def _require_fitting_network(experiment: Experiment, source: ExperimentData) -> 
                 network(torch.empty(2, *shape))
             except (RuntimeError, ValueError) as error:
                 size = " x ".join(map(str, shape))
+                hint = f"model.options.in_channels={shape[0]}"
+                if shape != source.input_shape:
+                    hint = f"{hint}, or a larger augment.crop_frames"
                 raise ModelError(
-                    f"{experiment.model.name} does not take inputs of {size}: {first_line(error)}",
-                    f"model.options.in_channels={shape[0]}, and no augment.crop_frames that is too short",
+                    f"{experiment.model.name} does not take inputs of {size}: {first_line(error)}", hint
                 ) from None
         METHODS[experiment.method.name].method_class.check_network(
             experiment.method.options, network, source.input_shape

@@ -143,7 +143,7 @@ def test_f1_7_a_rate_that_is_far_too_high_ends_without_a_number(conf, tmp_path):
     with pytest.raises(NonFiniteError, match="not finite") as caught:
         train(experiment, tmp_path / "run", [0])
     assert "lower train.optimizer.lr" in caught.value.hint
-    assert not list((tmp_path / "run" / "seed0").iterdir())
+    assert not list((tmp_path / "run").glob("seed0/*"))
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
