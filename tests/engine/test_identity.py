@@ -5,13 +5,12 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
-from helpers.cli import run_cli
+from helpers.cli import command_line, run_cli
 from helpers.data import draw_images, make_store, write_experiment
 from helpers.engine import train_run
 
@@ -100,17 +99,7 @@ def test_f1_1_a_second_sweep_is_refused(conf, tmp_path, jobs):
 
 @pytest.mark.slow
 def test_f1_1_two_commands_at_once_end_in_one_run(image_conf, tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "asc_mrkd",
-        "train",
-        str(image_conf),
-        "--out",
-        str(tmp_path / "run"),
-        "--seeds",
-        "0",
-    ]
+    command = command_line("train", image_conf, "--out", tmp_path / "run", "--seeds", 0)
     processes = [
         subprocess.Popen([*command, f"method={method}", f"train.epochs={epochs}"], stderr=subprocess.PIPE, text=True)
         for method, epochs in (("ce", 60), ("mrkd", 50))

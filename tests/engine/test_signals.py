@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.cli import run_cli
+from helpers.cli import command_line, run_cli
 from helpers.engine import train_run
 
 from asc_mrkd.device import choose_device
@@ -43,16 +43,7 @@ def test_a_hangup_that_is_ignored_stays_ignored():
 
 @pytest.mark.slow
 def test_f2_5_a_closed_terminal_saves(conf, tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "asc_mrkd",
-        "train",
-        str(conf),
-        "train.epochs=10000",
-        "--out",
-        str(tmp_path / "run"),
-    ]
+    command = command_line("train", conf, "train.epochs=10000", "--out", tmp_path / "run")
     child, terminal = pty.fork()
     if child == 0:
         os.execv(command[0], command)

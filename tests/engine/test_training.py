@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import torch
+from helpers.cli import command_line
 from helpers.engine import train_run
 
 from asc_mrkd.deploy.model_file import load_model
@@ -78,7 +78,7 @@ def test_interrupted_run_continues_to_the_same_bits(conf, tmp_path, method, stop
 @pytest.mark.slow
 def test_killed_run_continues_to_the_same_bits(conf, tmp_path):
     whole = train_run(conf, tmp_path / "whole")
-    command = [sys.executable, "-m", "asc_mrkd", "train", str(conf), "--out", str(tmp_path / "cut")]
+    command = command_line("train", conf, "--out", tmp_path / "cut")
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None and not (tmp_path / "cut" / "seed0" / "checkpoint.pt").exists():
         time.sleep(0.005)

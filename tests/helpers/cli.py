@@ -34,6 +34,11 @@ def run_cli(*arguments: object) -> Outcome:
     return Outcome(end.value.code, out.getvalue(), err.getvalue())
 
 
+def command_line(*arguments: object) -> list[str]:
+    """Return the words that run `asc-mrkd` with the arguments in a process of its own."""
+    return [sys.executable, "-m", "asc_mrkd", *map(str, arguments)]
+
+
 def run_json(*arguments: object) -> tuple[int, Any]:
     """Run `asc-mrkd` with the arguments and --json; return its exit code and the parsed output."""
     outcome = run_cli(*arguments, "--json")

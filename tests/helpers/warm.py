@@ -42,9 +42,7 @@ def command_folder() -> Path:
     command = folder / "asc-mrkd"
     command.write_text(CLIENT.format(python=sys.executable, address=address))
     command.chmod(0o755)
-    server = subprocess.Popen(
-        [sys.executable, __file__, address], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ}
-    )
+    server = subprocess.Popen([sys.executable, __file__, address], stdout=subprocess.PIPE)
     atexit.register(server.kill)
     assert server.stdout is not None
     server.stdout.readline()

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from helpers.cli import command_line
 from helpers.store import Recordings, differing_files, extract_by_verb, write_spec
 
 from asc_mrkd.errors import DiskFullError, StoreError
@@ -88,20 +89,8 @@ def test_killed_workers_do_not_stop_the_run(many, spec, whole, tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_was_done(many, spec, whole, tmp_path):
     write_spec(tmp_path / "spec.yaml")
-    command = [
-        sys.executable,
-        "-m",
-        "asc_mrkd",
-        "extract-features",
-        "--data",
-        str(many.root),
-        "--workers",
-        "2",
-        "--spec",
-        str(tmp_path / "spec.yaml"),
-        "--out",
-        str(tmp_path / "store"),
-    ]
+    options = ["--data", many.root, "--workers", 2, "--spec", tmp_path / "spec.yaml", "--out", tmp_path / "store"]
+    command = command_line("extract-features", *options)
     process = subprocess.Popen(
         command,
         stderr=subprocess.PIPE,
