@@ -35,7 +35,7 @@ def run_cli(*arguments: object) -> Outcome:
 
 
 def command_line(*arguments: object) -> list[str]:
-    """Return the words that run `asc-mrkd` with the arguments in a process of its own."""
+    """Return the words that run `asc-mrkd` with the arguments in a separate process."""
     return [sys.executable, "-m", "asc_mrkd", *map(str, arguments)]
 
 
