@@ -74,7 +74,7 @@ def rule_cells(rule: "Rule") -> list[str]:
     if rule.note:
         description += f"; {rule.note}"
     multiply_adds = f"{rule.multiply_adds / 1e6:,.0f}" if rule.multiply_adds else "-"
-    return [rule.name, f"{rule.limit:,}", multiply_adds, f"{description}\n[dim]{rule.source}[/dim]"]
+    return [rule.name, f"{rule.limit:,}", multiply_adds, f"{description}\n{rule.source}"]
 
 
 def parse_shape(text: str) -> tuple[int, ...]:

@@ -151,6 +151,8 @@ def test_models_are_listed_in_80_columns(monkeypatch):
     out = run_cli("models").out
     assert max(map(len, out.splitlines())) <= 80
     assert all(f"{name} " in out for name in MODELS)
+    assert "in_channels=3 depth=20 width=16" in out
+    assert "[" not in out
     records = {record["name"]: record for record in json.loads(run_cli("models", "--json").out)}
     assert records["resnet110"]["options"]["shortcut"] == "A"
     assert records["resnet20"]["multiply_adds"] == check_budget("resnet20").multiply_adds

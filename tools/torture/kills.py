@@ -30,18 +30,26 @@ def kill_training(tally: Tally, material: Material) -> None:
     kinds = [(conf, method) for method in METHODS for conf in (material.scenes, material.images)]
     for trial, (conf, method) in enumerate(tally.choose(kinds * 2 + kinds[:1])):
         expected = seed_results(material.trained(conf, method))
-        out = fresh(material.folder / "killed")
-        command = Command(*train_command(conf, method, out), log=material.folder / "killed.log")
-        _kill_after(command, rng.uniform(0, 2))
-        code, printed = run(*train_command(conf, method, out), log=material.folder / "killed.log")
+        out = material.folder / "killed"
+        log = material.folder / "killed.log"
+        _start_and_kill(train_command(conf, method, out), out, log, rng)
+        code, printed = run(*train_command(conf, method, out), log=log)
         fault = printed[SHOWN:] if code else differing(expected, seed_results(out)) or leftovers(out)
         tally.judge(fault, f"{conf.stem}, {method}, kill {trial}")
 
 
-def _kill_after(command: Command, seconds: float) -> None:
-    command.process.join(seconds)
-    command.process.kill()
-    command.wait()
+def _start_and_kill(arguments: list[object], out: Path, log: Path, rng: random.Random) -> None:
+    """Start a command and kill it at a random moment; start it again, for a shorter time, if it has ended before."""
+    seconds = 2.0
+    while True:
+        fresh(out)
+        command = Command(*arguments, log=log)
+        command.process.join(rng.uniform(0, seconds))
+        if command.process.is_alive():
+            command.process.kill()
+            command.wait()
+            return
+        seconds /= 2
 
 
 def leftovers(folder: Path) -> str:
@@ -103,31 +111,41 @@ def _kill_before_call(number: int) -> None:
 
 
 def kill_workers(tally: Tally, material: Material) -> None:
-    """Kill workers of one extraction after another; every clip is in the store."""
+    """Kill a worker of one extraction after another; every clip is in the store."""
     expected = folder_results(material.extracted(), STORE_FILES)
     rng = random.Random(0)
-    out = fresh(material.folder / "crowded")
+    out = material.folder / "crowded"
     log = material.folder / "crowded.log"
-    kills = 0
-    for _ in range(tally.count(8)):
-        command = Command(*extract_command(material, out), log=log)
-        time.sleep(rng.uniform(0.5, 3))
-        kills += _kill_one_worker(command, rng)
+    for trial in range(tally.count(8)):
+        command = Command(*extract_command(material, fresh(out)), log=log)
+        killed = _kill_one_worker(command, rng)
         code = command.wait()
-        fault = command.printed[SHOWN:] if code else differing(expected, folder_results(out, STORE_FILES))
-        tally.judge(fault, f"worker kill {kills}")
-        fresh(out)
+        if not killed:
+            fault = "the extraction ended before a worker could be killed"
+        elif code:
+            fault = command.printed[SHOWN:]
+        else:
+            fault = differing(expected, folder_results(out, STORE_FILES))
+        tally.judge(fault, f"worker kill {trial}")
 
 
-def _kill_one_worker(command: Command, rng: random.Random) -> int:
-    """Kill one of the working processes of an extraction; return the number of kills."""
-    with contextlib.suppress(psutil.Error):
-        children = psutil.Process(command.process.pid).children(recursive=True)
-        workers = [child for child in children if "forkserver" in " ".join(child.cmdline())]
-        if workers:
-            rng.choice(workers).kill()
-            return 1
-    return 0
+def _kill_one_worker(command: Command, rng: random.Random) -> bool:
+    """Kill a working process of an extraction, soon after it appeared; return whether one could be killed."""
+    while command.process.is_alive():
+        with contextlib.suppress(psutil.Error):
+            workers = _workers(psutil.Process(command.pid))
+            if workers:
+                time.sleep(rng.uniform(0, 0.3))
+                rng.choice(workers).kill()
+                return True
+        time.sleep(0.01)
+    return False
+
+
+def _workers(process: psutil.Process) -> list[psutil.Process]:
+    """Return the processes that the fork server of a process has started."""
+    servers = [child for child in process.children() if "forkserver" in " ".join(child.cmdline())]
+    return [worker for server in servers for worker in server.children()]
 
 
 def kill_ranks(tally: Tally, material: Material) -> None:
@@ -139,15 +157,27 @@ def kill_ranks(tally: Tally, material: Material) -> None:
     for trial in range(tally.count(2)):
         out = fresh(material.folder / "ranks")
         launcher = _launch(material, out)
-        log = out / "metrics.jsonl"
-        while launcher.poll() is None and not (log.exists() and log.read_text().count("\n") > trial):
-            time.sleep(0.01)
-        with contextlib.suppress(psutil.Error):
-            rng.choice(psutil.Process(launcher.pid).children()).kill()
+        killed = _kill_one_rank(launcher, out / "metrics.jsonl", trial, rng)
         launcher.wait()
-        code = _launch(material, out).wait()
-        fault = f"exit code {code}" if code else differing(expected, seed_results(out))
+        if not killed:
+            fault = "the training ended before a rank could be killed"
+        else:
+            code = _launch(material, out).wait()
+            fault = f"exit code {code}" if code else differing(expected, seed_results(out))
         tally.judge(fault, f"rank kill {trial}")
+
+
+def _kill_one_rank(launcher: subprocess.Popen, log: Path, epochs: int, rng: random.Random) -> bool:
+    """Kill one of the training processes once the log has more lines than `epochs`; return whether one was killed."""
+    while launcher.poll() is None:
+        if log.exists() and log.read_text().count("\n") > epochs:
+            with contextlib.suppress(psutil.Error):
+                ranks = psutil.Process(launcher.pid).children()
+                if ranks:
+                    rng.choice(ranks).kill()
+                    return True
+        time.sleep(0.01)
+    return False
 
 
 def _launch(material: Material, out: Path) -> subprocess.Popen:
