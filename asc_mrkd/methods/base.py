@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import create_model
 from torch import Tensor, nn
@@ -54,7 +54,7 @@ class Method(nn.Module):
     model: nn.Module
     """The student: the only part that is exported."""
 
-    needs: ClassVar[tuple[str, ...]] = ()
+    needs: tuple[str, ...] = ()
     """Inputs of `training_losses` besides the batch and its labels, passed by name:
 
     - `index`: numbers of the samples in the training set (batch,);

@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, create_model, model_validator
-from torch import nn
+from torch import Tensor, nn
 
 from asc_mrkd.config import Experiment
 from asc_mrkd.device import choose_device
+from asc_mrkd.errors import ConfigError
 from asc_mrkd.methods.base import Method, parameters_with_default
 from asc_mrkd.mrkd import PRESETS, VARIANTS, Interval, MemoryReplay
 from asc_mrkd.mrkd.adjustment import Adjustment
 from asc_mrkd.mrkd.losses import Labels, Losses
+from asc_mrkd.mrkd.teachers import require_fitting_options
 from asc_mrkd.schema import NUMBER, Few, Fraction, Schema, Temperature
 
 
@@ -51,6 +53,7 @@ class Mrkd(Method):
     Args:
         model: the student.
         num_classes: classes.
+        train_samples: samples of the training set.
         total_steps: optimiser steps of the run.
         steps_per_epoch: optimiser steps per epoch.
         seed: seed of the initial weights of the ensemble.
@@ -64,6 +67,7 @@ class Mrkd(Method):
         self,
         model: nn.Module,
         num_classes: int,
+        train_samples: int,
         total_steps: int,
         steps_per_epoch: int,
         seed: int,
@@ -83,9 +87,12 @@ class Mrkd(Method):
             interval=interval,
             total_steps=total_steps,
             steps_per_epoch=steps_per_epoch,
+            num_samples=train_samples,
             seed=seed,
             **options,
         )
+        if self.replay.teachers.needs_samples:
+            self.needs = ("index",)
 
     @property
     def model(self) -> nn.Module:  # type: ignore[override]
@@ -97,9 +104,15 @@ class Mrkd(Method):
         """Whether the ensemble gets no gradient, as before there is a teacher."""
         return self.replay.distillation_weight() == 0
 
-    def training_losses(self, x: Any, labels: Labels) -> Losses:
-        """Return the loss of Eq. 8 for a batch."""
-        return self.replay(x, labels)
+    def training_losses(self, x: Any, labels: Labels, index: Tensor | None = None) -> Losses:
+        """Return the loss of Eq. 8 for a batch.
+
+        Args:
+            x: input of the student, batch first.
+            labels: class indices (batch,), or `MixedLabels` when `x` is mixed.
+            index: numbers of the samples in the training set (batch,), for the teachers that need them.
+        """
+        return self.replay(x, labels, samples=index)
 
     def step(self) -> None:
         """Count one optimiser step and store a backup when it is time."""
@@ -108,11 +121,17 @@ class Mrkd(Method):
 
     @classmethod
     def check_experiment(cls, options: Mapping[str, Any], experiment: Experiment) -> None:
-        """Refuse devices of the teachers that do not exist.
+        """Refuse devices of the teachers that do not exist, and teachers that do not go with the other options.
 
         Raises:
-            ConfigError: the device is named.
+            ConfigError: the device or the option is named.
         """
+        require_fitting_options(options["teachers"], options)
+        if options["teachers"] == "replay" and experiment.augment.mixup:
+            raise ConfigError(
+                "method.teachers=replay has the logits of other mixtures than augment.mixup makes in the next epoch",
+                "write method.teachers=exact, or augment.mixup=0",
+            )
         for device in options["teacher_devices"] or ():
             choose_device(device)
 
@@ -120,7 +139,7 @@ class Mrkd(Method):
     def options_schema(cls) -> type[Schema]:
         """Return the schema of the options: the own ones, and the arguments of `MemoryReplay`."""
         arguments = parameters_with_default(MemoryReplay)
-        for name in ("total_steps", "steps_per_epoch", "seed", "logits_of"):
+        for name in ("total_steps", "steps_per_epoch", "num_samples", "seed", "logits_of"):
             del arguments[name]
         for name, annotation in RANGES.items():
             arguments[name] = (annotation, arguments[name][1])

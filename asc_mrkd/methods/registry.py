@@ -69,8 +69,8 @@ METHODS: dict[str, MethodEntry] = {
     "mrkd": MethodEntry(
         "MrKD",
         "asc_mrkd.methods.mrkd:Mrkd",
-        passes=lambda options: (options["num_backups"] + 1, 1),
-        memory="copies of the network, the ensemble",
+        passes=lambda options: (1 if options["teachers"] == "replay" else options["num_backups"] + 1, 1),
+        memory="copies of the network or logits of the training samples, the ensemble",
         source="Wang et al., Sensors 2021",
         variants=VARIANTS,
     ),

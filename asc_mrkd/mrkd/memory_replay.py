@@ -17,8 +17,9 @@ from asc_mrkd.mrkd.ensemble import FullyConnectedEnsemble
 from asc_mrkd.mrkd.idle import IdleWatch, warn_of_no_backup, warn_of_unknown_length
 from asc_mrkd.mrkd.interval import EXPECTED, Interval
 from asc_mrkd.mrkd.logits import logits_of
-from asc_mrkd.mrkd.losses import Labels, Losses, cross_entropy
+from asc_mrkd.mrkd.losses import Labels, Losses, MixedLabels, cross_entropy
 from asc_mrkd.mrkd.networks import device_of
+from asc_mrkd.mrkd.teachers import ExactTeachers, ReplayedTeachers, Teachers, TeachersName, require_fitting_options
 
 EMA_DECAY = 0.999
 """Decay of the running average with `snapshot_source="ema"`, as in the mean teacher; at first 1 - 1 / (step + 1)."""
@@ -49,8 +50,13 @@ class MemoryReplay(nn.Module):
             "25 epochs". None is 0.125 of the run, or 9775 steps, with a warning, if `total_steps` is not given.
         alpha: weight of the distillation term; 0 trains the student exactly as without MrKD.
         temperature: tau.
-        total_steps: optimiser steps of the whole run; a share needs it. An interval that stores no backup within it
-            is warned of.
+        teachers: source of the backups' logits; see `asc_mrkd.mrkd.teachers`. `exact` runs every backup on every batch.
+            `replay` runs none: it replays the logits that the student itself gave each sample before each rotation, for
+            the memory of n + 1 float16 values per sample and class. It needs `num_samples`, and
+            `mrkd(x, y, samples=indices)`; it does not go with Mixup.
+        total_steps: optimiser steps of the whole run; a share and `warmup="linear"` need it. An interval that stores no
+            backup within it is warned of.
+        num_samples: samples of the training set, which `samples=` counts from 0.
         steps_per_epoch: optimiser steps per epoch; an interval in epochs needs it.
         ensemble: combine the backups by the fully connected network; without it, take the mean of their KL terms
             (Eq. 6).
@@ -64,7 +70,8 @@ class MemoryReplay(nn.Module):
         teacher_bn: batch normalisation of the backups by running statistics (`eval`) or by the `batch`.
         warmup: teaching before all backups are real. `untrained`: the untrained copies teach (literal). `ramp`: the
             distillation weight is alpha k / n while k of n backups are real. `skip`: labels only until the first one
-            is real. In the last two, the mean logits of the real backups stand in for the missing ones.
+            is real. `linear`: as `skip`, and the weight grows to alpha in proportion to the steps of the run. In the
+            last three, the mean logits of the real backups stand in for the missing ones.
         snapshot_source: the backups are copies of the weights (`raw`) or of their running average (`ema`).
         teacher_devices: devices to spread the backups over; None keeps them on the student's device.
         seed: seed of the initial weights of the ensemble.
@@ -94,8 +101,10 @@ class MemoryReplay(nn.Module):
         alpha: float = 0.5,
         temperature: float = 3.0,
         *,
+        teachers: TeachersName = "exact",
         total_steps: int | None = None,
         steps_per_epoch: int | None = None,
+        num_samples: int | None = None,
         ensemble: bool = True,
         ensemble_layers: int = 2,
         ensemble_loss: Literal["kl", "ce", "kl+ce"] = "kl",
@@ -103,7 +112,7 @@ class MemoryReplay(nn.Module):
         adjustment_gradient: Literal["literal", "detached"] = "literal",
         ensemble_input: Literal["raw", "temperature", "layernorm"] = "temperature",
         teacher_bn: Literal["eval", "batch"] = "batch",
-        warmup: Literal["untrained", "ramp", "skip"] = "ramp",
+        warmup: Literal["untrained", "ramp", "skip", "linear"] = "ramp",
         snapshot_source: Literal["raw", "ema"] = "raw",
         teacher_devices: Sequence[str | torch.device] | None = None,
         seed: int = 0,
@@ -113,7 +122,20 @@ class MemoryReplay(nn.Module):
         require_ranges(num_classes, num_backups, alpha, temperature, ensemble_layers)
         self.model = model
         self.logits_of = logits_of
-        self.backups = Backups(model, num_backups, teacher_bn == "batch", teacher_devices, logits_of)
+        settings = {
+            "teacher_bn": teacher_bn,
+            "warmup": warmup,
+            "snapshot_source": snapshot_source,
+            "teacher_devices": teacher_devices,
+        }
+        require_fitting_options(teachers, settings)
+        self.teachers: Teachers
+        if teachers == "replay":
+            count = _given("num_samples", num_samples, "teachers='replay'")
+            self.teachers = ReplayedTeachers(num_backups, count, num_classes)
+        else:
+            backups = Backups(model, num_backups, teacher_bn == "batch", teacher_devices, logits_of)
+            self.teachers = ExactTeachers(backups)
         self.average = Backups(model, 1) if snapshot_source == "ema" else None
         self.ensemble: FullyConnectedEnsemble | None = None
         if ensemble:
@@ -128,6 +150,10 @@ class MemoryReplay(nn.Module):
         self.adjustment = adjustment
         self.adjustment_gradient = adjustment_gradient
         self.warmup = warmup
+        self.num_samples = num_samples
+        self.total_steps = total_steps
+        if warmup == "linear":
+            _given("total_steps", total_steps, "warmup='linear'")
         self.steps = 0
         self.to(device_of(model))
         if self.ensemble is not None and isinstance(model, DistributedDataParallel):
@@ -135,33 +161,48 @@ class MemoryReplay(nn.Module):
                 parameter.register_hook(lambda gradient: dist.all_reduce_sum(gradient) / dist.world_size())
         self._watch = self._start_watch(interval, total_steps)
 
-    def forward(self, x: Any, labels: Labels, **keywords: Any) -> Losses:
+    @property
+    def backups(self) -> Backups:
+        """The copies of the network.
+
+        Raises:
+            AttributeError: the teachers have none.
+        """
+        if self.teachers.backups is None:
+            raise AttributeError("these teachers have no copies of the network")
+        return self.teachers.backups
+
+    def forward(self, x: Any, labels: Labels, samples: Tensor | None = None, **keywords: Any) -> Losses:
         """Return the loss of Eq. 8 for one batch; the teachers see the same input as the student.
 
         The parts are `ce`, `kd` (tau^2 KL) and, every tenth step, the figures of `teacher_diagnostics` and the age of
-        each backup in steps, `teacher_age_i`.
+        each backup in steps, `teacher_age_i`. A sample without a teacher, as there may be with `teachers="replay"`,
+        has its cross-entropy alone for its loss and 0 for its part of `kd`.
 
         Args:
             x: input of the student, batch first.
             labels: class indices (batch,), or `MixedLabels` when `x` is mixed.
+            samples: numbers of the samples in the training set (batch,), for the teachers that need them.
             keywords: further inputs of the student, by name, as in `mrkd(x, y, mask=mask)`.
+
+        Raises:
+            ConfigError: the teachers need `samples`, which is missing or out of range, or do not take a mixed batch.
         """
         weight = self.distillation_weight()
         if self.alpha and torch.is_grad_enabled():
             self._watch.forward(taught=weight > 0)
+        samples = self._numbers(samples, labels)
         logits = self.logits_of(self.model(x, **keywords))
         ce = cross_entropy(logits, labels)
+        if samples is not None and self.training:
+            self.teachers.remember(samples, logits)
         if weight == 0:
             return Losses(ce, logits, {"ce": ce.detach()})
-        backup_logits = self.backups(x, self._num_teachers(), **keywords).to(ce.dtype)
-        ensemble_logits = None
-        if self.ensemble is not None:
-            ensemble_logits = self.ensemble(self._fill_missing(backup_logits))
-        kd = self.temperature**2 * self._divergence(backup_logits, ensemble_logits, logits, labels)
-        total = (1 - weight) * ce + weight * kd
-        if ensemble_logits is not None and self.ensemble_loss != "kl":
-            ensemble_ce = cross_entropy(ensemble_logits, labels)
-            total = total + ensemble_ce - ensemble_ce.detach()  # the value stays that of Eq. 8
+        found = self.teachers(x, self._num_teachers(), samples, keywords)
+        backup_logits = found.logits.to(ce.dtype)
+        if found.rows is not None:
+            return self._partly_taught(backup_logits, found.rows, logits, labels, ce)
+        total, kd, ensemble_logits = self._taught(backup_logits, logits, labels, ce)
         parts = {"ce": ce.detach(), "kd": kd.detach()}
         if self.steps % DIAGNOSE_EVERY == 0:
             parts |= teacher_diagnostics(
@@ -177,14 +218,17 @@ class MemoryReplay(nn.Module):
         if self.average is not None:
             self.average.blend(self.model, min(1 - 1 / (self.steps + 1), EMA_DECAY))
         if (self.steps + 1) % self.interval == 0:
-            self.backups.push(self.model if self.average is None else self.average.youngest)
+            self.teachers.push(self.model if self.average is None else self.average.youngest)
 
     def distillation_weight(self) -> float:
         """Return the weight of the distillation term at this step: alpha, or less while backups are missing."""
         if self.warmup == "ramp":
-            return self.alpha * self.backups.filled / len(self.backups)
-        if self.warmup == "skip" and not self.backups.filled:
+            return self.alpha * self.teachers.filled / len(self.teachers)
+        if self.warmup != "untrained" and not self.teachers.filled:
             return 0.0
+        if self.warmup == "linear":
+            assert self.total_steps is not None
+            return self.alpha * min(self.steps / self.total_steps, 1.0)
         return self.alpha
 
     def _start_watch(self, interval: int | float | str | None, total_steps: int | None) -> IdleWatch:
@@ -200,12 +244,68 @@ class MemoryReplay(nn.Module):
     def _num_teachers(self) -> int:
         """Return the number of backups that teach: all with `untrained`, else the real ones."""
         if self.warmup == "untrained":
-            return len(self.backups)
-        return self.backups.filled
+            return len(self.teachers)
+        return self.teachers.filled
+
+    def _numbers(self, samples: Tensor | None, labels: Labels) -> Tensor | None:
+        """Return the numbers of the samples on the device of the memory; None if the teachers do not need them.
+
+        Raises:
+            ConfigError: they are missing or out of range, or the batch is mixed and the teachers do not take that.
+        """
+        if not self.teachers.needs_samples:
+            return None
+        assert self.num_samples is not None
+        if samples is None:
+            raise ConfigError(
+                "these teachers need the numbers of the samples", "mrkd(x, y, samples=indices), counted from 0"
+            )
+        if isinstance(labels, MixedLabels) and not self.teachers.takes_mixtures:
+            raise ConfigError(
+                "these teachers have the logits of other mixtures than this batch",
+                "write teachers=exact, or do not mix",
+            )
+        if samples.device.type == "cpu" and not 0 <= samples.min() <= samples.max() < self.num_samples:
+            raise ConfigError(
+                f"samples are numbered from {samples.min()} to {samples.max()}, with num_samples={self.num_samples}",
+                "count the samples of the training set from 0",
+            )
+        return samples.to(device_of(self.model))
+
+    def _taught(
+        self, backup_logits: Tensor, logits: Tensor, labels: Labels, ce: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return the loss of Eq. 8, its term tau^2 KL, and the logits of the ensemble."""
+        ensemble_logits = None
+        if self.ensemble is not None:
+            ensemble_logits = self.ensemble(self._fill_missing(backup_logits))
+        kd = self.temperature**2 * self._divergence(backup_logits, ensemble_logits, logits, labels)
+        weight = self.distillation_weight()
+        total = (1 - weight) * ce + weight * kd
+        if ensemble_logits is not None and self.ensemble_loss != "kl":
+            ensemble_ce = cross_entropy(ensemble_logits, labels)
+            total = total + ensemble_ce - ensemble_ce.detach()  # the value stays that of Eq. 8
+        return total, kd, ensemble_logits
+
+    def _partly_taught(self, backup_logits: Tensor, rows: Tensor, logits: Tensor, labels: Labels, ce: Tensor) -> Losses:
+        """Return the losses of a batch in which these rows alone have a teacher.
+
+        The loss is the mean over the batch, so the shares of the processes of a data-parallel run add up to it.
+        """
+        assert isinstance(labels, Tensor)
+        if not len(rows):
+            total = ce
+            if self.ensemble is not None:  # processes wait for each other's gradients of the ensemble: it gets zeros
+                total = ce + self.ensemble(self._fill_missing(backup_logits)).sum()
+            return Losses(total, logits, {"ce": ce.detach(), "kd": torch.zeros_like(ce)})
+        ce_of_rows = cross_entropy(logits[rows], labels[rows])
+        total, kd, _ = self._taught(backup_logits, logits[rows], labels[rows], ce_of_rows)
+        share = len(rows) / len(logits)
+        return Losses(ce + share * (total - ce_of_rows), logits, {"ce": ce.detach(), "kd": share * kd.detach()})
 
     def _fill_missing(self, backup_logits: Tensor) -> Tensor:
         """Extend (backup, batch, class) to n backups by the mean of the given ones."""
-        missing = len(self.backups) - len(backup_logits)
+        missing = len(self.teachers) - len(backup_logits)
         if not missing:
             return backup_logits
         mean = backup_logits.mean(0, keepdim=True)
@@ -229,7 +329,7 @@ class MemoryReplay(nn.Module):
     def _backup_ages(self, device: torch.device) -> dict[str, Tensor]:
         """Return the steps since each real backup was taken; a backup is taken before a step t with t mod kappa = 0."""
         youngest = (self.steps + 1) % self.interval
-        ages = [youngest + i * self.interval for i in range(self.backups.filled)]
+        ages = [youngest + i * self.interval for i in range(self.teachers.filled)]
         return {f"teacher_age_{i}": torch.tensor(float(age), device=device) for i, age in enumerate(ages, start=1)}
 
     def get_extra_state(self) -> dict[str, int]:
@@ -258,6 +358,19 @@ def require_ranges(num_classes: int, num_backups: int, alpha: float, temperature
     for name, (value, is_within, expected) in ranges.items():
         if not is_within:
             raise ConfigError(f"MemoryReplay({name}={value}) is out of range", f"{name} is {expected}")
+
+
+def _given(name: str, value: int | None, purpose: str) -> int:
+    """Return a length that is given.
+
+    Raises:
+        ConfigError: it is not, or it is not positive.
+    """
+    if value is None:
+        raise ConfigError(f"MemoryReplay({purpose}) needs {name}=", f"give {name}, a number from 1")
+    if value < 1:
+        raise ConfigError(f"MemoryReplay({name}={value}) is out of range", f"{name} is at least 1")
+    return value
 
 
 def _interval_in_steps(interval: int | float | str | None, total_steps: int | None, steps_per_epoch: int | None) -> int:

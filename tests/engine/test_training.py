@@ -64,12 +64,21 @@ def test_it_learns(conf, tmp_path):
 
 
 @pytest.mark.parametrize("stop_after", [1, 4, 7, 13])
-@pytest.mark.parametrize("method", ["ce", "{name: mrkd, preset: paper, interval: 5}", "{name: mrkd, interval: 5}"])
-def test_interrupted_run_continues_to_the_same_bits(conf, tmp_path, method, stop_after):
-    whole = train_run(conf, tmp_path / "whole", f"method={method}")
+@pytest.mark.parametrize(
+    ("method", "mixup"),
+    [
+        ("ce", 0.3),
+        ("{name: mrkd, preset: paper, interval: 5}", 0.3),
+        ("{name: mrkd, interval: 5}", 0.3),
+        ("{name: mrkd, interval: 5, teachers: replay}", 0),
+    ],
+)
+def test_interrupted_run_continues_to_the_same_bits(conf, tmp_path, method, mixup, stop_after):
+    options = f"method={method}", f"augment.mixup={mixup}"
+    whole = train_run(conf, tmp_path / "whole", *options)
     with pytest.raises(InterruptedRun):
-        train_run(conf, tmp_path / "cut", f"method={method}", stop_after=stop_after)
-    cut = train_run(conf, tmp_path / "cut", f"method={method}")
+        train_run(conf, tmp_path / "cut", *options, stop_after=stop_after)
+    cut = train_run(conf, tmp_path / "cut", *options)
     assert same(weights(whole), weights(cut))
     assert without_clock(lines(whole)) == without_clock(lines(cut))
     assert (whole / "seed0/predictions.csv").read_bytes() == (cut / "seed0/predictions.csv").read_bytes()

@@ -199,7 +199,7 @@ def take_steps(method: nn.Module, steps: range) -> list[float]:
 
 
 def backups_of(method: nn.Module) -> Backups:
-    return next(part for part in method.children() if isinstance(part, Backups))
+    return next(part for part in method.modules() if isinstance(part, Backups))
 
 
 @pytest.mark.parametrize("name", [*NETWORKS, "plain tensor"])

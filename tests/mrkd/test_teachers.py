@@ -1,0 +1,182 @@
+"""The ways to the logits of the backups, each against the same thing written out, and what they refuse."""
+
+import copy
+
+import pytest
+import torch
+from helpers.mrkd import make_batch, make_network
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from asc_mrkd.errors import ConfigError
+from asc_mrkd.mrkd import FullyConnectedEnsemble, MemoryReplay, MixedLabels, knowledge_adjustment
+
+SAMPLES = 12
+BATCH = 5
+STEPS_PER_EPOCH = 3  # 5 + 5 + 2 samples
+X, Y = make_batch(size=SAMPLES)
+
+
+def numbers(step: int) -> Tensor:
+    """Return the numbers of the samples of a step; every epoch has another order."""
+    epoch, place = divmod(step, STEPS_PER_EPOCH)
+    order = torch.randperm(SAMPLES, generator=torch.Generator().manual_seed(epoch))
+    return order.split(BATCH)[place]
+
+
+def build(**options) -> MemoryReplay:
+    torch.manual_seed(5)
+    settings = {"num_samples": SAMPLES, "steps_per_epoch": STEPS_PER_EPOCH, "teachers": "replay"}
+    return MemoryReplay(make_network(), 3, **settings | options)
+
+
+def train(method: MemoryReplay, steps: range) -> list[float]:
+    """Take these steps of a run with plain SGD, and return the loss of each."""
+    optimizer = torch.optim.SGD(method.parameters(), lr=0.1)
+    losses = []
+    for step in steps:
+        index = numbers(step)
+        loss = method(X[index], Y[index], samples=index).total
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        method.step()
+        losses.append(loss.item())
+    return losses
+
+
+def replay_literally(model: nn.Module, ensemble: nn.Module, copies: int, interval: int, steps: int) -> list[float]:
+    """Return the losses of replay, sample by sample: alpha 0.5, tau 3, ramp, swap, memory in float16."""
+    optimizer = torch.optim.SGD([*model.parameters(), *ensemble.parameters()], lr=0.1)
+    latest: dict[int, Tensor] = {}
+    backups: list[dict[int, Tensor]] = []
+    losses = []
+    for step in range(steps):
+        index = numbers(step)
+        logits = model(X[index])
+        weight = 0.5 * len(backups) / copies
+        loss = torch.zeros(())
+        for z, sample in zip(logits, index.tolist(), strict=True):
+            ce = -z.log_softmax(0)[Y[sample]]
+            known = [backup[sample] for backup in backups if sample in backup]
+            if known:
+                mean = torch.stack(known).mean(0)
+                given = [backup.get(sample, mean) for backup in backups] + [mean] * (copies - len(backups))
+                teacher = knowledge_adjustment(ensemble(torch.stack(given).unsqueeze(1)), Y[sample : sample + 1])[0]
+                log_p, log_q = (teacher / 3).log_softmax(0), (z / 3).log_softmax(0)
+                ce = (1 - weight) * ce + weight * 9 * (log_p.exp() * (log_p - log_q)).sum()
+            loss = loss + ce / len(index)
+        latest |= {sample: z.detach().half().float() for sample, z in zip(index.tolist(), logits, strict=True)}
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if (step + 2) % interval == 0:  # before the steps kappa, 2 kappa, ..., counted from 1
+            backups = [dict(latest), *backups[: copies - 1]]
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize("interval", [2, 6])  # shorter than an epoch: not every sample has been met at first
+def test_replay_is_the_literal_replay(interval):
+    method = build(num_backups=3, interval=interval, alpha=0.5, temperature=3.0)
+    ensemble = FullyConnectedEnsemble(3, 3, 2, "temperature", 3.0, 0)
+    model = copy.deepcopy(method.model)
+    expected = replay_literally(model, ensemble, copies=3, interval=interval, steps=24)
+    assert train(method, range(24)) == pytest.approx(expected, rel=1e-5)
+    for a, b in zip(model.parameters(), method.model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+    for a, b in zip(ensemble.parameters(), method.ensemble.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_replay_keeps_logits_and_no_networks():
+    method = build(num_backups=2, interval=6)
+    train(method, range(5))
+    latest = method.teachers.memory[0].clone()
+    assert method.teachers.filled == 1
+    assert torch.equal(method.teachers.memory[1], latest)
+    index = numbers(5)
+    logits = method(X[index], Y[index], samples=index).logits
+    assert torch.equal(method.teachers.memory[0, index], logits.detach().half())
+    assert torch.equal(method.teachers.memory[1], latest)
+    assert not hasattr(method, "backups")
+    layers = [layer for layer in method.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert len(layers) == 1
+    assert method.teachers.memory.nbytes == 3 * SAMPLES * 3 * 2
+
+
+def test_sample_without_a_teacher_has_its_cross_entropy_alone():
+    method = build(interval=2, ensemble=False)
+    train(method, range(1))
+    met, others = numbers(0), numbers(1)
+    assert method.teachers.filled == 1
+    logits = method(X[others], Y[others], samples=others)
+    assert logits.total.item() == F.cross_entropy(logits.logits, Y[others]).item()
+    assert logits.parts["kd"] == 0
+    both = torch.cat([met, others])
+    losses = method.eval()(X[both], Y[both], samples=both)
+    of_met = method(X[met], Y[met], samples=met)
+    of_others = method(X[others], Y[others], samples=others)
+    assert losses.total.item() == pytest.approx((of_met.total.item() + of_others.total.item()) / 2, rel=1e-5)
+
+
+def test_evaluation_mode_and_logits_that_are_not_finite_leave_the_memory_alone():
+    method = build()
+    method.eval()(X[:4], Y[:4], samples=torch.arange(4))
+    assert not method.teachers.seen.any()
+    logits = torch.tensor([[1.0, 2.0, 3.0], [float("nan"), 0.0, 0.0], [0.0, float("inf"), 0.0], [1e9, 0.0, -1e9]])
+    method.teachers.remember(torch.arange(4), logits)
+    assert method.teachers.seen[0].tolist() == [True, False, False, True] + [False] * 8
+    assert method.teachers.memory[0, :4].tolist() == [[1, 2, 3], [0, 0, 0], [0, 0, 0], [65504, 0, -65504]]
+
+
+@pytest.mark.parametrize("stop", [1, 4, 10])
+def test_saved_state_continues_to_the_same_bits(tmp_path, stop):
+    options = {"interval": 4, "num_backups": 2}
+    expected = train(whole := build(**options), range(14))
+    broken = build(**options)
+    train(broken, range(stop))
+    torch.save(broken.state_dict(), tmp_path / "state.pt")
+    continued = build(**options)
+    train(continued, range(9))  # the saved state replaces all of this
+    continued.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert train(continued, range(stop, 14)) == expected[stop:]
+    for a, b in zip(whole.parameters(), continued.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_weight_that_grows_over_the_run():
+    method = build(warmup="linear", alpha=0.8, total_steps=10, interval=4)
+    weights = []
+    for _ in range(12):
+        weights.append(method.distillation_weight())
+        method.step()
+    assert weights == pytest.approx([0, 0, 0, 0.24, 0.32, 0.4, 0.48, 0.56, 0.64, 0.72, 0.8, 0.8])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"warmup": "untrained"}, "does not go with warmup=untrained"),
+        ({"teacher_bn": "eval"}, "does not go with teacher_bn=eval"),
+        ({"snapshot_source": "ema"}, "does not go with snapshot_source=ema"),
+        ({"teacher_devices": ["cpu"]}, "does not go with teacher_devices"),
+        ({"num_samples": None}, r"needs num_samples="),
+        ({"num_samples": 0}, r"num_samples=0\) is out of range"),
+        ({"warmup": "linear"}, r"needs total_steps="),
+    ],
+)
+def test_what_does_not_go_with_replay_is_named(options, message):
+    with pytest.raises(ConfigError, match=message):
+        build(**options)
+
+
+def test_batches_that_replay_cannot_know_are_refused():
+    method = build()
+    index = torch.arange(4)
+    with pytest.raises(ConfigError, match="need the numbers of the samples"):
+        method(X[:4], Y[:4])
+    with pytest.raises(ConfigError, match="other mixtures"):
+        method(X[:4], MixedLabels(Y[:4], Y[:4].roll(1), torch.full((4,), 0.7)), samples=index)
+    with pytest.raises(ConfigError, match=r"numbered from 10 to 13, with num_samples=12"):
+        method(X[:4], Y[:4], samples=index + 10)
