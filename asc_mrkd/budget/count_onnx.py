@@ -3,7 +3,7 @@
 import math
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from math import prod
 from pathlib import Path
@@ -12,8 +12,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from asc_mrkd.budget.count import LayerCount, Tally, Uncounted
+from asc_mrkd.budget.memory import Operation, Trace, Value
 from asc_mrkd.budget.rules import PRECISIONS
-from asc_mrkd.deploy.onnx_file import import_libraries
+from asc_mrkd.deploy.onnx_session import import_libraries
 from asc_mrkd.errors import DamagedFileError, ModelError, first_line
 
 PURPOSE = "counting an .onnx file"
@@ -113,6 +114,26 @@ class OnnxCounter:
                 raise
             return 0
 
+    def trace(self) -> Trace:
+        """Return the nodes that compute, in their order, and the activations between them."""
+        graph = self.graph
+        trace = Trace(inputs=list(graph.inputs), outputs=list(graph.outputs))
+        for node in self._nodes:
+            if id(node) in self._unknown:
+                trace.not_understood.append(f"{node_name(node)} is an operator that is not understood, {node.op_type}")
+            reads = tuple(dict.fromkeys(name for name in node.input if not graph.is_constant(name)))
+            writes = tuple(name for name in node.output if name)
+            weights = _weights(graph, node)
+            name = layer_name(weights[0]) if weights else node_name(node)
+            try:
+                trace.values |= {value: graph.activation(value) for value in (*reads, *writes)}
+            except ModelError as error:
+                trace.not_understood.append(str(error))
+                continue
+            effect = memory_effect(node, reads, writes, trace.values)
+            trace.operations.append(Operation(name, node.op_type, reads, writes, effect))
+        return trace
+
     def find_uncounted(self) -> list[Uncounted]:
         """List the operators that the counts leave out or that are not understood."""
         found = []
@@ -129,6 +150,19 @@ class OnnxCounter:
                     reason = f"multiplies {missing:,} times more than torchinfo counts ({node.op_type})"
                     found.append(Uncounted(name, reason, missing))
         return found
+
+
+def memory_effect(
+    node: Any, reads: tuple[str, ...], writes: tuple[str, ...], values: Mapping[Any, Value]
+) -> Literal["new", "view", "in_place"]:
+    """Return what a node does with the memory of its input."""
+    if len(reads) != 1 or not writes:
+        return "new"
+    if node.op_type in RENAMING:
+        return "view"
+    if node.op_type in ONE_BY_ONE and values[reads[0]].count == values[writes[0]].count:
+        return "in_place"
+    return "new"
 
 
 def node_name(node: Any) -> str:
@@ -294,6 +328,20 @@ PLAIN = {
 MOVING = {"Expand", "Slice", "Reshape", "Transpose", "Unsqueeze", "Squeeze", "Concat", "Tile", "Identity", "Cast"}
 """Operators that hand on the values of their first input."""
 
+RENAMING = {
+    *("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout", "Cast", "CastLike"),
+    *("QuantizeLinear", "DequantizeLinear"),
+}
+"""Operators that give an activation another name, shape or type, which a device does not store a second time."""
+
+ONE_BY_ONE = {
+    *("Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu", "Gelu", "Sigmoid", "HardSigmoid", "HardSwish", "Swish"),
+    *("Mish", "Softplus", "Softsign", "Tanh", "ThresholdedRelu", "Clip", "Abs", "Neg", "Exp", "Log", "Sqrt", "Erf"),
+    *("Reciprocal", "Floor", "Ceil", "Round", "Sign", "Not", "Add", "Sub", "Mul", "Div", "Pow", "Max", "Min"),
+    *("QLinearLeakyRelu", "QLinearSigmoid", "BatchNormalization"),
+}
+"""Operators on each value by itself, which may work in place where one activation alone goes in."""
+
 MULTIPLYING = {
     *("Einsum", "Attention", "DeformConv", "DFT", "STFT", "Det", "AffineGrid"),
     *("LinearAttention", "CausalConvWithState"),
@@ -434,11 +482,15 @@ class Graph:
         for node in self.nodes:
             for position, name in enumerate(node.input):
                 self._consumers[name].append((node, position))
+        self.inputs = [value.name for value in self._model.graph.input if value.name not in self.initialisers]
+        """Names of the inputs."""
+        self.outputs = [value.name for value in self._model.graph.output]
+        """Names of the outputs."""
         self._fixed = {*self.constants, ""}
         for node in self.nodes:
             if node.op_type == "Constant" or (node.input and self._fixed.issuperset(node.input)):
                 self._fixed.update(node.output)
-        self._shapes: dict[str, tuple[int | None, ...]] | None = None
+        self._facts: dict[str, Facts] | None = None
         self._has_run = False
 
     def is_setting(self, name: str) -> bool:
@@ -510,12 +562,7 @@ class Graph:
         """
         if name in self.constants:
             return self.constants[name].shape
-        if self._shapes is None:
-            self._shapes = _infer_shapes(deepcopy(self._model))
-        if None in self._shapes.get(name, (None,)) and not self._has_run:
-            self._has_run = True
-            self._shapes |= _run_for_shapes(deepcopy(self._model))
-        shape = self._shapes.get(name, (None,))
+        shape = self._find_facts(name).shape
         known = tuple(size for size in shape if size is not None)
         if len(known) != len(shape):
             raise ModelError(
@@ -524,6 +571,38 @@ class Graph:
                 "--input_name NAME --input_shape 1,... IN.onnx OUT.onnx",
             )
         return known
+
+    def activation(self, name: str) -> Value:
+        """Return the size of an activation for a batch of one.
+
+        Raises:
+            ModelError: its shape or its type is not known.
+        """
+        count = prod(self.shape(name))
+        dtype = self._find_facts(name).dtype
+        if dtype is None:
+            raise ModelError(f"the type of '{name}' is not known")
+        is_index = dtype.kind == "b" or (dtype.kind in "iu" and dtype.itemsize > 1)
+        return Value(count, dtype.itemsize, not is_index)
+
+    def _find_facts(self, name: str) -> "Facts":
+        if self._facts is None:
+            self._facts = _infer_shapes(deepcopy(self._model))
+        if None in self._facts.get(name, UNKNOWN).shape and not self._has_run:
+            self._has_run = True
+            self._facts |= _run_for_shapes(deepcopy(self._model))
+        return self._facts.get(name, UNKNOWN)
+
+
+class Facts(NamedTuple):
+    """Shape and type of a value; a part that is not known is None."""
+
+    shape: tuple[int | None, ...]
+    dtype: np.dtype | None
+
+
+UNKNOWN = Facts((None,), None)
+"""Facts about a value of which nothing is known."""
 
 
 def _name_by_domain(graph: Any) -> None:
@@ -587,9 +666,9 @@ def _read_constants(path: Path, graph: Any) -> dict[str, np.ndarray]:
         raise DamagedFileError(f"{path} is damaged: {first_line(error)}") from None
 
 
-def _infer_shapes(model: Any) -> dict[str, tuple[int | None, ...]]:
-    """Return the shapes of the values of `model`, which is changed on the way."""
-    inference, defs = import_libraries(PURPOSE, "onnx.shape_inference", "onnx.defs")
+def _infer_shapes(model: Any) -> dict[str, Facts]:
+    """Return the shapes and types of the values of `model`, which is changed on the way."""
+    inference, defs, helper = import_libraries(PURPOSE, "onnx.shape_inference", "onnx.defs", "onnx.helper")
     for value in model.graph.input:
         dims = value.type.tensor_type.shape.dim
         if dims and not dims[0].HasField("dim_value"):
@@ -608,16 +687,22 @@ def _infer_shapes(model: Any) -> dict[str, tuple[int | None, ...]]:
             node.attribute.extend(attributes)
             node.domain = ""
     del model.graph.value_info[:]
-    graph = inference.infer_shapes(model, data_prop=True).graph
-    return {
-        value.name: tuple(d.dim_value if d.HasField("dim_value") else None for d in value.type.tensor_type.shape.dim)
-        for value in (*graph.input, *graph.value_info, *graph.output)
-        if value.type.tensor_type.HasField("shape")
-    }
+    try:
+        graph = inference.infer_shapes(model, data_prop=True).graph
+    except inference.InferenceError:  # an operator with inputs or outputs that its definition does not know
+        return {}
+    facts = {}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        kind = value.type.tensor_type
+        if kind.HasField("shape"):
+            shape = tuple(size.dim_value if size.HasField("dim_value") else None for size in kind.shape.dim)
+            dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type) if kind.elem_type else None
+            facts[value.name] = Facts(shape, dtype)
+    return facts
 
 
-def _run_for_shapes(model: Any) -> dict[str, tuple[int | None, ...]]:
-    """Return the shapes of all values that onnxruntime finds by running `model`, which is changed, on zeros.
+def _run_for_shapes(model: Any) -> dict[str, Facts]:
+    """Return the shapes and types of all values that onnxruntime finds by running `model`, which is changed, on zeros.
 
     It knows more operators than the inference of shapes does. Nothing is found if more than the batch is free, or if
     the model does not run.
@@ -639,4 +724,4 @@ def _run_for_shapes(model: Any) -> dict[str, tuple[int | None, ...]]:
         found = session.run(values, {value.name: feeds[value.name] for value in session.get_inputs()})
     except Exception:  # onnxruntime has a dozen unrelated exceptions
         return {}
-    return {name: np.shape(value) for name, value in zip(values, found, strict=True)}
+    return {name: Facts(np.shape(value), np.asarray(value).dtype) for name, value in zip(values, found, strict=True)}

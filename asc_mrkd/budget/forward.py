@@ -12,16 +12,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
+from asc_mrkd.budget.memory import Operation, Trace, Value
 from asc_mrkd.budget.tensors import (
     is_mask,
     is_wrapped,
@@ -76,6 +78,9 @@ OPAQUE = {
 ELEMENTWISE = ("aten", "prim", "prims")
 """Namespaces whose operators, unless they are in a table, work on each value by itself."""
 
+REQUANTISING = {"quantize_per_tensor", "dequantize"}
+"""Operators that give an activation another form, which a device never stores."""
+
 
 @dataclass
 class Forward:
@@ -93,6 +98,8 @@ class Forward:
     """Parameters that torchinfo, and with it NeSsi, prints."""
     torchinfo_multiply_adds: int = 0
     """Multiply-adds that torchinfo, and with it NeSsi, prints."""
+    trace: Trace = field(default_factory=Trace)
+    """The operators that ran and the activations between them."""
 
 
 def watch_forward(model: nn.Module, input_shape: Sequence[int]) -> Forward:
@@ -110,7 +117,8 @@ def watch_forward(model: nn.Module, input_shape: Sequence[int]) -> Forward:
         with torch.no_grad(), _plain_kernels():
             x = torch.zeros(1, *input_shape, device=device)
             with watch.of_input(x):
-                clone(x)
+                output = clone(x)
+            watch.note_output(output)
     except FORWARD_ERRORS as error:
         if "HigherOrderOperator" in str(error):
             raise ModelError(
@@ -175,6 +183,10 @@ class _Watch(TorchDispatchMode):
         self._called: set[int] = set()
         self._owned: dict[str, Tensor] = {}
         self._parameters: dict[str, int] = {}
+        self._activations = _Activations(self._figures.trace)
+        self._kinds = {
+            name: layer_kind(module) for name, module in network.named_modules() if not any(module.children())
+        }
         self._hook_modules(network)
         self._mark_tensors(network)
 
@@ -202,8 +214,13 @@ class _Watch(TorchDispatchMode):
     def of_input(self, x: Tensor) -> Iterator[None]:
         """Watch all that happens with an input."""
         x._origin = None  # type: ignore[attr-defined]
+        self._activations.note_input(x)
         with self:
             yield
+
+    def note_output(self, output: Any) -> None:
+        """Note the output of the network, which stays until the end."""
+        self._activations.note_output(tree_leaves(output))
 
     def _enter(self, name: str, module: nn.Module) -> None:
         self._running.append(name)
@@ -235,6 +252,9 @@ class _Watch(TorchDispatchMode):
         for leaf in tree_leaves(output):
             if isinstance(leaf, Tensor):
                 leaf._origin = joint  # type: ignore[attr-defined]
+        module = self._running[-1] if self._running else ""
+        kind = self._kinds.get(module, function._overloadpacket.__name__)
+        self._activations.note(function, tensors, tree_leaves(output), without_wrappers(module), kind)
         if depends_on_input:
             self._note_operator(function, args, kwargs, output, list(zip(tensors, origins, strict=True)))
         return output
@@ -281,6 +301,67 @@ class _Watch(TorchDispatchMode):
         }
         figures.torchinfo_parameters = _torchinfo_parameters(self._calls)
         return figures
+
+
+class _Activations:
+    """Recorder of the activations of a forward pass; views of one storage are one activation.
+
+    A storage is known by a weak reference, whose number no later storage gets, and which keeps no memory.
+    """
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self._storages: dict[int, StorageWeakRef] = {}
+
+    def note_input(self, x: Tensor) -> None:
+        """Note the input of the network."""
+        self._trace.inputs.append(self._key(x))
+
+    def note_output(self, leaves: Sequence[Any]) -> None:
+        """Note the output of the network."""
+        keys = [self._key(leaf) for leaf in leaves if isinstance(leaf, Tensor)]
+        self._trace.outputs += [key for key in dict.fromkeys(keys) if key in self._trace.values]
+
+    def note(self, function: Any, tensors: list[Tensor], leaves: Sequence[Any], layer: str, kind: str) -> None:
+        """Note an operator that reads activations."""
+        known = self._trace.values
+        try:
+            reads = [key for key in dict.fromkeys(map(self._storage, tensors)) if key in known]
+            if not reads:
+                return
+            outputs = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+            writes = list(dict.fromkeys(self._key(leaf) for leaf in outputs))
+        except (NotImplementedError, RuntimeError):
+            self._trace.not_understood.append(f"{layer or 'the network'} stores an activation in a form of its kernel")
+            return
+        operation = Operation(layer, kind, tuple(reads), tuple(writes), _effect(function, reads, writes, known))
+        self._trace.operations.append(operation)
+
+    def _key(self, tensor: Tensor) -> int:
+        """Return the key of an activation, which is known from now on."""
+        key = self._storage(tensor)
+        size = tensor.untyped_storage().nbytes() // tensor.element_size()
+        is_real = tensor.is_floating_point() or tensor.is_quantized
+        self._trace.values.setdefault(key, Value(size, tensor.element_size(), is_real))
+        return key
+
+    def _storage(self, tensor: Tensor) -> int:
+        reference = StorageWeakRef(tensor.untyped_storage())
+        self._storages.setdefault(reference.cdata, reference)
+        return reference.cdata
+
+
+def _effect(
+    function: Any, reads: list[Any], writes: list[Any], values: dict[Any, Value]
+) -> Literal["new", "view", "in_place"]:
+    """Return what an operator does with the memory of its input."""
+    name = function._overloadpacket.__name__
+    if name in REQUANTISING:
+        return "view"
+    works_on_each_value = torch.Tag.pointwise in function.tags or "batch_norm" in name
+    if works_on_each_value and len(reads) == 1 and values[reads[0]].count == values[writes[0]].count:
+        return "in_place"
+    return "new"
 
 
 def _count_operator(function: Any, args: Any, kwargs: Any, output: Any) -> int | None:

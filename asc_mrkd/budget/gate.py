@@ -65,7 +65,7 @@ def _hint_for_untrained(verdict: Verdict) -> str:
     """Return advice that makes an untrained network fit: a narrower precision if that is enough, a smaller network."""
     hint = "choose a smaller network: asc-mrkd check-budget NAME:option=value shows its layers"
     fits = [precision for precision, size in verdict.what_if.items() if size <= verdict.limit]
-    too_many_multiply_adds = (verdict.multiply_adds_headroom or 0) < 0
-    if not fits or verdict.rule.stored_as or too_many_multiply_adds:
+    is_over_elsewhere = (verdict.multiply_adds_headroom or 0) < 0 or (verdict.ram_headroom or 0) < 0
+    if not fits or verdict.rule.stored_as or is_over_elsewhere:
         return hint
     return f"--budget-precision {fits[0]} fits; or {hint}"

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from asc_mrkd.budget.count import count_multiply_adds
+from asc_mrkd.budget.forward import watch_forward
 from asc_mrkd.errors import DamagedFileError, ModelError, first_line
 from asc_mrkd.models import MODELS, build_model
 from asc_mrkd.runs import find_model
@@ -161,6 +161,8 @@ class NetworkSize:
     """Maximal receptive field in bins and frames; None if the network does not report it."""
     options: dict[str, Any]
     """Options with their defaults."""
+    ram: int
+    """Largest number of bytes of activations that are alive at once, in int8; a runtime takes at least as many."""
 
 
 def network_sizes() -> list[NetworkSize]:
@@ -173,15 +175,17 @@ def network_sizes() -> list[NetworkSize]:
     for name, entry in MODELS.items():
         with torch.device("meta"):
             model = build_model(name, DEFAULT_CLASSES)
+        forward = watch_forward(model, entry.input_shape)
         sizes.append(
             NetworkSize(
                 name=name,
                 summary=entry.summary,
                 parameters=sum(parameter.numel() for parameter in model.parameters()),
-                multiply_adds=sum(count_multiply_adds(model, entry.input_shape).values()),
+                multiply_adds=sum(forward.multiply_adds.values()),
                 input_shape=entry.input_shape,
                 receptive_field=getattr(model, "receptive_field", None),
                 options=entry.defaults,
+                ram=forward.trace.memory("int8").peak,
             )
         )
     return sizes

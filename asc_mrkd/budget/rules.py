@@ -1,7 +1,8 @@
-"""Complexity rules of the challenges, as data."""
+"""Complexity rules of the challenges, as data, and limits of one's own."""
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from asc_mrkd.errors import ConfigError, suggest
@@ -37,6 +38,8 @@ class Rule:
     """Rule for the multiply-adds of an .onnx file: as for a torch network, or as NeSsi counts a TFLite file."""
     note: str = ""
     """Condition that the figures do not show."""
+    ram: int | None = None
+    """Largest memory of activations allowed, in bytes; None sets no limit."""
 
     def describe_limits(self) -> str:
         """Return the limits in words.
@@ -49,6 +52,8 @@ class Rule:
             text += f", by another reading {exact_size(self.grey_limit)}"
         if self.multiply_adds is not None:
             text += f", {self.multiply_adds / 1e6:,.0f} MMAC"
+        if self.ram is not None:
+            text += f", RAM {exact_size(self.ram)}"
         return text
 
 
@@ -129,6 +134,75 @@ WIDTHS: dict[str, int] = {
     **dict.fromkeys(("int8", "uint8", "qint8", "quint8", "float8_e4m3fn", "float8_e5m2"), 1),
 }
 """Bytes per value of each dtype: those of the calculators of 2020 and 2025, and torch's own float8."""
+
+
+UNITS = {"": 1, "B": 1, "KB": 1024, "MB": 1024**2}
+"""Units of a memory, as the makers of chips use them."""
+
+LIMITS = ("bytes", "ram", "macs")
+"""Keys of limits of one's own."""
+
+
+def parse_memory(text: str) -> int:
+    """Read a size in bytes, KB of 1024 bytes or MB of 1024 KB.
+
+    Raises:
+        ConfigError: the text is not a valid size.
+
+    >>> parse_memory("256KB"), parse_memory("1.5 MB"), parse_memory("512000"), parse_memory("30e6")
+    (262144, 1572864, 512000, 30000000)
+    """
+    written = re.fullmatch(r"([0-9.]+(?:e[0-9]{1,2})?) *([KM]?B|)", text.strip(), flags=re.IGNORECASE)
+    try:
+        size = float(written[1]) * UNITS[written[2].upper()] if written else 0.0
+    except ValueError:
+        size = 0.0
+    if not 1 <= size < 2**62:
+        raise ConfigError(f"'{text}' is not a valid size", "write bytes or a unit of 1024: 262144, 256KB, 1.5MB")
+    return round(size)
+
+
+def parse_limits(text: str) -> Rule:
+    """Read limits of one's own as a rule that counts every value as it is stored.
+
+    Raises:
+        ConfigError: an unknown key, a key twice, no `bytes`, or a value that is not a valid size.
+
+    >>> parse_limits("bytes=512000,ram=256KB,macs=30e6").describe_limits()
+    'at most 512,000 bytes (500 KB), 30 MMAC, RAM 262,144 bytes (256 KB)'
+    """
+    limits: dict[str, int] = {}
+    for part in text.split(","):
+        key, _, value = (word.strip() for word in part.partition("="))
+        _require_known(key, LIMITS, "limit")
+        if key in limits:
+            raise ConfigError(f"'{key}' stands twice in '{text}'", "keep one of them")
+        limits[key] = parse_memory(value)
+    if "bytes" not in limits:
+        raise ConfigError(f"'{text}' does not limit the bytes", "write bytes=512000; --ram adds memory to another rule")
+    return Rule(
+        name="own",
+        title="your limits",
+        limit=limits["bytes"],
+        counts_zeros=True,
+        counts_batch_norm=True,
+        source="the command line",
+        multiply_adds=limits.get("macs"),
+        ram=limits.get("ram"),
+    )
+
+
+def choose_rule(rule: str | Rule, limits: str | None = None, ram: str | None = None) -> Rule:
+    """Return a rule by its name, or limits of one's own in its place, with a limit of the memory added.
+
+    Raises:
+        ConfigError: unknown rule, or limits that are not valid.
+
+    >>> choose_rule("dcase2020-task1b", ram="64KB").ram
+    65536
+    """
+    chosen = find_rule(rule) if limits is None else parse_limits(limits)
+    return chosen if ram is None else replace(chosen, ram=parse_memory(ram))
 
 
 def find_rule(rule: str | Rule, precision: str | None = None) -> Rule:

@@ -8,6 +8,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from asc_mrkd.budget.chips import fits_of
+from asc_mrkd.budget.memory import Memory
 from asc_mrkd.budget.verdict import Verdict, layer_bytes
 from asc_mrkd.files import format_bytes
 
@@ -24,7 +26,21 @@ SHOWN = 6
 
 def verdict_table(verdict: Verdict) -> Group:
     """Lay a verdict out for a screen of 80 columns: one row per layer, the totals, the decision and advice."""
-    return Group(_layer_table(verdict), "", _summary_table(verdict))
+    if verdict.rule.ram is None or verdict.memory is None:
+        return Group(_layer_table(verdict), "", _summary_table(verdict))
+    return Group(_layer_table(verdict), "", _memory_table(verdict.memory), "", _summary_table(verdict))
+
+
+def _memory_table(memory: Memory) -> Table:
+    """Lay out the memory of the activations, one row per layer that makes a new one."""
+    table = Table("layer", box=None, pad_edge=False, header_style="bold")
+    for heading in ("operation", "output bytes", "RAM bytes"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for layer in memory.layers:
+        style = "bold" if layer.live_bytes == memory.peak else ""
+        cells = (shorten(layer.name, NAME_WIDTH), shorten(layer.kind, MIXED_NAME_WIDTH))
+        table.add_row(*cells, f"{layer.output_bytes:,}", f"{layer.live_bytes:,}", style=style)
+    return table
 
 
 def _layer_table(verdict: Verdict) -> Table:
@@ -92,6 +108,10 @@ def _summary_table(verdict: Verdict) -> Table:
         table.add_row("note", rule.note)
     if rule.multiply_adds is None and verdict.multiply_adds:
         table.add_row("no limit", verdict.describe_multiply_adds())
+    if verdict.memory is not None:
+        table.add_row("RAM", _describe_ram(verdict.memory, verdict.ram_at))
+        for reason in verdict.memory.not_understood[:SHOWN]:
+            table.add_row("RAM unknown", reason)
     for part in verdict.uncounted[:SHOWN]:
         table.add_row("not counted", f"{part.name or 'the network'} {part.reason}")
     if len(verdict.uncounted) > SHOWN:
@@ -100,9 +120,17 @@ def _summary_table(verdict: Verdict) -> Table:
     if verdict.multiply_adds_headroom is not None:
         decision = _decision(verdict.multiply_adds_headroom >= 0, verdict.are_multiply_adds_known)
         table.add_row(decision, verdict.describe_multiply_adds())
+    if verdict.ram_headroom is not None:
+        table.add_row(_decision(verdict.ram_headroom >= 0, verdict.is_ram_known), verdict.describe_ram())
     if verdict.is_over_by_nessi:
         table.add_row(_decision(False, True), f"as NeSsi counts it: {verdict.describe_nessi()}")
     return table
+
+
+def _describe_ram(memory: Memory, ram_at: dict[str, int]) -> str:
+    sizes = ", ".join(f"{name} {_in_kilobytes(size)}" for name, size in ram_at.items())
+    place = f", most at {memory.largest.name or memory.largest.kind}" if memory.largest else ""
+    return f"activations alive at once: {sizes}{place}; a runtime takes at least as much"
 
 
 def _in_kilobytes(size: int) -> str:
@@ -156,6 +184,13 @@ def verdict_record(verdict: Verdict) -> dict[str, Any]:
         "multiply_adds": verdict.multiply_adds,
         "multiply_adds_limit": verdict.rule.multiply_adds,
         "multiply_adds_headroom": verdict.multiply_adds_headroom,
+        "ram": None if verdict.memory is None else verdict.memory.peak,
+        "ram_limit": verdict.rule.ram,
+        "ram_headroom": verdict.ram_headroom,
+        "ram_at": verdict.ram_at,
+        "ram_layers": [] if verdict.memory is None else [asdict(layer) for layer in verdict.memory.layers],
+        "ram_not_understood": [] if verdict.memory is None else list(verdict.memory.not_understood),
+        "chips": [asdict(fit) for fit in fits_of(verdict)],
         "input_shape": verdict.input_shape,
         "what_if": verdict.what_if,
         "not_counted": [asdict(part) for part in verdict.uncounted],

@@ -2,19 +2,23 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from torch import nn
 
 from asc_mrkd.budget.count import LayerCount, Uncounted, count_values, find_uncounted
 from asc_mrkd.budget.forward import watch_forward
+from asc_mrkd.budget.memory import Memory, Trace
 from asc_mrkd.budget.model_source import resolve_model
 from asc_mrkd.budget.rules import PRECISIONS, Rule, exact_size, find_rule
 from asc_mrkd.budget.tensors import layers_with_tensors
 from asc_mrkd.errors import BudgetError, ConfigError
 from asc_mrkd.mrkd.backups import unwrap
+
+SHAPE_HINT = "give it: --input-shape 1,256,65, in Python input_shape=(channel, mel, frame)"
+"""Hint for a count that needs the shape of an input."""
 
 
 class NessiFigures(NamedTuple):
@@ -45,6 +49,10 @@ class Verdict:
     """Parts of the network that the figures leave out, or that are not understood."""
     nessi: NessiFigures | None = None
     """Figures of NeSsi; None where the rule does not count with it."""
+    memory: Memory | None = None
+    """Memory of the activations at this precision, of which the peak is a lower bound; None without an input shape."""
+    ram_at: dict[str, int] = field(default_factory=dict)
+    """Peak of that memory if the activations were stored at each precision."""
 
     @property
     def counted(self) -> int:
@@ -74,8 +82,15 @@ class Verdict:
         return self.rule.multiply_adds - self.multiply_adds
 
     @property
+    def ram_headroom(self) -> int | None:
+        """Bytes of memory left below the limit; negative when over, None without a limit or without a figure."""
+        if self.rule.ram is None or self.memory is None:
+            return None
+        return self.rule.ram - self.memory.peak
+
+    @property
     def within(self) -> bool:
-        """True if neither the bytes nor the multiply-adds are over their limits, with all that the figures leave out.
+        """True if bytes, multiply-adds and memory are not over their limits, with all that the figures leave out.
 
         False too if NeSsi prints a figure over a limit, or if a part of the network is not understood.
         """
@@ -84,11 +99,13 @@ class Verdict:
     @property
     def decision(self) -> Literal["within", "grey", "over", "unknown"]:
         """The verdict in a word; `unknown` if the figures are within the limits but leave out too much to be sure."""
-        if self.grey and (self.multiply_adds_headroom or 0) >= 0:
+        is_over_elsewhere = (self.multiply_adds_headroom or 0) < 0 or (self.ram_headroom or 0) < 0
+        if self.grey and not is_over_elsewhere:
             return "grey"
-        if self.headroom < 0 or (self.multiply_adds_headroom or 0) < 0 or self.is_over_by_nessi:
+        if self.headroom < 0 or is_over_elsewhere or self.is_over_by_nessi:
             return "over"
-        return "within" if self.is_size_known and self.are_multiply_adds_known else "unknown"
+        is_known = self.is_size_known and self.are_multiply_adds_known and self.is_ram_known
+        return "within" if is_known else "unknown"
 
     @property
     def is_size_known(self) -> bool:
@@ -102,6 +119,13 @@ class Verdict:
         left_out = sum(part.multiply_adds or 0 for part in self.uncounted)
         headroom = self.multiply_adds_headroom
         return self._is_understood and (headroom is None or headroom < 0 or headroom >= left_out)
+
+    @property
+    def is_ram_known(self) -> bool:
+        """True if the memory stays on its side of the limit, if there is one."""
+        if self.rule.ram is None:
+            return True
+        return self.memory is not None and (not self.memory.not_understood or self.memory.peak > self.rule.ram)
 
     @property
     def _is_understood(self) -> bool:
@@ -162,12 +186,17 @@ class Verdict:
             faults.append(self.describe_size())
         if (self.multiply_adds_headroom or 0) < 0:
             faults.append(self.describe_multiply_adds())
+        if (self.ram_headroom or 0) < 0:
+            faults.append(self.describe_ram())
         if not faults and self.is_over_by_nessi:
             faults.append(f"as NeSsi counts it: {self.describe_nessi()}")
         if faults:
             raise BudgetError(f"{what} is over the limit of {self.rule.title}: {'; '.join(faults)}", hint)
         if not self.within:
-            parts = "; ".join(f"{part.name or 'the network'} {part.reason}" for part in self.uncounted)
+            reasons = [f"{part.name or 'the network'} {part.reason}" for part in self.uncounted]
+            if self.memory is not None and not self.is_ram_known:
+                reasons += self.memory.not_understood
+            parts = "; ".join(reasons)
             raise BudgetError(f"{what} cannot be counted for {self.rule.title}: {parts}", "asc-mrkd check-budget -h")
 
     def describe_size(self) -> str:
@@ -187,6 +216,16 @@ class Verdict:
             return ""
         return f"MACC {self.nessi.multiply_adds / 1e6:.3f} M, memory {self.nessi.parameters / 1e3:.3f} K"
 
+    def describe_ram(self) -> str:
+        """Return the peak of the memory of activations and its distance from the limit, if there is one."""
+        if self.memory is None:
+            return ""
+        text = f"RAM {exact_size(self.memory.peak)}"
+        headroom = self.ram_headroom
+        if headroom is None:
+            return text
+        return f"{text}, {exact_size(abs(headroom))} {'to spare' if headroom >= 0 else 'too much'}"
+
     def describe_multiply_adds(self) -> str:
         """Return the multiply-adds and their distance from the limit, if the rule has one."""
         text = f"{self.multiply_adds:,} MACs"
@@ -201,6 +240,7 @@ class Verdict:
 def sum_verdicts(verdicts: Sequence[Verdict]) -> Verdict:
     """Return the verdict about networks that work together, all counted under one rule: the sum of all counts."""
     first = verdicts[0]
+    memories = [verdict.memory for verdict in verdicts if verdict.memory is not None]  # they run one after the other
     return replace(
         first,
         layers=[layer for verdict in verdicts for layer in verdict.layers],
@@ -208,6 +248,8 @@ def sum_verdicts(verdicts: Sequence[Verdict]) -> Verdict:
         what_if={name: sum(verdict.what_if[name] for verdict in verdicts) for name in first.what_if},
         uncounted=[part for verdict in verdicts for part in verdict.uncounted],
         nessi=_sum_of_nessi([verdict.nessi for verdict in verdicts if verdict.nessi is not None]),
+        memory=max(memories, key=lambda memory: memory.peak) if len(memories) == len(verdicts) else None,
+        ram_at={name: max(verdict.ram_at.get(name, 0) for verdict in verdicts) for name in first.ram_at},
     )
 
 
@@ -258,8 +300,10 @@ def check_budget(
     if rule.multiply_adds is not None and shape is None and not is_onnx:
         raise ConfigError(
             f"{rule.name} limits the multiply-adds too, and these depend on the shape of an input",
-            "give it: --input-shape 1,256,65, in Python input_shape=(channel, mel, frame)",
+            SHAPE_HINT,
         )
+    if rule.ram is not None and shape is None and not is_onnx:
+        raise ConfigError("the memory of the activations depends on the shape of an input", SHAPE_HINT)
     if isinstance(network, Path):
         return _count_file(network, rule, precision, shape)
     return _count_network(network, rule, precision, shape)
@@ -285,7 +329,28 @@ def _count_network(network: nn.Module, rule: Rule, precision: str | None, shape:
         input_shape=shape,
         uncounted=find_uncounted(network, forward),
         nessi=nessi,
+        **_memory_of(None if forward is None else _trace_as_stored(forward.trace, network), precision),
     )
+
+
+def _trace_as_stored(trace: Trace, network: nn.Module) -> Trace:
+    """Return a trace of the float32 copy of a network with activations as wide as the parameters of the network."""
+    widths = [tensor.element_size() for tensor in network.parameters() if tensor.is_floating_point()]
+    if not widths:
+        return trace
+    values = {
+        key: replace(value, width=max(widths)) if value.is_real and value.width > 1 else value
+        for key, value in trace.values.items()
+    }
+    return replace(trace, values=values)
+
+
+def _memory_of(trace: Trace | None, precision: str | None) -> dict[str, Any]:
+    """Return the memory of the activations as arguments of a verdict."""
+    if trace is None:
+        return {}
+    ram_at = {name: trace.memory(name).peak for name in PRECISIONS}
+    return {"memory": trace.memory(precision), "ram_at": ram_at}
 
 
 def _count_file(path: Path, rule: Rule, precision: str | None, shape: tuple[int, ...] | None) -> Verdict:
@@ -301,6 +366,7 @@ def _count_file(path: Path, rule: Rule, precision: str | None, shape: tuple[int,
         what_if={width: _size(counter.count(width, rule.onnx_macs), rule) for width in PRECISIONS},
         input_shape=shape,
         uncounted=counter.find_uncounted(),
+        **_memory_of(counter.trace(), precision),
     )
     if rule.onnx_macs != "nessi":
         return verdict

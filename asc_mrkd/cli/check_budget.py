@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asc_mrkd.cli.catalogue import print_catalogue
-from asc_mrkd.cli.options import Json, print_json
+from asc_mrkd.cli.options import Json, Limits, Ram, RuleName, print_json
 from asc_mrkd.cli.terminal import make_console
 from asc_mrkd.errors import ConfigError
 
 if TYPE_CHECKING:
-    from asc_mrkd.budget import Rule
+    from asc_mrkd.budget import Fit, Rule
 
 
 def check_budget(
@@ -19,13 +19,18 @@ def check_budget(
         str | None,
         typer.Argument(help="Model file, run folder, .onnx, file.py:function or name:option=value,... untrained."),
     ] = None,
-    rule: Annotated[str, typer.Option(help="Challenge rule.")] = "dcase2020-task1b",
+    rule: RuleName = "dcase2020-task1b",
+    limit: Limits = None,
+    ram: Ram = None,
     precision: Annotated[str | None, typer.Option(help="Count weights as float32, float16 or int8.")] = None,
     input_shape: Annotated[str | None, typer.Option(help="Channel,mel,frame for the multiply-adds.")] = None,
+    chips: Annotated[bool, typer.Option("--chips", help="Show the chips that it fits on, with sources.")] = False,
     list_rules: Annotated[bool, typer.Option("--list-rules", help="Show the rules and their sources.")] = False,
     as_json: Json = False,
 ) -> None:
     """Count a model as a challenge counts it, layer by layer. Exit code 0 within the limits, 1 over one or unknown.
+
+    RAM is the memory of the activations that are alive at once; --ram or --limit shows it layer by layer.
 
     Example: asc-mrkd check-budget cp_resnet_damped:num_classes=3 --rule dcase2020-task1b --precision float16
     """
@@ -38,13 +43,27 @@ def check_budget(
     from asc_mrkd import budget
 
     shape = None if input_shape is None else parse_shape(input_shape)
-    verdict = budget.check_budget(model, rule, precision, shape)
+    verdict = budget.check_budget(model, budget.choose_rule(rule, limit, ram), precision, shape)
     if as_json:
         print_json(budget.verdict_record(verdict))
     else:
         make_console().print(budget.verdict_table(verdict))
+    if chips and not as_json:
+        print_chips(budget.fits_of(verdict))
     if not verdict.within:
         raise typer.Exit(1)
+
+
+def print_chips(fits: "list[Fit]") -> None:
+    """Print the chips, the network's flash and RAM next to theirs, and their sources."""
+    from asc_mrkd.files import format_bytes
+
+    columns = ("chip", "flash", "RAM", "fits", "source")
+    rows = []
+    for fit in fits:
+        sizes = [format_bytes(size, kilo=1024) for size in (fit.chip.flash, fit.chip.ram)]
+        rows.append([fit.chip.name, *sizes, fit.fits, f"{fit.reason}\n{fit.chip.source}".lstrip("\n")])
+    print_catalogue("Chips: weights in flash, activations in RAM; program and stack come on top", columns, rows)
 
 
 def print_rules(as_json: bool) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asc_mrkd.cli.options import Json, print_json
+from asc_mrkd.cli.options import Json, Limits, Ram, RuleName, print_json
 from asc_mrkd.cli.progress import progress
 from asc_mrkd.cli.terminal import make_console, say
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from asc_mrkd.compression import Candidate
 
 Run = Annotated[Path, typer.Argument(help="Run folder (its lowest seed), or a seed folder.")]
-RuleName = Annotated[str, typer.Option(help="Challenge rule.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[data.store=DIR]", help="Folder of the data (or data.images=DIR), if they have moved."),
@@ -28,6 +27,8 @@ def compress(
     out: Annotated[Path, typer.Option(help="Folder to write the compressed network into.")],
     overrides: Overrides = None,
     rule: RuleName = "dcase2020-task1b",
+    limit: Limits = None,
+    ram: Ram = None,
     as_json: Json = False,
 ) -> None:
     """Make a trained network smaller and measure it before and after on the test clips.
@@ -39,9 +40,11 @@ def compress(
     Example: asc-mrkd compress exp/dcase20/builtin/reduced/mrkd float16 --out exp/small
     """
     from asc_mrkd import compression
+    from asc_mrkd.budget import choose_rule
 
+    chosen = choose_rule(rule, limit, ram)
     say_choice(run)
-    result = compression.compress(run, steps, out, rule, progress, overrides or ())
+    result = compression.compress(run, steps, out, chosen, progress, overrides or ())
     print_candidates([result.before, result.after], result.rule, as_json)
 
 
@@ -62,9 +65,12 @@ def print_candidates(candidates: Sequence["Candidate"], rule: "Rule", as_json: b
     if as_json:
         print_json([candidate_record(candidate) for candidate in candidates])
         return
-    columns = ("steps", "accuracy %", "log loss", "counted", "file", "MMAC", "fits")
+    columns = ("steps", "accuracy %", "log loss", "counted", "file", "MMAC", "RAM", "fits")
     rows = [candidate_cells(candidate) for candidate in candidates]
-    notes = ("accuracy: macro, of all test clips; counted: size under the rule; file: the model file on the disk",)
+    notes = (
+        "accuracy: macro, of all test clips; counted: size under the rule; file: the model file on the disk",
+        "RAM: activations alive at once; a runtime takes at least as much",
+    )
     make_console().print(TextTable(f"compression, {rule.title}", columns, rows, notes=notes))
 
 
@@ -72,6 +78,7 @@ def candidate_cells(candidate: "Candidate") -> tuple[str, ...]:
     """Return the cells of one network in the table."""
     from asc_mrkd.files import format_bytes
 
+    memory = candidate.budget.memory
     return (
         candidate.steps or "as trained",
         f"{100 * candidate.metrics.macro_accuracy:.2f}",
@@ -79,6 +86,7 @@ def candidate_cells(candidate: "Candidate") -> tuple[str, ...]:
         format_bytes(candidate.budget.bytes, kilo=1024),
         format_bytes(candidate.file_bytes, kilo=1024),
         f"{candidate.budget.multiply_adds / 1e6:,.1f}",
+        "?" if memory is None else format_bytes(memory.peak, kilo=1024),
         "yes" if candidate.budget.within else "no",
     )
 
@@ -94,5 +102,6 @@ def candidate_record(candidate: "Candidate") -> dict[str, Any]:
         "file_bytes": candidate.file_bytes,
         "non_zero": candidate.budget.non_zero,
         "multiply_adds": candidate.budget.multiply_adds,
+        "ram": None if candidate.budget.memory is None else candidate.budget.memory.peak,
         "within": candidate.budget.within,
     }

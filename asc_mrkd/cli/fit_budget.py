@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from asc_mrkd.cli.compress import Overrides, RuleName, Run, print_candidates, say_choice
-from asc_mrkd.cli.options import Json
+from asc_mrkd.cli.compress import Overrides, Run, print_candidates, say_choice
+from asc_mrkd.cli.options import Json, Limits, Ram, RuleName
 from asc_mrkd.cli.progress import progress
 
 
@@ -14,6 +14,8 @@ def fit_budget(
     run: Run,
     overrides: Overrides = None,
     rule: RuleName = "dcase2020-task1b",
+    limit: Limits = None,
+    ram: Ram = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write the network that fits into.")] = None,
     steps: Annotated[
         list[str] | None, typer.Option("--try", help="Steps to try in place of the usual ones; repeat it.")
@@ -22,14 +24,17 @@ def fit_budget(
 ) -> None:
     """Compress a trained network step by step, from the gentlest to the hardest, until it fits a challenge rule.
 
-    Prints the accuracy, log loss, size and multiply-adds of every step. Exit code 0 when one fits, 1 when none does.
+    Prints accuracy, log loss, size, multiply-adds and memory of every step. Exit code 0 when one fits, 1 when none
+    does.
 
     Example: asc-mrkd fit-budget exp/dcase20/builtin/reduced/mrkd --rule dcase2021-task1a --out exp/small
     """
     from asc_mrkd import compression
+    from asc_mrkd.budget import choose_rule
 
+    chosen = choose_rule(rule, limit, ram)
     say_choice(run)
-    fitted = compression.fit_budget(run, rule, out, steps, progress, overrides or ())
+    fitted = compression.fit_budget(run, chosen, out, steps, progress, overrides or ())
     print_candidates(fitted.candidates, fitted.rule, as_json)
     if not fitted.within:
         raise typer.Exit(1)

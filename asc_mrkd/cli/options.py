@@ -11,6 +11,12 @@ from asc_mrkd.errors import ConfigError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Workers = Annotated[int | None, typer.Option(help="Number of worker processes.", min=1, show_default="all cores")]
+RuleName = Annotated[str, typer.Option(help="Challenge rule.")]
+Limits = Annotated[
+    str | None,
+    typer.Option("--limit", help="Your own limits in place of a rule, as in bytes=512000,ram=262144,macs=30e6."),
+]
+Ram = Annotated[str | None, typer.Option(help="Largest memory of activations, as in 256KB (of 1024 bytes).")]
 MaxBad = Annotated[float, typer.Option(help="Share of unusable clips above which the check fails.", min=0, max=1)]
 
 

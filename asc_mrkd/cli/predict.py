@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asc_mrkd.cli.compress import say_choice
 from asc_mrkd.cli.options import Json, Workers
 from asc_mrkd.cli.progress import progress
 from asc_mrkd.cli.terminal import say
@@ -32,14 +33,13 @@ def predict(
     """
     if workers != 1 and any(source.is_dir() for source in sources):
         start_early()  # while torch is imported here
-    from asc_mrkd.deploy import Prediction, Predictor, describe_choice, describe_suffixes
+    from asc_mrkd.deploy import Prediction, Predictor, describe_suffixes
     from asc_mrkd.progress import no_progress
 
     predictor = Predictor(model)
     found = predictor.find_files(sources)
-    choice = describe_choice(model)
-    if choice:
-        say(choice, err=True)
+    if not model.is_file():
+        say_choice(model)
     if found.passed_over:
         say(f"left out {describe_suffixes(found.passed_over)}", err=True)
     is_lone_file = found.files == sources and len(sources) == 1

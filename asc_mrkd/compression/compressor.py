@@ -15,7 +15,7 @@ from asc_mrkd.compression.quantise import save_int8
 from asc_mrkd.compression.steps import INT8, apply_steps, parse_steps
 from asc_mrkd.config import Experiment, load_experiment, save_experiment
 from asc_mrkd.deploy.model_file import ModelFile, load_model, save_model
-from asc_mrkd.deploy.onnx_file import import_libraries
+from asc_mrkd.deploy.onnx_session import import_libraries
 from asc_mrkd.engine.inference import predict
 from asc_mrkd.engine.samples import open_data
 from asc_mrkd.errors import ConfigError, DataError, RunError

@@ -12,7 +12,8 @@ import torch
 from asc_mrkd.compression.compressor import experiment_with_data
 from asc_mrkd.compression.quantise import save_int8, spread_inputs
 from asc_mrkd.deploy.model_file import ModelFile, load_model
-from asc_mrkd.deploy.onnx_file import OnnxNetwork, import_libraries, load_onnx, save_onnx
+from asc_mrkd.deploy.onnx_file import OnnxNetwork, load_onnx, save_onnx
+from asc_mrkd.deploy.onnx_session import import_libraries
 from asc_mrkd.engine.samples import Samples, open_data
 from asc_mrkd.errors import ConfigError, ModelError, suggest
 from asc_mrkd.progress import Progress, no_progress

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from asc_mrkd.deploy.model_file import ModelFile
-from asc_mrkd.deploy.onnx_file import INPUT, import_libraries, quiet, read_description, save_onnx, write_onnx
+from asc_mrkd.deploy.onnx_file import quiet, read_description, save_onnx, write_onnx
+from asc_mrkd.deploy.onnx_session import INPUT, import_libraries
 from asc_mrkd.engine.samples import Samples
 from asc_mrkd.errors import ModelError
 

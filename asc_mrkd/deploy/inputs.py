@@ -39,11 +39,13 @@ class Preparation:
     """Read files as the inputs of a network. It can be pickled.
 
     Args:
-        frontend: front end of recordings; None for pictures.
-        input_shape: shape of one input: (channel, mel, frame) or (channel, height, width).
+        spec: definition of the front end of recordings; None for pictures.
+        frontend: the front end itself; None where the network computes it.
+        input_shape: shape of one input: (channel, mel, frame), (channel, height, width) or (channel, sample).
     """
 
-    def __init__(self, frontend: Frontend | None, input_shape: tuple[int, ...]) -> None:
+    def __init__(self, spec: FrontendSpec | None, frontend: Frontend | None, input_shape: tuple[int, ...]) -> None:
+        self._spec = spec
         self._frontend = frontend
         self._input_shape = input_shape
 
@@ -59,10 +61,10 @@ class Preparation:
             AudioError: the recording cannot be used.
             DataError: the picture cannot be read.
         """
-        if self._frontend is None:
+        spec = self._spec
+        if spec is None:
             _, height, width = self._input_shape
             return [read_picture(path, height, width)], ()
-        spec = self._frontend.spec
         audio = read_audio(path)
         samples = resample(match_channels(audio.samples, spec.channels, path), audio.sample_rate, spec.sample_rate)
         if abs(samples.shape[1] / spec.sample_rate - spec.clip_seconds) <= spec.pad_or_trim:
@@ -70,7 +72,7 @@ class Preparation:
         return cut_into_clips(samples, spec.samples), tuple(find_cautions(audio, spec))
 
     def compute(self, clip: np.ndarray) -> np.ndarray:
-        """Return the input of the network for a clip or a picture."""
+        """Return the input of the network for the samples of a clip, or a picture."""
         return clip if self._frontend is None else self._frontend(clip)
 
 

@@ -3,33 +3,22 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import safetensors.torch
 import torch
-from pydantic import Field, model_validator
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from asc_mrkd.config.domain import IMAGES, SCENES, Domain
-from asc_mrkd.errors import AscMrkdError, ConfigError, DamagedFileError, ModelError, first_line
+from asc_mrkd.deploy.description import BUILD_ERRORS, KEY, Description, parse_description
+from asc_mrkd.errors import AscMrkdError, DamagedFileError, ModelError, first_line
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import atomic_writer
 from asc_mrkd.models import build_model
 from asc_mrkd.runs import find_model
-from asc_mrkd.schema import Count, Schema, parse
-
-KEY = "asc_mrkd"
-"""Name of the description in the metadata of a file."""
-
-MAX_INPUT = 2**28
-"""Largest number of values of one input (1 GiB in float32)."""
-
-BUILD_ERRORS = (TypeError, ValueError, RuntimeError, OverflowError, ArithmeticError, MemoryError, RecursionError)
-"""Exceptions of code that is given values of other kinds and sizes than it was written for."""
 
 
 @dataclass(frozen=True)
@@ -114,69 +103,6 @@ def load_model(path: str | Path) -> ModelFile:
         raise DamagedFileError(f"{path} is damaged: its content does not have its checksum", "train or copy it again")
     read = parse_description(description, path)
     return assemble(read, _build_with(read, tensors, path))
-
-
-class Architecture(Schema):
-    """A network by name."""
-
-    name: str
-    num_classes: Count
-    options: dict[str, Any]
-
-
-class Description(Schema):
-    """Everything in a model file except the weights; see `ModelFile`."""
-
-    format: Literal[2]
-    architecture: Architecture
-    classes: Annotated[list[str], Field(min_length=1)]
-    input_shape: Annotated[list[Count], Field(min_length=3, max_length=3)]
-    mean: list[Any]
-    std: list[Any]
-    frontend: FrontendSpec | None
-    dtype: Literal["float32", "float16"] = "float32"
-
-    @model_validator(mode="after")
-    def _require_consistency(self) -> "Description":
-        if len(set(self.classes)) != self.architecture.num_classes or len(self.classes) != len(set(self.classes)):
-            raise ValueError(f"{len(self.classes)} class names for {self.architecture.num_classes} different classes")
-        if prod(self.input_shape) > MAX_INPUT:
-            raise ValueError(f"an input of {' x '.join(map(str, self.input_shape))} is too large")
-        if self.frontend is not None and list(self.frontend.shape) != self.input_shape:
-            shape = " x ".join(map(str, self.frontend.shape))
-            raise ValueError(f"input_shape is {self.input_shape}, but the front end gives {shape}")
-        for name in ("mean", "std"):
-            values = as_statistics(getattr(self, name))
-            if values is None or any(n not in (1, m) for n, m in zip(values.shape, self.input_shape, strict=True)):
-                raise ValueError(f"{name} is not an array of finite numbers that fits the inputs")
-            if name == "std" and not (values > 0).all():
-                raise ValueError("std has values that are not positive")
-        return self
-
-
-def as_statistics(values: list[Any]) -> np.ndarray | None:
-    """Return nested lists as a float32 array of three dimensions; None if they are not finite numbers in that form."""
-    try:
-        array = np.array(values, dtype=np.float64)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    with np.errstate(over="ignore"):
-        narrow = array.astype(np.float32)
-    is_usable = array.ndim == 3 and array.size and np.isfinite(narrow).all()
-    return narrow if is_usable else None
-
-
-def parse_description(description: Any, path: Path) -> Description:
-    """Check the result of `describe` as it was read from a file.
-
-    Raises:
-        DamagedFileError: a value is missing, of the wrong kind, or does not agree with the others.
-    """
-    try:
-        return parse(Description, description, f"{path}, description of the network")
-    except (ConfigError, ValueError, TypeError, OverflowError) as error:  # numbers of FrontendSpec may be any
-        hint = "it was not written by this version of asc-mrkd: train or export it again"
-        raise DamagedFileError(str(error) if isinstance(error, ConfigError) else first_line(error), hint) from None
 
 
 def _build_with(read: Description, tensors: dict[str, Tensor], path: Path) -> nn.Module:

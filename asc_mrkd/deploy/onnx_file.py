@@ -1,41 +1,24 @@
 """The ONNX file: a network for other programs and for boards, with its description in the metadata."""
 
-import hashlib
 import json
 import logging
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asc_mrkd.deploy.model_file import KEY, ModelFile, assemble, describe, parse_description
-from asc_mrkd.errors import DamagedFileError, MissingExtraError, ModelError, first_line
+from asc_mrkd.deploy.description import KEY, pack_arrays
+from asc_mrkd.deploy.model_file import ModelFile, assemble, describe
+from asc_mrkd.deploy.onnx_session import BLANK, CHECKSUM, INPUT, OUTPUT, OnnxSession, checksum, import_libraries
+from asc_mrkd.errors import ModelError
 from asc_mrkd.files import atomic_writer
 from asc_mrkd.models.cp_resnet import DampedConv2d
-
-
-def import_libraries(purpose: str, *libraries: str) -> list[Any]:
-    """Import libraries of the extra `deploy`; `purpose` opens the error message.
-
-    Raises:
-        MissingExtraError: a library is not installed.
-    """
-    try:
-        return [import_module(name) for name in libraries]
-    except ImportError as error:
-        names = " and ".join(dict.fromkeys(name.partition(".")[0] for name in libraries))
-        raise MissingExtraError(
-            f"{purpose} needs {names}: {first_line(error)}", "pip install 'asc-mrkd[deploy]'"
-        ) from None
 
 
 @contextmanager
@@ -51,29 +34,16 @@ def quiet() -> Iterator[None]:
         logging.disable(level)
 
 
-INPUT = "input"
-"""Name of the input of every written graph."""
-
-OUTPUT = "logits"
-"""Name of the output of every written graph."""
-
 OPSET = 18
 """Lowest version of the operators that torch's exporter writes without conversion."""
-
-CHECKSUM = re.compile(rb'"sha256": "([0-9a-f]{64})"')
-"""Checksum in the description of a file."""
-
-BLANK = b"0" * 64
-"""Digits in place of the checksum while it is computed."""
 
 
 class OnnxNetwork(nn.Module):
     """Network that onnxruntime runs on the CPU, with as many threads as torch; it cannot be trained."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: OnnxSession) -> None:
         super().__init__()
         self._session = session
-        self.input_shape = tuple(session.get_inputs()[0].shape[1:])
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
@@ -82,12 +52,7 @@ class OnnxNetwork(nn.Module):
         Raises:
             ModelError: the input has another shape.
         """
-        if tuple(x.shape[1:]) != self.input_shape:
-            expected = " x ".join(map(str, self.input_shape))
-            found = " x ".join(map(str, x.shape[1:]))
-            raise ModelError(f"the .onnx network takes inputs of {expected}, not {found}")
-        (logits,) = self._session.run([OUTPUT], {INPUT: np.ascontiguousarray(x.float().cpu().numpy())})
-        return torch.from_numpy(logits).to(x.device)
+        return torch.from_numpy(self._session.run(x.float().cpu().numpy())).to(x.device)
 
 
 def save_onnx(path: Path, file: ModelFile) -> None:
@@ -117,48 +82,34 @@ def save_onnx(path: Path, file: ModelFile) -> None:
             dynamic_shapes=({0: torch.export.Dim("batch")},),
         )
     assert program is not None
-    write_onnx(path, program.model_proto, describe(replace(file, dtype="float32")))
+    write_onnx(path, program.model_proto, describe_with_arrays(replace(file, dtype="float32")))
+
+
+def describe_with_arrays(file: ModelFile) -> dict[str, Any]:
+    """Return the description of a network with the arrays of its front end, for programs that cannot compute them."""
+    if file.frontend is None:
+        return describe(file)
+    from asc_mrkd.features.filterbank import compute_arrays, librosa_filterbank
+
+    arrays = compute_arrays(file.frontend, librosa_filterbank(file.frontend))
+    return describe(file) | {"arrays": pack_arrays(arrays)}
 
 
 def load_onnx(path: Path) -> ModelFile:
-    """Read an .onnx file that `write_onnx` wrote.
-
-    A file that another tool has changed does not match its checksum any more. It is accepted if `sha256` is removed
-    from the JSON in its metadata.
+    """Read an .onnx file that `write_onnx` wrote; see `OnnxSession`.
 
     Raises:
         MissingExtraError: onnxruntime is not installed.
         DamagedFileError: the file is damaged, or another program wrote it.
+        ModelError: the graph takes samples instead of spectrograms.
     """
-    (runtime,) = import_libraries("reading an .onnx file", "onnxruntime")
-    data = path.read_bytes()
-    found = CHECKSUM.search(data)
-    if found and found[1] != _checksum(data):
-        raise DamagedFileError(f"{path} is damaged: its content does not have its checksum", "export or copy it again")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors alone
-    try:
-        session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        description = json.loads(session.get_modelmeta().custom_metadata_map[KEY])
-        network = OnnxNetwork(session)
-        (output,) = session.get_outputs()
-    except Exception as error:  # onnxruntime has a dozen unrelated exceptions for a wrong file
-        reason = f"it has no description '{KEY}'" if isinstance(error, KeyError) else first_line(error)
-        raise DamagedFileError(
-            f"{path} is not an .onnx file of asc-mrkd, or is damaged: {reason}",
-            "asc-mrkd export RUN --out FILE.onnx writes one",
-        ) from None
-    if isinstance(description, dict):
-        description.pop("sha256", None)
-    read = parse_description(description, path)
-    if network.input_shape != tuple(read.input_shape) or output.shape[1:] != [len(read.classes)]:
-        raise DamagedFileError(
-            f"{path} is damaged: its graph and its description have other inputs or classes",
-            "asc-mrkd export RUN --out FILE.onnx writes one",
+    session = OnnxSession(path, torch.get_num_threads())
+    if session.description.takes_samples:
+        raise ModelError(
+            f"{path} has its front end in it and takes samples, not spectrograms",
+            "asc-mrkd predict takes it; elsewhere give the export without --with-frontend",
         )
-    return assemble(read, network)
+    return assemble(session.description, OnnxNetwork(session))
 
 
 def write_onnx(path: Path, model: Any, description: dict[str, Any]) -> None:
@@ -180,17 +131,12 @@ def write_onnx(path: Path, model: Any, description: dict[str, Any]) -> None:
     model.metadata_props.add(key=KEY, value=text)
     data = model.SerializeToString()
     with atomic_writer(path) as stream:
-        stream.write(CHECKSUM.sub(b'"sha256": "%s"' % _checksum(data), data, count=1))
+        stream.write(CHECKSUM.sub(b'"sha256": "%s"' % checksum(data), data, count=1))
 
 
 def read_description(model: Any) -> dict[str, Any]:
     """Return the description in an `onnx.ModelProto` that `write_onnx` wrote."""
     return json.loads(next(entry.value for entry in model.metadata_props if entry.key == KEY))
-
-
-def _checksum(data: bytes) -> bytes:
-    """Return the SHA-256, in hexadecimal digits, of a file, with blanks in place of its checksum."""
-    return hashlib.sha256(CHECKSUM.sub(b'"sha256": "%s"' % BLANK, data, count=1)).hexdigest().encode()
 
 
 def _without_damping(model: nn.Module) -> nn.Module:

@@ -2,28 +2,28 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from asc_mrkd.audio.containers import SOUND_SUFFIXES
 from asc_mrkd.audio.reasons import REASONS
-from asc_mrkd.datasets.images.image_folder import IMAGE_SUFFIXES
+from asc_mrkd.config.domain import IMAGES, SCENES
 from asc_mrkd.deploy.inputs import Caution, Preparation, Prepared, prepare_files
-from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.errors import AudioError, DataError, suggest
-from asc_mrkd.features.frontend import Frontend
 from asc_mrkd.files import find_files
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.workers import available_cores, local_pool, map_in_order
 
-SUFFIXES = {"scenes": SOUND_SUFFIXES, "images": IMAGE_SUFFIXES}
-"""Suffixes of recordings and of pictures, by the name of the domain."""
+if TYPE_CHECKING:
+    from asc_mrkd.deploy.onnx_session import OnnxClassifier
+    from asc_mrkd.deploy.torch_classifier import TorchClassifier
+
+    Classifier = OnnxClassifier | TorchClassifier
 
 BATCH_BYTES = 2**22
 """Most bytes of inputs in a batch: larger ones leave the cache and take longer per input."""
@@ -69,8 +69,10 @@ class FoundFiles:
 class Predictor:
     """A trained network with all its preprocessing: from recordings or pictures to class probabilities.
 
+    An .onnx file is run by onnxruntime: neither torch nor pandas nor a compiler is imported, so that it starts at once.
+
     Args:
-        model: a model file, a seed folder or a run folder (its lowest seed).
+        model: a model file, an .onnx file, a seed folder or a run folder (its lowest seed).
 
     Raises:
         RunError, DamagedFileError: there is no model, or its file is damaged.
@@ -82,15 +84,17 @@ class Predictor:
     """
 
     def __init__(self, model: str | os.PathLike[str]) -> None:
-        self._file = load_model(Path(model))
-        frontend = None if self._file.frontend is None else Frontend(self._file.frontend)
-        self._preparation = Preparation(frontend, self._file.input_shape)
+        self._classifier = open_classifier(Path(model))
+        description = self._classifier.description
+        self.frontend = description.frontend
+        """Definition of the front end; None for pictures."""
+        self._preparation = Preparation(self.frontend, self._classifier.frontend(), self._classifier.input_shape)
         self._batch_size = max(1, min(LARGEST_BATCH, BATCH_BYTES // self._preparation.input_bytes))
-        self.classes = self._file.classes
+        self.classes = description.classes
         """Class names in the order of the probabilities."""
-        self.domain = self._file.domain
+        self.domain = IMAGES if self.frontend is None else SCENES
         """Scenes or images."""
-        self.suffixes = SUFFIXES[self.domain.name]
+        self.suffixes = SOUND_SUFFIXES if self.frontend is not None else _image_suffixes()
         """Suffixes of the files that are looked for in a folder."""
 
     def predict_file(self, path: str | os.PathLike[str]) -> np.ndarray:
@@ -166,10 +170,9 @@ class Predictor:
         cores = available_cores()
         if workers is None:
             workers = cores if len(files) > FEW_FILES else 1
-        threads = torch.get_num_threads() if workers == 1 else max(1, cores // 2)
         prepared = zip(files, self._prepare(files, workers), strict=True)
         while group := list(islice(prepared, self._batch_size)):
-            with _torch_threads(threads):  # threads that wait for cores on which workers run would slow each other down
+            with self._classifier.beside(workers, cores):
                 answers = self._answer(group, top)
             yield from answers
 
@@ -228,28 +231,46 @@ class Predictor:
             answers.append(Prediction(file, classes, [float(mean[i]) for i in best], list(result.cautions)))
         return answers
 
-    @torch.no_grad()
+    def predict_samples(self, samples: np.ndarray) -> np.ndarray:
+        """Return the class probabilities (class,), float64, of one clip of samples (channel, sample).
+
+        The samples have the rate, the channels and the length of the front end.
+        """
+        return self._probabilities([self._preparation.compute(samples)], batch_size=1)[0]
+
     def _probabilities(self, inputs: Iterable[np.ndarray], batch_size: int) -> np.ndarray:
         """Return the probabilities (input, class), float64, of inputs that are computed batch by batch."""
         inputs = iter(inputs)
         parts = [np.empty((0, len(self.classes)))]
         while batch := list(islice(inputs, batch_size)):
-            normalised = torch.stack([self._file.normalise(x) for x in batch])
-            if len(batch) > 1:  # faster; a single input keeps the layout, and with it the last bits, of the training
-                normalised = normalised.contiguous(memory_format=torch.channels_last)
-            parts.append(self._file.model(normalised).double().softmax(1).numpy())
+            parts.append(self._classifier.probabilities(batch))
         return np.concatenate(parts)
 
 
-@contextmanager
-def _torch_threads(count: int) -> Iterator[None]:
-    """Let torch compute with a number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def open_classifier(model: Path) -> "Classifier":
+    """Open the network of an .onnx file without torch, that of any other file or of a folder with what it needs.
+
+    Raises:
+        RunError, DamagedFileError: there is no model, or its file is damaged.
+    """
+    path = model
+    if not path.is_file():
+        from asc_mrkd.runs import find_model  # here, because it imports pandas
+
+        path = find_model(path)
+    if path.suffix == ".onnx":
+        from asc_mrkd.deploy.onnx_session import OnnxClassifier
+
+        return OnnxClassifier(path)
+    from asc_mrkd.deploy.torch_classifier import TorchClassifier
+
+    return TorchClassifier(path)
+
+
+def _image_suffixes() -> tuple[str, ...]:
+    from asc_mrkd.datasets.images.image_folder import IMAGE_SUFFIXES  # here, because it imports pandas
+
+    return IMAGE_SUFFIXES
 
 
 def _crashed(file: Path) -> DataError:

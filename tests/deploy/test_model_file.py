@@ -14,7 +14,8 @@ import safetensors.torch
 import torch
 from helpers.cli import run_cli
 
-from asc_mrkd.deploy.model_file import KEY, ModelFile, _checksum, describe, load_model, save_model
+from asc_mrkd.deploy.description import KEY
+from asc_mrkd.deploy.model_file import ModelFile, _checksum, describe, load_model, save_model
 from asc_mrkd.deploy.onnx_file import write_onnx
 from asc_mrkd.errors import AscMrkdError, DamagedFileError
 from asc_mrkd.features import FrontendSpec

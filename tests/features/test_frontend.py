@@ -77,7 +77,7 @@ def compute(backend: str, samples: np.ndarray) -> np.ndarray:
     return librosa_features(samples, spec) if backend == "librosa" else Frontend(spec, backend)(samples)
 
 
-@pytest.mark.parametrize("backend", ["numpy", "torch", "librosa"])
+@pytest.mark.parametrize("backend", ["numpy", "torch", "plain", "librosa"])
 @pytest.mark.parametrize("name", ["S1", "S2"])
 def test_golden_values(name, backend):
     features = compute(backend, signal(name))[0]
@@ -153,7 +153,7 @@ def test_empty_filters_are_refused():
         Frontend(spec)
 
 
-@pytest.mark.parametrize("backend", ["numpy", "torch", "librosa"])
+@pytest.mark.parametrize("backend", ["numpy", "torch", "plain", "librosa"])
 def test_every_channel_has_its_own_floor(backend):
     loud = signal("S1")
     quiet = signal("S2") * 1e-3
@@ -162,7 +162,7 @@ def test_every_channel_has_its_own_floor(backend):
     np.testing.assert_allclose(both[1], compute(backend, quiet)[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("backend", ["numpy", "torch", "librosa"])
+@pytest.mark.parametrize("backend", ["numpy", "torch", "plain", "librosa"])
 def test_a_batch_gives_what_its_clips_give(frontend, backend):
     clips = np.stack([np.concatenate([signal("S1"), signal("S2")]), np.concatenate([signal("S2") * 1e-3] * 2)])
     batch = compute(backend, clips)
@@ -185,7 +185,7 @@ def test_the_order_of_the_samples_in_memory_does_not_matter(frontend):
 
 
 @pytest.mark.filterwarnings("ignore:n_fft=2048 is too large")
-@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("backend", ["numpy", "torch", "plain"])
 def test_the_shortest_clip_is_as_long_as_its_reflection(backend):
     """1025 samples can be reflected by 1024, fewer cannot."""
     frontend = Frontend(load_spec("pmel256"), backend)

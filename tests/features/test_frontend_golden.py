@@ -36,7 +36,7 @@ def test_every_front_end_has_golden_vectors():
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("backend", ["numpy", "torch", "plain"])
 def test_golden_vectors(tool, name, backend):
     spec = load_spec(name)
     expected = pd.read_csv(tool.golden_path(name))

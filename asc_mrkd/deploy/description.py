@@ -1,0 +1,169 @@
+"""The description in every file of a network: everything but the weights. It is read without torch."""
+
+import base64
+import binascii
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from asc_mrkd.errors import ConfigError, DamagedFileError, first_line
+from asc_mrkd.features.spec import FrontendSpec
+from asc_mrkd.schema import Count, Schema, parse
+
+if TYPE_CHECKING:
+    from asc_mrkd.features.filterbank import FrontendArrays
+
+KEY = "asc_mrkd"
+"""Name of the description in the metadata of a file."""
+
+MAX_INPUT = 2**28
+"""Largest number of values of one input (1 GiB in float32)."""
+
+BUILD_ERRORS = (TypeError, ValueError, RuntimeError, OverflowError, ArithmeticError, MemoryError, RecursionError)
+"""Exceptions of code that is given values of other kinds and sizes than it was written for."""
+
+
+class Architecture(Schema):
+    """A network by name."""
+
+    name: str
+    num_classes: Count
+    options: dict[str, Any]
+
+
+class PackedArrays(Schema):
+    """The arrays of a front end as text, so that a reader needs no library that computes them."""
+
+    window: str
+    offset: str
+    starts: str
+    """First bin of each filter."""
+    counts: str
+    """Number of bins of each filter."""
+    factors: str
+    """Factors of all filters, one after the other."""
+
+
+class Description(Schema):
+    """Everything in a model file except the weights; see `ModelFile`."""
+
+    format: Literal[2]
+    architecture: Architecture
+    classes: Annotated[list[str], Field(min_length=1)]
+    input_shape: Annotated[list[Count], Field(min_length=3, max_length=3)]
+    mean: list[Any]
+    std: list[Any]
+    frontend: FrontendSpec | None
+    dtype: Literal["float32", "float16"] = "float32"
+    arrays: PackedArrays | None = None
+    """Arrays of the front end; in .onnx files."""
+    takes_samples: bool = False
+    """Whether the graph takes samples and gives probabilities: it holds the front end and the normalisation."""
+
+    @model_validator(mode="after")
+    def _require_consistency(self) -> "Description":
+        if len(set(self.classes)) != self.architecture.num_classes or len(self.classes) != len(set(self.classes)):
+            raise ValueError(f"{len(self.classes)} class names for {self.architecture.num_classes} different classes")
+        if prod(self.input_shape) > MAX_INPUT:
+            raise ValueError(f"an input of {' x '.join(map(str, self.input_shape))} is too large")
+        if self.frontend is not None and list(self.frontend.shape) != self.input_shape:
+            shape = " x ".join(map(str, self.frontend.shape))
+            raise ValueError(f"input_shape is {self.input_shape}, but the front end gives {shape}")
+        for name in ("mean", "std"):
+            values = as_statistics(getattr(self, name))
+            if values is None or any(n not in (1, m) for n, m in zip(values.shape, self.input_shape, strict=True)):
+                raise ValueError(f"{name} is not an array of finite numbers that fits the inputs")
+            if name == "std" and not (values > 0).all():
+                raise ValueError("std has values that are not positive")
+        if self.frontend is None and (self.arrays is not None or self.takes_samples):
+            raise ValueError("it has arrays of a front end, but no front end")
+        if self.frontend is not None and self.arrays is not None:
+            unpack_arrays(self.arrays, self.frontend)
+        return self
+
+
+def as_statistics(values: list[Any]) -> np.ndarray | None:
+    """Return nested lists as a float32 array of three dimensions; None if they are not finite numbers in that form."""
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    with np.errstate(over="ignore"):
+        narrow = array.astype(np.float32)
+    is_usable = array.ndim == 3 and array.size and np.isfinite(narrow).all()
+    return narrow if is_usable else None
+
+
+def parse_description(description: Any, path: Path) -> Description:
+    """Check the result of `describe` as it was read from a file.
+
+    Raises:
+        DamagedFileError: a value is missing, of the wrong kind, or does not agree with the others.
+    """
+    try:
+        return parse(Description, description, f"{path}, description of the network")
+    except (ConfigError, ValueError, TypeError, OverflowError) as error:  # numbers of FrontendSpec may be any
+        hint = "it was not written by this version of asc-mrkd: train or export it again"
+        raise DamagedFileError(str(error) if isinstance(error, ConfigError) else first_line(error), hint) from None
+
+
+def pack_arrays(arrays: "FrontendArrays") -> dict[str, str]:
+    """Return the arrays of a front end as text; of each filter only the part from its first to its last bin."""
+    starts = []
+    counts = []
+    factors = []
+    for row in arrays.filters:
+        bins = np.flatnonzero(row)
+        part = row[bins[0] : bins[-1] + 1]
+        starts.append(bins[0])
+        counts.append(len(part))
+        factors.append(part)
+    return {
+        "window": _to_text(arrays.window, np.float32),
+        "offset": _to_text(arrays.offset, np.float32),
+        "starts": _to_text(np.array(starts), np.int32),
+        "counts": _to_text(np.array(counts), np.int32),
+        "factors": _to_text(np.concatenate(factors), np.float32),
+    }
+
+
+def unpack_arrays(packed: PackedArrays, spec: FrontendSpec) -> "FrontendArrays":
+    """Return the arrays of a front end from their text.
+
+    Raises:
+        ValueError: the text is not that of finite arrays that fit the front end.
+    """
+    from asc_mrkd.features.filterbank import FrontendArrays
+
+    window = _from_text(packed.window, np.float32)
+    offset = _from_text(packed.offset, np.float32)
+    starts = _from_text(packed.starts, np.int32)
+    counts = _from_text(packed.counts, np.int32)
+    factors = _from_text(packed.factors, np.float32)
+    bins = spec.n_fft // 2 + 1
+    fits = len(window) == spec.n_fft and len(offset) == len(starts) == len(counts) == spec.n_mels
+    if not fits or starts.min() < 0 or counts.min() < 1 or (starts.astype(np.int64) + counts).max() > bins:
+        raise ValueError("the arrays of the front end do not fit its definition")
+    if counts.sum() != len(factors) or not all(np.isfinite(part).all() for part in (window, offset, factors)):
+        raise ValueError("the arrays of the front end do not fit its definition")
+    filters = np.zeros((spec.n_mels, bins), np.float32)
+    position = 0
+    for row, start, count in zip(filters, starts, counts, strict=True):
+        row[start : start + count] = factors[position : position + count]
+        position += count
+    return FrontendArrays(window, filters, offset[:, None])
+
+
+def _to_text(array: np.ndarray, dtype: type) -> str:
+    return base64.b64encode(array.astype(np.dtype(dtype).newbyteorder("<")).tobytes()).decode()
+
+
+def _from_text(text: str, dtype: type) -> np.ndarray:
+    try:
+        content = base64.b64decode(text, validate=True)
+        return np.frombuffer(content, np.dtype(dtype).newbyteorder("<")).astype(dtype)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError(f"the arrays of the front end cannot be read: {error}") from None
