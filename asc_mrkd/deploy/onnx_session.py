@@ -144,7 +144,7 @@ class OnnxClassifier:
             return self._session.run(batch).astype(np.float64)
         return softmax(self._session.run((batch - self._mean) / self._std).astype(np.float64))
 
-    def beside(self, workers: int, cores: int) -> AbstractContextManager[None]:
+    def next_to_workers(self, workers: int, cores: int) -> AbstractContextManager[None]:
         """Compute next to workers; the number of threads is that of the session."""
         return nullcontext()
 

@@ -172,7 +172,7 @@ class Predictor:
             workers = cores if len(files) > FEW_FILES else 1
         prepared = zip(files, self._prepare(files, workers), strict=True)
         while group := list(islice(prepared, self._batch_size)):
-            with self._classifier.beside(workers, cores):
+            with self._classifier.next_to_workers(workers, cores):
                 answers = self._answer(group, top)
             yield from answers
 

@@ -32,7 +32,7 @@ class TorchClassifier:
         return self._file.model(normalised).double().softmax(1).numpy()
 
     @contextmanager
-    def beside(self, workers: int, cores: int) -> Iterator[None]:
+    def next_to_workers(self, workers: int, cores: int) -> Iterator[None]:
         """Compute with fewer threads next to workers: threads that wait for their cores slow each other down."""
         before = torch.get_num_threads()
         if workers > 1:

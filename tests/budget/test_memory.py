@@ -99,7 +99,7 @@ def test_a_relu_works_in_place_only_where_nobody_reads_its_input_later():
 
 
 class Assembles(nn.Module):
-    """Writes its input into a tensor of its own."""
+    """Writes its input into a new tensor."""
 
     def forward(self, x):
         out = torch.zeros(1, 2, *x.shape[2:])
