@@ -120,14 +120,16 @@ class Pool:
     """Time limit of a job (s); None for no limit, as for workers of a cluster."""
 
 
-def local_pool(workers: int, seconds_per_job: float | None = SECONDS_PER_JOB) -> Pool:
+def local_pool(workers: int, seconds_per_job: float | None = SECONDS_PER_JOB, imports: Sequence[str] = ()) -> Pool:
     """Return a pool of processes of this machine.
 
     Args:
         workers: number of processes.
         seconds_per_job: time limit of a job (s), or None.
+        imports: names of modules that are imported once for all workers, besides PRELOADED, if this is the first pool
+            of this process.
     """
-    return Pool(_start_processes, workers, seconds_per_job=seconds_per_job)
+    return Pool(partial(_start_processes, imports=imports), workers, seconds_per_job=seconds_per_job)
 
 
 @contextmanager
@@ -291,10 +293,10 @@ def _hidden_main_script() -> Iterator[None]:
         main.update(origin)
 
 
-def _start_processes(workers: int) -> Executor:
+def _start_processes(workers: int, imports: Sequence[str]) -> Executor:
     if sys.platform == "win32":
         workers = min(workers, MOST_ON_WINDOWS)
-    return ProcessPoolExecutor(workers, mp_context=_process_context(), initializer=_prepare_worker)
+    return ProcessPoolExecutor(workers, mp_context=_process_context(imports), initializer=_prepare_worker)
 
 
 NO_SERVER = -1
@@ -303,10 +305,10 @@ _server_owner = 0
 """Number of the process that started the fork server; 0 before, NO_SERVER if servers die here."""
 
 
-def _process_context() -> BaseContext:
+def _process_context(imports: Sequence[str] = ()) -> BaseContext:
     """Return the context of new processes.
 
-    They are copies of a small server process, in which PRELOADED is imported already. A copy of this process itself
+    They are copies of a small server process, in which slow modules are imported already. A copy of this process itself
     might inherit locked locks and a used GPU. Without such a server (Windows, or a process that was itself forked from
     the one that started it), processes start from nothing.
     """
@@ -315,7 +317,7 @@ def _process_context() -> BaseContext:
         return get_context("spawn")
     _server_owner = os.getpid()
     context = get_context("forkserver")
-    context.set_forkserver_preload(list(PRELOADED))
+    context.set_forkserver_preload([*PRELOADED, *imports])
     return context
 
 

@@ -2,15 +2,26 @@
 
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import yaml
 from helpers.data import draw_images, make_store, write_experiment
 
+from asc_mrkd import workers
 from asc_mrkd.config import load_experiment
 from asc_mrkd.datasets.synthetic import make_scenes
+from asc_mrkd.engine.sweeps import SLOW_IMPORTS
 from asc_mrkd.engine.training import train
+
+
+@pytest.fixture(scope="session", autouse=True)
+def server_of_all_pools() -> Iterator[None]:
+    """Let the first pool of a test process import what trainings need, too: all its pools have one server."""
+    with mock.patch.object(workers, "PRELOADED", (*workers.PRELOADED, *SLOW_IMPORTS)):
+        yield
 
 
 @pytest.fixture(scope="session")

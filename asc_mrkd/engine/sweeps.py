@@ -32,6 +32,10 @@ ONE_TRAINING = threading.Lock()
 several threads."""
 
 
+SLOW_IMPORTS = ("asc_mrkd.engine.training", "torch._dynamo")
+"""Modules that workers import before their first step; the optimiser needs the second."""
+
+
 @dataclass(frozen=True)
 class TrainedPoint:
     """One point of a sweep after its training."""
@@ -174,7 +178,7 @@ def _train_point(
 
 def _open_pool(jobs: int, scheduler: str | None) -> AbstractContextManager[Pool]:
     if scheduler is None:
-        return nullcontext(local_pool(jobs, seconds_per_job=None))
+        return nullcontext(local_pool(jobs, seconds_per_job=None, imports=SLOW_IMPORTS))
     return dask_pool(scheduler)
 
 

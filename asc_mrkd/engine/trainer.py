@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from asc_mrkd.config import Experiment, OptimizerConfig, PruneConfig, ScheduleConfig
 from asc_mrkd.dist import all_reduce_sum, is_parallel, local_rows, rank
 from asc_mrkd.engine.batches import Batch, training_batch
-from asc_mrkd.engine.device import has_fast_bfloat16
+from asc_mrkd.engine.device import has_fast_bfloat16, seed_generator
 from asc_mrkd.engine.inference import LOWER_RATE
 from asc_mrkd.engine.keys import BatchKey, Epoch
 from asc_mrkd.engine.parallel import average_statistics, is_any, running_statistics, share_of_loss, wrap_ddp
@@ -328,7 +328,7 @@ class Trainer:
         step = self.step
         self._set_learning_rate(step)
         # Dropout inside a network draws from torch's generator; each process drops other units.
-        torch.manual_seed(int(generator("torch", self.seed, step).integers(2**63)) + rank())
+        seed_generator(int(generator("torch", self.seed, step).integers(2**63)) + rank(), self.device)
         batch = training_batch(
             self.samples, key, self.augment, self.method.needs, previous, local_rows(), self.memory_format
         )

@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 import yaml
+from helpers.warm import command_folder
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -168,8 +169,9 @@ def test_a_batch_too_small_to_share_is_refused(monkeypatch):
 
 def started(conf: Path, out: Path) -> subprocess.Popen:
     """Start `torchrun ... asc-mrkd train`; what it prints goes into a file next to the run folder."""
-    launcher = "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())
-    command = [sys.executable, "-m", *launcher, "-m", "asc_mrkd", "train", str(conf), "--out", str(out)]
+    launcher = ["torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port()), "--no-python"]
+    warm = str(command_folder() / "asc-mrkd")
+    command = [sys.executable, "-m", *launcher, warm, "train", str(conf), "--out", str(out)]
     with open(out.with_suffix(".log"), "a") as log:
         return subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
 

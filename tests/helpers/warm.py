@@ -14,7 +14,19 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
+from importlib import import_module
 from pathlib import Path
+
+IMPORTED = (
+    "asc_mrkd.cli.app",
+    "asc_mrkd.engine.sweeps",
+    "asc_mrkd.report",
+    "asc_mrkd.submission",
+    "asc_mrkd.store",
+    "torch._dynamo",
+)
+"""Modules that commands of recipes spend most of their start on; `torch._dynamo` is imported by the first step."""
 
 CLIENT = """\
 #!{python} -IS
@@ -51,9 +63,8 @@ def command_folder() -> Path:
 
 def serve(address: str) -> None:
     """Import what the commands need, then fork for each of them until the parent ends."""
-    import matplotlib.figure  # noqa: F401
-
-    import asc_mrkd.engine.training  # noqa: F401
+    for name in IMPORTED:
+        import_module(name)
 
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
@@ -73,7 +84,7 @@ def serve(address: str) -> None:
 
 
 def answer(connection: socket.socket) -> None:
-    """Run one command in a process of its own and report its number, then its exit code."""
+    """Run one command in a further process and report its number, then its exit code; it is killed with its client."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     files = array.array("i")
     size, messages, _, _ = connection.recvmsg(8, socket.CMSG_LEN(3 * files.itemsize))
@@ -86,8 +97,16 @@ def answer(connection: socket.socket) -> None:
     for descriptor in (0, 1, 2, *files):
         os.close(descriptor)
     connection.sendall(f"{process}\n".encode())
+    threading.Thread(target=kill_with_client, args=(process, connection), daemon=True).start()
     _, status = os.waitpid(process, 0)
     connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+
+
+def kill_with_client(process: int, connection: socket.socket) -> None:
+    """Wait for the end of the client, then kill the process."""
+    connection.recv(1)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
 
 
 def run(arguments: list[str], folder: str, environment: dict[str, str], files: array.array) -> None:
@@ -103,7 +122,15 @@ def run(arguments: list[str], folder: str, environment: dict[str, str], files: a
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["asc-mrkd", *arguments]
-    main()
+    code = 1
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code
+    finally:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        os._exit(code)  # Python would spend a second on taking down the libraries
 
 
 if __name__ == "__main__":
