@@ -15,20 +15,29 @@ from asc_mrkd.workers import available_cores
 if TYPE_CHECKING:
     import pandas as pd
 
+    from asc_mrkd.datasets import pieces
+    from asc_mrkd.datasets.recordings import Reading
+
 
 def check_data(
-    folder: str | os.PathLike[str],
+    folder: "str | os.PathLike[str] | pd.DataFrame",
     *,
     spec: str | os.PathLike[str] | None = None,
+    reading: "Reading | None" = None,
+    cutting: "pieces.Cutting | None" = None,
     workers: int | None = None,
     progress: Progress = no_progress,
 ) -> DataCheck:
     """Read every clip of a data set, every image of an image set or every row of a feature store, and name all faults.
 
     Args:
-        folder: a data set or image set as its archives unpack, or a finished feature store.
+        folder: a data set or image set as its archives unpack, a finished feature store, or own recordings: a folder
+            per class, or a table.
         spec: front end that will extract the features, as in `extract`: recordings that it refuses are errors. None
             compares recordings with each other, and warns if the default front end would refuse most of them.
+        reading: columns and split of own recordings, as in `extract`.
+        cutting: length of the clips, as in `extract`: long and short recordings are no errors then, nor are those of
+            own recordings.
         workers: processes that read recordings; None takes one per processor core.
         progress: shows how many clips or rows were read.
 
@@ -47,33 +56,48 @@ def check_data(
     """
     # Imported here: `doctor` must run where a library for sound or images is broken.
     from asc_mrkd.datasets import check_images, check_recordings, read_dataset
+    from asc_mrkd.datasets.check import compare_lists, compare_shapes, examine_recordings
     from asc_mrkd.datasets.images import is_image_set, open_images
+    from asc_mrkd.datasets.own import describe_own
+    from asc_mrkd.datasets.pieces import Cutting
     from asc_mrkd.features.spec import DEFAULT_SPEC, load_spec
     from asc_mrkd.store import open_store
     from asc_mrkd.store.check import check_store
     from asc_mrkd.store.layout import is_store
+    from asc_mrkd.store.preparation import prepare
 
-    folder = Path(folder)
-    if is_store(folder):
-        store = open_store(folder)
-        findings = check_store(store, progress)
-        return DataCheck(f"feature store {store.spec.name}", "rows", _splits(store.clips), store.classes, findings)
-    if is_image_set(folder):
-        images = open_images(folder)
-        splits = {name: len(split.table) for name, split in images.splits.items()}
-        return DataCheck(images.layout, "images", splits, images.classes, check_images(images))
-    dataset = read_dataset(folder)
-    frontend = load_spec(spec or DEFAULT_SPEC)
-    findings = check_recordings(
-        dataset,
-        sample_rate=frontend.sample_rate if spec and not frontend.resample else None,
-        seconds=frontend.clip_seconds if spec else None,
-        tolerance=frontend.pad_or_trim if spec else 0.0,
-        next_seconds=None if spec else frontend.clip_seconds,
-        workers=workers or available_cores(),
-        progress=progress,
-    )
-    return DataCheck(dataset.layout, "clips", _splits(dataset.clips), dataset.classes, findings)
+    if isinstance(folder, str | os.PathLike):
+        folder = Path(folder)
+        if is_store(folder):
+            store = open_store(folder)
+            findings = check_store(store, progress)
+            return DataCheck(f"feature store {store.spec.name}", "rows", _splits(store.clips), store.classes, findings)
+        if is_image_set(folder):
+            images = open_images(folder)
+            splits = {name: len(split.table) for name, split in images.splits.items()}
+            return DataCheck(images.layout, "images", splits, images.classes, check_images(images))
+    dataset = read_dataset(folder, reading)
+    workers = workers or available_cores()
+    summary: list[str] = []
+    if dataset.is_own or cutting not in (None, Cutting()):
+        shapes, findings = examine_recordings(dataset, workers=workers, progress=progress)
+        findings += compare_shapes(shapes, ("sample_rate", "channels")) + compare_lists(dataset)
+        if dataset.is_own:
+            summary += describe_own(dataset, list(shapes.values()))
+        if shapes:
+            summary.append(f"extraction: {'; '.join(prepare(dataset, spec, cutting, shapes).sentences)}")
+    else:
+        frontend = load_spec(spec or DEFAULT_SPEC)
+        findings = check_recordings(
+            dataset,
+            sample_rate=frontend.sample_rate if spec and not frontend.resample else None,
+            seconds=frontend.clip_seconds if spec else None,
+            tolerance=frontend.pad_or_trim if spec else 0.0,
+            next_seconds=None if spec else frontend.clip_seconds,
+            workers=workers,
+            progress=progress,
+        )
+    return DataCheck(dataset.layout, "clips", _splits(dataset.clips), dataset.classes, findings, summary)
 
 
 def _splits(clips: "pd.DataFrame") -> dict[str, int]:

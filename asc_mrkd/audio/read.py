@@ -83,9 +83,54 @@ def read_audio(
         ```
     """
     path = Path(path)
-    try:
-        audio = _decode(path, _Expected(expected_seconds, expected_rate, tolerance))
+    with _refusals_explained(path), _opened(path) as contents:
+        audio = _decode(contents, _Expected(expected_seconds, expected_rate, tolerance), path.stat().st_size)
         _require_sound(audio.samples)
+    return audio
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Rate, channels and length of a recording."""
+
+    sample_rate: int
+    """Sample rate (Hz)."""
+    channels: int
+    """Number of channels."""
+    seconds: float
+    """Length (s)."""
+
+
+def read_shape(path: str | os.PathLike[str]) -> Shape:
+    """Return rate, channels and length of a recording from its headers; only a length that they do not say is counted.
+
+    Raises:
+        AudioError: the headers show that the file cannot be used; damage behind them is found by `read_audio`.
+    """
+    path = Path(path)
+    with _refusals_explained(path), _opened(path) as contents:
+        size = path.stat().st_size
+        if contents.pcm is not None:
+            pcm = contents.pcm
+            _require_possible_header(pcm.sample_rate, pcm.channels, pcm.frames, size)
+            return Shape(pcm.sample_rate, pcm.channels, pcm.frames / pcm.sample_rate)
+        with _quiet(any(source.may_be_mpeg for source in contents.sources)), ExitStack() as stack:
+            sounds = [stack.enter_context(_open_source(source)) for source in contents.sources]
+            claims = [_claimed_frames(source, sound) for source, sound in zip(contents.sources, sounds, strict=True)]
+            rate = sounds[0].samplerate
+            channels = sounds[0].channels
+        if all(claims):
+            _require_possible_header(rate, channels, sum(claims), size)
+            return Shape(rate, channels, sum(claims) / rate)
+    audio = read_audio(path)
+    return Shape(audio.sample_rate, len(audio.samples), audio.samples.shape[1] / audio.sample_rate)
+
+
+@contextmanager
+def _refusals_explained(path: Path) -> Iterator[None]:
+    """Turn everything that can go wrong with a file into an AudioError."""
+    try:
+        yield
     except RefusalError as refusal:
         raise audio_error(path, refusal) from None
     except OSError as error:
@@ -95,7 +140,6 @@ def read_audio(
         raise audio_error(path, RefusalError("too_long", "it does not fit into memory")) from None
     except soundfile.LibsndfileError as error:
         raise audio_error(path, RefusalError(_reason_of(error), error.error_string)) from None
-    return audio
 
 
 def audio_error(path: str | os.PathLike[str], refusal: RefusalError) -> AudioError:
@@ -174,23 +218,28 @@ class _Expected:
             )
 
 
-def _decode(path: Path, expected: _Expected) -> Audio:
-    """Read the samples after the container and the header have been checked."""
+@contextmanager
+def _opened(path: Path) -> Iterator[Contents]:
+    """Open a file whose container and header have been checked."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise RefusalError("not_audio", "not a regular file")
     if status.st_size == 0:
         raise RefusalError("empty", "zero bytes")
     with open(path, "rb", buffering=0) as stream:
-        contents = read_contents(stream)
-        if contents.pcm is None:
-            return _decode_sources(contents, expected, status.st_size)
-        pcm = contents.pcm
-        _require_possible_header(pcm.sample_rate, pcm.channels, pcm.frames, status.st_size)
-        expected.require(pcm.sample_rate, pcm.frames)
-        samples = read_pcm(contents.stream, pcm)
-        _require_frames(samples, pcm.frames, "truncated")
-        return Audio(samples, pcm.sample_rate)
+        yield read_contents(stream)
+
+
+def _decode(contents: Contents, expected: _Expected, size: int) -> Audio:
+    """Read the samples of a file of `size` bytes."""
+    if contents.pcm is None:
+        return _decode_sources(contents, expected, size)
+    pcm = contents.pcm
+    _require_possible_header(pcm.sample_rate, pcm.channels, pcm.frames, size)
+    expected.require(pcm.sample_rate, pcm.frames)
+    samples = read_pcm(contents.stream, pcm)
+    _require_frames(samples, pcm.frames, "truncated")
+    return Audio(samples, pcm.sample_rate)
 
 
 def _decode_sources(contents: Contents, expected: _Expected, size: int) -> Audio:

@@ -6,7 +6,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asc_mrkd.cli.options import Json, MaxBad, Workers, print_json
+from asc_mrkd.cli.options import (
+    ClipSeconds,
+    FoldColumn,
+    GroupColumn,
+    HopSeconds,
+    Json,
+    LabelColumn,
+    MaxBad,
+    PathColumn,
+    Root,
+    Short,
+    SplitColumn,
+    SplitSeed,
+    TestFold,
+    TestShare,
+    Workers,
+    print_json,
+)
 from asc_mrkd.cli.progress import progress
 from asc_mrkd.cli.terminal import say
 
@@ -18,24 +35,47 @@ SHOWN = 10
 
 
 def check_data(
-    folder: Annotated[Path, typer.Argument(help="Data set as unpacked from its archives, or a feature store.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            help="Data set as unpacked, own recordings (a folder per class, or a table), or a feature store."
+        ),
+    ],
     spec: Annotated[
         str | None, typer.Option(help="Front end of extract-features: recordings that it would refuse are errors.")
     ] = None,
+    path_column: PathColumn = None,
+    label_column: LabelColumn = None,
+    group_column: GroupColumn = None,
+    split_column: SplitColumn = None,
+    fold_column: FoldColumn = None,
+    root: Root = None,
+    test_fold: TestFold = None,
+    test_share: TestShare = 0.25,
+    split_seed: SplitSeed = 0,
+    clip_seconds: ClipSeconds = None,
+    hop_seconds: HopSeconds = None,
+    short: Short = "repeat",
     max_bad: MaxBad = 0.01,
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
     """Read every clip, image or row and name every fault with a reason code.
 
-    An image set is compared with the official one, a feature store with its checksums; --spec, --max-bad and
-    --workers are for recordings.
+    An image set is compared with the official one, a feature store with its checksums; all options but --json are for
+    recordings. Of own recordings it also prints how they were understood.
 
     Example: asc-mrkd check-data data/TUT-urban-acoustic-scenes-2018-development
     """
     from asc_mrkd import doctor
+    from asc_mrkd.datasets.pieces import Cutting
+    from asc_mrkd.datasets.recordings import Reading
 
-    check = doctor.check_data(folder, spec=spec, workers=workers, progress=progress)
+    reading = Reading(
+        path_column, label_column, group_column, split_column, fold_column, root, test_fold, test_share, split_seed
+    )
+    cutting = Cutting(clip_seconds, hop_seconds, short)
+    check = doctor.check_data(folder, spec=spec, reading=reading, cutting=cutting, workers=workers, progress=progress)
     if as_json:
         print_json(
             {
@@ -45,6 +85,7 @@ def check_data(
                 "classes": check.classes,
                 "bad": check.unusable,
                 "findings": [asdict(finding) for finding in check.findings],
+                "summary": check.summary,
             }
         )
     else:
@@ -57,6 +98,8 @@ def check_data(
 def _print_findings(check: "DataCheck") -> None:
     counts = ", ".join(f"{count} {split}" for split, count in check.splits.items())
     say(f"{check.layout}: {check.total} {check.unit} ({counts}), {len(check.classes)} classes")
+    for sentence in check.summary:
+        say(f"  {sentence}")
     for code in dict.fromkeys(finding.code for finding in check.findings):
         same = [finding for finding in check.findings if finding.code == code]
         say(f"{same[0].severity} {code}: {len(same)}")

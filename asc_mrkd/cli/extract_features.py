@@ -5,7 +5,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asc_mrkd.cli.options import MaxBad, Workers
+from asc_mrkd.cli.options import (
+    ClipSeconds,
+    FoldColumn,
+    GroupColumn,
+    HopSeconds,
+    LabelColumn,
+    MaxBad,
+    PathColumn,
+    Root,
+    Short,
+    SplitColumn,
+    SplitSeed,
+    TestFold,
+    TestShare,
+    Workers,
+)
 from asc_mrkd.cli.progress import progress
 from asc_mrkd.cli.terminal import say
 from asc_mrkd.files import format_bytes
@@ -18,9 +33,23 @@ SHOWN = 20
 
 
 def extract_features(
-    data: Annotated[Path, typer.Option(help="Data set folder as unpacked from its archives.")],
+    data: Annotated[Path, typer.Option(help="Data set as unpacked; own recordings: a folder per class, or a table.")],
     out: Annotated[Path, typer.Option(help="Feature store to write.")],
-    spec: Annotated[str, typer.Option(help="Front end: its name or a YAML file.")] = "pmel256",
+    spec: Annotated[
+        str | None, typer.Option(help="Front end: its name or a YAML file.", show_default="pmel256, or one that fits")
+    ] = None,
+    path_column: PathColumn = None,
+    label_column: LabelColumn = None,
+    group_column: GroupColumn = None,
+    split_column: SplitColumn = None,
+    fold_column: FoldColumn = None,
+    root: Root = None,
+    test_fold: TestFold = None,
+    test_share: TestShare = 0.25,
+    split_seed: SplitSeed = 0,
+    clip_seconds: ClipSeconds = None,
+    hop_seconds: HopSeconds = None,
+    short: Short = "repeat",
     workers: Workers = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto; a GPU computes batches of clips.")] = "cpu",
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler of the workers, as tcp://HOST:PORT.")] = None,
@@ -34,14 +63,23 @@ def extract_features(
 
     Example: asc-mrkd extract-features --data exp/scenes --spec pmel256 --out exp/store
     """
+    from asc_mrkd.datasets.pieces import Cutting
+    from asc_mrkd.datasets.recordings import Reading
     from asc_mrkd.store import extract
     from asc_mrkd.store.extraction import CRASHED
     from asc_mrkd.store.layout import BAD
+    from asc_mrkd.store.preparation import read_origin
 
+    reading = Reading(
+        path_column, label_column, group_column, split_column, fold_column, root, test_fold, test_share, split_seed
+    )
+    cutting = Cutting(clip_seconds, hop_seconds, short)
     store = extract(
         data,
         out,
         spec,
+        reading=reading,
+        cutting=cutting,
         workers=workers,
         device=device,
         scheduler=scheduler,
@@ -49,6 +87,8 @@ def extract_features(
         resample=not no_resample,
         progress=progress,
     )
+    for sentence in read_origin(store.folder).get("done", []):
+        say(sentence)
     print_store_size(store)
     bad = store.clips[store.clips["status"] == BAD]
     for name, reason in bad[["filename", "reason"]].head(SHOWN).values:

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 CLIP_COLUMNS = ("filename", "label", "identifier", "source_label")
 """Columns of every table of clips or images: the facts about a sample that are known before anything is computed.
 
-Of scenes the identifier is city and location (barcelona-0) and the source label is the recording device; of images
-they are superclass and origin. They stand here because this is the lowest room that stores, data sets, runs and the
-engine can all import.
+Of scenes the identifier is city and location (barcelona-0), or the group of own recordings, and the source label is the
+recording device; of images they are superclass and origin. They stand here because this is the lowest room that stores,
+data sets, runs and the engine can all import.
 """
 
 DEVICE_GROUPS = {
@@ -26,8 +26,20 @@ Group = Callable[["pd.DataFrame"], "pd.Series"]
 """From a table with CLIP_COLUMNS to the name of the group of every sample."""
 
 
+def _has_cities(table: "pd.DataFrame") -> bool:
+    """Return whether the identifiers are city and location, as in official sets, and not groups of own recordings."""
+    identifiers = table["identifier"]
+    return bool(identifiers[identifiers != ""].str.fullmatch(r".+-\d+").all())
+
+
 def _city(table: "pd.DataFrame") -> "pd.Series":
-    return table["identifier"].str.rsplit("-", n=1).str[0]
+    cities = table["identifier"].str.rsplit("-", n=1).str[0]
+    return cities if _has_cities(table) else cities.where(cities == "", "")
+
+
+def _group(table: "pd.DataFrame") -> "pd.Series":
+    groups = table["identifier"]
+    return groups.where(groups == "", "") if _has_cities(table) else groups
 
 
 def _device_group(table: "pd.DataFrame") -> "pd.Series":
@@ -87,7 +99,12 @@ SCENES = Domain(
     samples="clips",
     category="scene",
     categories="scenes",
-    groups={"city": _city, "device": lambda table: table["source_label"], "device_group": _device_group},
+    groups={
+        "city": _city,
+        "group": _group,
+        "device": lambda table: table["source_label"],
+        "device_group": _device_group,
+    },
     cluster_column="identifier",
     headline="accuracy",
     better="{ours} is {points:.2f} percentage points above {theirs} in accuracy",

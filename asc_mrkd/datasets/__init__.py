@@ -1,11 +1,11 @@
-"""Data sets: official layouts of recordings, image sets, built-in scenes and pictures, and the checks of the data.
+"""Data sets: official layouts, own recordings, image sets, built-in scenes and pictures, and the checks of the data.
 
 Knows files and tables of clips, nothing of features or training. Names are imported when first used.
 """
 
 from asc_mrkd.lazy import lazy_names
 
-__all__ = ["DataCheck", "Dataset", "Finding", "check_images", "check_recordings", "read_dataset"]
+__all__ = ["DataCheck", "Dataset", "Finding", "Reading", "check_images", "check_recordings", "read_dataset"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
@@ -13,6 +13,7 @@ __getattr__, __dir__ = lazy_names(
         "DataCheck": "asc_mrkd.datasets.findings",
         "Dataset": "asc_mrkd.datasets.recordings",
         "Finding": "asc_mrkd.datasets.findings",
+        "Reading": "asc_mrkd.datasets.recordings",
         "check_images": "asc_mrkd.datasets.images.check",
         "check_recordings": "asc_mrkd.datasets.check",
         "read_dataset": "asc_mrkd.datasets.layouts",

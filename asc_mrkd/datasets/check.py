@@ -1,13 +1,13 @@
 """The check of recordings: every clip is read once, and the lists are compared with the folder and each other."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from asc_mrkd.audio.read import REASONS, SECONDS_TOLERANCE, read_audio
+from asc_mrkd.audio.read import REASONS, SECONDS_TOLERANCE, Shape, read_audio, read_shape
 from asc_mrkd.datasets.clip_lists import is_link_outside
 from asc_mrkd.datasets.findings import Finding, Severity, count_by_fold, find_absent_classes, find_other_kinds
 from asc_mrkd.datasets.recordings import Dataset, list_other_files, list_recordings, printable
@@ -17,15 +17,6 @@ from asc_mrkd.workers import local_pool, map_in_order
 
 _CLIPS_PER_CHUNK = 16
 """Clips that a worker gets at a time."""
-
-
-@dataclass(frozen=True)
-class _Shape:
-    """Rate (Hz), channels and length (s) of a clip."""
-
-    sample_rate: int
-    channels: int
-    seconds: float
 
 
 _SHAPE_CHECKS: list[tuple[str, str, str, Severity]] = [
@@ -64,76 +55,100 @@ def check_recordings(
         usual_length, extra_file, other_files, links_outside, duplicate_rows, single_clip, location_in_both_folds,
         class_not_in_train, class_not_in_test.
     """
+    shapes, findings = examine_recordings(dataset, workers=workers, progress=progress)
+    expected = {"sample_rate": sample_rate, "channels": channels, "seconds": seconds}
+    findings += compare_shapes(shapes, expected=expected, tolerance=max(tolerance, SECONDS_TOLERANCE))
+    if next_seconds and shapes:
+        findings += _compare_usual_length(shapes, next_seconds)
+    return findings + compare_lists(dataset)
+
+
+def examine_recordings(
+    dataset: Dataset, *, only_headers: bool = False, workers: int = 1, progress: Progress = no_progress
+) -> tuple[dict[str, Shape], list[Finding]]:
+    """Read every recording once; return the shapes of the sound ones by their names, and the faults of the others.
+
+    Args:
+        dataset: from asc_mrkd.datasets.read_dataset.
+        only_headers: read the headers only, which takes a moment, and leave faults behind them for later.
+        workers: processes that read; each holds one recording at a time.
+        progress: shows how many were read.
+    """
     findings: list[Finding] = []
-    shapes: dict[str, dict] = {}
-    names = dataset.clips["filename"].tolist()
+    shapes: dict[str, Shape] = {}
+    names = dataset.files
+    examine = partial(_examine_recordings, dataset.root, only_headers)
+    crashed = partial(Finding, "crashed", detail=REASONS["crashed"], severity="error")
+    chunks = (names[start : start + _CLIPS_PER_CHUNK] for start in range(0, len(names), _CLIPS_PER_CHUNK))
     with progress("reading", len(names), "clips") as advance:
-        for name, result in zip(names, _examine_all(dataset.root, names, workers), strict=True):
+        for name, result in zip(names, map_in_order(local_pool(workers), examine, chunks, crashed), strict=True):
             if isinstance(result, Finding):
                 findings.append(result)
             else:
-                shapes[name] = asdict(result)
+                shapes[name] = result
             advance()
-    if shapes:
-        expected = {"sample_rate": sample_rate, "channels": channels, "seconds": seconds}
-        table = pd.DataFrame.from_dict(shapes, orient="index")
-        findings += _compare_shapes(table, expected, max(tolerance, SECONDS_TOLERANCE))
-        if next_seconds:
-            findings += _compare_usual_length(table["seconds"], next_seconds)
-    return findings + _compare_lists(dataset)
+    return shapes, findings
 
 
-def _examine_all(root: Path, names: list[str], workers: int) -> Iterator[_Shape | Finding]:
-    chunks = (names[start : start + _CLIPS_PER_CHUNK] for start in range(0, len(names), _CLIPS_PER_CHUNK))
-    crashed = partial(Finding, "crashed", detail=REASONS["crashed"], severity="error")
-    return map_in_order(local_pool(workers), partial(_examine_clips, root), chunks, on_crash=crashed)
+def _examine_recordings(root: Path, only_headers: bool, names: Sequence[str]) -> list[Shape | Finding]:
+    return [_examine_recording(root, only_headers, name) for name in names]
 
 
-def _examine_clips(root: Path, names: Sequence[str]) -> list[_Shape | Finding]:
-    return [_examine_clip(root, name) for name in names]
-
-
-def _examine_clip(root: Path, name: str) -> _Shape | Finding:
-    """Read a clip and return its shape, or the reason why it cannot be used."""
+def _examine_recording(root: Path, only_headers: bool, name: str) -> Shape | Finding:
+    """Read a recording and return its shape, or the reason why it cannot be used."""
     try:
+        if only_headers:
+            return read_shape(root / name)
         audio = read_audio(root / name)
     except AudioError as error:
         return Finding(error.reason, name, str(error).removeprefix(f"{root / name}: "), "error")
     channels, samples = audio.samples.shape
-    return _Shape(audio.sample_rate, channels, samples / audio.sample_rate)
+    return Shape(audio.sample_rate, channels, samples / audio.sample_rate)
 
 
-def _compare_shapes(shapes: pd.DataFrame, expected: dict[str, int | float | None], tolerance: float) -> list[Finding]:
+def compare_shapes(
+    shapes: dict[str, Shape],
+    fields: Sequence[str] = ("sample_rate", "channels", "seconds"),
+    expected: Mapping[str, int | float | None] | None = None,
+    tolerance: float = SECONDS_TOLERANCE,
+) -> list[Finding]:
     """Find the clips whose rate, channels or length differs from the expected one or else from that of most clips."""
+    if not shapes:
+        return []
+    table = pd.DataFrame.from_dict({name: asdict(shape) for name, shape in shapes.items()}, orient="index")
     findings = []
     for field, code, unit, severity in _SHAPE_CHECKS:
-        usual = expected[field] or shapes[field].mode()[0]
-        deviating = shapes.loc[(shapes[field] - usual).abs() > tolerance, field]
-        if expected[field]:
+        if field not in fields:
+            continue
+        wanted = (expected or {}).get(field)
+        usual = wanted or table[field].mode()[0]
+        deviating = table.loc[(table[field] - usual).abs() > tolerance, field]
+        if wanted:
             severity = "error"
         for name, value in deviating.items():
             findings.append(Finding(code, str(name), f"{value:g} {unit} instead of {usual:g}", severity))
     return findings
 
 
-def _compare_usual_length(seconds: pd.Series, next_seconds: float) -> list[Finding]:
-    usual = seconds.mode()[0]
+def _compare_usual_length(shapes: dict[str, Shape], next_seconds: float) -> list[Finding]:
+    usual = pd.Series([shape.seconds for shape in shapes.values()]).mode()[0]
     if abs(usual - next_seconds) <= SECONDS_TOLERANCE:
         return []
     detail = f"{usual:g} s; the usual front ends take {next_seconds:g} s and would refuse them: "
-    detail += f"extract-features needs one with `clip_seconds: {usual:g}`, which --spec names"
+    detail += f"extract-features --clip-seconds {usual:g} takes them"
     return [Finding("usual_length", "most clips", detail, "warning")]
 
 
-def _compare_lists(dataset: Dataset) -> list[Finding]:
+def compare_lists(dataset: Dataset) -> list[Finding]:
     """Compare the lists with the folder and the two folds with each other."""
-    findings = []
-    listed = set(dataset.clips["filename"])
-    for name in sorted(set(list_recordings(dataset.root)) - listed):
-        findings.append(Finding("extra_file", printable(name), "no list names it", "warning"))
-    others = [printable(name) for name in list_other_files(dataset.root) if name not in listed]
+    findings = list(dataset.findings)
+    listed = set(dataset.files)
+    fault = "it lies in no folder of a class" if dataset.layout == "folders" else "no list names it"
+    for name in sorted(set(list_recordings(dataset.root, dataset.audio)) - listed):
+        findings.append(Finding("extra_file", printable(name), fault, "warning"))
+    others = [printable(name) for name in list_other_files(dataset.root, dataset.audio) if name not in listed]
     findings += find_other_kinds(others)
-    links = [name for name in dataset.clips["filename"] if is_link_outside(dataset.root, name)]
+    links = [name for name in dataset.files if is_link_outside(dataset.root, name)]
     if links:
         detail = f"{len(links)} clips are links to files outside the data set, such as {links[0]}"
         findings.append(Finding("links_outside", "lists", detail, "warning"))

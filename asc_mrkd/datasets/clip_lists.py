@@ -63,7 +63,7 @@ def read_list(folder: Path, path: Path) -> tuple[pd.DataFrame, int]:
     return distinct.copy(), len(table) - len(distinct)
 
 
-def refuse_rows(path: Path, rows: pd.DataFrame, fault: str, hint: str = "") -> None:
+def refuse_rows(path: Path | str, rows: pd.DataFrame, fault: str, hint: str = "") -> None:
     """Raise a DataError about the first of `rows`, if any; its cells replace the {column} in `fault`."""
     if len(rows):
         row = rows.iloc[0].to_dict()
@@ -85,7 +85,7 @@ def is_link_outside(folder: Path, name: str) -> bool:
 
 def _split_lines(path: Path) -> Rows:
     """Return number and cells of every line that is not empty; the lines may end as on any system."""
-    lines = re.split("\r\n|\r|\n", _read_text(path))
+    lines = re.split("\r\n|\r|\n", read_list_text(path))
     return [
         (number, [cell.strip() for cell in line.split("\t")])
         for number, line in enumerate(lines, start=1)
@@ -93,7 +93,12 @@ def _split_lines(path: Path) -> Rows:
     ]
 
 
-def _read_text(path: Path) -> str:
+def read_list_text(path: Path) -> str:
+    """Return the text of a list of clips.
+
+    Raises:
+        DataError: the file is missing or is not a text in UTF-8; the hint says how to save it so.
+    """
     if path.exists() and not path.is_file():
         raise DataError(f"{path} is not a file")
     try:
@@ -162,18 +167,18 @@ def _plain_names(folder: Path, path: Path, table: pd.DataFrame) -> list[str]:
     names = table["filename"].tolist()
     slashed = [name.replace("\\", "/") for name in names]
     hint = "list files below the folder of the data set only, by their path from there"
-    refuse_rows(path, table[[_leads_outside(name) for name in slashed]], "leads out of the data set", hint)
+    refuse_rows(path, table[[leads_outside(name) for name in slashed]], "leads out of the data set", hint)
     # Names with backslashes come from Windows, unless files have such names here.
     changed = [(name, slash) for name, slash in zip(names, slashed, strict=True) if name != slash]
     if any(_exists(folder, slash) for _, slash in changed) and not any(_exists(folder, name) for name, _ in changed):
         names = slashed
-    return [_name_on_disk(folder, name) for name in names]
+    return [name_on_disk(folder, name) for name in names]
 
 
-def _leads_outside(name: str) -> bool:
+def leads_outside(name: str) -> bool:
     """Return whether a path leads out of its folder on any system.
 
-    >>> [_leads_outside(name) for name in ("audio/a..b.wav", "audio/../a.wav", "/a.wav", "C:/a.wav")]
+    >>> [leads_outside(name) for name in ("audio/a..b.wav", "audio/../a.wav", "/a.wav", "C:/a.wav")]
     [False, True, True, True]
     """
     return ".." in name.split("/") or re.match("/|[A-Za-z]:/", name) is not None
@@ -183,7 +188,7 @@ def _exists(folder: Path, name: str) -> bool:
     return os.path.lexists(os.path.join(folder, name))
 
 
-def _name_on_disk(folder: Path, name: str) -> str:
+def name_on_disk(folder: Path, name: str) -> str:
     """Return a name without `./`, its letters composed as in the name of the file, or as usual if there is no file.
 
     An é is one character or an e with an accent: macOS writes the second form, most others the first.

@@ -27,7 +27,7 @@ SIMULATED_DEVICES = ("s1", "s2", "s3", "s4", "s5", "s6")
 """Devices of the mobile sets since 2020; the names of their clips of 2022 have a sixth part, the second."""
 
 LIST_HINT = "a fold list has the file names of meta.csv, and tabs between its columns"
-OWN_HINT = "own recordings go into audio/, and meta.csv and evaluation_setup/ list them: see docs/own-recordings.md"
+OWN_HINT = "own recordings go into a folder per class, or a table lists them: see docs/own-recordings.md"
 UNPACK_HINT = "unpack all archives of the data set into one folder and name that folder"
 
 

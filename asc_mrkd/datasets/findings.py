@@ -1,13 +1,20 @@
 """Findings of the data checks: faults of clips, images, lists, splits, classes and stored rows."""
 
 import os
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Severity = Literal["error", "warning"]
+
+OTHER_SOUND_SUFFIXES = (
+    *(".m4a", ".mp4", ".aac", ".wma", ".amr", ".ape", ".wv", ".webm", ".mka", ".mov", ".mkv", ".avi", ".3gp"),
+    *(".ac3", ".dsf", ".sph", ".voc", ".mpga", ".ra"),
+)
+"""Suffixes of sound and video files that are not read, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +47,17 @@ def unusable_subjects(findings: list[Finding]) -> list[str]:
 def find_other_kinds(names: list[str]) -> list[Finding]:
     """Name the files that were passed over because of their kind once, and count them.
 
-    >>> [(finding.subject, finding.detail) for finding in find_other_kinds(["audio/a.m4a", "audio/b.M4A"])]
-    [('.m4a', '2 files of other kinds were left out, such as audio/a.m4a')]
+    >>> [finding.detail for finding in find_other_kinds(["a.m4a", "b.M4A"])]
+    ['2 files of other kinds were left out, such as a.m4a; ffmpeg -i a.m4a a.wav converts one']
     """
     if not names:
         return []
     kinds = ", ".join(sorted({os.path.splitext(name)[1].lower() or "no ending" for name in names}))
     detail = f"{len(names)} files of other kinds were left out, such as {names[0]}"
+    sound = next((name for name in names if name.lower().endswith(OTHER_SOUND_SUFFIXES)), None)
+    if sound is not None:
+        command = shlex.join(["ffmpeg", "-i", sound, f"{os.path.splitext(sound)[0]}.wav"])
+        detail += f"; {command} converts one"
     return [Finding("other_files", kinds, detail, "warning")]
 
 
@@ -81,6 +92,8 @@ class DataCheck:
     """Class names; the position of a name is its class index."""
     findings: list[Finding]
     """All findings, in the order of the check."""
+    summary: list[str] = field(default_factory=list)
+    """Sentences about own recordings: classes, columns, groups, recordings, splits, and what the extraction will do."""
 
     @property
     def total(self) -> int:

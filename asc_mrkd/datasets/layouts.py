@@ -1,9 +1,11 @@
-"""The table of layouts of recordings, one row per layout, and the reading of a folder in any of them."""
+"""The table of layouts of recordings, one row per layout, and the reading of a folder or a table in any of them."""
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+import pandas as pd
 
 from asc_mrkd.datasets.dcase import (
     OWN_HINT,
@@ -13,7 +15,9 @@ from asc_mrkd.datasets.dcase import (
     read_development_set,
     read_evaluation_set,
 )
-from asc_mrkd.datasets.recordings import Dataset
+from asc_mrkd.datasets.own import is_class_folders, read_class_folders
+from asc_mrkd.datasets.recordings import Dataset, Reading
+from asc_mrkd.datasets.tables import TABLE_SUFFIXES, is_table, read_table
 from asc_mrkd.errors import DataError
 
 
@@ -31,23 +35,57 @@ LAYOUTS = (
     Layout(is_development_set, read_development_set),
     Layout(is_evaluation_set, read_evaluation_set),
 )
-"""All layouts; the first that matches a folder reads it."""
+"""All official layouts; the first that matches a folder reads it."""
 
 
-def read_dataset(root: str | os.PathLike[str]) -> Dataset:
-    """Read the lists of a data set as its archives unpack; no recording is opened.
+def read_dataset(data: str | os.PathLike[str] | pd.DataFrame, reading: Reading | None = None) -> Dataset:
+    """Read the lists of a data set; no recording is opened.
 
     Args:
-        root: the data set folder, or a folder that holds exactly one of them.
+        data: a data set as its archives unpack, or a folder that holds exactly one; or own recordings: a folder per
+            class, with or without train, valid and test above them, or a table with columns for files and labels.
+        reading: names of the columns and the choice of a split, for own recordings.
 
     Raises:
-        DataError: a folder or list is missing or damaged, or two lists contradict each other.
+        DataError: a folder or list is missing or damaged, two lists contradict each other, or `reading` does not go
+            with the data.
 
     Example:
         clips = read_dataset("data/TUT-urban-acoustic-scenes-2018-development").clips
+        own = read_dataset("recordings.csv", Reading(label_column="category"))
     """
-    folder, layout = _find_dataset(Path(root))
+    reading = reading or Reading()
+    if isinstance(data, pd.DataFrame):
+        return read_table(data, reading)
+    root = Path(data)
+    if root.is_file():
+        if not is_table(root):
+            raise DataError(f"{root} is not a table", f"tables end in {', '.join(TABLE_SUFFIXES)}")
+        return read_table(root, reading)
+    own = _find_own(root)
+    if own is not None:
+        return own(reading)
+    folder, layout = _find_dataset(root)
+    if reading != Reading():
+        raise DataError(
+            f"{folder} is in an official layout, which has its own columns and splits", "leave the options out"
+        )
     return layout.read(folder)
+
+
+def _find_own(root: Path) -> Callable[[Reading], Dataset] | None:
+    """Return the function that reads own recordings in a folder; None if it, or a folder in it, is an official set."""
+    if not root.is_dir() or is_development_set(root) or (root / "evaluation_setup").exists():
+        return None
+    tables = [path for path in sorted(root.iterdir()) if is_table(path) and not path.name.startswith(".")]
+    if len(tables) == 1:
+        return lambda reading: read_table(tables[0], reading)
+    if is_class_folders(root / "audio"):
+        return lambda reading: read_class_folders(root / "audio", reading)
+    official = any(_recognise(folder) for folder in [root, *root.iterdir()])
+    if official or not is_class_folders(root):
+        return None
+    return lambda reading: read_class_folders(root, reading)
 
 
 def _find_dataset(root: Path) -> tuple[Path, Layout]:

@@ -7,7 +7,39 @@ from pathlib import Path
 import pandas as pd
 
 from asc_mrkd.audio.containers import SOUND_SUFFIXES
+from asc_mrkd.datasets.findings import Finding
 from asc_mrkd.files import find_files
+
+TEST_SHARE = 0.25
+"""Share of the clips that a made split gives to the test."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Columns and split of own recordings, where a folder or a table does not say them itself.
+
+    >>> Reading(label_column="category", test_fold="4").split_seed
+    0
+    """
+
+    path_column: str | None = None
+    """Column of the file names; None looks for a usual name, in any capitals, as do the next four."""
+    label_column: str | None = None
+    """Column of the classes."""
+    group_column: str | None = None
+    """Column of what clips share that must not be divided between training and test, such as a place or a session."""
+    split_column: str | None = None
+    """Column of the splits: train, test, valid. `none` ignores it, as for the group and the fold."""
+    fold_column: str | None = None
+    """Column of the folds."""
+    root: str | os.PathLike[str] | None = None
+    """Folder that the file names start from; None looks for the files near the table."""
+    test_fold: str | None = None
+    """Fold that is for testing; None takes the given splits, or the first fold."""
+    test_share: float = TEST_SHARE
+    """Share of the clips that is for testing, where the split has to be made."""
+    split_seed: int = 0
+    """Seed of a split that has to be made."""
 
 
 @dataclass(frozen=True)
@@ -17,25 +49,44 @@ class Dataset:
     root: Path
     """Folder that the file names are relative to."""
     layout: str
-    """`TUT 2018`, `TAU 2019`, `TAU 2020 3Class`, `TAU 2020 Mobile`, `TAU 2022 Mobile` or `evaluation` (no labels). Own
-    recordings have the layout of the first set with such lists."""
+    """`TUT 2018`, `TAU 2019`, `TAU 2020 3Class`, `TAU 2020 Mobile`, `TAU 2022 Mobile` or `evaluation` (no labels); a
+    folder with such lists has the layout of the first set with them. Own recordings: `folders` or `table`."""
     clips: pd.DataFrame
-    """One row per clip, sorted by filename: filename, label, identifier, source_label, city and split (`train`, `test`
-    or `unused`). Clips without labels have the split `test` and empty strings elsewhere."""
+    """One row per clip, sorted by filename: filename, label, identifier, source_label and split (`train`, `test` or
+    `unused`). Clips without labels have the split `test` and empty strings elsewhere. Official sets also have the
+    city. Of own recordings the identifier is the group, "" where there is none, and there may be fold, recording (the
+    file), start and end (s)."""
     classes: list[str]
     """Labels of the clips in a split, in alphabetical order; the position of a label is its class index."""
     duplicates: int
     """Number of repeated rows in the lists; they are dropped."""
+    audio: Path = Path("audio")
+    """Folder below the root that holds the recordings and nothing else."""
+    understood: tuple[str, ...] = ()
+    """Sentences about own recordings: where the columns, the groups and the splits come from."""
+    findings: tuple[Finding, ...] = ()
+    """Faults that were found while own recordings were listed."""
+
+    @property
+    def is_own(self) -> bool:
+        """Whether these are own recordings, whose lengths may differ, and not a folder with official lists."""
+        return bool(self.understood)
+
+    @property
+    def files(self) -> list[str]:
+        """Names of the files of the clips, each once, in order."""
+        column = "recording" if "recording" in self.clips else "filename"
+        return self.clips[column].drop_duplicates().tolist()
 
 
-def list_recordings(root: Path) -> list[str]:
-    """List the sound files under `root`/audio by their path below `root`, sorted."""
-    return sorted(path.relative_to(root).as_posix() for path in find_files(root / "audio", SOUND_SUFFIXES))
+def list_recordings(root: Path, audio: Path = Path("audio")) -> list[str]:
+    """List the sound files under `root`/`audio` by their path below `root`, sorted."""
+    return sorted(path.relative_to(root).as_posix() for path in find_files(root / audio, SOUND_SUFFIXES))
 
 
-def list_other_files(root: Path) -> list[str]:
-    """List the files under `root`/audio that are not sound files by their names, without hidden files, sorted."""
-    others = [path for path in (root / "audio").rglob("*") if path.is_file() and not path.name.startswith(".")]
+def list_other_files(root: Path, audio: Path = Path("audio")) -> list[str]:
+    """List the files under `root`/`audio` that are not sound files by their names, without hidden files, sorted."""
+    others = [path for path in (root / audio).rglob("*") if path.is_file() and not path.name.startswith(".")]
     return sorted(path.relative_to(root).as_posix() for path in others if path.suffix.lower() not in SOUND_SUFFIXES)
 
 

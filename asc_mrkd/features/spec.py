@@ -153,3 +153,32 @@ def load_spec(name_or_yaml: str | os.PathLike[str]) -> FrontendSpec:
             known = sorted(p.stem for p in path.parent.glob("*.yaml"))
             raise ConfigError(f"there is no front end '{name_or_yaml}'", suggest(str(name_or_yaml), known))
     return parse(FrontendSpec, read_yaml(path), str(path))
+
+
+def fit_spec(spec: FrontendSpec, clip_seconds: float, sample_rate: int | None = None) -> FrontendSpec:
+    """Return a front end for clips of another length or of a lower rate; its name says the difference.
+
+    Args:
+        spec: front end to start from.
+        clip_seconds: length of a clip (s).
+        sample_rate: rate of the recordings (Hz); a lower one than that of the front end becomes its rate, because
+            filters above half of it would hear nothing.
+
+    Raises:
+        ConfigError: clips are too short for the transform of the front end.
+
+    >>> fit_spec(load_spec("pmel256"), 5.0, sample_rate=16000).name
+    'pmel256-5s-16000Hz'
+    """
+    changes: dict[str, Any] = {}
+    name = spec.name
+    if clip_seconds != spec.clip_seconds:
+        changes["clip_seconds"] = clip_seconds
+        name += f"-{clip_seconds:g}s"
+    if sample_rate is not None and sample_rate < spec.sample_rate:
+        changes["sample_rate"] = sample_rate
+        changes["fmax"] = min(spec.fmax, sample_rate / 2)
+        name += f"-{sample_rate}Hz"
+    if not changes:
+        return spec
+    return parse(FrontendSpec, {**spec.model_dump(), **changes, "name": name}, f"front end {name}")

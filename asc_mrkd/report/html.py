@@ -31,7 +31,7 @@ from asc_mrkd.report.plots import (
     teachers_png,
 )
 from asc_mrkd.report.records import shown_groups
-from asc_mrkd.report.tables import TextTable, breakdown_table, confused_pairs_table, seed_table
+from asc_mrkd.report.tables import TextTable, breakdown_table, confused_pairs_table, seed_table, worst_shown
 from asc_mrkd.runs import RunFolder
 from asc_mrkd.schema import flatten, read_json
 from asc_mrkd.store.layout import open_store
@@ -175,9 +175,8 @@ def settings_tables(summaries: Sequence[RunSummary]) -> list[TextTable]:
 
 
 def _run_section(summary: RunSummary) -> RunSection:
-    worst = report_columns(summary.domain).worst
     groups = shown_groups(summary)
-    short = [breakdown_table(summary, column, worst) for column in groups]
+    short = [breakdown_table(summary, column, worst_shown(summary, column)) for column in groups]
     full = [breakdown_table(summary, column) for column in groups]
     return RunSection(
         summary=summary,

@@ -82,6 +82,15 @@ def seed_table(summary: RunSummary) -> TextTable:
     )
 
 
+WORST_GROUPS = 10
+"""Number of groups of own recordings that a long table shows: there may be as many as recordings."""
+
+
+def worst_shown(summary: RunSummary, column: str) -> int | None:
+    """Return the number of groups that a long table is cut down to; None shows all."""
+    return WORST_GROUPS if column == "group" else report_columns(summary.domain).worst
+
+
 def breakdown_table(summary: RunSummary, column: str = "label", worst: int | None = None) -> TextTable:
     """Tabulate the figures by label or by another group (city, device, superclass, ...), pooled over the seeds.
 

@@ -8,11 +8,10 @@ from rich.text import Text
 
 from asc_mrkd.evaluation import ComparisonRow, RunSummary, compare_summaries, conclusions
 from asc_mrkd.files import atomic_writer, write_text
-from asc_mrkd.report.columns import report_columns
 from asc_mrkd.report.comparisons import comparison_table, difference_table, folder_text, run_table
 from asc_mrkd.report.plots import confusion_matrix_png
 from asc_mrkd.report.records import evaluation_record, shown_groups
-from asc_mrkd.report.tables import breakdown_table, confused_pairs_table, confusion_table, seed_table
+from asc_mrkd.report.tables import breakdown_table, confused_pairs_table, confusion_table, seed_table, worst_shown
 
 MAX_CONFUSION_CLASSES = 12
 """Largest number of classes whose confusion table fits in 80 columns; confusion.png shows more."""
@@ -30,9 +29,8 @@ def print_evaluation(summary: RunSummary, console: Console) -> None:
     """Print every table of one run, each at most 80 columns wide."""
     console.print(Text(f"{summary.method}: {summary.test_clips} {summary.scored}, after the last epoch", "bold"))
     console.print(Text(folder_text(summary), overflow="fold"))
-    worst = report_columns(summary.domain).worst
     tables = [seed_table(summary)]
-    tables += [breakdown_table(summary, column, worst) for column in shown_groups(summary)]
+    tables += [breakdown_table(summary, column, worst_shown(summary, column)) for column in shown_groups(summary)]
     if len(summary.classes) <= MAX_CONFUSION_CLASSES:
         tables.append(confusion_table(summary))
     tables.append(confused_pairs_table(summary))

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from asc_mrkd.datasets import read_dataset
+from asc_mrkd.datasets import Reading, read_dataset
+from asc_mrkd.datasets.pieces import Cutting
 from asc_mrkd.errors import InterruptedRun, StoreError
 from asc_mrkd.features.frontend import Frontend
-from asc_mrkd.features.spec import DEFAULT_SPEC, FrontendSpec, load_spec
+from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import exclusive_lock, write_text
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.store.journal import JOURNAL, Journal, journal_line
@@ -28,26 +29,29 @@ from asc_mrkd.store.layout import (
     full_disk_explained,
     is_intact,
     open_store,
+    recordings_of,
     write_table,
 )
+from asc_mrkd.store.preparation import prepare, write_origin
 from asc_mrkd.store.shards import mark_shard, parse_shard
 from asc_mrkd.store.statistics import RunningStatistics
-from asc_mrkd.store.worker import ClipJob, RowResult, extract_rows
+from asc_mrkd.store.worker import CLIPS_PER_TASK, ClipJob, RowResult, extract_rows
 from asc_mrkd.workers import Pool, available_cores, dask_pool, local_pool, map_in_order
 
-CLIPS_PER_TASK = {"numpy": 4, "torch": 16}
-"""Clips that a worker receives at once, by back end; on a GPU they are one batch."""
-
+PIECES_PER_TASK = 256
+"""Most clips of one recording that a worker receives at once."""
 
 CRASHED = "crashed"
 """Reason of a clip whose worker died at every attempt; the next extraction into the store tries it again."""
 
 
 def extract(
-    data: str | os.PathLike[str],
+    data: str | os.PathLike[str] | pd.DataFrame,
     out: str | os.PathLike[str],
-    spec: str | os.PathLike[str] | FrontendSpec = DEFAULT_SPEC,
+    spec: str | os.PathLike[str] | FrontendSpec | None = None,
     *,
+    reading: Reading | None = None,
+    cutting: Cutting | None = None,
     workers: int | None = None,
     device: str = "cpu",
     scheduler: str | None = None,
@@ -57,13 +61,20 @@ def extract(
 ) -> FeatureStore:
     """Extract the features of a data set into the feature store `out`; a finished store is opened unchanged.
 
+    Own recordings are cut into clips of the length of the front end, which is chosen to fit them; the recordings of an
+    official data set must have that length, unless `cutting` says another one. `origin.yaml` in the store says what
+    was done with own recordings.
+
     A clip that cannot be used is marked `bad` with a reason code, and the work goes on. After an interruption at any
     moment the same call continues and ends with the same bytes.
 
     Args:
-        data: data set folder as unpacked from its archives.
+        data: data set folder as unpacked from its archives, or own recordings: a folder per class, or a table.
         out: folder of the store.
-        spec: front end: its name, the path of its YAML file or the definition itself.
+        spec: front end: its name, the path of its YAML file or the definition itself; None takes `pmel256`, and for own
+            recordings one that fits their rate, channels and length.
+        reading: columns and split of own recordings.
+        cutting: length of the clips, and the treatment of long and short recordings.
         workers: number of processes; by default one per core.
         device: device of the front end: cpu, cuda or auto.
         scheduler: address of a Dask scheduler whose workers replace the processes of this machine.
@@ -75,8 +86,9 @@ def extract(
         The finished store. `store.clips` has one row per clip, with its status and its reason code.
 
     Raises:
-        DataError: the folder does not hold a data set.
-        ConfigError: the front end, the shard, the device or the address of the scheduler is not valid.
+        DataError: the data are not a data set, or their lists or splits are not valid.
+        ConfigError: the front end, the length of the clips, the shard, the device or the address of the scheduler is
+            not valid.
         StoreError: `out` holds a store of another spec or list, another process writes it, or the disk is full.
         InterruptedRun: Ctrl-C; the finished rows are kept.
 
@@ -87,10 +99,12 @@ def extract(
         ```
     """
     part = parse_shard(shard) if shard else None
-    frontend_spec = spec if isinstance(spec, FrontendSpec) else load_spec(spec)
+    dataset = read_dataset(data, reading)
+    prepared = prepare(dataset, spec, cutting, workers=workers or available_cores(), progress=progress)
+    dataset = prepared.dataset
+    frontend_spec = prepared.spec
     if not resample:
         frontend_spec = frontend_spec.model_copy(update={"resample": False})
-    dataset = read_dataset(data)
     store = extract_clips(
         part.select(dataset.clips) if part else dataset.clips,
         dataset.root,
@@ -104,6 +118,8 @@ def extract(
     )
     if part:
         mark_shard(store.folder, part)
+    if prepared.sentences:
+        write_origin(store.folder, data, prepared, reading or Reading())
     return store
 
 
@@ -122,7 +138,8 @@ def extract_clips(
     """Extract the features of a list of clips; see `extract`, which takes the list from a data set folder.
 
     Args:
-        clips: table with the columns filename, label, identifier, source_label, split.
+        clips: table with the columns filename, label, identifier, source_label, split, and for parts of recordings
+            those of PIECE_COLUMNS.
         root: folder that the file names start from.
         spec: front end.
         out: folder of the store.
@@ -166,7 +183,7 @@ def _is_done(store: FeatureStore, root: Path) -> bool:
     if (store.clips["reason"] == CRASHED).any():  # the cause may have been another one, as when memory ran out
         return False
     written = (store.folder / CLIPS).stat().st_mtime
-    bad_clips = [root / name for name in store.clips.loc[store.clips["status"] == BAD, "filename"]]
+    bad_clips = [root / name for name in recordings_of(store.clips[store.clips["status"] == BAD])]
     return not any(path.exists() and path.stat().st_ctime > written for path in bad_clips)
 
 
@@ -202,7 +219,7 @@ def _fill_rows(
     results = []
     with Journal(store.folder) as journal, progress("features", len(store.clips), "clips") as advance:
         written = journal.checksums
-        jobs = [ClipJob(row, str(root / name), written.get(row)) for row, name in enumerate(store.clips["filename"])]
+        jobs = _list_jobs(store.clips, root, written)
         for result in _run_jobs(jobs, frontend, store.folder / FEATURES, pool):
             if result.reason == "missing" and Path(jobs[result.row].path).exists():
                 raise StoreError(
@@ -218,11 +235,33 @@ def _fill_rows(
     return results, statistics
 
 
+def _list_jobs(clips: pd.DataFrame, root: Path, written: dict[int, int]) -> list[ClipJob]:
+    """Return one job per clip; `written` has the checksums of finished rows."""
+    paths = [str(root / name) for name in recordings_of(clips)]
+    if "start" not in clips:
+        return [ClipJob(row, path, written.get(row)) for row, path in enumerate(paths)]
+    places = clips[["start", "end", "short"]].itertuples(index=False)
+    pairs = enumerate(zip(paths, places, strict=True))
+    return [ClipJob(row, path, written.get(row), *place) for row, (path, place) in pairs]
+
+
+def _chunks(jobs: list[ClipJob], size: int) -> Iterator[list[ClipJob]]:
+    """Cut the jobs into chunks for the workers: some recordings, or many clips of one, which is then read once."""
+    chunk: list[ClipJob] = []
+    for job in jobs:
+        same_recording = bool(chunk) and chunk[-1].path == job.path
+        if len(chunk) >= (PIECES_PER_TASK if same_recording else size):
+            yield chunk
+            chunk = []
+        chunk.append(job)
+    if chunk:
+        yield chunk
+
+
 def _run_jobs(jobs: list[ClipJob], frontend: Frontend, features: Path, pool: Pool) -> Iterator[RowResult]:
     """Yield the result of every job, in order."""
     task = partial(extract_rows, frontend=frontend, features=features.absolute())
-    size = CLIPS_PER_TASK[frontend.backend]
-    chunks = [jobs[start : start + size] for start in range(0, len(jobs), size)]
+    chunks = _chunks(jobs, CLIPS_PER_TASK[frontend.backend])
     return map_in_order(pool, task, chunks, on_crash=lambda job: RowResult(job.row, CRASHED))
 
 

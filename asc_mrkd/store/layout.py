@@ -55,6 +55,13 @@ COLUMNS = {
 }
 """Columns of clips.csv and their types; `crc32` is the checksum of the stored row."""
 
+PIECE_COLUMNS = {"recording": str, "start": float, "end": float, "short": str}
+"""Further columns of a store with parts of recordings: the file, start and end in it (s), and the treatment of a
+recording that is too short (see `asc_mrkd.datasets.pieces`), "" if it is not. The filename names the part."""
+
+OPTIONAL_COLUMNS = {"fold": str, **PIECE_COLUMNS}
+"""Columns that only some stores have: the fold is that of the data, for a cross-validation."""
+
 MAKE_ONE = "make one: asc-mrkd extract-features --data DIR --spec pmel256 --out STORE"
 REPEAT = "run the same extract-features command again"
 REPAIR = f"{REPEAT}: it repairs the store; if it refuses, remove the store first"
@@ -79,7 +86,7 @@ class FeatureStore:
     spec: FrontendSpec
     """Front end of the features."""
     clips: pd.DataFrame
-    """Table with one row per clip, see COLUMNS."""
+    """Table with one row per clip, see COLUMNS and OPTIONAL_COLUMNS."""
     classes: list[str]
     """Class names; the position of a name is its class index."""
     features: np.ndarray
@@ -216,12 +223,14 @@ def _open_parts(folder: Path) -> FeatureStore:
 
 def _read_table(path: Path, classes: list[str]) -> pd.DataFrame:
     try:
-        clips = pd.read_csv(path, keep_default_na=False, dtype=COLUMNS)
+        clips = pd.read_csv(path, keep_default_na=False, dtype={**COLUMNS, **OPTIONAL_COLUMNS})
     except (ValueError, OverflowError) as error:
         raise StoreError(f"{path} is damaged: {first_line(error)}", START_OVER) from None
     for column in COLUMNS:
         if column not in clips:
             raise StoreError(f"{path} has no column {column}: another version of asc_mrkd made it", START_OVER)
+    if "start" in clips:
+        clips[["start", "end"]] = clips[["start", "end"]].round(3)  # reading may be wrong in the last digit
     is_used = clips["split"] != "unused"
     # One entry per rule: the clips that break it, and the complaint about the first of them.
     rules = [
@@ -277,8 +286,8 @@ def create_or_continue(
             f"{folder} was made with another spec: {difference.replace(' here', ' in the store')}",
             "choose another --out",
         )
-    keys = ["filename", "label", "split"]
-    if store.clips[keys].values.tolist() != clips[keys].values.tolist():
+    keys = ["filename", "label", "split", *_optional_columns(clips)]
+    if _optional_columns(store.clips) != keys[3:] or store.clips[keys].values.tolist() != clips[keys].values.tolist():
         raise StoreError(f"{folder} was made from another list of clips", "choose another --out")
     return store
 
@@ -297,7 +306,16 @@ def _create(folder: Path, clips: pd.DataFrame, spec: FrontendSpec, classes: Sequ
         size = math.prod(shape) * np.dtype(np.float16).itemsize
         raise no_room(folder / FEATURES, error.errno, f"it needs {size:,} bytes") from None
     table = clips.assign(row=range(len(clips)), frames=0, status=PENDING, reason="", crc32=0)
-    write_table(folder, table[list(COLUMNS)])
+    write_table(folder, table[[*COLUMNS, *_optional_columns(clips)]])
+
+
+def _optional_columns(clips: pd.DataFrame) -> list[str]:
+    return [column for column in OPTIONAL_COLUMNS if column in clips]
+
+
+def recordings_of(clips: pd.DataFrame) -> list[str]:
+    """Return the name of the file of every clip."""
+    return clips["recording" if "recording" in clips else "filename"].tolist()
 
 
 def _write_classes(folder: Path, classes: Sequence[str]) -> None:

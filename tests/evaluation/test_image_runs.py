@@ -41,7 +41,7 @@ def test_the_groups_of_images(tmp_path):
 
 def test_the_groups_of_scenes_are_what_they_were(run_folder):
     summary = evaluate(run_folder)
-    assert list(summary.domain.groups) == ["city", "device", "device_group"]
+    assert list(summary.domain.groups) == ["city", "group", "device", "device_group"]
     assert not {"superclass", "origin"} & set(summary.scores.columns)
 
 

@@ -140,7 +140,7 @@ def test_check_data_of_a_part_of_an_official_set(tmp_path):
     code, out, _ = run_cli("check-data", tmp_path, "--json")
     found = json.loads(out)
     assert code == 1
-    assert list(found) == ["layout", "clips", "splits", "classes", "bad", "findings"]
+    assert list(found) == ["layout", "clips", "splits", "classes", "bad", "findings", "summary"]
     assert (found["layout"], found["clips"], found["splits"]) == ("CIFAR-100", 9, {"train": 6, "test": 3})
     assert {"train", "test"} <= set(found["bad"])
     assert {"not_official_file", "missing_images", "wrong_classes"} == {f["code"] for f in found["findings"]}

@@ -1,0 +1,227 @@
+"""Own recordings: from a folder per class, or the rows of a table, to the table of clips that every layout gives."""
+
+import os
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from asc_mrkd.audio.containers import SOUND_SUFFIXES
+from asc_mrkd.audio.read import Shape
+from asc_mrkd.config.domain import CLIP_COLUMNS
+from asc_mrkd.datasets.findings import Finding
+from asc_mrkd.datasets.recordings import Dataset, Reading, list_other_files, printable
+from asc_mrkd.datasets.splits import SPLIT_NAMES, split_clips
+from asc_mrkd.errors import SHOWN, DataError
+from asc_mrkd.files import find_files
+
+NOT_A_CLASS = (*CLIP_COLUMNS, "prediction")
+"""Names of columns in the files of results, which a class cannot have as well."""
+
+
+def find_class_folders(folder: Path) -> dict[str, list[Path]]:
+    """Return the class folders of every split; without folders of splits, the only split is "".
+
+    Hidden folders are left out. An empty result means that this is not a folder per class.
+    """
+    if not folder.is_dir():
+        return {}
+    inner = _visible_folders(folder)
+    splits = {part.name: _visible_folders(part) for part in inner if part.name.lower() in SPLIT_NAMES}
+    if inner and len(splits) == len(inner) and all(splits.values()):
+        found = splits
+    else:
+        found = {"": inner}
+    has_sound = [_has_sound(part) for parts in found.values() for part in parts]
+    return found if sum(has_sound) >= 2 else {}
+
+
+def _visible_folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _has_sound(folder: Path) -> bool:
+    return any(path.suffix.lower() in SOUND_SUFFIXES for path in _walk(folder))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        if not path.name.startswith("."):
+            yield path
+
+
+def is_class_folders(folder: Path) -> bool:
+    """Return whether a folder holds a folder of sound files per class, with or without folders of splits above them."""
+    return bool(find_class_folders(folder))
+
+
+def read_class_folders(folder: Path, reading: Reading) -> Dataset:
+    """Read a folder per class: the name of a folder is the label of the files below it.
+
+    Files in a deeper folder, as in kitchen/session1/a.wav, form a group.
+
+    Raises:
+        DataError: a name is not UTF-8 or cannot be that of a class, or the split cannot be made.
+    """
+    rows = []
+    findings = []
+    parts = find_class_folders(folder)
+    for split, classes in parts.items():
+        for class_folder in classes:
+            files = find_files(class_folder, SOUND_SUFFIXES)
+            if not files:
+                findings.append(_empty_class(folder, class_folder))
+            for path in files:
+                between = path.parent.relative_to(class_folder).as_posix()
+                group = "" if between == "." else path.parent.relative_to(folder).as_posix()
+                rows.append((path.relative_to(folder).as_posix(), class_folder.name, group, split))
+    clips = pd.DataFrame(rows, columns=["filename", "label", "group", "split"])
+    for name in clips["filename"]:
+        if printable(name) != name:
+            raise DataError(f"{folder}: the name of {printable(name)} is not UTF-8", "rename the file")
+    if "" in parts:
+        clips = clips.drop(columns="split")
+    columns = "a folder per class" if "" in parts else f"folders {', '.join(parts)} with a folder per class in each"
+    has_groups = (clips["group"] != "").any()
+    groups = "the folders below those of the classes" if has_groups else ""
+    dataset = Dataset(folder, "folders", clips, [], 0, Path(), findings=tuple(findings))
+    return finish_own(dataset, reading, columns, groups)
+
+
+def _empty_class(root: Path, folder: Path) -> Finding:
+    name = folder.relative_to(root).as_posix()
+    others = list_other_files(root, Path(name))
+    detail = "no sound file lies in it"
+    if others:
+        kinds = ", ".join(sorted({os.path.splitext(other)[1].lower() for other in others}))
+        detail = f"it holds other kinds of files ({kinds}), such as {others[0]}; ffmpeg -i IN OUT.wav converts sound"
+    return Finding("empty_class", printable(name), detail, "warning")
+
+
+def finish_own(dataset: Dataset, reading: Reading, columns: str, groups: str) -> Dataset:
+    """Complete the table of clips of own recordings: classes, groups, splits, and what is to be said about them.
+
+    Args:
+        dataset: data set whose clips have filename, label and group, and where they are known split, fold,
+            source_label, start and end (s).
+        reading: how the split is made.
+        columns: where files and labels come from, in words.
+        groups: where the groups come from, in words; "" without groups.
+
+    Raises:
+        DataError: there are fewer than two classes, a label cannot be that of a class, or the split cannot be made.
+    """
+    clips = dataset.clips.assign(label=[unicodedata.normalize("NFC", label) for label in dataset.clips["label"]])
+    classes = sorted(set(clips["label"]))
+    _require_classes(dataset.root, classes)
+    if "start" in clips:
+        clips["recording"] = clips["filename"]
+        clips["filename"] = [piece_name(*row) for row in clips[["recording", "start", "end"]].itertuples(index=False)]
+    files = clips["recording"] if "recording" in clips else clips["filename"]
+    clips["unit"] = clips["group"].where(clips["group"] != "", files)
+    clips, splits = split_clips(clips, reading)
+    findings = [*dataset.findings, *_find_classes_of_one_group(clips)]
+    if "source_label" not in clips:
+        clips["source_label"] = ""
+    names = ["filename", "label", "identifier", "source_label", "split", "fold", "recording", "start", "end"]
+    clips = clips.rename(columns={"group": "identifier"}).sort_values("filename", ignore_index=True)
+    used = clips.loc[clips["split"] != "unused", "label"]
+    return replace(
+        dataset,
+        clips=clips[[name for name in names if name in clips]],
+        classes=sorted(set(used)),
+        understood=(columns, _describe_groups(clips["identifier"], groups), splits),
+        findings=tuple(findings),
+    )
+
+
+def piece_name(recording: str, start: float, end: float) -> str:
+    """Return the name of a part of a recording, as the W3C writes media fragments; NaN is the end of the recording.
+
+    >>> piece_name("a.wav", 0.5, 1.25), piece_name("a.wav", 2.0, float("nan"))
+    ('a.wav#t=0.5,1.25', 'a.wav#t=2')
+    """
+    times = [f"{time:.3f}".rstrip("0").rstrip(".") for time in (start, end) if time == time]
+    return f"{recording}#t={','.join(times)}"
+
+
+def _require_classes(root: Path, classes: Sequence[str]) -> None:
+    if len(classes) < 2:
+        only = f"only the class {classes[0]}" if classes else "no clip"
+        raise DataError(f"{root} holds {only}", "a classifier needs at least two classes")
+    for name in classes:
+        if name in NOT_A_CLASS:
+            raise DataError(f"a class cannot be called '{name}'", "rename it: tables of results have such a column")
+        if not name.isprintable():
+            raise DataError(f"the name of the class {name!r} has characters that cannot be printed", "rename it")
+
+
+def _find_classes_of_one_group(clips: pd.DataFrame) -> list[Finding]:
+    """Find the classes whose clips all belong together: they cannot be both in training and in the test."""
+    findings = []
+    used = clips[clips["split"] != "unused"]
+    units = used.groupby("label")["unit"].nunique()
+    counts = used["label"].value_counts()
+    for label in units.index[units == 1]:
+        if counts[label] > 1:
+            detail = f"its {counts[label]} clips are of one group: they cannot be both in training and in the test"
+            findings.append(Finding("single_group", str(label), detail, "warning"))
+    return findings
+
+
+def _describe_groups(identifiers: pd.Series, source: str) -> str:
+    sizes = identifiers[identifiers != ""].value_counts()
+    if sizes.empty:
+        return "none: any two clips may be divided between training and test"
+    return f"{len(sizes)} by {source}, {_range(sizes.min(), sizes.max())} clips in each, never divided"
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+def describe_own(dataset: Dataset, shapes: Sequence[Shape]) -> list[str]:
+    """Describe own recordings in five lines: classes, columns, groups, recordings, splits.
+
+    Args:
+        dataset: own recordings.
+        shapes: rates, channels and lengths of the recordings that can be read.
+    """
+    columns, groups, splits = dataset.understood
+    counts = dataset.clips["split"].value_counts()
+    return [
+        f"classes: {_describe_classes(dataset.clips['label'].value_counts())}",
+        f"columns: {columns}",
+        f"groups: {groups}",
+        f"recordings: {describe_shapes(shapes)}",
+        f"splits: {', '.join(f'{count} {name}' for name, count in counts.items())}, {splits}",
+    ]
+
+
+def _describe_classes(counts: pd.Series) -> str:
+    counts = counts.sort_index()
+    if counts.nunique() == 1:
+        return f"{len(counts)} of {counts.iloc[0]} clips each"
+    if len(counts) > SHOWN:
+        return f"{len(counts)} of {_range(counts.min(), counts.max())} clips"
+    return ", ".join(f"{label} {count}" for label, count in counts.items())
+
+
+def describe_shapes(shapes: Sequence[Shape]) -> str:
+    """Describe lengths, rates and channels in words.
+
+    >>> describe_shapes([Shape(44100, 1, 5.0), Shape(44100, 2, 2.5)])
+    '2.5 to 5 s, 44,100 Hz, 1 to 2 channels'
+    """
+    if not shapes:
+        return "none can be read"
+    seconds = sorted(round(shape.seconds, 2) for shape in shapes)
+    rates = sorted({shape.sample_rate for shape in shapes})
+    channels = sorted({shape.channels for shape in shapes})
+    noun = "channel" if channels == [1] else "channels"
+    return (
+        f"{_range(seconds[0], seconds[-1])} s, {' and '.join(f'{rate:,}' for rate in rates[:3])} Hz, "
+        f"{_range(channels[0], channels[-1])} {noun}"
+    )

@@ -1,0 +1,129 @@
+"""Splits of own recordings into training and test: given, by fold, or made without dividing a group."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from asc_mrkd.datasets.recordings import Reading
+from asc_mrkd.errors import SHOWN, DataError, suggest
+from asc_mrkd.rng import generator
+
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("valid", "validation", "val", "dev"), "valid"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+    "unused": "unused",
+}
+"""Words that people write for the parts of a data set, in lower case, and the parts that they mean."""
+
+
+def split_clips(clips: pd.DataFrame, reading: Reading) -> tuple[pd.DataFrame, str]:
+    """Give every clip a split; also return the sentence that says where the splits come from.
+
+    Args:
+        clips: table with label and unit, and with split or fold where the data give them. Clips of one unit stay
+            together.
+        reading: chosen fold, or share and seed of a split that is made.
+
+    Raises:
+        DataError: a split has an unknown name, the chosen fold does not exist, or there are too few groups.
+    """
+    if reading.test_fold is not None or ("fold" in clips and "split" not in clips):
+        return _split_by_fold(clips, reading.test_fold)
+    if "split" in clips:
+        return _with_given_splits(clips)
+    parts = max(2, round(1 / reading.test_share))
+    folds = make_folds(clips["label"].tolist(), clips["unit"].tolist(), parts, reading.split_seed)
+    sentence = f"made with seed {reading.split_seed}: one of {parts} parts with about equal classes is for testing"
+    return clips.assign(split=np.where(folds == 1, "test", "train")), sentence
+
+
+def _split_by_fold(clips: pd.DataFrame, test_fold: str | None) -> tuple[pd.DataFrame, str]:
+    if "fold" not in clips:
+        raise DataError(f"--test-fold {test_fold}: the data have no folds", "--fold-column names their column")
+    known = sort_folds(clips["fold"])
+    chosen = known[0] if test_fold is None else test_fold
+    if chosen not in known:
+        raise DataError(f"there is no fold '{chosen}'", suggest(chosen, known))
+    sentence = f"fold {chosen} of {', '.join(known[:SHOWN])} is for testing"
+    return clips.assign(split=np.where(clips["fold"] == chosen, "test", "train")), sentence
+
+
+def _with_given_splits(clips: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Translate the names of the splits; validation clips are left out, or are the test where there is no other."""
+    parts = clips["split"].str.lower().map(SPLIT_NAMES)
+    unknown = sorted(set(clips["split"][parts.isna()]))
+    if unknown:
+        raise DataError(
+            f"'{unknown[0]}' is not the name of a split",
+            f"known: {', '.join(SPLIT_NAMES)}; --split-column none ignores them",
+        )
+    has_test = (parts == "test").any()
+    sentence = "given"
+    if (parts == "valid").any():
+        sentence = "given; validation clips are left out" if has_test else "given; validation clips are for testing"
+    return clips.assign(split=parts.replace("valid", "unused" if has_test else "test")), sentence
+
+
+def sort_folds(folds: pd.Series) -> list[str]:
+    """Return the names of the folds: numbers by their value, then texts.
+
+    >>> sort_folds(pd.Series(["10", "2", "2"]))
+    ['2', '10']
+    """
+    return sorted(set(folds), key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
+
+
+def make_folds(labels: Sequence[str], groups: Sequence[str], folds: int, seed: int = 0) -> np.ndarray:
+    """Deal samples out to folds, so that no group is divided and every fold has about its share of every class.
+
+    The groups are dealt out one by one, those first that hold most of few classes, each to the fold where the counts
+    of the classes become most even. So does scikit-learn's StratifiedGroupKFold; it is written out here because a
+    recorded seed must give the same folds whatever is installed.
+
+    Args:
+        labels: class of every sample.
+        groups: group of every sample.
+        folds: number of folds, at least 2.
+        seed: seed of the order of groups that are alike.
+
+    Returns:
+        Number of the fold of every sample (sample,), from 1.
+
+    Raises:
+        DataError: there are fewer groups than folds.
+
+    >>> make_folds(["cat", "cat", "dog", "dog", "cat", "dog"], ["a", "a", "b", "b", "c", "d"], folds=2).tolist()
+    [2, 2, 1, 1, 1, 2]
+    """
+    class_of, _ = pd.factorize(np.asarray(labels, dtype=object), sort=True)
+    group_of, names = pd.factorize(np.asarray(groups, dtype=object), sort=True)
+    if len(names) < folds:
+        raise DataError(f"{len(names)} groups cannot be dealt out to {folds} folds", "choose fewer folds")
+    counts = np.zeros((len(names), class_of.max() + 1))
+    np.add.at(counts, (group_of, class_of), 1)
+    of_class = counts.sum(axis=0)
+    order = generator("folds", seed).permutation(len(names))
+    order = order[np.argsort(-counts[order].std(axis=1), kind="stable")]
+    dealt = np.zeros((folds, counts.shape[1]))
+    fold_of_group = np.zeros(len(names), dtype=int)
+    for group in order:
+        fold = _most_even_fold(dealt, counts[group], of_class)
+        dealt[fold] += counts[group]
+        fold_of_group[group] = fold + 1
+    return fold_of_group[group_of]
+
+
+def _most_even_fold(dealt: np.ndarray, group: np.ndarray, of_class: np.ndarray) -> int:
+    """Return the fold that a group goes to.
+
+    Args:
+        dealt: samples (fold, class) so far.
+        group: samples (class,) of the group.
+        of_class: samples (class,) in all.
+    """
+    trials = dealt + np.eye(len(dealt))[:, :, None] * group
+    unevenness = (trials / of_class).std(axis=1).mean(axis=1)
+    best = np.flatnonzero(np.isclose(unevenness, unevenness.min()))
+    return int(best[dealt[best].sum(axis=1).argmin()])

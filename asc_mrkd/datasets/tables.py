@@ -1,0 +1,236 @@
+"""Tables of own recordings: .csv, .tsv, .parquet or pandas, with columns of any name."""
+
+import csv
+import io
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+import pandas as pd
+
+from asc_mrkd.audio.containers import SOUND_SUFFIXES
+from asc_mrkd.datasets.clip_lists import name_on_disk, read_list_text, refuse_rows
+from asc_mrkd.datasets.own import finish_own
+from asc_mrkd.datasets.recordings import Dataset, Reading
+from asc_mrkd.errors import SHOWN, DataError, MissingExtraError, first_line, suggest
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
+"""Suffixes of tables, in lower case."""
+
+USUAL_NAMES = {
+    "path": (
+        *("filename", "file_name", "file", "filepath", "file_path", "path", "audio", "audio_path", "audio_file"),
+        *("audio_filename", "wav", "recording", "clip", "fname", "name"),
+    ),
+    "label": ("label", "labels", "scene_label", "class", "class_name", "category", "scene", "target"),
+    "group": (
+        *("group", "groups", "src_file", "source_file", "session", "identifier", "location", "place", "site"),
+        *("speaker", "recording_id", "fsid"),
+    ),
+    "split": ("split", "subset", "set", "partition"),
+    "fold": ("fold", "folds", "fold_id"),
+    "start": ("start", "onset", "start_time", "start_seconds", "begin"),
+    "end": ("end", "offset", "end_time", "end_seconds", "stop"),
+    "device": ("source_label", "device"),
+}
+"""Usual names of the columns, in lower case, the most usual first."""
+
+NONE = "none"
+"""Word that ignores a column."""
+
+SEPARATORS = "\t;,|"
+"""Separators of columns; the first line shows which one a table has."""
+
+
+def is_table(path: Path) -> bool:
+    """Return whether a path is a table, by its name."""
+    return path.suffix.lower() in TABLE_SUFFIXES and path.is_file()
+
+
+def read_table(source: Path | pd.DataFrame, reading: Reading) -> Dataset:
+    """Read the clips that a table lists.
+
+    Args:
+        source: the file, or the table itself.
+        reading: names of the columns, where they are not usual ones, and the folder of the files.
+
+    Raises:
+        DataError: the table is damaged, a column is missing or unknown (all are listed), a row has no file name or
+            label, none of the files exists, or the split cannot be made.
+        MissingExtraError: a .parquet cannot be read because no library for it is installed.
+    """
+    title = "the table" if isinstance(source, pd.DataFrame) else str(source)
+    table = _as_text(source) if isinstance(source, pd.DataFrame) else _read_file(source)
+    columns = _choose_columns(title, table, reading)
+    chosen = table[list(columns.values())].set_axis(list(columns), axis=1)
+    chosen = chosen.rename(columns={"path": "filename", "device": "source_label"}).assign(line=table["line"])
+    refuse_rows(title, chosen[chosen["filename"] == ""], "has no file name")
+    refuse_rows(title, chosen[chosen["label"] == ""], "has no label", "write one, or remove the row")
+    ignored = []
+    for column in ("split", "fold"):
+        if column in chosen and chosen[column].nunique() == 1:
+            ignored.append(f"{columns.pop(column)} holds one value and is not used")
+            chosen = chosen.drop(columns=column)
+    folder = Path() if isinstance(source, pd.DataFrame) else source.parent
+    root, names = _find_files(title, folder, chosen["filename"].tolist(), reading.root)
+    chosen["filename"] = names
+    chosen = _with_times(title, chosen)
+    clips, duplicates = _without_repeats(title, chosen)
+    if "group" not in clips:
+        clips["group"] = ""
+    words = [columns["path"], f"{columns['label']} as label"]
+    words += [f"{columns[name]} as {name}" for name in ("group", "split", "fold", "device") if name in columns]
+    words += ["times"] if "start" in clips else []
+    sentence = "; ".join([", ".join(words), *ignored])
+    audio = Path(os.path.commonpath([os.path.dirname(name) for name in clips["filename"]]))
+    dataset = Dataset(root, "table", clips.drop(columns="line"), [], duplicates, audio)
+    return finish_own(dataset, reading, sentence, columns.get("group", ""))
+
+
+def _as_text(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of texts; missing values are empty."""
+    texts = table.astype(object).where(table.notna(), "").map(lambda cell: str(cell).strip())
+    texts.columns = [str(name).strip() for name in texts.columns]
+    return texts.reset_index(drop=True).assign(line=range(1, len(texts) + 1))
+
+
+def _read_file(path: Path) -> pd.DataFrame:
+    if path.suffix.lower() != ".parquet":
+        return _read_text_table(path)
+    try:
+        return _as_text(pd.read_parquet(path))
+    except ImportError:
+        raise MissingExtraError(f"{path}: no library that reads .parquet is installed", "pip install pyarrow") from None
+    except Exception as error:  # damage can raise anything, the library names no complete list
+        raise DataError(f"{path} cannot be read: {first_line(error)}", "save it as .csv") from None
+
+
+def _read_text_table(path: Path) -> pd.DataFrame:
+    text = read_list_text(path)
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    separator = max(SEPARATORS, key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=None), delimiter=separator)
+    try:
+        rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(map(str.strip, cells))]
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: {error}", "save the table again") from None
+    if len(rows) < 2:
+        raise DataError(f"{path} lists no clip", "a table has a line with the names of the columns and one per clip")
+    _, header = rows.pop(0)
+    while header and not header[-1]:
+        header.pop()
+    if any(cell.lower().endswith(SOUND_SUFFIXES) for cell in header):
+        raise DataError(f"{path}: the first line is a clip", "put the names of the columns above it: filename,label")
+    for number, cells in rows:
+        if len(cells) < len(header) or any(cells[len(header) :]):
+            raise DataError(f"{path}, line {number}: {len(cells)} columns instead of {len(header)}", "mend that line")
+    table = pd.DataFrame([cells[: len(header)] for _, cells in rows], columns=header)
+    return table.assign(line=[number for number, _ in rows])
+
+
+def _choose_columns(title: str, table: pd.DataFrame, reading: Reading) -> dict[str, str]:
+    """Return the name of the column for each kind of USUAL_NAMES that the table has."""
+    names = [name for name in table.columns if name != "line"]
+    said = {
+        "path": reading.path_column,
+        "label": reading.label_column,
+        "group": reading.group_column,
+        "split": reading.split_column,
+        "fold": reading.fold_column,
+    }
+    columns: dict[str, str] = {}
+    for kind, usual in USUAL_NAMES.items():
+        wanted = said.get(kind)
+        if wanted is None:
+            found = _first_of(usual, names, taken=columns.values())
+        elif wanted == NONE and kind not in ("path", "label"):
+            found = None
+        else:
+            found = _first_of((wanted.lower().replace(" ", "_"),), names)
+            if found is None:
+                raise DataError(f"{title} has no column '{wanted}': {_list_names(names)}", suggest(wanted, names))
+        if found is not None:
+            columns[kind] = found
+    for kind, what in (("path", "the file names"), ("label", "the classes")):
+        if kind not in columns:
+            raise DataError(f"{title} has no column for {what}: {_list_names(names)}", f"--{kind}-column NAME names it")
+    for name in columns.values():
+        if names.count(name) > 1:
+            raise DataError(f"{title} names the column '{name}' twice", "rename one of them")
+    return columns
+
+
+def _first_of(usual: tuple[str, ...], names: Collection[str], taken: Collection[str] = ()) -> str | None:
+    """Return the first usual name among the columns, as it is written there."""
+    by_words = {name.lower().replace(" ", "_"): name for name in reversed(list(names)) if name not in taken}
+    return next((by_words[word] for word in usual if word in by_words), None)
+
+
+def _list_names(names: list[str]) -> str:
+    more = ", ..." if len(names) > SHOWN else ""
+    return f"its columns are {', '.join(names[:SHOWN])}{more}"
+
+
+def _find_files(
+    title: str, folder: Path, names: list[str], root: str | os.PathLike[str] | None
+) -> tuple[Path, list[str]]:
+    """Return the folder that holds all files, and their names below it."""
+    names = [name.replace("\\", "/") if not (folder / name).exists() else name for name in names]
+    start = _find_start(title, folder, names, root)
+    paths = [os.path.normpath(start / _with_suffix(start, name)) for name in names]
+    inside = all(not os.path.relpath(path, start).startswith("..") for path in paths)
+    home = start if inside else Path(os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths]))
+    return home, [name_on_disk(home, Path(os.path.relpath(path, home)).as_posix()) for path in paths]
+
+
+def _find_start(title: str, folder: Path, names: list[str], root: str | os.PathLike[str] | None) -> Path:
+    """Return the folder that the file names start from: the given one, or one near the table."""
+    if root is not None:
+        if not Path(root).is_dir():
+            raise DataError(f"--root {root}: no such folder", "name the folder that the file names start from")
+        return Path(root)
+    near = [folder, *_folders_in(folder), folder.absolute().parent, *_folders_in(folder.absolute().parent)]
+    for name in names[:SHOWN]:
+        for start in near:
+            if (start / _with_suffix(start, name)).exists():
+                return start
+    raise DataError(
+        f"{title}: there is no file {names[0]} below {folder.absolute()}, nor are the next ones",
+        "--root FOLDER names the folder that the file names start from",
+    )
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.is_dir() and not path.name.startswith("."))
+
+
+def _with_suffix(start: Path, name: str) -> str:
+    """Return a name with the suffix of its file, if the table leaves it out."""
+    if (start / name).exists() or name.lower().endswith(SOUND_SUFFIXES):
+        return name
+    suffixes = [*SOUND_SUFFIXES, *(suffix.upper() for suffix in SOUND_SUFFIXES)]
+    return next((name + suffix for suffix in suffixes if (start / (name + suffix)).exists()), name)
+
+
+def _with_times(title: str, clips: pd.DataFrame) -> pd.DataFrame:
+    """Turn the columns start and end into seconds, if there are any; an empty end is that of the recording."""
+    if "start" not in clips and "end" not in clips:
+        return clips
+    for column, default in (("start", 0.0), ("end", float("nan"))):
+        if column not in clips:
+            clips[column] = ""
+        numbers = pd.to_numeric(clips[column].str.replace(",", ".").replace("", "nan"), errors="coerce").astype(float)
+        refuse_rows(title, clips[numbers.isna() & (clips[column] != "")], f"has the {column} '{{{column}}}'", "seconds")
+        clips[column] = numbers.fillna(default).round(3)
+    refuse_rows(title, clips[clips["start"] < 0], "starts before its recording")
+    refuse_rows(title, clips[clips["end"] <= clips["start"]], "ends before it starts", "both are times in seconds")
+    return clips
+
+
+def _without_repeats(title: str, clips: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Drop repeated rows and return their number; refuse a clip with two labels."""
+    distinct = clips.drop_duplicates(clips.columns.drop("line")).copy()
+    keys = [name for name in ("filename", "start", "end") if name in distinct]
+    hint = "a clip has one label; parts of a recording have the columns start and end"
+    refuse_rows(title, distinct[distinct.duplicated(keys)], "was listed above with other entries", hint)
+    return distinct, len(clips) - len(distinct)

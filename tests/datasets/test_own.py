@@ -1,0 +1,272 @@
+"""Own recordings: folders per class and tables of any kind give the same clips; splits never divide a group."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.audio import make_noise, write_sound
+from sklearn.model_selection import StratifiedGroupKFold
+
+from asc_mrkd.datasets import Reading, read_dataset
+from asc_mrkd.datasets.check import compare_lists
+from asc_mrkd.datasets.splits import make_folds
+from asc_mrkd.errors import DataError, MissingExtraError
+
+RATE = 8000
+
+
+def write_clip(path: Path, seconds: float = 0.1) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write_sound(path, make_noise(1, round(seconds * RATE)), RATE)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Four kitchens and four gardens, with names as people give them."""
+    for label in ("厨房", "garden"):
+        for number in range(4):
+            write_clip(tmp_path / "own" / label / f"录音 {number}.{('wav', 'WAV', 'flac', 'OGG')[number]}")
+    return tmp_path / "own"
+
+
+def facts(dataset) -> list[tuple[str, str]]:
+    """Return the name of the file and the label of every clip."""
+    return sorted((Path(name).name, label) for name, label in dataset.clips[["filename", "label"]].values)
+
+
+def write_table(folder: Path, name: str, separator: str = ",", columns: str = "File,Category") -> Path:
+    lines = [columns.replace(",", separator)]
+    for path in sorted(folder.glob("*/*")):
+        lines.append(separator.join([path.relative_to(folder).as_posix(), path.parent.name]))
+    (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder / name
+
+
+def test_a_folder_per_class_is_read_without_hidden_files(folder):
+    write_clip(folder / ".trash" / "a.wav")
+    write_clip(folder / "garden" / "._a.wav")
+    dataset = read_dataset(folder)
+    assert (dataset.layout, dataset.classes, dataset.root) == ("folders", ["garden", "厨房"], folder)
+    assert len(dataset.clips) == 8
+    assert dataset.clips["split"].value_counts().to_dict() == {"train": 6, "test": 2}
+    assert dataset.understood[1] == "none: any two clips may be divided between training and test"
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_a_table_gives_the_clips_of_the_folders(folder, separator):
+    from_folders = read_dataset(folder)
+    table = write_table(folder, "list.csv", separator)
+    from_table = read_dataset(table)
+    assert from_table.clips.equals(from_folders.clips)
+    assert read_dataset(folder).layout == "table", "a folder with one table is read by it"
+    frame = pd.read_csv(table, sep=separator)
+    assert read_dataset(frame, Reading(root=folder)).clips.equals(from_folders.clips)
+    assert read_dataset(frame.rename(columns=str.upper), Reading(root=folder)).clips.equals(from_folders.clips)
+
+
+def test_files_are_found_near_the_table_and_without_their_suffix(folder):
+    table = pd.DataFrame([(path.name.rpartition(".")[0], "garden") for path in sorted((folder / "garden").iterdir())])
+    table.columns = ["id", "class"]
+    table.loc[0, "class"] = "yard"
+    (folder / "meta").mkdir()
+    table.to_csv(folder / "meta" / "clips.tsv", sep="\t", index=False)
+    dataset = read_dataset(folder / "meta" / "clips.tsv", Reading(path_column="ID"))
+    assert dataset.root == folder / "garden"
+    assert dataset.clips["filename"].tolist()[:3] == ["录音 0.wav", "录音 1.WAV", "录音 2.flac"]
+
+
+def test_absolute_paths_and_paths_above_the_table(folder):
+    paths = sorted(folder.glob("*/*"))
+    table = pd.DataFrame({"path": [str(path) for path in paths], "label": [path.parent.name for path in paths]})
+    assert facts(read_dataset(table)) == facts(read_dataset(folder))
+    (folder / "lists").mkdir()
+    table["path"] = ["../" + path.relative_to(folder).as_posix() for path in paths]
+    table.to_csv(folder / "lists" / "a.csv", index=False)
+    assert facts(read_dataset(folder / "lists" / "a.csv")) == facts(read_dataset(folder))
+
+
+def test_splits_above_the_classes(folder, tmp_path):
+    for split in ("Train", "val", "test"):
+        for path in folder.glob("*/*"):
+            write_clip(tmp_path / "split" / split / path.parent.name / path.name)
+    dataset = read_dataset(tmp_path / "split")
+    assert dataset.clips["split"].value_counts().to_dict() == {"test": 8, "train": 8, "unused": 8}
+    (tmp_path / "split" / "test").rename(tmp_path / "rest")
+    dataset = read_dataset(tmp_path / "split")
+    assert dataset.clips["split"].value_counts().to_dict() == {"test": 8, "train": 8}
+    assert dataset.understood[2] == "given; validation clips are for testing"
+
+
+def test_folders_below_the_classes_are_groups_that_are_never_divided(tmp_path):
+    for label in ("a", "b"):
+        for session in range(4):
+            for number in range(3):
+                write_clip(tmp_path / label / f"session{session}" / f"{number}.wav")
+    dataset = read_dataset(tmp_path)
+    assert dataset.clips["identifier"].unique().tolist()[:2] == ["a/session0", "a/session1"]
+    assert (dataset.clips.groupby("identifier")["split"].nunique() == 1).all()
+    assert dataset.clips["split"].value_counts().to_dict() == {"train": 18, "test": 6}
+
+
+def test_columns_are_found_or_said(folder):
+    paths = [path.relative_to(folder).as_posix() for path in sorted(folder.glob("*/*"))]
+    table = pd.DataFrame({"Audio File": paths, "kind": ["x", "y"] * 4, "Session": list("aabbccdd"), "Fold": [1, 2] * 4})
+    reading = Reading(path_column="audio file", label_column="kind", root=folder)
+    dataset = read_dataset(table, reading)
+    assert dataset.understood[0] == "Audio File, kind as label, Session as group, Fold as fold"
+    assert dataset.understood[2] == "fold 1 of 1, 2 is for testing"
+    assert dataset.clips.columns.tolist() == ["filename", "label", "identifier", "source_label", "split", "fold"]
+    by_fold = read_dataset(table, Reading(**{**vars(reading), "test_fold": "2", "group_column": "none"}))
+    assert (by_fold.clips["split"] == np.where(by_fold.clips["fold"] == "2", "test", "train")).all()
+    assert set(by_fold.clips["identifier"]) == {""}
+    without = read_dataset(table, Reading(**{**vars(reading), "fold_column": "none"}))
+    assert "fold" not in without.clips
+    assert without.understood[2].startswith("made with seed 0")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message", "hint"),
+    [
+        ({"label_column": "category2"}, "has no column 'category2': its columns are file, category, x", "'category'"),
+        ({"path_column": "zzz"}, "has no column 'zzz'", "known: file, category, x"),
+        ({"test_fold": "4"}, "--test-fold 4: the data have no folds", "--fold-column"),
+        ({"fold_column": "x", "test_fold": "9"}, "there is no fold '9'", "known: 0, 1"),
+        ({"split_column": "x"}, "'0' is not the name of a split", "train, training"),
+        ({"root": "absent"}, "--root absent: no such folder", "name the folder"),
+        ({"test_share": 0.01}, "8 groups cannot be dealt out to 100 folds", "fewer"),
+    ],
+)
+def test_what_does_not_fit_a_table_is_named(folder, changes, message, hint):
+    paths = [path.relative_to(folder).as_posix() for path in sorted(folder.glob("*/*"))]
+    table = pd.DataFrame({"file": paths, "category": ["a", "b"] * 4, "x": ["0", "1"] * 4})
+    with pytest.raises(DataError, match=message) as caught:
+        read_dataset(table, Reading(**{"root": folder, **changes}))
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,label\n", "lists no clip"),
+        ("a.wav,kitchen\nb.wav,garden\n", "the first line is a clip"),
+        ("file,label\na.wav\n", "line 2: 1 columns instead of 2"),
+        ("file,label\na.wav,b,c\n", "line 2: 3 columns instead of 2"),
+        ("file,label\n,kitchen\n", "line 2:  has no file name"),
+        ("file,label\na.wav,\n", "line 2: a.wav has no label"),
+        ("file,text\na.wav,b\n", "has no column for the classes: its columns are file, text"),
+        ("file,label\nx.wav,b\ny.wav,c\n", "there is no file x.wav below"),
+        ("file,label\na.wav,b\n", "holds only the class b"),
+        ("file,label\na.wav,b\na.wav,c\n", "line 3: a.wav was listed above with other entries"),
+        ("file,label\na.wav,b\nb.wav,prediction\n", "a class cannot be called 'prediction'"),
+        ("file,label,start\na.wav,b,soon\n", "line 2: a.wav has the start 'soon'"),
+        ("file,label,start,end\na.wav,b,2,1\n", "line 2: a.wav ends before it starts"),
+        ('file,label\n"a.wav,b\n', "columns instead of 2|unexpected end|lists no clip"),
+    ],
+)
+def test_damaged_tables_are_refused_with_their_line(tmp_path, text, message):
+    for name in ("a.wav", "b.wav"):
+        write_clip(tmp_path / name)
+    (tmp_path / "list.csv").write_text(text)
+    with pytest.raises(DataError, match=message) as caught:
+        read_dataset(tmp_path / "list.csv")
+    assert caught.value.hint or "line" in str(caught.value)
+
+
+def test_parts_of_recordings_stay_with_their_recording(tmp_path):
+    for name in "abcd":
+        write_clip(tmp_path / f"{name}.wav", 1.0)
+    rows = [(f"{name}.wav", label, start, "") for name in "abcd" for label, start in (("x", "0,0"), ("y", "0,5"))]
+    pd.DataFrame(rows, columns=["file", "label", "onset", "offset"]).to_csv(tmp_path / "list.csv", sep=";", index=False)
+    clips = read_dataset(tmp_path / "list.csv").clips
+    assert clips["filename"].tolist()[:2] == ["a.wav#t=0", "a.wav#t=0.5"]
+    assert clips["start"].tolist()[:2] == [0.0, 0.5]
+    assert (clips.groupby("recording")["split"].nunique() == 1).all()
+
+
+def test_a_parquet_without_its_library_names_it(tmp_path, monkeypatch):
+    (tmp_path / "list.parquet").write_bytes(b"PAR1")
+
+    def refuse(*arguments: object) -> None:
+        raise ImportError
+
+    monkeypatch.setattr(pd, "read_parquet", refuse)
+    with pytest.raises(MissingExtraError) as caught:
+        read_dataset(tmp_path / "list.parquet")
+    assert caught.value.hint == "pip install pyarrow"
+    monkeypatch.setattr(
+        pd, "read_parquet", lambda path: pd.DataFrame({"file": ["a.wav", "b.wav"], "label": ["x", None]})
+    )
+    with pytest.raises(DataError, match=r"line 2: b\.wav has no label"):
+        read_dataset(tmp_path / "list.parquet")
+
+
+def test_everything_odd_in_a_folder_is_named(folder):
+    (folder / "empty").mkdir()
+    (folder / "phone").mkdir()
+    (folder / "phone" / "a.m4a").touch()
+    (folder / "garden" / "notes.txt").touch()
+    write_clip(folder / "lost.wav")
+    found = {finding.code: finding for finding in compare_lists(read_dataset(folder))}
+    assert found["empty_class"].subject == "phone"
+    assert "phone/a.m4a; ffmpeg -i IN OUT.wav converts sound" in found["empty_class"].detail
+    assert found["extra_file"].detail == "it lies in no folder of a class"
+    assert found["other_files"].subject == ".m4a, .txt"
+    assert "ffmpeg -i phone/a.m4a phone/a.wav converts one" in found["other_files"].detail
+
+
+def test_a_class_of_one_group_is_named(tmp_path):
+    rows = [(f"{label}{number}.wav", label, group) for label, group in (("x", "g"), ("y", "")) for number in range(4)]
+    for name, *_ in rows:
+        write_clip(tmp_path / name)
+    dataset = read_dataset(pd.DataFrame(rows, columns=["file", "label", "group"]), Reading(root=tmp_path))
+    assert [(finding.code, finding.subject) for finding in dataset.findings] == [("single_group", "x")]
+
+
+def test_options_of_tables_are_refused_for_official_sets(tmp_path):
+    (tmp_path / "evaluation_setup").mkdir()
+    (tmp_path / "evaluation_setup" / "test.txt").write_text("audio/a.wav\n")
+    with pytest.raises(DataError, match="official layout"):
+        read_dataset(tmp_path, Reading(test_fold="1"))
+
+
+def draw_labels(rng: np.random.Generator) -> tuple[list[str], list[str]]:
+    """Draw classes of different sizes, in groups of 1 to 8 clips of mostly one class."""
+    labels = []
+    groups = []
+    for group in range(60):
+        label = f"class{rng.integers(0, 6)}"
+        for _ in range(rng.integers(1, 9)):
+            labels.append(label if rng.random() < 0.9 else "class0")
+            groups.append(f"group{group}")
+    return labels, groups
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_folds_are_as_even_as_those_of_scikit_learn(seed):
+    labels, groups = draw_labels(np.random.default_rng(seed))
+    ours = make_folds(labels, groups, 5, seed)
+    theirs = np.zeros(len(labels), dtype=int)
+    splitter = StratifiedGroupKFold(5, shuffle=True, random_state=seed)
+    for number, (_, test) in enumerate(splitter.split(labels, labels, groups), start=1):
+        theirs[test] = number
+    assert (pd.Series(ours).groupby(groups).nunique() == 1).all()
+    assert sorted(set(ours)) == [1, 2, 3, 4, 5]
+
+    def unevenness(folds: np.ndarray) -> float:
+        counts = pd.crosstab(folds, pd.Series(labels))
+        return float((counts / counts.sum()).std(ddof=0).mean())
+
+    assert unevenness(ours) < 1.3 * unevenness(theirs)
+    assert make_folds(labels, groups, 5, seed).tolist() == ours.tolist()
+    assert make_folds(labels, groups, 5, seed + 1).tolist() != ours.tolist()
+    order = np.random.default_rng(0).permutation(len(labels))
+    shuffled = make_folds([labels[i] for i in order], [groups[i] for i in order], 5, seed)
+    assert shuffled.tolist() == ours[order].tolist(), "the order of the rows does not matter"
+
+
+def test_folds_of_single_clips_hold_equal_shares():
+    labels = ["a"] * 40 + ["b"] * 20
+    folds = make_folds(labels, [str(number) for number in range(60)], 4)
+    counts = pd.crosstab(folds, pd.Series(labels))
+    assert counts.to_numpy().tolist() == [[10, 5]] * 4

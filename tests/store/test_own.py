@@ -1,0 +1,165 @@
+"""Stores of own recordings: a fitting front end, pieces of long recordings, short ones, and resumption."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.audio import make_noise, write_sound
+from helpers.cli import run_cli
+from helpers.store import differing_files
+
+from asc_mrkd.audio.read import Shape, read_audio, read_shape
+from asc_mrkd.datasets import Reading
+from asc_mrkd.datasets.pieces import Cutting, choose_seconds
+from asc_mrkd.doctor import check_data
+from asc_mrkd.errors import ConfigError, StoreError
+from asc_mrkd.features.frontend import Frontend
+from asc_mrkd.store.extraction import extract
+from asc_mrkd.store.preparation import choose_spec, read_origin
+
+RATE = 16_000
+DONE = (
+    "3 recordings are as long as a clip, 1 s, 1 longer one is cut into 3 pieces of 1 s, "
+    "1 shorter one is repeated up to a clip"
+)
+LENGTHS = {"kitchen/a.wav": 1.0, "kitchen/b.wav": 2.6, "kitchen/c.ogg": 1.0, "yard/d.flac": 0.3, "yard/e.wav": 1.0}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Kitchens and yards of a second, one longer and one shorter."""
+    folder = tmp_path_factory.mktemp("own") / "own"
+    for name, seconds in LENGTHS.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_sound(folder / name, make_noise(1, round(seconds * RATE)) * len(name) / 20, RATE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(folder, tmp_path_factory):
+    return extract(folder, tmp_path_factory.mktemp("store") / "store", workers=1)
+
+
+def test_the_front_end_fits_the_recordings(store):
+    assert store.spec.name == "pmel256_mono-1s-16000Hz"
+    assert store.spec.shape == (1, 256, 32)
+    assert (store.clips["status"] == "ok").all()
+    assert read_origin(store.folder)["done"] == [
+        "front end pmel256_mono-1s-16000Hz: 16,000 Hz, mono, clips of 1 s",
+        DONE,
+    ]
+
+
+def test_long_recordings_are_cut_and_keep_label_split_and_group(store):
+    pieces = store.clips[store.clips["recording"] == "kitchen/b.wav"]
+    assert pieces["filename"].tolist() == [f"kitchen/b.wav#t={t}" for t in ("0,1", "1,2", "1.6,2.6")]
+    assert set(pieces["identifier"]) == {"kitchen/b.wav"}
+    assert pieces["split"].nunique() == pieces["label"].nunique() == 1
+
+
+def test_the_features_of_a_piece_are_those_of_its_samples(folder, store):
+    samples = read_audio(folder / "kitchen/b.wav").samples
+    row = store.clips.index[store.clips["filename"] == "kitchen/b.wav#t=1.6,2.6"][0]
+    expected = Frontend(store.spec)(samples[:, round(1.6 * RATE) :]).astype(np.float16)
+    assert (store.features[row] == expected).all()
+
+
+@pytest.mark.parametrize("short", ["repeat", "pad", "refuse"])
+def test_short_recordings_are_repeated_padded_or_refused(folder, store, tmp_path, short):
+    made = extract(folder, tmp_path / "store", cutting=Cutting(short=short), workers=1)
+    row = made.clips.index[made.clips["filename"] == "yard/d.flac"][0]
+    assert made.clips.loc[row, "short"] == short
+    if short == "refuse":
+        assert made.clips.loc[row, ["status", "reason"]].tolist() == ["bad", "wrong_length"]
+        return
+    samples = read_audio(folder / "yard/d.flac").samples
+    filled = {"repeat": np.tile(samples, 4)[:, :RATE], "pad": np.pad(samples, ((0, 0), (0, RATE - samples.shape[1])))}
+    assert (made.features[row] == Frontend(made.spec)(filled[short]).astype(np.float16)).all()
+    with pytest.raises(StoreError, match="another list of clips"):
+        extract(folder, tmp_path / "store", cutting=Cutting(short="refuse"), workers=1)
+
+
+def test_a_hop_gives_overlapping_pieces_and_a_sentence(folder, tmp_path):
+    cutting = Cutting(seconds=0.5, hop=0.25)
+    done = check_data(folder, cutting=cutting, workers=1).summary[-1]
+    assert "; 4 longer ones are cut into 18 pieces of 0.5 s every 0.25 s, 1 shorter one is repeated" in done
+    made = extract(folder, tmp_path / "store", cutting=cutting, workers=1)
+    assert len(made.clips) == 19
+
+
+def test_an_interrupted_extraction_of_pieces_ends_with_the_same_bytes(folder, store, tmp_path, monkeypatch):
+    from asc_mrkd.store import extraction
+
+    class Stop(Exception):
+        pass
+
+    def stop(*arguments: object) -> None:
+        raise Stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr(extraction, "finish", stop)
+        with pytest.raises(Stop):
+            extract(folder, tmp_path / "store", workers=1)
+    again = extract(folder, tmp_path / "store", workers=1)
+    assert differing_files(again.folder, store.folder) == []
+
+
+def test_folder_table_and_pandas_give_equal_stores(folder, store, tmp_path):
+    paths = sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*"))
+    table = pd.DataFrame({"file": paths, "class": [path.partition("/")[0] for path in paths]})
+    table.to_csv(tmp_path / "list.csv", index=False)
+    from_table = extract(tmp_path / "list.csv", tmp_path / "a", reading=Reading(root=folder), workers=1)
+    from_pandas = extract(table, tmp_path / "b", reading=Reading(root=folder), workers=1)
+    names = {"clips.csv", "features.npy", "spec.yaml", "stats.npz", "classes.txt", "SHA256SUMS"}
+    for one in (from_table, from_pandas):
+        assert not names & set(differing_files(one.folder, store.folder))
+        assert one.digest == store.digest
+
+
+def test_a_named_front_end_gives_the_length(folder, tmp_path):
+    store = extract(folder, tmp_path / "store", "logmel256", workers=1)
+    assert store.spec.name == "logmel256"
+    assert len(store.clips) == 7
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".aiff"])
+def test_headers_say_the_length(tmp_path, suffix):
+    path = write_sound(tmp_path / f"a{suffix}", make_noise(2, 12_345), 44_100)
+    audio = read_audio(path)
+    assert read_shape(path) == Shape(44_100, 2, audio.samples.shape[1] / 44_100)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "chosen"),
+    [([10.0] * 3, 10.0), ([4.99, 5.01, 5.0, 0.2], 5.0), ([3.0, 4.0, 5.05], 4.0), ([600.0, 30.0], 10.0), ([0.02], 0.1)],
+)
+def test_the_length_fits_most_recordings(lengths, chosen):
+    assert choose_seconds([Shape(RATE, 1, seconds) for seconds in lengths]) == chosen
+
+
+def test_stereo_recordings_get_the_front_end_of_the_paper():
+    assert choose_spec([Shape(48_000, 2, 10.0)], None, None).name == "pmel256"
+    assert choose_spec([Shape(48_000, 2, 10.0)], None, 1.0).name == "pmel256-1s"
+    with pytest.raises(ConfigError, match="too short to be reflected"):
+        choose_spec([Shape(48_000, 2, 10.0)], None, 0.02)
+
+
+def test_the_verbs_say_what_was_understood_and_done(folder, tmp_path):
+    done = run_cli("check-data", folder, "--workers", 1)
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[:7] == [
+        "folders: 5 clips (4 train, 1 test), 2 classes",
+        "  classes: kitchen 3, yard 2",
+        "  columns: a folder per class",
+        "  groups: none: any two clips may be divided between training and test",
+        "  recordings: 0.3 to 2.6 s, 16,000 Hz, 1 channel",
+        "  splits: 4 train, 1 test, made with seed 0: one of 4 parts with about equal classes is for testing",
+        f"  extraction: front end pmel256_mono-1s-16000Hz: 16,000 Hz, mono, clips of 1 s; {DONE}",
+    ]
+    done = run_cli("extract-features", "--data", folder, "--out", tmp_path / "s", "--clip-seconds", 0.5, "--workers", 1)
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[0].startswith("front end pmel256_mono-0.5s-16000Hz: ")
+    refused = run_cli("extract-features", "--data", folder, "--out", tmp_path / "t", "--clip-seconds", 0)
+    assert refused.code == 2
+    assert "--clip-seconds 0 is not between" in refused.err
