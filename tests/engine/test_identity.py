@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers.cli import command_line, run_cli
+from helpers.cli import run_cli
 from helpers.data import draw_images, make_store, write_experiment
 from helpers.engine import train_run
+from helpers.warm import warm_command_line
 
 from asc_mrkd.engine.samples import open_data
 from asc_mrkd.engine.sweeps import sweep
@@ -99,7 +100,7 @@ def test_f1_1_a_second_sweep_is_refused(conf, tmp_path, jobs):
 
 @pytest.mark.slow
 def test_f1_1_two_commands_at_once_end_in_one_run(image_conf, tmp_path):
-    command = command_line("train", image_conf, "--out", tmp_path / "run", "--seeds", 0)
+    command = warm_command_line("train", image_conf, "--out", tmp_path / "run", "--seeds", 0)
     processes = [
         subprocess.Popen([*command, f"method={method}", f"train.epochs={epochs}"], stderr=subprocess.PIPE, text=True)
         for method, epochs in (("ce", 60), ("mrkd", 50))

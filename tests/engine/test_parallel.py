@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 import yaml
-from helpers.warm import command_folder
+from helpers.warm import warm_command_line
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -170,8 +170,7 @@ def test_a_batch_too_small_to_share_is_refused(monkeypatch):
 def started(conf: Path, out: Path) -> subprocess.Popen:
     """Start `torchrun ... asc-mrkd train`; what it prints goes into a file next to the run folder."""
     launcher = ["torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port()), "--no-python"]
-    warm = str(command_folder() / "asc-mrkd")
-    command = [sys.executable, "-m", *launcher, warm, "train", str(conf), "--out", str(out)]
+    command = [sys.executable, "-m", *launcher, *warm_command_line("train", conf, "--out", out)]
     with open(out.with_suffix(".log"), "a") as log:
         return subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
@@ -192,7 +191,7 @@ def hit(process: subprocess.Popen, number: signal.Signals) -> None:
 
 @pytest.mark.slow
 def test_torchrun_trains_and_continues_to_the_same_bits(image_conf, tmp_path):
-    image_conf.write_text(image_conf.read_text().replace("epochs: 4", "epochs: 30"))
+    image_conf.write_text(image_conf.read_text().replace("epochs: 4", "epochs: 15"))
     whole = finished(started(image_conf, tmp_path / "whole"), tmp_path / "whole")
     out, log = tmp_path / "parts", tmp_path / "parts" / "metrics.jsonl"
     for number in (signal.SIGTERM, signal.SIGKILL):
@@ -206,4 +205,4 @@ def test_torchrun_trains_and_continues_to_the_same_bits(image_conf, tmp_path):
     parts = finished(started(image_conf, out), out)
     assert all(torch.equal(tensor, parts[name]) for name, tensor in whole.items())
     epochs = [json.loads(line)["epoch"] for line in log.read_text().splitlines()]
-    assert epochs == list(range(1, 31))
+    assert epochs == list(range(1, 16))

@@ -2,13 +2,13 @@
 
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import yaml
 from helpers.engine import terminate_after
+from helpers.warm import warm_command_line
 
 from asc_mrkd.engine.sweeps import STOP_FILE, load_points, sweep
 from asc_mrkd.errors import ConfigError, InterruptedRun, RunError
@@ -94,10 +94,9 @@ def test_sigterm_saves_all_points_side_by_side(image_conf, tmp_path):
     The tests of tools/evidence.sh press Ctrl-C.
     """
     out = tmp_path / "sweep"
-    command = [sys.executable, "-m", "asc_mrkd", "sweep", image_conf, "method.interval=3,9", "train.epochs=100000"]
-    process = subprocess.Popen(
-        [*map(str, command), "--out", str(out), "--jobs", "2"], stderr=subprocess.PIPE, text=True, process_group=0
-    )
+    axis = ["method.interval=3,9", "train.epochs=100000"]
+    command = warm_command_line("sweep", image_conf, *axis, "--out", out, "--jobs", 2)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, process_group=0)
     while process.poll() is None and len(list(out.glob("*/seed0/checkpoint.pt"))) < 2:
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import torch
-from helpers.cli import command_line
 from helpers.engine import train_run
+from helpers.warm import warm_command_line
 
 from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.engine import trainer as trainer_module
@@ -87,7 +87,7 @@ def test_interrupted_run_continues_to_the_same_bits(conf, tmp_path, method, mixu
 @pytest.mark.slow
 def test_killed_run_continues_to_the_same_bits(conf, tmp_path):
     whole = train_run(conf, tmp_path / "whole")
-    command = command_line("train", conf, "--out", tmp_path / "cut")
+    command = warm_command_line("train", conf, "--out", tmp_path / "cut")
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None and not (tmp_path / "cut" / "seed0" / "checkpoint.pt").exists():
         time.sleep(0.005)

@@ -61,6 +61,11 @@ def command_folder() -> Path:
     return folder
 
 
+def warm_command_line(*arguments: object) -> list[str]:
+    """Return the words that run `asc-mrkd` with the arguments in a separate process, quickly."""
+    return [str(command_folder() / "asc-mrkd"), *map(str, arguments)]
+
+
 def serve(address: str) -> None:
     """Import what the commands need, then fork for each of them until the parent ends."""
     for name in IMPORTED:
