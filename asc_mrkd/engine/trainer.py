@@ -239,6 +239,9 @@ class Trainer:
         set_masks(self.student, factor * amount, config.scope)
 
     def _keys(self, epoch: int) -> list[BatchKey]:
+        """Return the batches of an epoch, or those of an earlier one, if the method lets them come back."""
+        if self.method.period is not None:
+            epoch %= self.method.period
         return Epoch(self.seed, epoch, len(self.samples), self.device).batches(self.config.batch_size)
 
     def _previous_key(self, keys: list[BatchKey]) -> BatchKey | None:

@@ -66,6 +66,9 @@ class Method(nn.Module):
     generations = 1
     """Trainings of `train.epochs` epochs, one after the other, each with a new optimiser and schedule."""
 
+    period: int | None = None
+    """Epochs after which the batches and their draws have to come back; None if they never do."""
+
     has_unused_parameters = False
     """Whether some parameters get no gradient in the next step."""
 

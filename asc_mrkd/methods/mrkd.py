@@ -93,6 +93,7 @@ class Mrkd(Method):
         )
         if self.replay.teachers.needs_samples:
             self.needs = ("index",)
+        self.period = self.replay.period
 
     @property
     def model(self) -> nn.Module:  # type: ignore[override]
@@ -127,11 +128,7 @@ class Mrkd(Method):
             ConfigError: the device or the option is named.
         """
         require_fitting_options(options["teachers"], options)
-        if options["teachers"] == "replay" and experiment.augment.mixup:
-            raise ConfigError(
-                "method.teachers=replay has the logits of other mixtures than augment.mixup makes in the next epoch",
-                "write method.teachers=exact, or augment.mixup=0",
-            )
+        _require_fitting_augmentation(options["teachers"], experiment)
         for device in options["teacher_devices"] or ():
             choose_device(device)
 
@@ -145,6 +142,25 @@ class Mrkd(Method):
             arguments[name] = (annotation, arguments[name][1])
         options: dict[str, Any] = {**arguments, **parameters_with_default(cls)}
         return create_model(cls.__name__, __base__=_NamedOptions, **options)
+
+
+def _require_fitting_augmentation(teachers: str, experiment: Experiment) -> None:
+    """Refuse an augmentation whose inputs the teachers would have to know before.
+
+    Raises:
+        ConfigError: the augmentation is named.
+    """
+    random = [key for key in ("mixup", *experiment.domain.augmentations) if getattr(experiment.augment, key)]
+    if teachers == "replay" and "mixup" in random:
+        raise ConfigError(
+            "method.teachers=replay has the logits of other mixtures than augment.mixup makes in the next epoch",
+            "write method.teachers=exact, or augment.mixup=0",
+        )
+    if teachers == "cached" and random:
+        raise ConfigError(
+            f"method.teachers=cached needs the same inputs in every epoch, which augment.{random[0]} changes",
+            f"switch augment.{random[0]} off, or write method.teachers=exact",
+        )
 
 
 class _NamedOptions(Schema):

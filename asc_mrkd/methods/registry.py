@@ -58,6 +58,12 @@ class MethodEntry:
         return getattr(import_module(module), name)
 
 
+def _passes_of_mrkd(options: Options) -> Passes:
+    """Return the passes of a step once the logits that can be kept are kept."""
+    teachers = {"exact": options["num_backups"], "repeat": 1, "cached": 0, "replay": 0}
+    return teachers[options["teachers"]] + 1, 1
+
+
 METHODS: dict[str, MethodEntry] = {
     "ce": MethodEntry("CE", "asc_mrkd.methods.ce:CrossEntropy", passes=lambda options: (1, 1)),
     "label_smoothing": MethodEntry(
@@ -69,7 +75,7 @@ METHODS: dict[str, MethodEntry] = {
     "mrkd": MethodEntry(
         "MrKD",
         "asc_mrkd.methods.mrkd:Mrkd",
-        passes=lambda options: (1 if options["teachers"] == "replay" else options["num_backups"] + 1, 1),
+        passes=_passes_of_mrkd,
         memory="copies of the network or logits of the training samples, the ensemble",
         source="Wang et al., Sensors 2021",
         variants=VARIANTS,

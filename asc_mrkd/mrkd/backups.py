@@ -1,6 +1,6 @@
 """The backups of the student on its own training trajectory, and their forward passes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -99,13 +99,17 @@ class Backups(nn.Module):
         """
         if count is None:
             count = len(self)
-        logits = [self._run_backup(age, x, keywords) for age in range(count)]
+        distinct = min(count, self.filled + 1)  # those that were never pushed are the same network
+        logits = [self.run(age, x, keywords) for age in range(distinct)]
+        logits += logits[-1:] * (count - distinct)
         if self._homes:
             target = next((leaf.device for leaf in tree_leaves((x, keywords)) if isinstance(leaf, Tensor)), None)
             logits = [z.to(target, non_blocking=True) for z in logits]
         return torch.stack(logits)
 
-    def _run_backup(self, age: int, x: Any, keywords: dict[str, Any]) -> Tensor:
+    @torch.no_grad()
+    def run(self, age: int, x: Any, keywords: Mapping[str, Any]) -> Tensor:
+        """Return the logits (batch, class) of the backup of that age, on its device."""
         network = self._networks[age]
         _normalise_by_batch(network, self.batch_statistics or age >= self.filled)
         if self._homes:

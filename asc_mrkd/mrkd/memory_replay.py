@@ -19,7 +19,7 @@ from asc_mrkd.mrkd.interval import EXPECTED, Interval
 from asc_mrkd.mrkd.logits import logits_of
 from asc_mrkd.mrkd.losses import Labels, Losses, MixedLabels, cross_entropy
 from asc_mrkd.mrkd.networks import device_of
-from asc_mrkd.mrkd.teachers import ExactTeachers, ReplayedTeachers, Teachers, TeachersName, require_fitting_options
+from asc_mrkd.mrkd.teachers import TeachersName, build_teachers, require_fitting_options
 
 EMA_DECAY = 0.999
 """Decay of the running average with `snapshot_source="ema"`, as in the mean teacher; at first 1 - 1 / (step + 1)."""
@@ -51,9 +51,12 @@ class MemoryReplay(nn.Module):
         alpha: weight of the distillation term; 0 trains the student exactly as without MrKD.
         temperature: tau.
         teachers: source of the backups' logits; see `asc_mrkd.mrkd.teachers`. `exact` runs every backup on every batch.
-            `replay` runs none: it replays the logits that the student itself gave each sample before each rotation, for
-            the memory of n + 1 float16 values per sample and class. It needs `num_samples`, and
-            `mrkd(x, y, samples=indices)`; it does not go with Mixup.
+            `cached`, where the input of a sample is always the same (no random augmentation) and `teacher_bn="eval"`,
+            runs every backup once on every sample. `repeat`, where the batches of an interval come back in the next
+            one, runs the youngest backup alone; the interval is rounded to whole epochs, `mrkd.period`, and the batches
+            of an epoch have to be those of epoch % period. `replay` runs none: it replays the logits that the student
+            itself gave each sample before each rotation. The last three need `num_samples` and
+            `mrkd(x, y, samples=indices)`; `repeat` needs `steps_per_epoch`; Mixup goes with `exact` and `repeat` alone.
         total_steps: optimiser steps of the whole run; a share and `warmup="linear"` need it. An interval that stores no
             backup within it is warned of.
         num_samples: samples of the training set, which `samples=` counts from 0.
@@ -129,28 +132,38 @@ class MemoryReplay(nn.Module):
             "teacher_devices": teacher_devices,
         }
         require_fitting_options(teachers, settings)
-        self.teachers: Teachers
-        if teachers == "replay":
-            count = _given("num_samples", num_samples, "teachers='replay'")
-            self.teachers = ReplayedTeachers(num_backups, count, num_classes)
-        else:
-            backups = Backups(model, num_backups, teacher_bn == "batch", teacher_devices, logits_of)
-            self.teachers = ExactTeachers(backups)
+        self.interval = _interval_in_steps(interval, total_steps, steps_per_epoch)
+        """Optimiser steps between two backups."""
+        self.num_samples = num_samples
+        self.steps_per_epoch = steps_per_epoch
+        self.period: int | None = None
+        """Epochs after which the batches have to come back, with `teachers="repeat"`."""
+        if teachers != "exact":
+            _given("num_samples", num_samples, f"teachers='{teachers}'")
+        if teachers == "repeat":
+            steps = _given("steps_per_epoch", steps_per_epoch, "teachers='repeat'")
+            self.period = max(1, round(self.interval / steps))
+            self.interval = self.period * steps
+        self.teachers = build_teachers(
+            teachers,
+            lambda: Backups(model, num_backups, teacher_bn == "batch", teacher_devices, logits_of),
+            num_backups,
+            num_classes,
+            num_samples or 0,
+            self.period or 1,
+        )
         self.average = Backups(model, 1) if snapshot_source == "ema" else None
         self.ensemble: FullyConnectedEnsemble | None = None
         if ensemble:
             self.ensemble = FullyConnectedEnsemble(
                 num_backups, num_classes, ensemble_layers, ensemble_input, temperature, seed
             )
-        self.interval = _interval_in_steps(interval, total_steps, steps_per_epoch)
-        """Optimiser steps between two backups."""
         self.alpha = alpha
         self.temperature = temperature
         self.ensemble_loss = ensemble_loss
         self.adjustment = adjustment
         self.adjustment_gradient = adjustment_gradient
         self.warmup = warmup
-        self.num_samples = num_samples
         self.total_steps = total_steps
         if warmup == "linear":
             _given("total_steps", total_steps, "warmup='linear'")
@@ -191,14 +204,14 @@ class MemoryReplay(nn.Module):
         weight = self.distillation_weight()
         if self.alpha and torch.is_grad_enabled():
             self._watch.forward(taught=weight > 0)
-        samples = self._numbers(samples, labels)
+        inputs = self._numbers_of_inputs(samples, labels)
         logits = self.logits_of(self.model(x, **keywords))
         ce = cross_entropy(logits, labels)
-        if samples is not None and self.training:
-            self.teachers.remember(samples, logits)
+        if inputs is not None and self.training:
+            self.teachers.remember(inputs, logits)
         if weight == 0:
             return Losses(ce, logits, {"ce": ce.detach()})
-        found = self.teachers(x, self._num_teachers(), samples, keywords)
+        found = self.teachers(x, self._num_teachers(), inputs, keywords)
         backup_logits = found.logits.to(ce.dtype)
         if found.rows is not None:
             return self._partly_taught(backup_logits, found.rows, logits, labels, ce)
@@ -247,8 +260,10 @@ class MemoryReplay(nn.Module):
             return len(self.teachers)
         return self.teachers.filled
 
-    def _numbers(self, samples: Tensor | None, labels: Labels) -> Tensor | None:
-        """Return the numbers of the samples on the device of the memory; None if the teachers do not need them.
+    def _numbers_of_inputs(self, samples: Tensor | None, labels: Labels) -> Tensor | None:
+        """Return the numbers of the inputs, as the teachers count them; None if they do not need them.
+
+        They are those of the samples, or with `repeat` of the samples in every epoch of the period.
 
         Raises:
             ConfigError: they are missing or out of range, or the batch is mixed and the teachers do not take that.
@@ -270,7 +285,10 @@ class MemoryReplay(nn.Module):
                 f"samples are numbered from {samples.min()} to {samples.max()}, with num_samples={self.num_samples}",
                 "count the samples of the training set from 0",
             )
-        return samples.to(device_of(self.model))
+        first = 0
+        if self.period is not None and self.steps_per_epoch is not None:
+            first = self.num_samples * (self.steps // self.steps_per_epoch % self.period)
+        return first + samples.to(device_of(self.model))
 
     def _taught(
         self, backup_logits: Tensor, logits: Tensor, labels: Labels, ce: Tensor

@@ -1,10 +1,12 @@
 """The teachers of a step: one object per way to the logits of the backups, behind one interface.
 
 - `exact`: every backup runs on every batch, as in the paper.
+- `cached`: every backup runs once on every sample, where the input of a sample is always the same.
+- `repeat`: the youngest backup runs on every batch, where the batches of an interval come back in the next one.
 - `replay`: the logits that the student itself gave its samples before each rotation; no network is copied or run.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,12 +16,15 @@ from torch import Tensor, nn
 from asc_mrkd.dist import all_gather_rows
 from asc_mrkd.errors import ConfigError
 from asc_mrkd.mrkd.backups import Backups
+from asc_mrkd.mrkd.losses import at_least_float32
 
-TeachersName = Literal["exact", "replay"]
+TeachersName = Literal["exact", "cached", "repeat", "replay"]
 """Ways to the logits of the backups."""
 
 FITTING: dict[str, dict[str, Sequence[Any]]] = {
     "exact": {},
+    "cached": {"teacher_bn": ["eval"]},
+    "repeat": {},
     "replay": {
         "teacher_bn": ["batch"],
         "warmup": ["ramp", "skip", "linear"],
@@ -30,6 +35,7 @@ FITTING: dict[str, dict[str, Sequence[Any]]] = {
 """Values that each way allows for other options of `MemoryReplay`."""
 
 REASONS = {
+    "cached": "normalised by the batch, the logits of a sample depend on the other samples in it, which change",
     "replay": "the student's logits of its training steps are replayed, which no backup computes",
 }
 """Reason why a way allows no other values."""
@@ -52,7 +58,8 @@ class Teachers(nn.Module):
 
     - `x`: input of the student, batch first;
     - `count`: number of backups, the youngest ones;
-    - `samples`: numbers of the samples in the training set (batch,), for those with `needs_samples`;
+    - `inputs`: numbers of the inputs (batch,), for those with `needs_samples`: of the samples in the training set, or,
+      where a sample comes in several forms, of these;
     - `keywords`: further inputs of the student, by name.
     """
 
@@ -82,8 +89,8 @@ class Teachers(nn.Module):
         """Drop the oldest backup and take the student as it is now for the youngest."""
         raise NotImplementedError
 
-    def remember(self, samples: Tensor, logits: Tensor) -> None:
-        """Take note of the student's logits (batch, class) of these samples in a training step."""
+    def remember(self, inputs: Tensor, logits: Tensor) -> None:
+        """Take note of the student's logits (batch, class) of these inputs in a training step."""
 
 
 class ExactTeachers(Teachers):
@@ -109,9 +116,99 @@ class ExactTeachers(Teachers):
         """Drop the oldest backup and store the network as it is now."""
         self.backups.push(model)
 
-    def forward(self, x: Any, count: int, samples: Tensor | None, keywords: Mapping[str, Any]) -> TeacherLogits:
+    def forward(self, x: Any, count: int, inputs: Tensor | None, keywords: Mapping[str, Any]) -> TeacherLogits:
         """Return the logits of the `count` youngest backups for the whole batch."""
         return TeacherLogits(self.backups(x, count, **keywords))
+
+
+class CachedTeachers(Teachers):
+    """Run a backup on an input that it has not met, and keep its logits for the next time.
+
+    Backups have numbers: 0 is the untrained network, 1 the first one that was pushed. A cell holds the logits of one
+    backup per input, with its number. So a push moves nothing.
+
+    Where whole batches come back, each after the next push, the youngest backup has to run on every batch. Its logits
+    replace those of the oldest one, which are needed for the last time: n - 1 cells are enough. Otherwise there are n,
+    and the untrained copies, which normalise by the batch, run on every batch.
+
+    In a data-parallel run every process keeps the logits of all.
+
+    Args:
+        backups: the copies of the network.
+        num_inputs: number of different inputs.
+        num_classes: M.
+        whole_batches: whether batches come back as a whole, once per backup.
+    """
+
+    backups: Backups
+
+    logits: Tensor
+    """Logits of the backups (cell, input, class), float16."""
+
+    owner: Tensor
+    """Number of the backup that they are of (cell, input), -1 for none."""
+
+    def __init__(self, backups: Backups, num_inputs: int, num_classes: int, whole_batches: bool) -> None:
+        super().__init__(len(backups))
+        self.backups = backups
+        self.takes_mixtures = whole_batches
+        self.first_kept = 0 if whole_batches else 1
+        """Lowest number of a backup whose logits are kept."""
+        self.cells = len(backups) - 1 if whole_batches else len(backups)
+        self.register_buffer("logits", torch.zeros(self.cells, num_inputs, num_classes, dtype=torch.float16))
+        self.register_buffer("owner", torch.full((self.cells, num_inputs), -1, dtype=torch.int32))
+        self.pushed = 0
+        """Backups that were pushed."""
+
+    @property
+    def filled(self) -> int:
+        """Number of real backups: those that were pushed and are still there."""
+        return self.backups.filled
+
+    def push(self, model: nn.Module) -> None:
+        """Drop the oldest backup and store the network as it is now."""
+        self.backups.push(model)
+        self.pushed += 1
+
+    @torch.no_grad()
+    def forward(self, x: Any, count: int, inputs: Tensor, keywords: Mapping[str, Any]) -> TeacherLogits:
+        """Return the logits of the `count` youngest backups for the whole batch."""
+        all_inputs = all_gather_rows(inputs)
+        found: dict[int, Tensor] = {}
+        for age in reversed(range(count)):  # the youngest backup takes the place of the oldest one
+            number = max(self.pushed - age, 0)
+            if number in found:
+                continue
+            if self._has(number, all_inputs):
+                found[number] = self.logits[number % self.cells, inputs].float()
+            else:
+                logits = at_least_float32(self.backups.run(age, x, keywords).to(inputs.device))
+                found[number] = logits
+                self._keep(number, all_inputs, logits)
+        return TeacherLogits(torch.stack([found[max(self.pushed - age, 0)] for age in range(count)]))
+
+    def _has(self, number: int, inputs: Tensor) -> bool:
+        """Return whether the logits of that backup are there for all of these inputs; the device is waited for."""
+        if number < self.first_kept or not self.cells:
+            return False
+        return bool((self.owner[number % self.cells, inputs] == number).all())
+
+    def _keep(self, number: int, inputs: Tensor, logits: Tensor) -> None:
+        """Keep the logits of that backup for all of these inputs, of which this process has its own rows."""
+        if number < self.first_kept or not self.cells:
+            return
+        cell = number % self.cells
+        kept, is_finite = to_memory(all_gather_rows(logits), self.logits.dtype)
+        self.logits[cell, inputs] = kept
+        self.owner[cell, inputs] = torch.where(is_finite, number, -1).int()
+
+    def get_extra_state(self) -> dict[str, int]:
+        """Return the number of pushed backups, for `state_dict`."""
+        return {"pushed": self.pushed}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        """Take the number of pushed backups from a `state_dict`."""
+        self.pushed = state["pushed"]
 
 
 class ReplayedTeachers(Teachers):
@@ -159,22 +256,19 @@ class ReplayedTeachers(Teachers):
         self._all_seen = None
 
     @torch.no_grad()
-    def remember(self, samples: Tensor, logits: Tensor) -> None:
+    def remember(self, inputs: Tensor, logits: Tensor) -> None:
         """Keep the student's logits (batch, class) of these samples."""
-        samples = all_gather_rows(samples)
-        logits = all_gather_rows(logits.detach())
-        largest = torch.finfo(self.memory.dtype).max
-        is_finite = torch.isfinite(logits).all(1)
-        kept = logits.clamp(-largest, largest).to(self.memory.dtype)
-        self.memory[0, samples] = torch.where(is_finite.unsqueeze(1), kept, self.memory[0, samples])
-        self.seen[0, samples] |= is_finite
+        inputs = all_gather_rows(inputs)
+        kept, is_finite = to_memory(all_gather_rows(logits.detach()), self.memory.dtype)
+        self.memory[0, inputs] = torch.where(is_finite.unsqueeze(1), kept, self.memory[0, inputs])
+        self.seen[0, inputs] |= is_finite
 
-    def forward(self, x: Any, count: int, samples: Tensor, keywords: Mapping[str, Any]) -> TeacherLogits:
+    def forward(self, x: Any, count: int, inputs: Tensor, keywords: Mapping[str, Any]) -> TeacherLogits:
         """Return the logits of the `count` youngest backups for the samples that one of them has met."""
-        logits = self.memory[1 : 1 + count, samples]
+        logits = self.memory[1 : 1 + count, inputs]
         if self._have_all_seen():
             return TeacherLogits(logits)
-        seen = self.seen[1 : 1 + count, samples]
+        seen = self.seen[1 : 1 + count, inputs]
         rows = seen.any(0).nonzero().squeeze(1)
         return TeacherLogits(_fill_unseen(logits[:, rows], seen[:, rows]), rows)
 
@@ -192,6 +286,39 @@ class ReplayedTeachers(Teachers):
         """Take the number of real backups from a `state_dict`."""
         self._filled = state["filled"]
         self._all_seen = None
+
+
+def build_teachers(
+    name: TeachersName,
+    make_backups: Callable[[], Backups],
+    num_backups: int,
+    num_classes: int,
+    num_samples: int,
+    period: int,
+) -> Teachers:
+    """Build the teachers of that name.
+
+    Args:
+        name: one of `TeachersName`.
+        make_backups: function that copies the network.
+        num_backups: n.
+        num_classes: M.
+        num_samples: samples of the training set; `exact` does not use it.
+        period: epochs after which batches come back; `repeat` alone uses it.
+    """
+    if name == "exact":
+        return ExactTeachers(make_backups())
+    if name == "cached":
+        return CachedTeachers(make_backups(), num_samples, num_classes, whole_batches=False)
+    if name == "repeat":
+        return CachedTeachers(make_backups(), num_samples * period, num_classes, whole_batches=True)
+    return ReplayedTeachers(num_backups, num_samples, num_classes)
+
+
+def to_memory(logits: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return logits (row, class) in the type of a memory, within its range, and whether each row is finite (row,)."""
+    largest = torch.finfo(dtype).max
+    return logits.clamp(-largest, largest).to(dtype), torch.isfinite(logits).all(1)
 
 
 def _fill_unseen(logits: Tensor, seen: Tensor) -> Tensor:

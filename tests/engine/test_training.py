@@ -71,6 +71,7 @@ def test_it_learns(conf, tmp_path):
         ("{name: mrkd, preset: paper, interval: 5}", 0.3),
         ("{name: mrkd, interval: 5}", 0.3),
         ("{name: mrkd, interval: 5, teachers: replay}", 0),
+        ("{name: mrkd, interval: 2 epochs, teachers: repeat}", 0.3),
     ],
 )
 def test_interrupted_run_continues_to_the_same_bits(conf, tmp_path, method, mixup, stop_after):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asc_mrkd.errors import ConfigError
-from asc_mrkd.mrkd import FullyConnectedEnsemble, MemoryReplay, MixedLabels, knowledge_adjustment
+from asc_mrkd.mrkd import PRESETS, FullyConnectedEnsemble, MemoryReplay, MixedLabels, knowledge_adjustment
 
 SAMPLES = 12
 BATCH = 5
@@ -17,11 +17,18 @@ STEPS_PER_EPOCH = 3  # 5 + 5 + 2 samples
 X, Y = make_batch(size=SAMPLES)
 
 
-def numbers(step: int) -> Tensor:
-    """Return the numbers of the samples of a step; every epoch has another order."""
+def numbers(step: int, period: int | None = None) -> Tensor:
+    """Return the numbers of the samples of a step; every epoch of the period has another order."""
     epoch, place = divmod(step, STEPS_PER_EPOCH)
-    order = torch.randperm(SAMPLES, generator=torch.Generator().manual_seed(epoch))
+    order = torch.randperm(SAMPLES, generator=torch.Generator().manual_seed(epoch % (period or 1000)))
     return order.split(BATCH)[place]
+
+
+def augmented(step: int, period: int | None) -> Tensor:
+    """Return the inputs of a step, drawn again for every epoch of the period."""
+    epoch = step // STEPS_PER_EPOCH % (period or 1000)
+    noise = torch.randn(X.shape, generator=torch.Generator().manual_seed(100 + epoch))
+    return (X + 0.3 * noise)[numbers(step, period)]
 
 
 def build(**options) -> MemoryReplay:
@@ -30,13 +37,14 @@ def build(**options) -> MemoryReplay:
     return MemoryReplay(make_network(), 3, **settings | options)
 
 
-def train(method: MemoryReplay, steps: range) -> list[float]:
+def train(method: MemoryReplay, steps: range, period: int | None = None, augment: bool = False) -> list[float]:
     """Take these steps of a run with plain SGD, and return the loss of each."""
     optimizer = torch.optim.SGD(method.parameters(), lr=0.1)
     losses = []
     for step in steps:
-        index = numbers(step)
-        loss = method(X[index], Y[index], samples=index).total
+        index = numbers(step, period)
+        x = augmented(step, period) if augment else X[index]
+        loss = method(x, Y[index], samples=index).total
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -81,8 +89,8 @@ def test_replay_is_the_literal_replay(interval):
     method = build(num_backups=3, interval=interval, alpha=0.5, temperature=3.0)
     ensemble = FullyConnectedEnsemble(3, 3, 2, "temperature", 3.0, 0)
     model = copy.deepcopy(method.model)
-    expected = replay_literally(model, ensemble, copies=3, interval=interval, steps=24)
-    assert train(method, range(24)) == pytest.approx(expected, rel=1e-5)
+    expected = replay_literally(model, ensemble, copies=3, interval=interval, steps=16)
+    assert train(method, range(16)) == pytest.approx(expected, rel=1e-5)
     for a, b in zip(model.parameters(), method.model.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
     for a, b in zip(ensemble.parameters(), method.ensemble.parameters(), strict=True):
@@ -130,17 +138,79 @@ def test_evaluation_mode_and_logits_that_are_not_finite_leave_the_memory_alone()
     assert method.teachers.memory[0, :4].tolist() == [[1, 2, 3], [0, 0, 0], [0, 0, 0], [65504, 0, -65504]]
 
 
+def note_passes(method: MemoryReplay, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Return a list to which every pass of a backup adds the step and its number, 0 for an untrained one."""
+    passes = []
+    run = method.backups.run
+
+    def counting(age: int, *inputs: object) -> Tensor:
+        passes.append((method.steps, max(method.teachers.pushed - age, 0)))
+        return run(age, *inputs)
+
+    monkeypatch.setattr(method.backups, "run", counting)
+    return passes
+
+
+@pytest.mark.parametrize("copies", [1, 2, 3])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_repeat_is_exact_for_batches_that_come_back(monkeypatch, preset, copies):
+    options = PRESETS[preset] | {"num_backups": copies, "interval": 6}
+    exact = train(build(teachers="exact", **options), range(36), period=2, augment=True)
+    method = build(teachers="repeat", **options)
+    assert method.period == 2
+    passes = note_passes(method, monkeypatch)
+    assert train(method, range(36), period=2, augment=True) == pytest.approx(exact, rel=1e-3)
+    youngest = [(step, (step + 1) // 6) for step in range(6, 36)]
+    assert passes[-30:] == youngest  # one pass per step for any number of backups
+    assert method.teachers.logits.shape == (copies - 1, 2 * SAMPLES, 3)
+
+
+@pytest.mark.parametrize("interval", [4, 6])
+@pytest.mark.parametrize("warmup", ["untrained", "ramp"])
+def test_cached_is_exact_for_inputs_that_never_change(monkeypatch, warmup, interval):
+    options = PRESETS["paper"] | {"warmup": warmup, "num_backups": 2, "interval": interval}
+    exact = train(build(teachers="exact", **options), range(30))
+    method = build(teachers="cached", **options)
+    passes = note_passes(method, monkeypatch)
+    assert train(method, range(30)) == pytest.approx(exact, rel=1e-3)
+    passes_of_second = [number for _, number in passes].count(2)
+    assert passes_of_second == 1 + STEPS_PER_EPOCH  # the rest of the epoch in which it was taken, and a whole one
+
+
+def test_interval_of_repeat_is_rounded_to_whole_epochs():
+    methods = [build(teachers="repeat", interval=interval) for interval in (1, 4, 5, 10)]
+    assert [(method.period, method.interval) for method in methods] == [(1, 3), (1, 3), (2, 6), (3, 9)]
+
+
+def test_repeat_takes_mixed_batches():
+    options = {"interval": 3, "num_backups": 2, "warmup": "untrained"}
+    exact, method = build(teachers="exact", **options), build(teachers="repeat", **options)
+    mixed = MixedLabels(Y[:5], Y[:5].roll(1), torch.full((5,), 0.7))
+    for _ in range(2):
+        losses = [one(X[:5], mixed, samples=torch.arange(5)).total.item() for one in (exact, method)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+RESUMED = {
+    "replay": {"interval": 4},
+    "repeat": {"interval": 6},
+    "cached": {"interval": 4, "teacher_bn": "eval"},
+    "exact": {"interval": 4},
+}
+
+
 @pytest.mark.parametrize("stop", [1, 4, 10])
-def test_saved_state_continues_to_the_same_bits(tmp_path, stop):
-    options = {"interval": 4, "num_backups": 2}
-    expected = train(whole := build(**options), range(14))
+@pytest.mark.parametrize("teachers", RESUMED)
+def test_saved_state_continues_to_the_same_bits(tmp_path, teachers, stop):
+    options = {"teachers": teachers, "num_backups": 2} | RESUMED[teachers]
+    expected = train(whole := build(**options), range(14), period=2)
     broken = build(**options)
-    train(broken, range(stop))
+    train(broken, range(stop), period=2)
     torch.save(broken.state_dict(), tmp_path / "state.pt")
     continued = build(**options)
-    train(continued, range(9))  # the saved state replaces all of this
+    train(continued, range(9), period=2)  # the saved state replaces all of this
     continued.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
-    assert train(continued, range(stop, 14)) == expected[stop:]
+    assert train(continued, range(stop, 14), period=2) == expected[stop:]
     for a, b in zip(whole.parameters(), continued.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -164,9 +234,12 @@ def test_weight_that_grows_over_the_run():
         ({"num_samples": None}, r"needs num_samples="),
         ({"num_samples": 0}, r"num_samples=0\) is out of range"),
         ({"warmup": "linear"}, r"needs total_steps="),
+        ({"teachers": "cached"}, r"does not go with teacher_bn=batch: normalised by the batch"),
+        ({"teachers": "cached", "teacher_bn": "eval", "num_samples": None}, r"'cached'\) needs num_samples="),
+        ({"teachers": "repeat", "steps_per_epoch": None, "interval": 6}, r"needs steps_per_epoch="),
     ],
 )
-def test_what_does_not_go_with_replay_is_named(options, message):
+def test_what_does_not_go_with_the_teachers_is_named(options, message):
     with pytest.raises(ConfigError, match=message):
         build(**options)
 
