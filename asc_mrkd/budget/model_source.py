@@ -1,5 +1,6 @@
 """From the words of a user to a network: a file, a run folder, a Python function, or an untrained network by name."""
 
+import functools
 import importlib.util
 import os
 import re
@@ -165,7 +166,8 @@ class NetworkSize:
     """Largest number of bytes of activations that are alive at once, in int8; a runtime takes at least as many."""
 
 
-def network_sizes() -> list[NetworkSize]:
+@functools.cache
+def network_sizes() -> tuple[NetworkSize, ...]:
     """Return every network of `asc_mrkd.models.MODELS`, counted with ten classes and without storage for its values.
 
     >>> next(size.parameters for size in network_sizes() if size.name == "resnet20")
@@ -188,4 +190,4 @@ def network_sizes() -> list[NetworkSize]:
                 ram=forward.trace.memory("int8").peak,
             )
         )
-    return sizes
+    return tuple(sizes)

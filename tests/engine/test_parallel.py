@@ -29,6 +29,7 @@ from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import ConfigError
 from asc_mrkd.methods import METHODS
 from asc_mrkd.mrkd import MemoryReplay
+from asc_mrkd.workers import start_early
 
 WITH_BN_OF_THEIR_OWN = {"msd", "byot"}  # early classifiers, which see the rows of their process
 SECTIONS = {name: name for name in METHODS} | {
@@ -124,7 +125,8 @@ def found(image_values, tmp_path_factory) -> Found:
     folder = tmp_path_factory.mktemp("processes")
     conf = folder / "conf.yaml"
     conf.write_text(yaml.safe_dump(image_values))
-    mp.spawn(_joined, (free_port(), conf, folder), nprocs=2)
+    start_early()
+    mp.start_processes(_joined, (free_port(), conf, folder), nprocs=2, start_method="forkserver")
     first, second = (torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     return Found(first, second, everything(conf))
 
