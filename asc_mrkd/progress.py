@@ -22,6 +22,15 @@ class Progress(Protocol):
         ...
 
 
+def titled(progress: Progress, prefix: str) -> Progress:
+    """Return the progress with a prefix before the title of every task."""
+
+    def with_prefix(title: str, total: int, unit: str, done: int = 0) -> AbstractContextManager[Callable[..., None]]:
+        return progress(f"{prefix}: {title}", total, unit, done)
+
+    return with_prefix
+
+
 @contextmanager
 def no_progress(title: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[..., None]]:
     """Report nothing."""

@@ -15,12 +15,18 @@ def train(
     out: Annotated[Path, typer.Option(help="Run folder.")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="Override a value.")] = None,
     seeds: Annotated[str | None, typer.Option(help="As in 0-3 or 0,2; default: those of the experiment.")] = None,
+    folds: Annotated[
+        int | None, typer.Option(help="Cross-validate: train on all clips but one fold, for each of the folds.", min=2)
+    ] = None,
     budget: Annotated[str | None, typer.Option(help="Rule to keep, checked before the first step and after.")] = None,
     budget_precision: Annotated[
         str | None, typer.Option(help="Precision to count the budget with, as check-budget --precision.")
     ] = None,
 ) -> None:
     """Train an experiment, one seed after the other; the same command again continues to the same bits.
+
+    With --folds the run folder has a run folder per fold, and its predictions are those of all folds, so that evaluate,
+    compare and report score every clip once.
 
     With --budget, exit code 1 if the network is over a limit of that rule; a network that cannot fit is not trained.
 
@@ -32,7 +38,7 @@ def train(
 
     if budget_precision and not budget:
         raise ConfigError("--budget-precision needs --budget", "add --budget dcase2020-task1b")
-    experiment = load_experiment(conf, overrides)
+    experiment = load_experiment(conf, [*(overrides or []), *([f"data.folds={folds}"] if folds else [])])
     chosen = parse_seeds(seeds) if seeds else experiment.seeds
     training.train(
         experiment,
@@ -45,7 +51,7 @@ def train(
     if not is_first_process():
         return
     say(f"{out}: seeds {', '.join(map(str, chosen))} are trained; asc-mrkd evaluate {out}")
-    if budget:
+    if budget and not folds:
         from asc_mrkd.budget.gate import require_trained_within
 
         for seed, verdict in require_trained_within(out, chosen, budget, budget_precision).items():

@@ -65,11 +65,21 @@ class StoreConfig(Schema):
     """Feature store, a folder made by `asc-mrkd extract-features`."""
     digest: str | None = None
     """SHA-256 of the data that the experiment belongs to, as training notes it; None takes any."""
+    folds: Annotated[int, Field(ge=2, le=1000), NUMBER] | None = None
+    """Number of folds of a cross-validation over all clips in a split; None trains and tests on the splits."""
+    fold: Count | None = None
+    """Fold that is for testing, from 1; None is the cross-validation as a whole."""
 
     @property
     def folder(self) -> Path:
         """Folder of the data."""
         return Path(self.store)
+
+    @model_validator(mode="after")
+    def _require_existing_fold(self) -> "StoreConfig":
+        if self.fold is not None and self.fold > (self.folds or 0):
+            raise ValueError(f"fold {self.fold} is not one of {self.folds or 0} folds")
+        return self
 
 
 class ImagesConfig(Schema):
@@ -82,6 +92,10 @@ class ImagesConfig(Schema):
     """Folder of the image set."""
     digest: str | None = None
     """SHA-256 of the data that the experiment belongs to, as training notes it; None takes any."""
+    folds: ClassVar[None] = None
+    """Images have no folds."""
+    fold: ClassVar[None] = None
+    """Images have no folds."""
     train: Literal["train", "train+valid"] = "train"
     """Splits to train on; `valid` is the third split of CINIC-10, which the paper leaves out."""
     subset: Count | None = None

@@ -13,7 +13,7 @@ from asc_mrkd.audio.read import Shape
 from asc_mrkd.config.domain import CLIP_COLUMNS
 from asc_mrkd.datasets.findings import Finding
 from asc_mrkd.datasets.recordings import Dataset, Reading, list_other_files, printable
-from asc_mrkd.datasets.splits import SPLIT_NAMES, split_clips
+from asc_mrkd.datasets.splits import SPLIT_NAMES, classes_of_one_unit, split_clips
 from asc_mrkd.errors import SHOWN, DataError
 from asc_mrkd.files import find_files
 
@@ -119,14 +119,13 @@ def finish_own(dataset: Dataset, reading: Reading, columns: str, groups: str) ->
     if "start" in clips:
         clips["recording"] = clips["filename"]
         clips["filename"] = [piece_name(*row) for row in clips[["recording", "start", "end"]].itertuples(index=False)]
-    files = clips["recording"] if "recording" in clips else clips["filename"]
-    clips["unit"] = clips["group"].where(clips["group"] != "", files)
+    clips = clips.rename(columns={"group": "identifier"})
     clips, splits = split_clips(clips, reading)
     findings = [*dataset.findings, *_find_classes_of_one_group(clips)]
     if "source_label" not in clips:
         clips["source_label"] = ""
     names = ["filename", "label", "identifier", "source_label", "split", "fold", "recording", "start", "end"]
-    clips = clips.rename(columns={"group": "identifier"}).sort_values("filename", ignore_index=True)
+    clips = clips.sort_values("filename", ignore_index=True)
     used = clips.loc[clips["split"] != "unused", "label"]
     return replace(
         dataset,
@@ -162,12 +161,11 @@ def _find_classes_of_one_group(clips: pd.DataFrame) -> list[Finding]:
     """Find the classes whose clips all belong together: they cannot be both in training and in the test."""
     findings = []
     used = clips[clips["split"] != "unused"]
-    units = used.groupby("label")["unit"].nunique()
     counts = used["label"].value_counts()
-    for label in units.index[units == 1]:
+    for label in classes_of_one_unit(used):
         if counts[label] > 1:
             detail = f"its {counts[label]} clips are of one group: they cannot be both in training and in the test"
-            findings.append(Finding("single_group", str(label), detail, "warning"))
+            findings.append(Finding("single_group", label, detail, "warning"))
     return findings
 
 

@@ -22,8 +22,7 @@ def split_clips(clips: pd.DataFrame, reading: Reading) -> tuple[pd.DataFrame, st
     """Give every clip a split; also return the sentence that says where the splits come from.
 
     Args:
-        clips: table with label and unit, and with split or fold where the data give them. Clips of one unit stay
-            together.
+        clips: table with filename, label and identifier, and with recording, split or fold where the data give them.
         reading: chosen fold, or share and seed of a split that is made.
 
     Raises:
@@ -34,7 +33,7 @@ def split_clips(clips: pd.DataFrame, reading: Reading) -> tuple[pd.DataFrame, st
     if "split" in clips:
         return _with_given_splits(clips)
     parts = max(2, round(1 / reading.test_share))
-    folds = make_folds(clips["label"].tolist(), clips["unit"].tolist(), parts, reading.split_seed)
+    folds = make_folds(clips["label"].tolist(), units_of(clips).tolist(), parts, reading.split_seed)
     sentence = f"made with seed {reading.split_seed}: one of {parts} parts with about equal classes is for testing"
     return clips.assign(split=np.where(folds == 1, "test", "train")), sentence
 
@@ -73,6 +72,39 @@ def sort_folds(folds: pd.Series) -> list[str]:
     ['2', '10']
     """
     return sorted(set(folds), key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
+
+
+def fold_numbers(clips: pd.DataFrame, folds: int) -> np.ndarray:
+    """Return the number of the fold of every clip (clip,), from 1: as the data give it, or else made by `make_folds`.
+
+    Args:
+        clips: table of clips, with a column fold if the data have folds.
+        folds: number of folds.
+
+    Raises:
+        DataError: the data have another number of folds, or there are fewer groups than folds.
+    """
+    if "fold" not in clips:
+        return make_folds(clips["label"].tolist(), units_of(clips).tolist(), folds)
+    names = sort_folds(clips["fold"])
+    if len(names) != folds:
+        raise DataError(
+            f"{folds} folds were asked for, but the data have {len(names)}: {', '.join(names[:SHOWN])}",
+            f"--folds {len(names)} takes these; --fold-column none at the extraction leaves them out",
+        )
+    return clips["fold"].map({name: number for number, name in enumerate(names, start=1)}).to_numpy()
+
+
+def units_of(clips: pd.DataFrame) -> pd.Series:
+    """Return what must not be divided of every clip: its group, or its recording where it has none."""
+    recordings = clips["recording" if "recording" in clips else "filename"]
+    return clips["identifier"].where(clips["identifier"] != "", recordings)
+
+
+def classes_of_one_unit(clips: pd.DataFrame) -> list[str]:
+    """List the classes whose clips all belong together: they cannot be both in training and in the test."""
+    units = units_of(clips).groupby(clips["label"]).nunique()
+    return [str(label) for label in units.index[units == 1]]
 
 
 def make_folds(labels: Sequence[str], groups: Sequence[str], folds: int, seed: int = 0) -> np.ndarray:

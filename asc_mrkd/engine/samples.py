@@ -1,7 +1,9 @@
 """The samples of an experiment, for training and for the test, from a feature store or an image set."""
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,10 +14,11 @@ from torch import Tensor
 from asc_mrkd.config import ImagesConfig, StoreConfig
 from asc_mrkd.config.domain import CLIP_COLUMNS
 from asc_mrkd.datasets.images import ImageSet, channel_statistics, open_images, stratified
+from asc_mrkd.datasets.splits import classes_of_one_unit, fold_numbers
 from asc_mrkd.deploy.model_file import normalise
-from asc_mrkd.errors import DataError
+from asc_mrkd.errors import SHOWN, DataError
 from asc_mrkd.features.spec import FrontendSpec
-from asc_mrkd.store.layout import CheckedRows, FeatureStore, open_store
+from asc_mrkd.store.layout import OK, CheckedRows, FeatureStore, open_store
 from asc_mrkd.workers import free_memory
 
 Gather = Callable[[Tensor | slice], Tensor]
@@ -127,9 +130,15 @@ def open_data(config: StoreConfig | ImagesConfig) -> ExperimentData:
 
 def _open_scenes(config: StoreConfig) -> ExperimentData:
     store = open_store(config.folder)
-    return ExperimentData(
-        store.classes, store.spec.shape, store.spec, store.digest, lambda device: _load_store(store, device)
-    )
+    clips = store.clips[store.clips["status"] == OK]
+    if config.folds is not None:
+        clips = clips[clips["split"] != "unused"]
+        if config.fold is None:
+            _warn_of_untestable(classes_of_one_unit(clips))
+        parts = np.where(fold_numbers(clips, config.folds) == config.fold, "test", "train")
+        clips = clips.assign(split=parts)
+    load = partial(_load_store, store, clips, config.folds is not None)
+    return ExperimentData(store.classes, store.spec.shape, store.spec, store.digest, load)
 
 
 def _open_images(config: ImagesConfig) -> ExperimentData:
@@ -147,11 +156,21 @@ OPENERS: dict[str, Callable[[Any], ExperimentData]] = {"scenes": _open_scenes, "
 """Opener of the data section by the name of its domain."""
 
 
-def _load_store(store: FeatureStore, device: torch.device) -> TrainAndTest:
-    mean, std = (values.reshape(1, -1, 1) for values in store.statistics())
+def _warn_of_untestable(classes: Sequence[str]) -> None:
+    if classes:
+        names = ", ".join(classes[:SHOWN])
+        verb = "is of one group" if len(classes) == 1 else "are of one group each"
+        warnings.warn(f"{names} {verb}: no network is both trained and tested on such a class", stacklevel=2)
+
+
+def _load_store(store: FeatureStore, clips: pd.DataFrame, is_fold: bool, device: torch.device) -> TrainAndTest:
+    """Read the clips of the splits train and test; in a fold mean and deviation are those of its training clips."""
+    training_rows = clips.loc[clips["split"] == "train", "row"].to_numpy()
+    statistics = store.statistics_of(training_rows) if is_fold else store.statistics()
+    mean, std = (values.reshape(1, -1, 1) for values in statistics)
 
     def samples(split: str) -> Samples:
-        table = store.rows(split)
+        table = clips[clips["split"] == split]
         if table.empty:
             raise DataError(f"{store.folder}: no usable {split} clips", "asc-mrkd check-data names what is wrong")
         return make_samples(CheckedRows(store), table["row"].to_numpy(), table, store.classes, (mean, std), device)

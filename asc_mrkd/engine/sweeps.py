@@ -17,7 +17,7 @@ from asc_mrkd.engine.training import open_trainable, train
 from asc_mrkd.errors import ConfigError, InterruptedRun, NonFiniteError, RunError
 from asc_mrkd.files import exclusive_lock
 from asc_mrkd.methods import load_experiment
-from asc_mrkd.progress import Progress, no_progress
+from asc_mrkd.progress import Progress, no_progress, titled
 from asc_mrkd.runs import RunFolder
 from asc_mrkd.workers import Pool, dask_pool, local_pool, map_in_order
 
@@ -144,7 +144,7 @@ def _train_in_turn(points: Sequence[TrainedPoint], seeds: Sequence[int], progres
             if not point.run.pending_seeds(seeds):
                 with progress(f"{title}: {point.run.path.name} is trained", len(seeds), "seeds") as advance:
                     advance(len(seeds))
-            trained.append(_train_point(point, seeds, _titled(progress, title), should_stop))
+            trained.append(_train_point(point, seeds, titled(progress, title), should_stop))
     return trained
 
 
@@ -154,15 +154,6 @@ def _only_sweep_in(out: Path) -> AbstractContextManager[None]:
         return nullcontext()
     out.mkdir(parents=True, exist_ok=True)
     return exclusive_lock(out, RunError)
-
-
-def _titled(progress: Progress, prefix: str) -> Progress:
-    """Return the progress with a prefix before the title of every task."""
-
-    def titled(title: str, total: int, unit: str, done: int = 0) -> AbstractContextManager[Callable[..., None]]:
-        return progress(f"{prefix}: {title}", total, unit, done)
-
-    return titled
 
 
 def _train_point(

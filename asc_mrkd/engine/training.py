@@ -18,6 +18,7 @@ from asc_mrkd.device import choose_device
 from asc_mrkd.dist import rank
 from asc_mrkd.engine.checkpoint import Checkpoints, owner_of
 from asc_mrkd.engine.device import gpu_name, stop_on_signal, use_threads
+from asc_mrkd.engine.folds import join_folds
 from asc_mrkd.engine.inference import predict
 from asc_mrkd.engine.parallel import any_rank_stops, in_first_process, is_any, process_group, require_rows
 from asc_mrkd.engine.samples import ExperimentData, TrainAndTest, open_data
@@ -27,7 +28,7 @@ from asc_mrkd.files import exclusive_lock
 from asc_mrkd.methods import METHODS, check_experiment
 from asc_mrkd.models import build_model
 from asc_mrkd.models.pruning import without_masks
-from asc_mrkd.progress import Progress, no_progress
+from asc_mrkd.progress import Progress, no_progress, titled
 from asc_mrkd.runs import (
     MetricsLog,
     RunFolder,
@@ -59,6 +60,9 @@ def train(
     Finished seeds are left as they are, an unfinished one continues, a damaged file of a finished one is made again.
     Other processes may train other seeds in the same folder at the same time. Under `torchrun` the processes train
     together; the first one writes.
+
+    With `data.folds` every fold is trained into a run folder inside the run folder, whose predictions are then those of
+    all folds: each clip is scored by the networks that were not trained with it.
 
     Args:
         experiment: experiment to train, from `load_experiment`.
@@ -92,6 +96,10 @@ def train(
     if seeds is None:
         seeds = experiment.seeds
     run = RunFolder(out)
+    if experiment.data.folds is not None and experiment.data.fold is None:
+        train_fold = partial(train, seeds=seeds, budget=budget, budget_precision=budget_precision)
+        _cross_validate(experiment, run, seeds, train_fold, progress, should_stop)
+        return run
     with process_group(experiment.train.device):
         in_first_process(lambda: run.require_free(seeds))
         source = open_trainable(experiment, run)
@@ -108,6 +116,28 @@ def train(
         if budget is not None:
             in_first_process(lambda: require_trained_within(run, seeds, budget, budget_precision))
     return run
+
+
+def _cross_validate(
+    experiment: Experiment,
+    run: RunFolder,
+    seeds: Sequence[int],
+    train_fold: Callable[..., RunFolder],
+    progress: Progress,
+    should_stop: Callable[[], bool] | None,
+) -> None:
+    """Train every fold of an experiment, and join their predictions."""
+    folds = experiment.data.folds or 0
+    with process_group(experiment.train.device), _listening(should_stop) as stop_asked:
+        source = open_trainable(experiment, run)
+        experiment = of_these_data(experiment, source, seeds)
+        in_first_process(lambda: run.create(experiment, environment(torch.get_num_threads(), gpu_name())))
+        for fold in range(1, folds + 1):
+            data = experiment.data.model_copy(update={"fold": fold})
+            one = experiment.model_copy(update={"data": data})
+            title = f"fold {fold} of {folds}"
+            train_fold(one, run.fold_run(fold), progress=titled(progress, title), should_stop=stop_asked)
+        in_first_process(lambda: join_folds(run, folds, seeds))
 
 
 def open_trainable(experiment: Experiment, run: RunFolder) -> ExperimentData:

@@ -72,9 +72,13 @@ def difference_table(rows: Sequence[ComparisonRow]) -> TextTable:
 
 
 def folder_text(summary: RunSummary) -> str:
-    """Name the run folder, and the seeds that are still missing in it."""
+    """Name the run folder, the number of its folds, and the seeds that are still missing in it."""
     seeds = ", ".join(map(str, summary.unfinished_seeds))
-    return f"{summary.folder} (not finished: seed {seeds})" if seeds else str(summary.folder)
+    folds = summary.experiment.data.folds
+    remarks = [f"cross-validation with {folds} folds"] if folds else []
+    if seeds:
+        remarks.append(f"not finished: seed {seeds}")
+    return f"{summary.folder} ({', '.join(remarks)})" if remarks else str(summary.folder)
 
 
 def _test_notes(rows: Sequence[ComparisonRow]) -> list[str]:

@@ -19,6 +19,9 @@ from asc_mrkd.schema import differing_key
 SEED = "seed"
 """Start of the name of a seed folder; the seed follows in decimal digits."""
 
+FOLD = "fold"
+"""Start of the name of the run folder of a fold, inside that of its cross-validation; the number follows, from 1."""
+
 TRAIN = "asc-mrkd train CONF.yaml --out RUNDIR"
 
 ANOTHER_WRITER = "wait for it, give other --seeds, or choose another --out"
@@ -102,6 +105,8 @@ class SeedFolder(_Folder):
 class RunFolder(_Folder):
     """The files of one run: an experiment, trained with one or more seeds.
 
+    A cross-validation is a run whose predictions are those of its folds, joined; each fold is a run inside it.
+
     >>> run = RunFolder("exp/ce")
     >>> run.config_file.name, run.seed_folder(3).predictions.parent.name
     ('config.yaml', 'seed3')
@@ -148,6 +153,10 @@ class RunFolder(_Folder):
     def seed_folder(self, seed: int) -> SeedFolder:
         """Return the folder of one seed, whether it exists or not."""
         return SeedFolder(self.path / f"{SEED}{seed}")
+
+    def fold_run(self, fold: int) -> "RunFolder":
+        """Return the run folder of one fold of a cross-validation, whether it exists or not."""
+        return RunFolder(self.path / f"{FOLD}{fold}")
 
     def seeds(self) -> list[int]:
         """List the seeds that have a folder, in ascending order."""
@@ -286,4 +295,9 @@ def find_model(path: str | os.PathLike[str]) -> Path:
         for file in (folder.model, folder.onnx):
             if file.is_file():
                 return file
+    if RunFolder(path).fold_run(1).config_file.exists():
+        raise RunError(
+            f"{path} is a cross-validation, which has a model per fold",
+            f"name that of a fold, as {run.fold_run(1)}, or train one model on the splits, without --folds",
+        )
     raise RunError(f"there is no trained model in {path}", f"train one: {TRAIN}")

@@ -23,7 +23,7 @@ from asc_mrkd.errors import StoreError, first_line
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import DISK_FULL, atomic_writer, no_room, write_text
 from asc_mrkd.schema import differing_key, parse, read_yaml
-from asc_mrkd.store.statistics import RunningStatistics
+from asc_mrkd.store.statistics import RunningStatistics, row_moments
 
 FEATURES = "features.npy"
 CLIPS = "clips.csv"
@@ -118,13 +118,30 @@ class FeatureStore:
             raise StoreError(f"{self.folder}: {STATS} is missing or damaged", REPAIR) from None
         if mean.shape != (self.spec.n_mels,) or std.shape != mean.shape or not np.isfinite([mean, std]).all():
             raise StoreError(f"{self.folder}: {STATS} is damaged", REPAIR)
-        if has_rows and not (std > 0).all():
+        if has_rows:
+            self._require_spread(std)
+        return mean, std
+
+    def statistics_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and standard deviation of some rows (row,) as `statistics` does of the training rows.
+
+        Raises:
+            StoreError: a mel bin has the same value everywhere, by which nothing can be divided.
+        """
+        statistics = RunningStatistics(self.spec.n_mels)
+        for row in rows:
+            statistics.add(row_moments(self.features[row]))
+        std = statistics.std.astype(np.float32)
+        self._require_spread(std)
+        return statistics.mean.astype(np.float32), std
+
+    def _require_spread(self, std: np.ndarray) -> None:
+        if not (std > 0).all():
             bins = ", ".join(map(str, np.flatnonzero(~(std > 0))))
             raise StoreError(
                 f"{self.folder}: mel bin {bins} has the same value in all training clips",
                 "the recordings end below its frequency: choose a front end with a lower fmax or fewer mel filters",
             )
-        return mean, std
 
 
 class CheckedRows:
