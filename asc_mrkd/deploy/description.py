@@ -110,23 +110,33 @@ def parse_description(description: Any, path: Path) -> Description:
         raise DamagedFileError(str(error) if isinstance(error, ConfigError) else first_line(error), hint) from None
 
 
-def pack_arrays(arrays: "FrontendArrays") -> dict[str, str]:
-    """Return the arrays of a front end as text; of each filter only the part from its first to its last bin."""
+def filter_ranges(filters: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return first bin, number of bins and factors of filters (mel, bin), from the first to the last that is not zero.
+
+    >>> [part.tolist() for part in filter_ranges(np.array([[0, 1, 2, 0], [0, 0, 3, 4]]))]
+    [[1, 2], [2, 2], [1, 2, 3, 4]]
+    """
     starts = []
     counts = []
     factors = []
-    for row in arrays.filters:
+    for row in filters:
         bins = np.flatnonzero(row)
         part = row[bins[0] : bins[-1] + 1]
         starts.append(bins[0])
         counts.append(len(part))
         factors.append(part)
+    return np.array(starts), np.array(counts), np.concatenate(factors)
+
+
+def pack_arrays(arrays: "FrontendArrays") -> dict[str, str]:
+    """Return the arrays of a front end as text."""
+    starts, counts, factors = filter_ranges(arrays.filters)
     return {
         "window": _to_text(arrays.window, np.float32),
         "offset": _to_text(arrays.offset, np.float32),
-        "starts": _to_text(np.array(starts), np.int32),
-        "counts": _to_text(np.array(counts), np.int32),
-        "factors": _to_text(np.concatenate(factors), np.float32),
+        "starts": _to_text(starts, np.int32),
+        "counts": _to_text(counts, np.int32),
+        "factors": _to_text(factors, np.float32),
     }
 
 

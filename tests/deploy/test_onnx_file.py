@@ -1,6 +1,7 @@
 """ONNX: the exported network is the network, in float32 and in int8, and a damaged file is named."""
 
 import json
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -13,8 +14,8 @@ from torch import nn
 
 from asc_mrkd import Predictor
 from asc_mrkd.compression.quantise import quantise_onnx
-from asc_mrkd.deploy.model_file import ModelFile, load_model
-from asc_mrkd.deploy.onnx_file import load_onnx, save_onnx
+from asc_mrkd.deploy.model_file import ModelFile, load_model, save_model
+from asc_mrkd.deploy.onnx_file import load_onnx, read_description, save_onnx, write_onnx
 from asc_mrkd.errors import DamagedFileError, MissingExtraError, ModelError
 from asc_mrkd.features import FrontendSpec
 from asc_mrkd.models import build_model
@@ -141,6 +142,44 @@ def test_predictor_takes_it(kind, request, model_file, network, tmp_path):
     probabilities = Predictor(request.getfixturevalue(kind)).predict_file(tmp_path / "a.wav")
     assert probabilities.sum() == pytest.approx(1, abs=1e-9)
     assert Predictor(request.getfixturevalue(kind)).classes == CLASSES
+
+
+WITHOUT = ("torch", "pandas", "numba", "librosa", "scipy", "safetensors", "PIL", "matplotlib", "requests", "onnx")
+"""Libraries that a prediction with an .onnx file must do without."""
+
+ALONE = """
+import sys
+for name in {without}:
+    sys.modules[name] = None
+sys.argv = ["asc-mrkd", "predict", {model!r}, {sound!r}, "--json"]
+from asc_mrkd.cli import main
+main()
+"""
+
+
+def test_an_onnx_file_is_predicted_without_torch(exported, model_file, tmp_path):
+    rng = np.random.default_rng(0)
+    sf.write(tmp_path / "a.wav", 0.1 * rng.standard_normal((12_000, 2)), 8_000)
+    code = ALONE.format(without=WITHOUT, model=str(exported), sound=str(tmp_path / "a.wav"))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    [record] = json.loads(done.stdout)
+    save_model(tmp_path / "m.safetensors", replace(model_file, dtype="float32"))
+    predictor = Predictor(tmp_path / "m.safetensors")
+    expected = dict(zip(predictor.classes, predictor.predict_file(tmp_path / "a.wav"), strict=True))
+    found = {scene["scene"]: scene["probability"] for scene in record["scenes"]}
+    assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_arrays_that_do_not_fit_are_refused(exported, tmp_path):
+    description = read_description(onnx.load(exported))
+    del description["sha256"]
+    arrays = description["arrays"]
+    for key, text in (("window", ""), ("counts", arrays["starts"]), ("factors", "AAAA"), ("offset", "?")):
+        odd = description | {"arrays": arrays | {key: text}}
+        write_onnx(tmp_path / "odd.onnx", onnx.load(exported), odd)
+        with pytest.raises(DamagedFileError, match=r"odd\.onnx.*front end"):
+            load_onnx(tmp_path / "odd.onnx")
 
 
 def test_a_damaged_file_is_named(exported, tmp_path):

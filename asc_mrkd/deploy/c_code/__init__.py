@@ -1,0 +1,9 @@
+"""A network and its front end as C99 without dependencies: generated tables, plain loops, one static block of memory.
+
+Knows ONNX graphs and definitions of front ends; nothing of runs and data.
+"""
+
+from asc_mrkd.deploy.c_code.frontend_code import write_frontend, write_main
+from asc_mrkd.deploy.c_code.network_code import CodeSize, write_network
+
+__all__ = ["CodeSize", "write_frontend", "write_main", "write_network"]

@@ -1,0 +1,124 @@
+"""frontend.c and frontend.h: a definition of a front end as tables and plain loops."""
+
+from pathlib import Path
+
+import numpy as np
+
+from asc_mrkd.deploy.c_code.text import array_text, fill_in, float_text
+from asc_mrkd.deploy.description import filter_ranges
+from asc_mrkd.errors import ConfigError
+from asc_mrkd.features.filterbank import AMIN, DB_PER_NEPER, FrontendArrays
+from asc_mrkd.features.spec import FrontendSpec
+from asc_mrkd.files import write_text
+
+LOUDEST = """    float loudest;
+    int frame, k;
+    loudest = -3e38f;
+    for (frame = 0; frame < FRONTEND_FRAMES; frame++) {
+        compute_spectrum(samples, frame);
+        for (k = 0; k < BINS; k++)
+            if (spectrum[k] > loudest)
+                loudest = spectrum[k];
+    }
+    return loudest;"""
+
+NO_LOUDEST = """    (void)samples;
+    return 0.0f;"""
+
+FLOOR = """    for (k = 0; k < BINS; k++)
+        if (spectrum[k] < loudest - {depth})
+            spectrum[k] = loudest - {depth};"""
+
+NO_FLOOR = "    (void)loudest;"
+
+TWO_PASSES = "The floor lies below the maximum of the whole clip: the clip is transformed twice, once here."
+ONE_PASS = "This definition has no floor: the value is not used."
+
+
+def write_frontend(
+    folder: Path, spec: FrontendSpec, arrays: FrontendArrays, mean: np.ndarray, std: np.ndarray
+) -> dict[str, int]:
+    """Write frontend.c and frontend.h.
+
+    Args:
+        folder: existing folder.
+        spec: definition of the front end.
+        arrays: its window, filters and offset.
+        mean: mean of the features, (channel or 1, mel or 1, 1).
+        std: deviation of the features, shaped as `mean`.
+
+    Returns:
+        The bytes of its tables (`flash`) and of its static memory (`ram`), without the samples of the clip.
+
+    Raises:
+        ConfigError: the length of the transform is not a power of two, or the statistics differ from frame to frame.
+    """
+    if spec.n_fft < 4 or spec.n_fft & (spec.n_fft - 1):
+        raise ConfigError(
+            f"front end {spec.name}: n_fft {spec.n_fft} is not a power of two, which the C code needs",
+            "change n_fft and keep win_length, or export with --to onnx --with-frontend",
+        )
+    if mean.shape[2] != 1 or std.shape != mean.shape:
+        raise ConfigError(
+            "the mean differs from frame to frame, which the C code does not know", "export with --to onnx"
+        )
+    starts, counts, factors = filter_ranges(arrays.filters)
+    angles = 2 * np.pi * np.arange(spec.n_fft // 2) / spec.n_fft
+    is_log = spec.top_db is None
+    tables = {
+        "window": (arrays.window, "float"),
+        "cosine": (np.cos(angles), "float"),
+        "sine": (np.sin(angles), "float"),
+        "starts": (starts, "short"),
+        "counts": (counts, "short"),
+        "factors": (factors, "float"),
+        "offset": (arrays.offset, "float"),
+        "mean": (mean, "float"),
+        "deviation": (std, "float"),
+    }
+    depth = "0.0f" if spec.top_db is None else float_text(spec.top_db / DB_PER_NEPER)
+    code = fill_in(
+        "frontend.c.in",
+        n_fft=spec.n_fft,
+        hop_length=spec.hop_length,
+        scale_name=_scale_name(spec),
+        scale_of_power=_scale_of_power(spec),
+        scale_of_band="total" if spec.log_offset is None else f"logf(total + {float_text(spec.log_offset)})",
+        loudest=NO_LOUDEST if is_log else LOUDEST,
+        floor=NO_FLOOR if is_log else FLOOR.format(depth=depth),
+        statistics_channels=mean.shape[0],
+        statistics_bands=mean.shape[1],
+        **{name: array_text(name, values, kind) for name, (values, kind) in tables.items()},
+    )
+    header = fill_in(
+        "frontend.h.in",
+        sample_rate=spec.sample_rate,
+        channels=spec.channels,
+        samples=spec.samples,
+        bands=spec.n_mels,
+        frames=spec.frames,
+        definition=f"{spec.name}: {spec.description}",
+        floor_note=ONE_PASS if is_log else TWO_PASSES,
+    )
+    write_text(folder / "frontend.c", code)
+    write_text(folder / "frontend.h", header)
+    flash = sum(values.size * (4 if kind == "float" else 2) for values, kind in tables.values())
+    return {"flash": flash, "ram": 4 * (2 * (spec.n_fft // 2) + spec.n_fft // 2 + 1)}
+
+
+def _scale_name(spec: FrontendSpec) -> str:
+    if spec.scale == "perceptual_db":
+        return "natural logarithm of the power"
+    return "power" if spec.power == 2 else "magnitude"
+
+
+def _scale_of_power(spec: FrontendSpec) -> str:
+    if spec.scale == "perceptual_db":
+        least = float_text(AMIN)
+        return f"logf(power < {least} ? {least} : power)"
+    return "power" if spec.power == 2 else "sqrtf(power)"
+
+
+def write_main(folder: Path) -> None:
+    """Write main.c, a program that reads a WAV file and prints the classes."""
+    write_text(folder / "main.c", fill_in("main.c.in"))

@@ -1,0 +1,135 @@
+/* == Conv == */
+typedef struct {
+    int channels, rows, columns;
+    int filters, out_rows, out_columns;
+    int kernel_rows, kernel_columns, stride_rows, stride_columns, pad_rows, pad_columns, groups;
+} conv_shape;
+
+/* Convolution with bias; every weight is added to all positions of the output. */
+static void conv(const conv_shape *s, const float *x, const float *weight, const float *bias, float *y)
+{
+    int filter, channel, i, j, row, column;
+    int channels = s->channels / s->groups;
+    for (filter = 0; filter < s->filters; filter++) {
+        float *plane = y + (long)filter * s->out_rows * s->out_columns;
+        const float *group = x + (long)(filter / (s->filters / s->groups)) * channels * s->rows * s->columns;
+        for (i = 0; i < s->out_rows * s->out_columns; i++)
+            plane[i] = bias[filter];
+        for (channel = 0; channel < channels; channel++) {
+            const float *source = group + (long)channel * s->rows * s->columns;
+            for (i = 0; i < s->kernel_rows; i++) {
+                for (j = 0; j < s->kernel_columns; j++) {
+                    float w = *weight++;
+                    int shift = j - s->pad_columns;
+                    int first = shift < 0 ? (-shift + s->stride_columns - 1) / s->stride_columns : 0;
+                    int last = s->columns - 1 - shift;
+                    last = last < 0 ? 0 : last / s->stride_columns + 1;
+                    if (last > s->out_columns)
+                        last = s->out_columns;
+                    for (row = 0; row < s->out_rows; row++) {
+                        int in_row = row * s->stride_rows + i - s->pad_rows;
+                        float *out = plane + (long)row * s->out_columns;
+                        const float *in = source + (long)in_row * s->columns;
+                        if (in_row < 0 || in_row >= s->rows)
+                            continue;
+                        for (column = first; column < last; column++)
+                            out[column] += w * in[column * s->stride_columns + shift];
+                    }
+                }
+            }
+        }
+    }
+}
+/* == Relu == */
+static void relu(const float *x, float *y, long count)
+{
+    long i;
+    for (i = 0; i < count; i++)
+        y[i] = x[i] > 0.0f ? x[i] : 0.0f;
+}
+/* == Add == */
+static void add(const float *a, const float *b, float *y, long count)
+{
+    long i;
+    for (i = 0; i < count; i++)
+        y[i] = a[i] + b[i];
+}
+/* == BatchNormalization == */
+static void scale_and_shift(const float *x, const float *scale, const float *shift, float *y, int channels, long plane)
+{
+    int channel;
+    long i;
+    for (channel = 0; channel < channels; channel++)
+        for (i = channel * plane; i < (channel + 1) * plane; i++)
+            y[i] = x[i] * scale[channel] + shift[channel];
+}
+/* == MaxPool == */
+typedef struct {
+    int channels, rows, columns, out_rows, out_columns;
+    int kernel_rows, kernel_columns, stride_rows, stride_columns, pad_rows, pad_columns;
+} pool_shape;
+
+static void max_pool(const pool_shape *s, const float *x, float *y)
+{
+    int channel, row, column, i, j;
+    for (channel = 0; channel < s->channels; channel++) {
+        const float *plane = x + (long)channel * s->rows * s->columns;
+        for (row = 0; row < s->out_rows; row++) {
+            for (column = 0; column < s->out_columns; column++) {
+                float best = 0.0f;
+                int found = 0;
+                for (i = 0; i < s->kernel_rows; i++) {
+                    for (j = 0; j < s->kernel_columns; j++) {
+                        int r = row * s->stride_rows + i - s->pad_rows;
+                        int c = column * s->stride_columns + j - s->pad_columns;
+                        if (r < 0 || r >= s->rows || c < 0 || c >= s->columns)
+                            continue;
+                        if (!found || plane[r * s->columns + c] > best)
+                            best = plane[r * s->columns + c];
+                        found = 1;
+                    }
+                }
+                *y++ = best;
+            }
+        }
+    }
+}
+/* == AveragePool == */
+/* Every second value of rows and columns: an average over one value. */
+static void subsample(const float *x, float *y, int channels, int rows, int columns, int step_rows, int step_columns)
+{
+    int channel, row, column;
+    for (channel = 0; channel < channels; channel++)
+        for (row = 0; row < rows; row += step_rows)
+            for (column = 0; column < columns; column += step_columns)
+                *y++ = x[((long)channel * rows + row) * columns + column];
+}
+/* == Pad == */
+static void pad_channels(const float *x, float *y, long before, long count, long after)
+{
+    memset(y, 0, sizeof(float) * (size_t)before);
+    memcpy(y + before, x, sizeof(float) * (size_t)count);
+    memset(y + before + count, 0, sizeof(float) * (size_t)after);
+}
+/* == ReduceMean == */
+static void mean_of_planes(const float *x, float *y, int channels, long plane)
+{
+    int channel;
+    long i;
+    for (channel = 0; channel < channels; channel++) {
+        float total = 0.0f;
+        for (i = 0; i < plane; i++)
+            total += *x++;
+        y[channel] = total / (float)plane;
+    }
+}
+/* == Gemm == */
+static void dense(const float *x, const float *weight, const float *bias, float *y, int inputs, int outputs)
+{
+    int i, j;
+    for (i = 0; i < outputs; i++) {
+        y[i] = bias[i];
+        for (j = 0; j < inputs; j++)
+            y[i] += *weight++ * x[j];
+    }
+}

@@ -1,0 +1,151 @@
+/* == quantise == */
+/* Nearest int8 of a real value, halves to even. */
+static int8_t quantise(float value, int zero)
+{
+    long rounded = lrintf(value) + zero;
+    if (rounded < -128)
+        return -128;
+    return (int8_t)(rounded > 127 ? 127 : rounded);
+}
+/* == Conv == */
+typedef struct {
+    int channels, rows, columns;
+    int filters, out_rows, out_columns;
+    int kernel_rows, kernel_columns, stride_rows, stride_columns, pad_rows, pad_columns, groups;
+    int in_zero, out_zero;
+} conv_shape;
+
+/* Convolution: int8 times int8, sums in int32, one row of the output at a time; `scale` per filter gives int8 again. */
+static void conv(const conv_shape *s, const int8_t *x, const int8_t *weights, const int32_t *bias, const float *scale,
+                 int8_t *y)
+{
+    static int32_t sums[MOST_COLUMNS];
+    int filter, channel, i, j, row, column;
+    int channels = s->channels / s->groups;
+    for (filter = 0; filter < s->filters; filter++) {
+        const int8_t *group = x + (long)(filter / (s->filters / s->groups)) * channels * s->rows * s->columns;
+        const int8_t *own = weights + (long)filter * channels * s->kernel_rows * s->kernel_columns;
+        for (row = 0; row < s->out_rows; row++) {
+            const int8_t *weight = own;
+            for (column = 0; column < s->out_columns; column++)
+                sums[column] = bias[filter];
+            for (channel = 0; channel < channels; channel++) {
+                for (i = 0; i < s->kernel_rows; i++) {
+                    int in_row = row * s->stride_rows + i - s->pad_rows;
+                    const int8_t *in = group + ((long)channel * s->rows + in_row) * s->columns;
+                    if (in_row < 0 || in_row >= s->rows) {
+                        weight += s->kernel_columns;
+                        continue;
+                    }
+                    for (j = 0; j < s->kernel_columns; j++) {
+                        int w = *weight++;
+                        int shift = j - s->pad_columns;
+                        int first = shift < 0 ? (-shift + s->stride_columns - 1) / s->stride_columns : 0;
+                        int last = s->columns - 1 - shift;
+                        last = last < 0 ? 0 : last / s->stride_columns + 1;
+                        if (last > s->out_columns)
+                            last = s->out_columns;
+                        for (column = first; column < last; column++)
+                            sums[column] += w * (in[column * s->stride_columns + shift] - s->in_zero);
+                    }
+                }
+            }
+            for (column = 0; column < s->out_columns; column++)
+                *y++ = quantise((float)sums[column] * scale[filter], s->out_zero);
+        }
+    }
+}
+/* == Add == */
+/* Sum of two activations whose scales are shares of that of the result. */
+static void add(const int8_t *a, int a_zero, float a_scale, const int8_t *b, int b_zero, float b_scale, int8_t *y,
+                int zero, long count)
+{
+    long i;
+    for (i = 0; i < count; i++)
+        y[i] = quantise((float)(a[i] - a_zero) * a_scale + (float)(b[i] - b_zero) * b_scale, zero);
+}
+/* == MaxPool == */
+typedef struct {
+    int channels, rows, columns, out_rows, out_columns;
+    int kernel_rows, kernel_columns, stride_rows, stride_columns, pad_rows, pad_columns;
+} pool_shape;
+
+static void max_pool(const pool_shape *s, const int8_t *x, int8_t *y)
+{
+    int channel, row, column, i, j;
+    for (channel = 0; channel < s->channels; channel++) {
+        const int8_t *plane = x + (long)channel * s->rows * s->columns;
+        for (row = 0; row < s->out_rows; row++) {
+            for (column = 0; column < s->out_columns; column++) {
+                int8_t best = -128;
+                for (i = 0; i < s->kernel_rows; i++) {
+                    for (j = 0; j < s->kernel_columns; j++) {
+                        int r = row * s->stride_rows + i - s->pad_rows;
+                        int c = column * s->stride_columns + j - s->pad_columns;
+                        if (r < 0 || r >= s->rows || c < 0 || c >= s->columns)
+                            continue;
+                        if (plane[r * s->columns + c] > best)
+                            best = plane[r * s->columns + c];
+                    }
+                }
+                *y++ = best;
+            }
+        }
+    }
+}
+/* == AveragePool == */
+/* Every second value of rows and columns: an average over one value. */
+static void subsample(const int8_t *x, int8_t *y, int channels, int rows, int columns, int step_rows, int step_columns)
+{
+    int channel, row, column;
+    for (channel = 0; channel < channels; channel++)
+        for (row = 0; row < rows; row += step_rows)
+            for (column = 0; column < columns; column += step_columns)
+                *y++ = x[((long)channel * rows + row) * columns + column];
+}
+/* == Pad == */
+static void pad_channels(const int8_t *x, int8_t *y, long before, long count, long after, int zero)
+{
+    memset(y, zero, (size_t)before);
+    memcpy(y + before, x, (size_t)count);
+    memset(y + before + count, zero, (size_t)after);
+}
+/* == ReduceMean == */
+/* Mean of every plane; `scale` turns it into a real value. */
+static void mean_of_planes(const int8_t *x, float *y, int channels, long plane, int zero, float scale)
+{
+    int channel;
+    long i;
+    for (channel = 0; channel < channels; channel++) {
+        int32_t total = 0;
+        for (i = 0; i < plane; i++)
+            total += *x++ - zero;
+        y[channel] = (float)total * scale / (float)plane;
+    }
+}
+/* == quantise_values == */
+static void quantise_values(const float *x, int8_t *y, int count, float scale, int zero)
+{
+    int i;
+    for (i = 0; i < count; i++)
+        y[i] = quantise(x[i] / scale, zero);
+}
+/* == dequantise_values == */
+static void dequantise_values(const int8_t *x, float *y, int count, float scale, int zero)
+{
+    int i;
+    for (i = 0; i < count; i++)
+        y[i] = (float)(x[i] - zero) * scale;
+}
+/* == Gemm == */
+static void dense(const int8_t *x, int zero, const int8_t *weight, const int32_t *bias, const float *scale, float *y,
+                  int inputs, int outputs)
+{
+    int i, j;
+    for (i = 0; i < outputs; i++) {
+        int32_t total = bias[i];
+        for (j = 0; j < inputs; j++)
+            total += *weight++ * (x[j] - zero);
+        y[i] = (float)total * scale[i];
+    }
+}

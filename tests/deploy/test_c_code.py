@@ -1,0 +1,282 @@
+"""C code: compiled without a warning and with sanitisers, its features and decisions are those of the network."""
+
+import ctypes
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import soundfile as sf
+import torch
+from torch import nn
+
+from asc_mrkd import Predictor
+from asc_mrkd.budget.count_onnx import OnnxCounter
+from asc_mrkd.compression.quantise import quantise_onnx
+from asc_mrkd.datasets.synthetic.scenes import render_clip
+from asc_mrkd.deploy.c_code import write_frontend, write_main, write_network
+from asc_mrkd.deploy.model_file import ModelFile, save_model
+from asc_mrkd.deploy.onnx_file import save_onnx, write_onnx
+from asc_mrkd.errors import ConfigError, ModelError
+from asc_mrkd.features import Frontend, FrontendSpec, load_spec
+from asc_mrkd.features.filterbank import DB_PER_NEPER, compute_arrays, librosa_filterbank
+from asc_mrkd.files import resource_folder
+from asc_mrkd.models import build_model
+
+GCC = shutil.which("gcc") or ""
+STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror")
+SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+NAMES = sorted(path.stem for path in resource_folder("features").glob("*.yaml"))
+SPEC = FrontendSpec(
+    name="tiny", sample_rate=8000, channels=2, clip_seconds=0.5, n_fft=256, hop_length=128, n_mels=24, fmax=4000.0
+)
+
+pytestmark = pytest.mark.skipif(not GCC, reason="there is no gcc")
+
+
+def compile_c(folder: Path, *sources: str, options: tuple[str, ...] = ("-O2",), out: str = "program") -> Path:
+    """Compile C files of a folder; a warning is an error."""
+    command = [GCC, *STRICT, *options, "-o", out, *sources, "-lm"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder / out
+
+
+def open_library(folder: Path, source: str) -> ctypes.CDLL:
+    return ctypes.CDLL(str(compile_c(folder, source, options=("-O1", "-shared", "-fPIC"), out=f"{source}.so")))
+
+
+def pointer(array: np.ndarray):
+    return array.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+
+
+@pytest.fixture(scope="module")
+def sound() -> np.ndarray:
+    """A built-in scene (channel, sample)."""
+    return render_clip(0, "park-paris-1-1-a").T.astype(np.float32)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_features_are_ours_within_a_thousandth_of_a_decibel(name, sound, tmp_path):
+    spec = load_spec(name)
+    spec = spec.model_copy(update={"clip_seconds": min(spec.clip_seconds, 2.0)})
+    samples = np.ascontiguousarray(sound[: spec.channels, : spec.samples])
+    mean = np.linspace(-50, -20, spec.n_mels, dtype=np.float32).reshape(1, -1, 1)
+    write_frontend(tmp_path, spec, compute_arrays(spec, librosa_filterbank(spec)), mean, mean + 60)
+    library = open_library(tmp_path, "frontend.c")
+    library.frontend_loudest.restype = ctypes.c_float
+    features = np.empty((spec.channels, spec.frames, spec.n_mels), np.float32)
+    for channel in range(spec.channels):
+        loudest = ctypes.c_float(library.frontend_loudest(pointer(samples[channel])))
+        for frame in range(spec.frames):
+            library.frontend_column(pointer(samples[channel]), frame, loudest, pointer(features[channel, frame]))
+    expected = Frontend(spec)(samples)
+    difference = np.abs(features.transpose(0, 2, 1) - expected).max()
+    in_decibels = difference if spec.scale == "perceptual_db" else difference * DB_PER_NEPER * (3 - spec.power)
+    assert in_decibels < 1e-3
+    column = features[0, 0].copy()
+    library.frontend_normalise(0, pointer(column))
+    np.testing.assert_allclose(column, (features[0, 0] - mean[0, :, 0]) / (mean[0, :, 0] + 60), rtol=1e-6)
+
+
+def file_of(network: nn.Module, shape: tuple[int, ...], classes: list[str], spec: FrontendSpec | None) -> ModelFile:
+    mean, std = np.full((1, 1, 1), -30, np.float32), np.full((1, 1, 1), 12, np.float32)
+    architecture = {"name": "cp_resnet", "num_classes": len(classes), "options": {"width": 4, "blocks": [2, 1, 0]}}
+    return ModelFile(network, architecture, classes, shape, mean, std, spec)
+
+
+def run_c(folder: Path, x: np.ndarray, classes: int) -> np.ndarray:
+    """Return the logits (input, class) that model.c computes."""
+    library = open_library(folder, "model.c")
+    library.model_set_value.argtypes = [ctypes.c_int] * 3 + [ctypes.c_float]
+    logits = np.empty((len(x), classes), np.float32)
+    for one, answer in zip(x, logits, strict=True):
+        for place in np.ndindex(one.shape):
+            library.model_set_value(*place, one[place])
+        library.model_run(pointer(answer))
+    return logits
+
+
+def run_onnx(path: Path, x: np.ndarray) -> np.ndarray:
+    """Return the logits of onnxruntime node by node: on processors without VNNI its fused int8 kernels saturate."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return np.concatenate([session.run(None, {"input": one[None]})[0] for one in x])
+
+
+def write_all_operators(path: Path, batch_norm: bool) -> None:
+    """Write a network with every operator of the image networks: groups, odd strides and padding, a wider shortcut."""
+    rng = np.random.default_rng(0)
+    node = onnx.helper.make_node
+    arrays = {
+        "w1": rng.normal(size=(8, 3, 3, 2)),
+        "b1": rng.normal(size=8),
+        "w2": rng.normal(size=(8, 2, 3, 3)) / 3,
+        "gain": rng.uniform(0.5, 1.5, 8),
+        "shift": rng.normal(size=8),
+        "mean": rng.normal(size=8),
+        "variance": rng.uniform(0.5, 1.5, 8),
+        "w3": rng.normal(size=(12, 8, 3, 3)) / 6,
+        "w4": rng.normal(size=(4, 12)),
+        "b4": rng.normal(size=4),
+    }
+    constants = [onnx.numpy_helper.from_array(array.astype(np.float32), name) for name, array in arrays.items()]
+    for name, values in {"pads": [0, 2, 0, 0, 0, 2, 0, 0], "axes": [2, 3]}.items():
+        constants.append(onnx.numpy_helper.from_array(np.array(values, np.int64), name))
+    nodes = [
+        node("Conv", ["input", "w1", "b1"], ["first"], name="first", strides=[2, 1], pads=[1, 0, 1, 0]),
+        node("Relu", ["first"], ["positive"], name="positive"),
+        node(
+            "MaxPool", ["positive"], ["pooled"], name="pooled", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]
+        ),
+        node("Conv", ["pooled", "w2"], ["grouped"], name="grouped", group=4, pads=[1, 1, 1, 1]),
+    ]
+    source = "grouped"
+    if batch_norm:
+        inputs = ["grouped", "gain", "shift", "mean", "variance"]
+        nodes.append(node("BatchNormalization", inputs, ["normed"], name="normed", epsilon=1e-3))
+        source = "normed"
+    nodes += [
+        node("Conv", [source, "w3"], ["wide"], name="wide", strides=[2, 2], pads=[1, 1, 1, 1]),
+        node("AveragePool", [source], ["thin"], name="thin", kernel_shape=[1, 1], strides=[2, 2]),
+        node("Pad", ["thin", "pads"], ["padded"], name="padded"),
+        node("Add", ["wide", "padded"], ["sum"], name="sum"),
+        node("ReduceMean", ["sum", "axes"], ["means"], name="means", keepdims=0),
+        node("Gemm", ["means", "w4", "b4"], ["logits"], name="dense", transB=1),
+    ]
+    value = onnx.helper.make_tensor_value_info
+    sides = [value("input", 1, ["batch", 3, 20, 15])], [value("logits", 1, ["batch", 4])]
+    graph = onnx.helper.make_graph(nodes, "graph", *sides, constants)
+    write_onnx(path, onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10), {})
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_every_operator_computes_what_onnxruntime_does(batch_norm, tmp_path):
+    x = np.random.default_rng(1).standard_normal((4, 3, 20, 15)).astype(np.float32)
+    write_all_operators(tmp_path / "m.onnx", batch_norm)
+    size = write_network(tmp_path, onnx.load(tmp_path / "m.onnx"), list("abcd"))
+    np.testing.assert_allclose(run_c(tmp_path, x, 4), run_onnx(tmp_path / "m.onnx", x), rtol=1e-4, atol=1e-5)
+    live = OnnxCounter(tmp_path / "m.onnx").trace().memory().peak
+    assert live <= size.ram < 1.5 * live, "liveness is a lower bound of a plan"
+
+
+def test_every_operator_of_int8_computes_what_onnxruntime_does(tmp_path):
+    x = np.random.default_rng(1).standard_normal((4, 3, 20, 15)).astype(np.float32)
+    write_all_operators(tmp_path / "m.onnx", batch_norm=False)
+    quantise_onnx(tmp_path / "m.onnx", tmp_path / "q.onnx", [x])
+    (tmp_path / "int8").mkdir()
+    write_network(tmp_path / "int8", onnx.load(tmp_path / "q.onnx"), list("abcd"))
+    expected = run_onnx(tmp_path / "q.onnx", x)
+    step = np.ptp(expected) / 255
+    np.testing.assert_allclose(run_c(tmp_path / "int8", x, 4), expected, rtol=0, atol=1.5 * step)
+    assert np.abs(expected - run_onnx(tmp_path / "m.onnx", x)).max() < 0.1 * np.ptp(expected)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory, sound):
+    """A small network for recordings, as files, and the inputs of some clips of a built-in scene."""
+    torch.manual_seed(0)
+    network = build_model("cp_resnet", 3, width=4, blocks=[2, 1, 0], init="kaiming")
+    folder = tmp_path_factory.mktemp("scenes")
+    file = file_of(network, SPEC.shape, ["bus", 'the "park"', "tram??/"], SPEC)
+    clips = [np.ascontiguousarray(sound[:, start : start + SPEC.samples]) for start in range(0, 48_000, 4_000)]
+    x = np.stack([(Frontend(SPEC)(clip) - file.mean) / file.std for clip in clips]).astype(np.float32)
+    with torch.no_grad():
+        for layer in network.train().modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.momentum = None
+        network(torch.from_numpy(x))
+        logits = network.eval()(torch.from_numpy(x))
+        network.head[1].weight *= 3 / logits.std(0)
+        network.head[1].bias -= network(torch.from_numpy(x)).mean(0)
+    save_model(folder / "m.safetensors", file)
+    save_onnx(folder / "m.onnx", file)
+    quantise_onnx(folder / "m.onnx", folder / "q.onnx", [one[None] for one in x])
+    return folder, file, x
+
+
+@pytest.mark.parametrize("source", ["m.onnx", "q.onnx"])
+def test_the_decisions_are_those_of_onnxruntime(scenes, source, tmp_path):
+    folder, file, x = scenes
+    size = write_network(tmp_path, onnx.load(folder / source), file.classes)
+    found = run_c(tmp_path, x, 3)
+    expected = run_onnx(folder / source, x)
+    assert len(set(expected.argmax(1))) > 1, "the network always decides alike"
+    np.testing.assert_array_equal(found.argmax(1), expected.argmax(1))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
+    counted = OnnxCounter(folder / source)
+    assert counted.trace().memory().peak <= size.ram
+    weights = sum(row.bytes for row in counted.count())
+    assert weights <= size.flash < 1.5 * weights + 200
+
+
+def write_program(folder: Path, file: ModelFile, source: Path) -> Path:
+    write_network(folder, onnx.load(source), file.classes)
+    write_frontend(folder, SPEC, compute_arrays(SPEC, librosa_filterbank(SPEC)), file.mean, file.std)
+    write_main(folder)
+    return compile_c(folder, "main.c", "frontend.c", "model.c", options=SANITIZED)
+
+
+def test_the_program_reads_recordings_as_predict_does(scenes, sound, tmp_path):
+    folder, file, _ = scenes
+    program = write_program(tmp_path, file, folder / "m.onnx")
+    predictor = Predictor(folder / "m.safetensors")
+    for name, count in {"short": 1_000, "clip": SPEC.samples, "long": 11_000}.items():
+        for channels in (1, 2):
+            path = tmp_path / f"{name}{channels}.wav"
+            sf.write(path, 0.5 * sound[:channels, :count].T / np.abs(sound).max(), SPEC.sample_rate)
+            done = subprocess.run([program, path], capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            probabilities = predictor.predict_file(path)
+            ranking = probabilities.argsort()[::-1]
+            expected = "  ".join(f"{file.classes[i]} {probabilities[i]:.3f}" for i in ranking)
+            assert done.stdout == f"{path}  {expected}\n"
+    values = subprocess.run([program, tmp_path / "clip2.wav", "--values"], capture_output=True, text=True, check=True)
+    printed = np.array(values.stdout.split(), np.float64)
+    features = Frontend(SPEC).from_file(tmp_path / "clip2.wav").transpose(0, 2, 1)
+    np.testing.assert_allclose(printed[:-3], features.ravel(), rtol=0, atol=1e-3)
+
+
+def test_the_program_refuses_what_it_cannot_read(scenes, sound, tmp_path):
+    folder, file, _ = scenes
+    program = write_program(tmp_path, file, folder / "q.onnx")
+    sf.write(tmp_path / "rate.wav", sound[0, :1000], 16_000)
+    sf.write(tmp_path / "deep.wav", sound[0, :1000], 8000, subtype="PCM_24")
+    sf.write(tmp_path / "float.wav", sound[0, :1000], 8000, subtype="FLOAT")
+    sf.write(tmp_path / "good.wav", sound[0, :1000], 8000)
+    content = (tmp_path / "good.wav").read_bytes()
+    for length in (0, 4, 11, 12, 20, 30, 40, 44, 45):
+        (tmp_path / f"cut{length}.wav").write_bytes(content[:length])
+    (tmp_path / "huge.wav").write_bytes(content[:16] + b"\xff" * 4 + content[20:])
+    reasons = {
+        "rate": "its rate is not that of the front end",
+        "deep": "it does not have 16 bits per sample",
+        "float": "it is not PCM",
+        "missing": "it cannot be read",
+        "cut0": "it cannot be read",
+        "cut4": "it is not a WAV file",
+        "cut40": "it holds no sound",
+        "cut44": "it holds no sound",
+    }
+    for path in (*tmp_path.glob("*.wav"), tmp_path / "missing.wav"):
+        done = subprocess.run([program, path], capture_output=True, text=True)
+        assert (done.returncode, "ERROR" in done.stderr) == (0 if path.stem == "good" else 2, False), done.stderr
+        assert reasons.get(path.stem, "") in done.stderr
+    assert subprocess.run([program], capture_output=True).returncode == 2
+
+
+def test_what_c_does_not_have_is_named(scenes, tmp_path):
+    _, file, _ = scenes
+    network = build_model("cp_resnet", 3, width=4, blocks=[1, 0, 0], frequency_aware=True).eval()
+    save_onnx(tmp_path / "m.onnx", replace(file, model=network))
+    with pytest.raises(ModelError, match=r"is the operator (Expand|Concat|Shape), which the C code does not have"):
+        write_network(tmp_path, onnx.load(tmp_path / "m.onnx"), file.classes)
+    odd = SPEC.model_copy(update={"n_fft": 320})
+    with pytest.raises(ConfigError, match="n_fft 320 is not a power of two"):
+        write_frontend(tmp_path, odd, compute_arrays(odd, librosa_filterbank(odd)), file.mean, file.std)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
