@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from asc_mrkd import __version__
 from asc_mrkd.config import RUNTIME_KEYS, Experiment, load_experiment, save_experiment
 from asc_mrkd.errors import SHOWN, RunError
 from asc_mrkd.files import LOCK, exclusive_lock, write_text
+from asc_mrkd.runs.predictions import checksum_file
 from asc_mrkd.schema import differing_key
 
 SEED = "seed"
@@ -171,7 +173,7 @@ class RunFolder(_Folder):
         """List the finished seeds, of which there is at least one.
 
         Raises:
-            RunError: no seed is finished.
+            RunError: no seed is finished, or the predictions of one are a copy of another's.
         """
         seeds = self.finished_seeds()
         if not seeds:
@@ -179,7 +181,21 @@ class RunFolder(_Folder):
                 f"{self.path}: no seed is finished, there is no {SEED}*/predictions.csv",
                 "continue with the same `asc-mrkd train` command",
             )
+        self._refuse_copies(seeds)
         return seeds
+
+    def _refuse_copies(self, seeds: Iterable[int]) -> None:
+        """Refuse predictions with the checksum of another seed's: a copied folder would count twice."""
+        owners: dict[bytes, Path] = {}
+        for seed in seeds:
+            path = self.seed_folder(seed).predictions
+            with suppress(OSError):
+                owner = owners.setdefault(checksum_file(path).read_bytes(), path)
+                if owner != path:
+                    raise RunError(
+                        f"{path} is a copy of {owner}",
+                        f"delete {path.parent} and train its seed with the same `asc-mrkd train` command",
+                    )
 
     def pending_seeds(self, seeds: Iterable[int]) -> list[int]:
         """List those of some seeds that training has to start, to continue, or to repeat for a missing model file."""

@@ -114,6 +114,14 @@ def test_f1_1_two_commands_at_once_end_in_one_run(image_conf, tmp_path):
     assert lines == list(range(1, (60, 50)[winner] + 1))
 
 
+def test_f1_2_a_copied_seed_does_not_count_twice(trained, tmp_path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    shutil.copytree(run / "seed0", run / "seed7")
+    done = run_cli("evaluate", run)
+    assert done.code == 2
+    assert f"{run / 'seed7' / 'predictions.csv'} is a copy of {run / 'seed0' / 'predictions.csv'}" in done.err
+
+
 def test_f1_2_t4_the_same_data_elsewhere_continue_to_the_same_bits(conf, store, whole, tmp_path, monkeypatch):
     cut = tmp_path / "cut"
     with pytest.raises(InterruptedRun):
