@@ -110,8 +110,8 @@ def _store_damages(store: Path) -> Iterator[tuple[str, Callable[[Path], object]]
     for index in (0, 5):
         yield f"a label of row {index} changed", lambda folder, i=index: _change_cell(folder, i, 1, "park", "tram")
         yield f"the split of row {index} mistyped", lambda folder, i=index: _change_cell(folder, i, 4, "trian", "trian")
-    yield "row -1", lambda folder: _replace_text(folder / "clips.csv", ",0,", ",-1,")
-    yield "row 999", lambda folder: _replace_text(folder / "clips.csv", ",0,", ",999,")
+    yield "row -1", lambda folder: _replace_text(folder / "clips.csv", "\n0,", "\n-1,")
+    yield "row 999", lambda folder: _replace_text(folder / "clips.csv", "\n0,", "\n999,")
     yield "std -1", lambda folder: _change_statistics(folder, lambda values: _assign(values["std"], 0, -1))
     yield "another mean", lambda folder: _change_statistics(folder, lambda values: _assign(values["mean"], 0, 1))
     yield "another fmax", lambda folder: _change_spec(folder, "fmax", 3000.0)
