@@ -13,15 +13,24 @@ from asc_mrkd.cli.terminal import say
 
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder (its lowest seed), seed folder or model file.")],
-    out: Annotated[Path, typer.Option(help="File to write, such as board.onnx.")],
+    out: Annotated[Path, typer.Option(help="Folder to write, such as exp/board.")],
     overrides: Overrides = None,
-    to: Annotated[str, typer.Option(help="Format: onnx.")] = "onnx",
-    precision: Annotated[str, typer.Option(help="float32, or int8 calibrated on training samples.")] = "float32",
+    to: Annotated[str, typer.Option(help="Format: onnx, or c for C99 without dependencies.")] = "onnx",
+    precision: Annotated[
+        str, typer.Option(help="float32, float16 (onnx) or int8, calibrated on training samples.")
+    ] = "float32",
+    with_frontend: Annotated[
+        bool,
+        typer.Option("--with-frontend", help="Put the front end into model.onnx: samples in, probabilities out."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Write a trained network as one file, and compare its logits with those of the network.
+    """Write a trained network for other programs and for boards, and compare it with the original.
 
-    Example: asc-mrkd export exp/dcase20/builtin/reduced/mrkd --out exp/board.onnx
+    OUT holds the network, its classes and front end as data, clips with features and logits to check it with on another
+    machine, a report (flash, RAM, multiply-adds, agreement on the test clips) and a model card.
+
+    Example: asc-mrkd export exp/dcase20/builtin/reduced/mrkd --to onnx --out exp/board
     """
     from dataclasses import asdict
 
@@ -29,12 +38,18 @@ def export(
     from asc_mrkd.files import format_bytes
 
     say_choice(run)
-    result = export_network(run, out, to, precision, progress, overrides or ())
+    result = export_network(run, out, to, precision, with_frontend, progress, overrides or ())
     if as_json:
         print_json(asdict(result))
         return
+    ram = "unknown" if result.ram is None else format_bytes(result.ram, kilo=1024)
+    agreement = "not compared: there is no C compiler"
+    if result.compared:
+        agreement = (
+            f"compared with the network on {result.compared} {result.inputs}: logits differ by up to "
+            f"{result.largest_difference:.2g}, {result.same_decisions} of {result.compared} decisions are the same"
+        )
     say(
-        f"{result.path}: {result.precision}, {format_bytes(result.file_bytes)}; compared with the network on "
-        f"{result.compared} {result.inputs}: logits differ by up to {result.largest_difference:.2g}, "
-        f"{result.same_decisions} of {result.compared} decisions are the same"
+        f"{result.path}: {result.to}, {result.precision}, flash {format_bytes(result.flash, kilo=1024)}, RAM {ram}, "
+        f"{result.multiply_adds / 1e6:,.1f} MMAC; {agreement}"
     )

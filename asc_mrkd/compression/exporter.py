@@ -1,47 +1,75 @@
-"""A trained network exported for other programs and for boards, and compared with the original."""
+"""A trained network exported for other programs and for boards: a folder with what it takes to run and check it."""
 
+import json
 import os
+import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from asc_mrkd import __version__
+from asc_mrkd.budget import Verdict, check_budget, parse_limits
 from asc_mrkd.compression.compressor import experiment_with_data
-from asc_mrkd.compression.quantise import save_int8, spread_inputs
-from asc_mrkd.deploy.model_file import ModelFile, load_model
-from asc_mrkd.deploy.onnx_file import OnnxNetwork, load_onnx, save_onnx
-from asc_mrkd.deploy.onnx_session import import_libraries
-from asc_mrkd.engine.samples import Samples, open_data
-from asc_mrkd.errors import ConfigError, ModelError, suggest
+from asc_mrkd.compression.model_card import write_card
+from asc_mrkd.compression.quantise import save_int8
+from asc_mrkd.deploy.c_code import write_frontend, write_main, write_network
+from asc_mrkd.deploy.c_code.compiled import CompiledNetwork, find_compiler
+from asc_mrkd.deploy.model_file import ModelFile, describe, load_model
+from asc_mrkd.deploy.onnx_file import OnnxNetwork, save_float16, save_onnx, save_with_frontend
+from asc_mrkd.deploy.onnx_session import OnnxSession, import_libraries, softmax
+from asc_mrkd.deploy.parity import ParityInputs, make_inputs, write_parity
+from asc_mrkd.engine.samples import Samples, TrainAndTest, open_data
+from asc_mrkd.errors import AscMrkdError, ConfigError, ModelError, RunError, suggest
+from asc_mrkd.features.filterbank import FrontendArrays, compute_arrays, librosa_filterbank
+from asc_mrkd.files import write_text
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.rng import generator
 from asc_mrkd.runs import SeedFolder, find_model
 
-FORMATS = ("onnx",)
-"""Formats of exported files."""
+PRECISIONS = {"onnx": ("float32", "float16", "int8"), "c": ("float32", "int8")}
+"""Precisions of exported networks, by format."""
 
-PRECISIONS = ("float32", "int8")
-"""Precisions of exported networks."""
+COMPARED = {"onnx": 512, "c": 64}
+"""Largest number of test clips on which an exported network is compared with the original, by format."""
 
-COMPARED_INPUTS = 16
-"""Number of inputs on which an exported network is compared with the original."""
+RANDOM_INPUTS = 16
+"""Number of random inputs for the comparison where there are no test clips."""
 
-TOLERANCE = 1e-3
-"""Largest allowed difference of a logit in float32, as a share of the largest logit, or of 1 if that is smaller."""
+TOLERANCES = {"float32": 1e-4, "float16": 2e-2, "int8": 1.0}
+"""Largest difference of a logit, as a share of the largest logit, or of 1 if that is smaller."""
+
+STORED = parse_limits(f"bytes={2**60}")
+"""Rule without a limit that counts every value as it is stored."""
+
+REPORT = "report.json"
 
 
 @dataclass(frozen=True)
 class Export:
-    """An exported network and its difference from the original."""
+    """An exported network: its figures, and its difference from the original."""
 
     path: Path
+    """Folder of the export."""
+    to: str
+    """Format: `onnx` or `c`."""
     precision: str
+    with_frontend: bool
+    """Whether the exported network takes samples."""
     file_bytes: int
+    """Size of the file with the network: model.onnx or model.c."""
+    flash: int
+    """Bytes of weights and biases as the device stores them; for C with the tables of the front end."""
+    ram: int | None
+    """Bytes of activations that are alive at once, a lower bound; for C all static memory. None if not understood."""
+    multiply_adds: int
+    """Multiply-adds of one input, without the front end."""
     inputs: str
-    """Description of the inputs that were compared."""
+    """Description of the inputs that were compared; empty if there is no C compiler to run the code."""
     compared: int
     """Number of inputs that were compared."""
     largest_difference: float
@@ -55,61 +83,63 @@ def export(
     out: str | os.PathLike[str],
     to: str = "onnx",
     precision: str = "float32",
+    with_frontend: bool = False,
     progress: Progress = no_progress,
     overrides: Sequence[str] = (),
 ) -> Export:
-    """Write a trained network as one file for other programs and for boards, and compare it with the original.
+    """Write a trained network for other programs and for boards, and compare it with the original.
 
-    An .onnx file maps `input`, normalised, (batch, *input_shape), to `logits` (batch, class). Classes, front end, mean
-    and deviation are in its metadata; `Predictor` and `check_budget` take it.
+    The folder holds the network, `model.json` (classes, front end, normalisation), `frontend.npz` (window, filters,
+    offset, mean, deviation), `parity/` (three clips, features, logits, tolerances and `check.py`), `report.json` and a
+    model card, `README.md`. An earlier export there is replaced.
+
+    - `onnx`: model.onnx from `input`, normalised, (batch, *input_shape), to `logits`; with its front end from `samples`
+      (batch, channel, sample) to `probabilities`. `Predictor` takes it, and `check_budget` where it has no front end.
+    - `c`: model.c and frontend.c with their headers, and main.c, a program that reads a WAV file. C99, no dependencies.
 
     Args:
         run: a run folder (its lowest seed), a seed folder or a model file. int8 needs a run whose data are at hand.
-        out: file to write, whole or not at all.
-        to: format; `onnx`.
-        precision: `float32`, or `int8`, calibrated on training samples. A float32 network is compared on random inputs,
-            an int8 network on test samples.
+        out: folder to write, whole or not at all.
+        to: format: `onnx` or `c`.
+        precision: `float32`, `float16` (onnx) or `int8`, calibrated on training samples.
+        with_frontend: put the front end into the .onnx file. C code always has it.
         progress: told about the parts of the work: reading, writing, comparing.
-        overrides: place of the data where they have moved, as in `data.store=/data/store`; for int8.
+        overrides: place of the data where they have moved, as in `data.store=/data/store`.
 
     Raises:
-        ConfigError: unknown format or precision, or `out` does not end in .onnx.
-        ModelError: the network is an .onnx file already, or the float32 file computes something else.
-        RunError, StoreError, DataError: there is no trained network, or int8 without the data of its run.
+        ConfigError: unknown format or precision, or the front end cannot be exported.
+        ModelError: the network is an .onnx file already, has an operator that C code lacks, which is named, or the
+            exported network computes something else.
+        RunError, StoreError, DataError: there is no trained network, `out` holds something else, or int8 without data.
         MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
 
     Example:
-        result = export("exp/ce", "exp/board.onnx", precision="int8")
-        print(result.file_bytes, result.same_decisions, result.compared)
+        result = export("exp/ce", "exp/board", precision="int8")
+        print(result.flash, result.ram, result.same_decisions, result.compared)
     """
     out = Path(out)
-    _require_known(to, FORMATS, "format")
-    _require_known(precision, PRECISIONS, "precision")
-    if out.suffix != f".{to}":
-        raise ConfigError(f"{out} does not end in .{to}", f"--out {out.with_suffix(f'.{to}')}")
-    import_libraries(f"writing {out.name}", "onnx", "onnxruntime", "onnxscript")
+    _require_known(to, tuple(PRECISIONS), "format")
+    _require_known(precision, PRECISIONS[to], f"precision of {to}")
+    _require_replaceable(out)
+    import_libraries("an export", "onnx", "onnxruntime", "onnxscript")
     model_path = find_model(run)
     file = load_model(model_path)
     if isinstance(file.model, OnnxNetwork):
         raise ModelError("the network is an .onnx file already", "export the model.safetensors of the run")
+    if file.frontend is None and (with_frontend or to == "c"):
+        raise ConfigError("a network for pictures has no front end", "export it with --to onnx alone")
     with progress("exporting", 3, "parts") as advance:
-        train = None
-        if precision == "int8":
-            train, test = _load_data(model_path, overrides)
-            inputs = np.concatenate(list(spread_inputs(test, COMPARED_INPUTS)))
-        else:
-            inputs = _random_inputs(file)
+        data = _load_data(model_path, overrides, needs_data=precision == "int8" or bool(overrides))
         advance()
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
-            new = Path(folder) / out.name
-            if train is None:
-                save_onnx(new, file)
-            else:
-                save_int8(new, file, train)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
+            work = _Work(file, data, Path(temporary), to, precision, with_frontend)
+            work.write()
             advance()
-            result = _compare(file, new, inputs, out, precision)
-            new.replace(out)
+            result = work.compare(out)
+            work.write_report(result)
+            shutil.rmtree(out, ignore_errors=True)
+            work.folder.replace(out)
         advance()
     return result
 
@@ -119,39 +149,195 @@ def _require_known(name: str, known: tuple[str, ...], noun: str) -> None:
         raise ConfigError(f"there is no {noun} '{name}' for an export", suggest(name, known))
 
 
-def _load_data(model_path: Path, overrides: Sequence[str]) -> tuple[Samples, Samples]:
-    """Return the training and the test samples of the run that a model file lies in."""
-    experiment = experiment_with_data(SeedFolder(model_path.parent).run, overrides)
-    return open_data(experiment.data).load(torch.device("cpu"))
+def _require_replaceable(out: Path) -> None:
+    """Raise RunError if something other than an earlier export is in the way."""
+    is_export = (out / REPORT).is_file() and (out / "parity").is_dir()
+    if out.exists() and not is_export:
+        raise RunError(f"{out} exists and is not an export", "choose another --out")
 
 
-def _random_inputs(file: ModelFile) -> np.ndarray:
-    """Return standard normal inputs, as normalised ones are on average: (input, *input_shape), float32."""
-    shape = (COMPARED_INPUTS, *file.input_shape)
-    return generator("export").standard_normal(shape, dtype=np.float32)
+def _load_data(model_path: Path, overrides: Sequence[str], needs_data: bool) -> TrainAndTest | None:
+    """Return the samples of the run that a model file lies in; None if they are not at hand and not needed."""
+    try:
+        experiment = experiment_with_data(SeedFolder(model_path.parent).run, overrides)
+        return open_data(experiment.data).load(torch.device("cpu"))
+    except AscMrkdError:
+        if needs_data:
+            raise
+        return None
 
 
-@torch.no_grad()
-def _compare(file: ModelFile, new: Path, inputs: np.ndarray, out: Path, precision: str) -> Export:
-    """Compare the logits of an exported file with those of the network.
+class _Work:
+    """One export in progress."""
 
-    Raises:
-        ModelError: a float32 file computes something else.
-    """
-    expected = file.model(torch.from_numpy(inputs)).numpy()
-    found = load_onnx(new).model(torch.from_numpy(inputs)).numpy()
-    difference = float(np.abs(found - expected).max())
-    if precision == "float32" and not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
-        raise ModelError(
-            f"the exported network computes something else: logits differ by up to {difference:.3g}",
-            "report this with the model file; nothing was written",
+    def __init__(
+        self, file: ModelFile, data: TrainAndTest | None, place: Path, to: str, precision: str, with_frontend: bool
+    ) -> None:
+        self.file = file
+        self.data = data
+        self.to = to
+        self.precision = precision
+        self.with_frontend = with_frontend
+        self.place = place
+        self.folder = place / "export"
+        self.graph = place / "graph.onnx"
+        self.verdict: Verdict
+        self.static_ram = 0
+        self.static_flash = 0
+
+    def write(self) -> None:
+        """Write the network and its description."""
+        self.folder.mkdir()
+        self._write_graph()
+        self.verdict = check_budget(self.graph, STORED)
+        if self.to == "c":
+            self._write_c()
+        elif self.with_frontend:
+            save_with_frontend(self.folder / "model.onnx", self.graph)
+        else:
+            shutil.copyfile(self.graph, self.folder / "model.onnx")
+        description = {key: value for key, value in describe(self.file).items() if key != "format"}
+        write_text(self.folder / "model.json", json.dumps(description, indent=2) + "\n")
+        if self.file.frontend is not None:
+            arrays = vars(self._arrays())
+            with open(self.folder / "frontend.npz", "wb") as stream:
+                np.savez_compressed(stream, mean=self.file.mean, std=self.file.std, **arrays)
+
+    def _write_graph(self) -> None:
+        """Write the network alone as ONNX, in the precision of the export."""
+        if self.precision == "int8":
+            assert self.data is not None
+            save_int8(self.graph, self.file, self.data.train)
+            return
+        save_onnx(self.graph, self.file)
+        if self.precision == "float16":
+            save_float16(self.graph, self.graph)
+
+    def _write_c(self) -> None:
+        (onnx,) = import_libraries("writing C code", "onnx")
+        assert self.file.frontend is not None
+        size = write_network(self.folder, onnx.load(self.graph), self.file.classes)
+        arrays = self._arrays()
+        tables = write_frontend(self.folder, self.file.frontend, arrays, self.file.mean, self.file.std)
+        write_main(self.folder)
+        self.static_flash = size.flash + tables["flash"]
+        self.static_ram = size.ram + tables["ram"]
+
+    def _arrays(self) -> FrontendArrays:
+        assert self.file.frontend is not None
+        return compute_arrays(self.file.frontend, librosa_filterbank(self.file.frontend))
+
+    def compare(self, out: Path) -> Export:
+        """Compare the exported network with the original, and write the parity bundle.
+
+        Raises:
+            ModelError: it computes something else.
+        """
+        runner = self._runner()
+        inputs = make_inputs(self.file.frontend, self.file.input_shape)
+        parity = self.file.normalise(inputs.features).numpy()
+        batches, description = self._test_inputs()
+        differences = []
+        same = 0
+        compared = 0
+        for batch in [parity] if runner is None else batches:
+            expected = self._trained(batch)
+            found = expected if runner is None else runner(batch)
+            differences.append(float(np.abs(found - expected).max()))
+            largest = max(1.0, float(np.abs(expected).max()))
+            if not differences[-1] <= TOLERANCES[self.precision] * largest and self.precision == "float32":
+                raise ModelError(
+                    f"the exported network computes something else: logits differ by up to {differences[-1]:.3g}",
+                    "report this with the model file; nothing was written",
+                )
+            same += int((found.argmax(1) == expected.argmax(1)).sum())
+            compared += len(batch)
+        self._write_parity(inputs, parity, runner)
+        memory = self.verdict.memory
+        peak = None if memory is None or memory.not_understood else memory.peak
+        model = self.folder / ("model.c" if self.to == "c" else "model.onnx")
+        return Export(
+            path=out,
+            to=self.to,
+            precision=self.precision,
+            with_frontend=self.with_frontend or self.to == "c",
+            file_bytes=model.stat().st_size,
+            flash=self.static_flash or sum(layer.bytes for layer in self.verdict.layers),
+            ram=self.static_ram or peak,
+            multiply_adds=self.verdict.multiply_adds,
+            inputs=description if runner is not None else "",
+            compared=compared if runner is not None else 0,
+            largest_difference=max(differences),
+            same_decisions=same if runner is not None else 0,
         )
-    return Export(
-        path=out,
-        precision=precision,
-        file_bytes=new.stat().st_size,
-        inputs="test samples" if precision == "int8" else "random inputs",
-        compared=len(inputs),
-        largest_difference=difference,
-        same_decisions=int((found.argmax(1) == expected.argmax(1)).sum()),
-    )
+
+    def _runner(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        """Return the function from normalised inputs to the logits of the exported network; None without a compiler."""
+        if self.to == "onnx":
+            return OnnxSession(self.graph).run
+        compiler = find_compiler()
+        if compiler is None:
+            return None
+        return CompiledNetwork(self.folder, self.place, compiler, len(self.file.classes)).run
+
+    def _test_inputs(self) -> tuple[Iterator[np.ndarray], str]:
+        """Return batches of normalised inputs, and their description: test samples, or random ones without data."""
+        if self.data is None:
+            shape = (RANDOM_INPUTS, *self.file.input_shape)
+            return iter([generator("export").standard_normal(shape, dtype=np.float32)]), "random inputs"
+        return _spread_batches(self.data.test, COMPARED[self.to]), f"test {self.file.domain.samples}"
+
+    @torch.no_grad()
+    def _trained(self, x: np.ndarray) -> np.ndarray:
+        """Return the logits of the trained network."""
+        return self.file.model(torch.from_numpy(x)).numpy()
+
+    def _write_parity(self, inputs: ParityInputs, x: np.ndarray, runner: Callable[..., np.ndarray] | None) -> None:
+        logits = self._trained(x)
+        exported = logits if runner is None else runner(x)
+        tolerance = TOLERANCES[self.precision] * max(1.0, float(np.abs(logits).max()))
+        if self.with_frontend and self.to == "onnx":
+            exported = OnnxSession(self.folder / "model.onnx").run(np.stack(inputs.clips))
+            tolerance = TOLERANCES[self.precision]
+            difference = float(np.abs(exported - softmax(logits.astype(np.float64))).max())
+            if self.precision == "float32" and difference > tolerance:
+                raise ModelError(
+                    f"the network with its front end computes something else: {difference:.3g}",
+                    "report this with the model file; nothing was written",
+                )
+        arrays = {"mean": self.file.mean, "std": self.file.std, "logits": logits, "exported": exported}
+        write_parity(
+            self.folder / "parity",
+            self.to,
+            inputs,
+            self.file.frontend,
+            arrays,
+            model="model.c" if self.to == "c" else "model.onnx",
+            takes_samples=self.with_frontend and self.to == "onnx",
+            tolerance=tolerance,
+        )
+
+    def write_report(self, result: Export) -> None:
+        """Write report.json and the model card."""
+        write_card(self.folder / "README.md", self.file, result)
+        files = {str(path.relative_to(self.folder)): path.stat().st_size for path in sorted(self.folder.rglob("*.*"))}
+        figures: dict[str, Any] = {key: value for key, value in vars(result).items() if key != "path"}
+        report = {
+            "asc_mrkd": __version__,
+            **figures,
+            "ram_layers": [] if self.verdict.memory is None else [vars(layer) for layer in self.verdict.memory.layers],
+            "files": files,
+        }
+        write_text(self.folder / REPORT, json.dumps(report, indent=2) + "\n")
+
+
+BATCH = 8
+"""Inputs that go through a network at once."""
+
+
+def _spread_batches(samples: Samples, count: int) -> Iterator[np.ndarray]:
+    """Yield up to `count` normalised inputs (batch, channel, height, width), float32, evenly over the set."""
+    positions = np.unique(np.linspace(0, len(samples) - 1, count).round().astype(int))
+    for start in range(0, len(positions), BATCH):
+        where = torch.from_numpy(positions[start : start + BATCH])
+        yield samples.normalise(samples.gather(where)).cpu().numpy()

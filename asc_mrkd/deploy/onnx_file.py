@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from asc_mrkd.deploy.description import KEY, pack_arrays
+from asc_mrkd.deploy.description import KEY, pack_arrays, parse_description, unpack_arrays
+from asc_mrkd.deploy.frontend_graph import add_frontend
 from asc_mrkd.deploy.model_file import ModelFile, assemble, describe
 from asc_mrkd.deploy.onnx_session import BLANK, CHECKSUM, INPUT, OUTPUT, OnnxSession, checksum, import_libraries
-from asc_mrkd.errors import ModelError
+from asc_mrkd.errors import DamagedFileError, ModelError, first_line
 from asc_mrkd.files import atomic_writer
 from asc_mrkd.models.cp_resnet import DampedConv2d
 
@@ -70,19 +72,66 @@ def save_onnx(path: Path, file: ModelFile) -> None:
     import_libraries("writing an .onnx file", "onnx", "onnxscript")
     network = _without_damping(file.model).cpu().float().eval()
     example = torch.zeros(2, *file.input_shape)  # a batch of 2: torch.export would fix a batch of 1
-    with quiet():
-        program = torch.onnx.export(
-            network,
-            (example,),
-            dynamo=True,
-            verbose=False,
-            opset_version=OPSET,
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-        )
+    try:
+        with quiet():
+            program = torch.onnx.export(
+                network,
+                (example,),
+                dynamo=True,
+                verbose=False,
+                opset_version=OPSET,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+            )
+    except RuntimeError as error:  # the exceptions of the exporter
+        raise _cannot_be_written(error) from error
     assert program is not None
     write_onnx(path, program.model_proto, describe_with_arrays(replace(file, dtype="float32")))
+
+
+def _cannot_be_written(error: BaseException) -> ModelError:
+    """Return the error for a network that torch cannot write, with the operator that it names, if it names one."""
+    hint = "replace it in the network by operators of ONNX"
+    cause: BaseException | None = error
+    while cause is not None:
+        operator = re.search(r"OpOverload\(op='([\w.]+)', overload='(\w+)'\)", str(cause))
+        if operator:
+            name = f"{operator[1]}.{operator[2]}"
+            return ModelError(f"the network has the operator {name}, which ONNX does not have", hint)
+        cause = cause.__cause__
+    return ModelError(f"the network cannot be written as ONNX: {first_line(error)}", hint)
+
+
+def save_float16(path: Path, source: Path) -> None:
+    """Write a float32 file of `save_onnx` with weights and activations in float16; input and output stay float32.
+
+    Raises:
+        MissingExtraError: onnx or onnxruntime is not installed.
+    """
+    onnx, float16 = import_libraries("float16", "onnx", "onnxruntime.transformers.float16")
+    model = onnx.load(source)
+    description = read_description(model)
+    with quiet():
+        half = float16.convert_float_to_float16(model, keep_io_types=True)
+    write_onnx(path, half, {key: value for key, value in description.items() if key != "sha256"})
+
+
+def save_with_frontend(path: Path, source: Path) -> None:
+    """Write a file of `save_onnx`, in any precision, with its front end before it and a softmax behind it.
+
+    Raises:
+        MissingExtraError: onnx is not installed.
+        DamagedFileError: the source has no arrays of a front end.
+    """
+    (onnx,) = import_libraries("a front end in ONNX", "onnx")
+    model = onnx.load(source)
+    written = {key: value for key, value in read_description(model).items() if key != "sha256"}
+    description = parse_description(written, source)
+    if description.frontend is None or description.arrays is None:
+        raise DamagedFileError(f"{source} has no front end", "export it again")
+    add_frontend(model, description, unpack_arrays(description.arrays, description.frontend))
+    write_onnx(path, model, written | {"takes_samples": True})
 
 
 def describe_with_arrays(file: ModelFile) -> dict[str, Any]:

@@ -191,8 +191,8 @@ def test_predict_several_files(place, recordings):
 
 
 def test_export_is_predicted_and_counted(place, recordings, tmp_path):
-    board = tmp_path / "board.onnx"
-    code, record = run_json("export", place / "ce", "--out", board)
+    code, record = run_json("export", place / "ce", "--out", tmp_path / "board")
+    board = tmp_path / "board" / "model.onnx"
     assert (code, record["file_bytes"], record["same_decisions"]) == (0, board.stat().st_size, record["compared"])
     recording = recordings / "monday/short.wav"
     (of_run,), (of_board,) = (run_json("predict", model, recording)[1] for model in (place / "ce", board))

@@ -1,84 +1,227 @@
-"""`asc-mrkd export`: one file that computes what the network does, and a word on how that was checked."""
+"""`asc-mrkd export`: a folder that computes what the network does, with all that is needed to check it elsewhere."""
 
+import functools
 import json
+import shutil
+import subprocess
+import sys
 
 import numpy as np
+import onnx
 import pytest
 import torch
-from helpers.cli import run_cli
+from helpers.cli import run_cli, run_json
 from helpers.progress import RecordedProgress
 
 from asc_mrkd import Predictor, check_budget, export
-from asc_mrkd.compression import exporter
+from asc_mrkd.compression import exporter, quantise
+from asc_mrkd.deploy import onnx_file, parity, parity_check
+from asc_mrkd.deploy.c_code import compiled
 from asc_mrkd.deploy.model_file import load_model
-from asc_mrkd.errors import ConfigError, ModelError
+from asc_mrkd.errors import ConfigError, MissingExtraError, ModelError, RunError
+
+FILES = {"README.md", "frontend.npz", "model.json", "report.json"}
+PARITY = {"check.py", "clip1.wav", "clip2.wav", "clip3.wav", "parity.json", "parity.npz"}
 
 
-def test_float32_computes_what_the_network_does(trained, tmp_path):
+def names(folder) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def graph(trained, tmp_path_factory):
+    """The trained network as ONNX."""
+    path = tmp_path_factory.mktemp("graph") / "graph.onnx"
+    onnx_file.save_onnx(path, load_model(trained))
+    return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def made_once(graph):
+    """Let all exports share the graph that torch writes, and the scenes: both take seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (exporter, quantise):
+            patch.setattr(module, "save_onnx", lambda path, file: shutil.copyfile(graph, path))
+        patch.setattr(parity, "render_clip", functools.cache(parity.render_clip))
+        yield
+
+
+@pytest.fixture(scope="module")
+def float32(trained, tmp_path_factory):
+    """An export of the trained run in float32, and the progress that it reported."""
     progress = RecordedProgress()
-    result = export(trained, tmp_path / "new" / "board.onnx", progress=progress)
+    result = export(trained, tmp_path_factory.mktemp("new") / "board", progress=progress)
+    return result, progress
+
+
+def test_float32_computes_what_the_network_does(trained, float32):
+    result, progress = float32
     assert progress.tasks == [("exporting", 3, "parts", 0, [1, 1, 1])]
     file = load_model(trained)
     x = torch.randn(3, *file.input_shape)
     with torch.no_grad():
         expected = file.model(x).numpy()
-    np.testing.assert_allclose(load_model(result.path).model(x).numpy(), expected, rtol=0, atol=1e-4)
-    assert Predictor(result.path).classes == file.classes
+    model = result.path / "model.onnx"
+    np.testing.assert_allclose(load_model(model).model(x).numpy(), expected, rtol=0, atol=1e-4)
+    assert Predictor(model).classes == file.classes
     assert result.largest_difference < 1e-4
-    assert (result.compared, result.same_decisions) == (16, 16)
-    assert result.file_bytes == result.path.stat().st_size
-    assert list(result.path.parent.iterdir()) == [result.path]
+    assert (result.inputs, result.compared, result.same_decisions) == ("test clips", 6, 6)
+    verdict = check_budget(model)
+    assert (result.flash, result.ram) == (sum(row.bytes for row in verdict.layers), verdict.memory.peak)
+    assert result.multiply_adds == verdict.multiply_adds
+    assert [path.name for path in result.path.parent.iterdir()] == ["board"]
 
 
-def test_a_model_file_needs_no_data(trained, tmp_path):
+def test_the_folder_holds_classes_front_end_report_and_card(trained, float32):
+    folder = float32[0].path
+    file = load_model(trained)
+    assert names(folder) == FILES | {"model.onnx", "parity"}
+    assert names(folder / "parity") == PARITY
+    description = json.loads((folder / "model.json").read_text())
+    assert (description["classes"], description["frontend"]["n_mels"]) == (file.classes, file.frontend.n_mels)
+    arrays = np.load(folder / "frontend.npz")
+    assert arrays["filters"].shape == (file.frontend.n_mels, file.frontend.n_fft // 2 + 1)
+    np.testing.assert_array_equal(arrays["mean"], file.mean)
+    report = json.loads((folder / "report.json").read_text())
+    assert report["ram"] == max(layer["live_bytes"] for layer in report["ram_layers"])
+    assert report["files"]["model.onnx"] == (folder / "model.onnx").stat().st_size == report["file_bytes"]
+    card = (folder / "README.md").read_text()
+    assert "6 of 6 test clips get the same class" in card
+    assert all(name in card for name in (*file.classes, file.frontend.name, f"{report['flash']:,} bytes"))
+
+
+def test_the_bundle_repeats_the_comparison(float32, capsys):
+    assert parity_check.compare(float32[0].path / "parity") == []
+    assert "decisions: 3 of 3 as exported, 3 as the trained network" in capsys.readouterr().out
+
+
+def test_the_bundle_needs_nothing_of_ours_and_notices_a_change(float32, tmp_path):
+    folder = tmp_path / "board"
+    shutil.copytree(float32[0].path, folder)
+    code = "import sys; sys.modules['asc_mrkd'] = sys.modules['torch'] = None; sys.argv = ['check.py']\n"
+    code += f"exec(compile(open({str(folder / 'parity/check.py')!r}).read(), 'check.py', 'exec'), "
+    code += f"{{'__name__': '__main__', '__file__': {str(folder / 'parity/check.py')!r}}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "all within the tolerances"), done.stderr
+    model = onnx.load(folder / "model.onnx")
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name.startswith("head"))
+    weight.CopyFrom(onnx.numpy_helper.from_array(2 * onnx.numpy_helper.to_array(weight) + 1, weight.name))
+    onnx.save(model, folder / "model.onnx")
+    assert "logits" in parity_check.compare(folder / "parity")
+
+
+def test_a_model_file_needs_no_data_and_pictures_have_no_clips(trained, tmp_path):
     alone = tmp_path / "alone.safetensors"
     alone.write_bytes((trained / "seed0/model.safetensors").read_bytes())
-    assert export(alone, tmp_path / "board.onnx").inputs == "random inputs"
+    result = export(alone, tmp_path / "board", with_frontend=True)
+    assert (result.inputs, result.compared) == ("random inputs", 16)
+    assert parity_check.compare(result.path / "parity") == []
+    wav = result.path / "parity/clip1.wav"
+    found = Predictor(result.path / "model.onnx").predict_file(wav)
+    np.testing.assert_allclose(found, Predictor(alone).predict_file(wav), rtol=0, atol=1e-4)
+    with pytest.raises(ModelError, match="takes samples, not spectrograms"):
+        load_model(result.path / "model.onnx")
+
+
+def test_float16_halves_the_weights(trained, float32, tmp_path):
+    result = export(trained, tmp_path / "half", precision="float16")
+    assert (2 * result.flash, 2 * result.ram) == (float32[0].flash, float32[0].ram)
+    assert result.largest_difference < 0.02
+    assert parity_check.compare(result.path / "parity") == []
 
 
 def test_int8_is_calibrated_as_compress_does_it(trained, tmp_path):
-    code, out, err = run_cli("export", trained, "--out", tmp_path / "int8.onnx", "--precision", "int8", "--json")
-    assert code == 0, err
-    record = json.loads(out)
-    assert (record["precision"], record["inputs"]) == ("int8", "test samples")
+    arguments = ("--out", tmp_path / "int8", "--precision", "int8", "--with-frontend")
+    code, record = run_json("export", trained, *arguments)
+    assert code == 0
+    assert (record["precision"], record["inputs"], record["with_frontend"]) == ("int8", "test clips", True)
     assert record["same_decisions"] >= 0.8 * record["compared"]
+    assert run_cli("export", trained, *arguments[:4]).code == 0  # it replaces the first one
     assert run_cli("compress", trained, "int8", "--out", tmp_path / "run").code == 0
-    assert (tmp_path / "int8.onnx").read_bytes() == (tmp_path / "run/seed0/model.onnx").read_bytes()
-    assert check_budget(tmp_path / "int8.onnx").bytes < check_budget(trained).bytes / 2
+    assert (tmp_path / "int8/model.onnx").read_bytes() == (tmp_path / "run/seed0/model.onnx").read_bytes()
+    assert record["flash"] == sum(row.bytes for row in check_budget(tmp_path / "int8/model.onnx").layers)
+
+
+@pytest.mark.skipif(compiled.find_compiler() is None, reason="there is no C compiler")
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_c_is_compiled_and_compared(trained, precision, tmp_path):
+    result = export(trained, tmp_path / "c", "c", precision)
+    assert names(result.path) == FILES | {"main.c", "frontend.c", "frontend.h", "model.c", "model.h", "parity"}
+    assert result.compared == 6
+    assert result.same_decisions >= (6 if precision == "float32" else 5)
+    assert parity_check.compare(result.path / "parity") == []
+    verdict = check_budget(trained, precision=precision)
+    assert verdict.memory.peak < result.ram
+    assert f"agreement | {result.same_decisions} of 6 test clips" in (result.path / "README.md").read_text()
+
+
+def test_c_without_a_compiler_says_so(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporter, "find_compiler", lambda: None)
+    outcome = run_cli("export", trained, "--to", "c", "--out", tmp_path / "c")
+    assert (outcome.code, "not compared: there is no C compiler" in outcome.out) == (0, True)
+    assert "not measured: there was no C compiler" in (tmp_path / "c/README.md").read_text()
 
 
 def test_the_check_is_printed(trained, tmp_path):
-    code, out, _ = run_cli("export", trained, "--out", tmp_path / "board.onnx")
+    code, out, _ = run_cli("export", trained, "--out", tmp_path / "board")
     assert code == 0
-    assert out.startswith(f"{tmp_path / 'board.onnx'}: float32, ")
-    assert "compared with the network on 16 random inputs: logits differ by up to " in out
-    assert "16 of 16 decisions are the same" in out
+    assert out.startswith(f"{tmp_path / 'board'}: onnx, float32, flash ")
+    assert "compared with the network on 6 test clips: logits differ by up to " in out
+    assert "6 of 6 decisions are the same" in out
 
 
 def test_a_wrong_file_is_not_kept(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(exporter, "TOLERANCE", -1.0)
+    monkeypatch.setitem(exporter.TOLERANCES, "float32", -1.0)
     with pytest.raises(ModelError, match="computes something else"):
-        export(trained, tmp_path / "board.onnx")
+        export(trained, tmp_path / "board")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_leaves_the_former_export(float32, trained, tmp_path, monkeypatch):
+    shutil.copytree(float32[0].path, tmp_path / "board")
+    before = {path: path.read_bytes() for path in (tmp_path / "board").rglob("*.*")}
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    outcome = run_cli("export", trained, "--out", tmp_path / "board")
+    assert (outcome.code, "the disk is full" in outcome.err) == (2, True)
+    assert {path: path.read_bytes() for path in (tmp_path / "board").rglob("*.*")} == before
+    assert names(tmp_path) == {"board"}
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"to": "onx"}, "no format 'onx'"),
-        ({"precision": "int9"}, "no precision 'int9'"),
-        ({"out": "board.tflite"}, "does not end in .onnx"),
+        ({"precision": "int9"}, "no precision of onnx 'int9'"),
+        ({"to": "c", "precision": "float16"}, "no precision of c 'float16'"),
     ],
 )
 def test_wrong_options(trained, tmp_path, options, message):
-    arguments = {"out": "board.onnx"} | options
-    arguments["out"] = tmp_path / arguments["out"]
     with pytest.raises(ConfigError, match=message):
-        export(trained, **arguments)
+        export(trained, tmp_path / "board", **options)
     assert not list(tmp_path.iterdir())
 
 
-def test_an_onnx_file_is_not_exported_again(trained, tmp_path):
-    export(trained, tmp_path / "board.onnx")
+def test_what_cannot_be_exported_is_refused(trained, float32, tmp_path, monkeypatch):
     with pytest.raises(ModelError, match="already"):
-        export(tmp_path / "board.onnx", tmp_path / "again.onnx")
+        export(float32[0].path / "model.onnx", tmp_path / "again")
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(RunError, match="is not an export"):
+        export(trained, tmp_path / "mine")
+    monkeypatch.setattr(onnx_file.torch.onnx, "export", fail_to_export)
+    with pytest.raises(ModelError, match=r"has the operator aten\.strange\.default, which ONNX does not have"):
+        onnx_file.save_onnx(tmp_path / "board.onnx", load_model(trained))
+    for name in ("onnx", "onnxscript"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingExtraError) as raised:
+        export(trained, tmp_path / "board")
+    assert raised.value.hint == "pip install 'asc-mrkd[deploy]'"
+    assert names(tmp_path) == {"mine"}
+
+
+def fail_to_export(*_: object, **__: object) -> None:
+    """Fail as torch does for an operator that it cannot write."""
+    raise RuntimeError("No ONNX function found for <OpOverload(op='aten.strange', overload='default')>.")

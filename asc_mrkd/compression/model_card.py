@@ -1,0 +1,91 @@
+"""The model card of an export: what the network is, takes and gives, its figures, and how to run and check it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asc_mrkd.deploy.model_file import ModelFile
+from asc_mrkd.files import format_bytes, write_text
+
+if TYPE_CHECKING:
+    from asc_mrkd.compression.exporter import Export
+
+USE = {
+    ("onnx", False): "`model.onnx` maps `input`, normalised, (batch, {shape}), to `logits` (batch, class).",
+    ("onnx", True): "`model.onnx` maps `samples` (batch, {samples}) at {rate:,} Hz, full scale 1, to `probabilities`.",
+    ("c", True): "`main.c`, `frontend.c` and `model.c` name the scene of a WAV file of 16 bits at {rate:,} Hz: "
+    "`cc -std=c99 -O2 main.c frontend.c model.c -lm -o classify && ./classify FILE.wav`.",
+}
+"""Sentence on how to run an export, by format and whether it has its front end."""
+
+
+def write_card(path: Path, file: ModelFile, result: "Export") -> None:
+    """Write the model card."""
+    spec = file.frontend
+    shape = ", ".join(map(str, file.input_shape))
+    samples = "" if spec is None else f"{spec.channels}, {spec.samples}"
+    rate = 0 if spec is None else spec.sample_rate
+    use = USE[result.to, result.with_frontend].format(shape=shape, samples=samples, rate=rate)
+    options = ", ".join(f"{name}={value}" for name, value in file.architecture["options"].items())
+    lines = [
+        f"# {file.architecture['name']}, {len(file.classes)} {file.domain.categories}, {result.precision}",
+        "",
+        f"Network: {file.architecture['name']}{f' ({options})' if options else ''}. Input: {shape}. "
+        f"Classes: {', '.join(file.classes)}.",
+        "",
+        *_frontend_lines(file),
+        use,
+        "",
+        "| | |",
+        "|---|---|",
+        f"| flash | {result.flash:,} bytes ({format_bytes(result.flash, kilo=1024)}): weights{_tables(result)} |",
+        f"| RAM | {_ram(result)} |",
+        f"| multiply-adds | {result.multiply_adds / 1e6:,.1f} million per input, without the front end |",
+        f"| agreement | {_agreement(result)} |",
+        "",
+        "Classes, front end and normalisation are in `model.json`, the arrays of the front end in `frontend.npz`. "
+        "`python parity/check.py` repeats the comparison on three built-in clips. `report.json` has these figures, and "
+        "the memory layer by layer.",
+        "",
+        "The network knows its classes alone: any recording gets one of them. Recordings unlike those that it was "
+        "trained on, from other devices or places, get answers that the figures above say nothing about.",
+    ]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def _frontend_lines(file: ModelFile) -> list[str]:
+    spec = file.frontend
+    if spec is None:
+        return []
+    floor = ""
+    if spec.top_db is not None:
+        floor = (
+            f" Its floor lies {spec.top_db:g} dB below the maximum of a channel: features are known after the last "
+            "frame of a clip."
+        )
+    return [
+        f"Front end: {spec.name}, {spec.description}, of {spec.clip_seconds:g} s at {spec.sample_rate:,} Hz, "
+        f"{spec.channels} channel(s), n_fft {spec.n_fft}, hop {spec.hop_length}.{floor}",
+        "",
+    ]
+
+
+def _tables(result: "Export") -> str:
+    return " and tables of the front end; the program comes on top" if result.to == "c" else ""
+
+
+def _ram(result: "Export") -> str:
+    if result.ram is None:
+        return "unknown"
+    size = f"{result.ram:,} bytes ({format_bytes(result.ram, kilo=1024)})"
+    if result.to == "c":
+        return f"{size}: all static memory; the samples of a clip and the stack come on top"
+    return f"{size}: activations alive at once; a runtime takes at least as much"
+
+
+def _agreement(result: "Export") -> str:
+    if not result.compared:
+        return "not measured: there was no C compiler"
+    return (
+        f"{result.same_decisions} of {result.compared} {result.inputs} get the same class as from the trained network; "
+        f"logits differ by up to {result.largest_difference:.2g}"
+    )

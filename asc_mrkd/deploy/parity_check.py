@@ -1,0 +1,98 @@
+"""Repeat the comparison of an exported network on this machine: python check.py
+
+This file lies in the folder `parity` of an export, next to its data. It needs numpy, and onnxruntime for an .onnx file
+or a C compiler (CC, or cc) for C code. Exit code 0 if everything is within the tolerances, 1 if not.
+
+- parity.json: kind of the export, tolerances, names of the files
+- parity.npz: `features` of the clips before normalisation, `mean`, `std`, `logits` of the trained network, and
+  `exported`: the logits, or the probabilities of a graph with a front end, as they were when it was exported
+- clip1.wav ...: the clips, PCM of 16 bits
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import wave
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+
+
+def read_wav(path: Path) -> np.ndarray:
+    """Return samples (channel, sample), float32, of a WAV file of 16 bits."""
+    with wave.open(str(path)) as stream:
+        samples = np.frombuffer(stream.readframes(stream.getnframes()), "<i2")
+        return np.ascontiguousarray(samples.reshape(-1, stream.getnchannels()).T, np.float32) / 32768
+
+
+def run_onnx(folder: Path, facts: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return what an .onnx file computes for the clips, (clip, class)."""
+    onnxruntime = import_module("onnxruntime")
+    session = onnxruntime.InferenceSession(str(folder.parent / facts["model"]), providers=["CPUExecutionProvider"])
+    source = session.get_inputs()[0].name
+    if facts["takes_samples"]:
+        inputs = [read_wav(folder / name) for name in facts["clips"]]
+    else:
+        inputs = list((data["features"] - data["mean"]) / data["std"])
+    return np.concatenate([session.run(None, {source: one[None].astype(np.float32)})[0] for one in inputs])
+
+
+def run_c(folder: Path, facts: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Compile the program; return its features, (clip, channel, mel, frame), and its logits, (clip, class)."""
+    shape = data["features"].shape[1:]
+    features = []
+    logits = []
+    with tempfile.TemporaryDirectory() as place:
+        program = Path(place) / "classify"
+        sources = [str(folder.parent / name) for name in ("main.c", "frontend.c", "model.c")]
+        compiler = os.environ.get("CC", "cc")
+        subprocess.run([compiler, "-std=c99", "-O2", "-o", str(program), *sources, "-lm"], check=True)
+        for name in facts["clips"]:
+            command = [str(program), str(folder / name), "--values"]
+            printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            values = np.array(printed.split(), np.float32)
+            count = int(np.prod(shape))
+            features.append(values[:count].reshape(shape[0], shape[2], shape[1]).transpose(0, 2, 1))
+            logits.append(values[count:])
+    return np.stack(features), np.stack(logits)
+
+
+def compare(folder: Path = HERE) -> list[str]:
+    """Print the differences and return those that are too large."""
+    facts = json.loads((folder / "parity.json").read_text(encoding="utf-8"))
+    faults = []
+    with np.load(folder / "parity.npz", allow_pickle=False) as archive:
+        data = {name: archive[name] for name in archive.files}
+    if facts["kind"] == "c":
+        features, found = run_c(folder, facts, data)
+        faults += judge("features", features, data["features"], facts["tolerances"]["features"])
+    else:
+        found = run_onnx(folder, facts, data)
+    name = "probabilities" if facts["takes_samples"] else "logits"
+    faults += judge(name, found, data["exported"], facts["tolerances"]["outputs"])
+    same = int((found.argmax(1) == data["exported"].argmax(1)).sum())
+    trained = int((found.argmax(1) == data["logits"].argmax(1)).sum())
+    print(f"decisions: {same} of {len(found)} as exported, {trained} as the trained network")
+    if same < len(found):
+        faults.append("decisions")
+    return faults
+
+
+def judge(name: str, found: np.ndarray, expected: np.ndarray, tolerance: float) -> list[str]:
+    """Print the largest difference; return the name if it is not within the tolerance."""
+    difference = float(np.abs(found - expected).max())
+    print(f"{name}: differ by up to {difference:.3g}, tolerance {tolerance:.3g}")
+    return [] if difference <= tolerance else [name]
+
+
+if __name__ == "__main__":
+    wrong = compare()
+    print(f"wrong: {', '.join(wrong)}" if wrong else "all within the tolerances")
+    sys.exit(1 if wrong else 0)
