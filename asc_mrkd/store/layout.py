@@ -192,23 +192,24 @@ def open_store(folder: str | os.PathLike[str]) -> FeatureStore:
             f"{folder} has no {SUMS}: an earlier version made it, or the file is lost",
             f"{REPEAT}: it compares every row and adds the file, without reading the recordings",
         )
-    for name, found, written in _compare_sums(folder):
-        if found != written:
-            raise StoreError(f"{folder / name} is missing or not as it was written (see {SUMS})", REPAIR)
+    for name in _changed_files(folder):
+        raise StoreError(f"{folder / name} is missing or not as it was written (see {SUMS})", REPAIR)
     return replace(store, digest=_sha256(folder / SUMS))
 
 
 def is_intact(folder: Path) -> bool:
     """Return whether the small files of a finished store are as they were written."""
-    return all(found == written for _, found, written in _compare_sums(folder))
+    return not any(_changed_files(folder))
 
 
-def _compare_sums(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """Yield the name, the checksum found and the checksum written for each of SUMMED."""
-    lines = (folder / SUMS).read_bytes().decode("ascii", errors="replace").splitlines()
-    written = {name: checksum for checksum, _, name in (line.partition("  ") for line in lines)}
+def _changed_files(folder: Path) -> Iterator[str]:
+    """Yield the names of the small files that are not as they were written, and SUMS if it holds anything else."""
+    written = (folder / SUMS).read_bytes().decode("ascii", errors="replace").splitlines()
     for name in SUMMED:
-        yield name, _sha256(folder / name), written.get(name, "")
+        if _sum_line(folder, name) not in written:
+            yield name
+    if len(written) != len(SUMMED):
+        yield SUMS
 
 
 def _sha256(path: Path) -> str:
@@ -382,7 +383,12 @@ def finish(store: FeatureStore, clips: pd.DataFrame, statistics: RunningStatisti
 
 def write_sums(folder: Path) -> None:
     """Write the checksums of the small files, which make the store valid, as `sha256sum` would."""
-    write_text(folder / SUMS, "".join(f"{_sha256(folder / name)}  {name}\n" for name in SUMMED))
+    write_text(folder / SUMS, "".join(f"{_sum_line(folder, name)}\n" for name in SUMMED))
+
+
+def _sum_line(folder: Path, name: str) -> str:
+    """Return the line of a file in SHA256SUMS."""
+    return f"{_sha256(folder / name)}  {name}"
 
 
 def write_table(folder: Path, clips: pd.DataFrame) -> None:

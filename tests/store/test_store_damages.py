@@ -109,6 +109,7 @@ DAMAGES = {
     **{f"{name} is empty": write(name, b"") for name in (*SUMMED, FEATURES, SUMS)},
     **{f"half of {name}": cut(name, 0.5) for name in (*SUMMED, FEATURES, SUMS)},
     **{f"a bit of {name}": flip(name) for name in (*SUMMED, SUMS)},
+    "a further line in SHA256SUMS": replace(SUMS, "  clips.csv\n", "  clips.csv\n0000  clips\n"),
     "row -1": replace(CLIPS, "\n0,", "\n-1,"),
     "row 999": replace(CLIPS, "\n5,", "\n999,"),
     "a label": replace(CLIPS, ",bus,", ",park,"),
