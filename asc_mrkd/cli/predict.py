@@ -1,8 +1,9 @@
 """asc-mrkd predict: recordings to scenes, pictures to classes."""
 
 import json
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +13,9 @@ from asc_mrkd.cli.progress import progress
 from asc_mrkd.cli.terminal import say
 from asc_mrkd.workers import start_early
 
+PIECE_BYTES = 2**16
+"""Most bytes of a stream that are read at once."""
+
 if TYPE_CHECKING:
     from asc_mrkd.config.domain import Domain
     from asc_mrkd.deploy import Prediction
@@ -19,18 +23,33 @@ if TYPE_CHECKING:
 
 def predict(
     model: Annotated[Path, typer.Argument(help="Model file or run folder.")],
-    sources: Annotated[list[Path], typer.Argument(metavar="FILE_OR_DIR...", help="Recordings, pictures, folders.")],
+    sources: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE_OR_DIR...]", help="Recordings, pictures, folders.")
+    ] = None,
     top: Annotated[int, typer.Option(help="Number of classes to show.", min=1)] = 3,
     workers: Workers = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Read 16-bit PCM from stdin; one line per decision.")
+    ] = False,
+    rate: Annotated[int | None, typer.Option(help="Sample rate of the stream (Hz); default: the front end's.")] = None,
+    channels: Annotated[int | None, typer.Option(help="Channels of the stream; default: the front end's.")] = None,
+    hop: Annotated[float, typer.Option(help="Time from one decision about a stream to the next (s).")] = 1.0,
+    hold: Annotated[int, typer.Option(help="Decisions in a row that a new class of a stream needs.")] = 2,
     as_json: Json = False,
 ) -> None:
     """Name the scene of a recording of any rate, channel count and length, or the class of a picture.
 
     Answers come in the order of the files, as soon as they are known. Files that cannot be used are left out; then the
-    exit code is 1. Of a run folder the lowest seed answers.
+    exit code is 1. Of a run folder the lowest seed answers. With --stream the sound comes from stdin, as from
+    `ffmpeg -i IN -f s16le -ar 22050 -ac 2 -`, and each line has the time, the class and its probability.
 
     Example: asc-mrkd predict exp/ce recording.wav --top 3
     """
+    if stream:
+        predict_stream(model, sources or [], rate, channels, hop, hold, as_json)
+        return
+    if not sources:
+        raise typer.BadParameter("name recordings or folders, or give --stream", param_hint="FILE_OR_DIR")
     if workers != 1 and any(source.is_dir() for source in sources):
         start_early()  # while torch is imported here
     from asc_mrkd.deploy import Prediction, Predictor, describe_suffixes
@@ -61,6 +80,35 @@ def predict(
         say("]" if shown else "[]")
     if shown < len(found.files):
         raise typer.Exit(1)
+
+
+def predict_stream(
+    model: Path, sources: list[Path], rate: int | None, channels: int | None, hop: float, hold: int, as_json: bool
+) -> None:
+    """Print one line per decision about the sound that comes from stdin, and at the end the time that it took."""
+    from dataclasses import asdict
+
+    from asc_mrkd.deploy import Predictor
+    from asc_mrkd.deploy.streaming import Stream, read_pcm_pieces, require_decisions
+
+    if sources:
+        raise typer.BadParameter("a stream comes from stdin: leave the files out", param_hint="FILE_OR_DIR")
+    stream = Stream(Predictor(model), rate, channels, hop, hold)
+    source: Any = sys.stdin.buffer
+    try:
+        for samples in read_pcm_pieces(iter(lambda: source.read1(PIECE_BYTES), b""), stream.channels):
+            for decision in stream.push(samples):
+                line = f"{decision.seconds:.2f}  {decision.name}  {decision.probability:.3f}"
+                say(json.dumps(asdict(decision)) if as_json else line)
+    finally:
+        figures = stream.figures
+        say(
+            f"{figures.seconds:.1f} s of sound, {figures.decisions} decisions, real-time factor "
+            f"{figures.real_time_factor:.3g}, latency {1000 * figures.latency:.1f} ms, at most "
+            f"{1000 * figures.worst_latency:.1f} ms",
+            err=True,
+        )
+    require_decisions(stream)
 
 
 def warn_once(prediction: "Prediction", warned: set[str]) -> None:

@@ -1,0 +1,137 @@
+"""Streams: the decisions are those about the clips, whatever the pieces; a class is held; the memory does not grow."""
+
+import io
+import json
+import sys
+import tracemalloc
+from types import SimpleNamespace
+from unittest import mock
+
+import numpy as np
+import pytest
+from helpers.cli import run_cli
+
+from asc_mrkd import Predictor
+from asc_mrkd.deploy.streaming import Stream, read_pcm_pieces
+from asc_mrkd.errors import ConfigError
+from asc_mrkd.features import FrontendSpec
+
+SPEC = FrontendSpec(
+    name="tiny", sample_rate=8000, channels=2, clip_seconds=0.5, n_fft=256, hop_length=128, n_mels=24, fmax=4000.0
+)
+
+
+class Loudness:
+    """A predictor that only hears the level: of "loud" the probability is the mean magnitude of the clip."""
+
+    frontend = SPEC
+    classes = ("loud", "quiet")
+
+    def predict_samples(self, samples: np.ndarray) -> np.ndarray:
+        level = float(np.abs(samples).mean())
+        return np.array([level, 1 - level])
+
+
+def decisions(samples: np.ndarray, sizes: list[int], predictor=None, **options) -> list[tuple[float, str, float]]:
+    stream = Stream(predictor or Loudness(), **options)
+    found = []
+    start = 0
+    while start < samples.shape[1]:
+        for size in sizes:
+            found += [vars(decision) for decision in stream.push(samples[:, start : start + size])]
+            start += size
+    return [tuple(decision.values()) for decision in found]
+
+
+def test_the_decisions_are_those_about_the_clips_whatever_the_pieces(trained):
+    predictor = Predictor(trained)
+    samples = (0.1 * np.random.default_rng(0).standard_normal((2, 12_345))).astype(np.float32)
+    found = decisions(samples, [4000], predictor, hop=0.25, hold=1)
+    ends = np.arange(4000, 12_345, 2000)
+    assert [time for time, _, _ in found] == (ends / 8000).tolist()
+    for (_, name, probability), end in zip(found, ends, strict=True):
+        expected = predictor.predict_samples(samples[:, end - 4000 : end])
+        assert (name, probability) == (predictor.classes[expected.argmax()], pytest.approx(expected.max(), abs=1e-9))
+    for sizes in ([1_000], [7_777], [20_000], [3, 999]):
+        assert decisions(samples, sizes, predictor, hop=0.25, hold=1) == found
+
+
+def test_a_class_is_held_until_another_has_won_in_a_row():
+    levels = [0.9, 0.1, 0.9, 0.1, 0.1, 0.1, 0.9]
+    samples = np.repeat(np.repeat(np.array(levels, np.float32), 4000)[None], 2, axis=0)
+    held = [name for _, name, _ in decisions(samples, [500], hop=0.5, hold=2)]
+    assert held == ["loud", "loud", "loud", "loud", "quiet", "quiet", "quiet"]
+    plain = decisions(samples, [500], hop=0.5, hold=1)
+    assert [name for _, name, _ in plain] == ["loud", "quiet", "loud", "quiet", "quiet", "quiet", "loud"]
+    assert [probability for _, _, probability in decisions(samples, [500], hop=0.5, hold=2)] == pytest.approx(
+        [0.9, 0.1, 0.9, 0.1, 0.9, 0.9, 0.1], abs=1e-5
+    )
+
+
+def test_another_rate_and_one_channel_are_converted():
+    time = np.arange(3 * 48_000) / 48_000
+    sound = np.sin(2 * np.pi * 440 * time)[None].astype(np.float32)
+    found = decisions(sound, [4_800], rate=48_000, channels=1, hop=0.5)
+    assert [name for _, name, _ in found] == ["loud"] * len(found)
+    assert len(found) >= 5
+    assert [probability for _, _, probability in found] == pytest.approx([2 / np.pi] * len(found), abs=2e-3)
+
+
+def test_nothing_is_decided_about_digital_silence():
+    assert decisions(np.zeros((2, 20_000), np.float32), [1_000]) == []
+
+
+def test_an_hour_takes_no_more_memory_than_a_minute():
+    stream = Stream(Loudness(), hop=1.0)
+    piece = np.full((2, 8_000), 0.5, np.float32)
+
+    def listen(seconds: int) -> int:
+        tracemalloc.start()
+        count = sum(len(list(stream.push(piece))) for _ in range(seconds))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert count == seconds
+        return peak
+
+    minute = listen(60)
+    assert listen(3600) < minute + 10_000
+    assert stream.figures.decisions == 3660
+    assert stream.figures.seconds == 3660
+
+
+def test_pcm_comes_in_any_pieces():
+    content = np.arange(-6, 6, dtype="<i2").tobytes()
+    whole = np.arange(-6, 6, dtype=np.float32).reshape(6, 2).T / 32768
+    for size in (1, 3, 5, 24):
+        pieces = [content[start : start + size] for start in range(0, 24, size)]
+        np.testing.assert_array_equal(np.concatenate(list(read_pcm_pieces(pieces, 2)), axis=1), whole)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"hop": 0.0}, "hop"), ({"hold": 0}, "hold"), ({"rate": 3}, "3 Hz"), ({"channels": 99}, "99 channels")],
+)
+def test_numbers_out_of_range_are_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        Stream(Loudness(), **options)
+
+
+def run_stream(content: bytes, *arguments: object):
+    with mock.patch.object(sys, "stdin", SimpleNamespace(buffer=io.BufferedReader(io.BytesIO(content)))):
+        return run_cli("predict", *arguments, "--stream")
+
+
+def test_the_verb_prints_a_line_per_decision_and_the_time_it_took(trained):
+    samples = np.random.default_rng(0).integers(-3000, 3000, (16_000, 2)).astype("<i2")
+    outcome = run_stream(samples.tobytes() + b"\0", trained, "--hop", "0.5")
+    assert outcome.code == 0
+    lines = [line.split("  ") for line in outcome.out.splitlines()]
+    assert [line[0] for line in lines] == ["0.50", "1.00", "1.50", "2.00"]
+    assert {line[1] for line in lines} <= set(Predictor(trained).classes)
+    assert "2.0 s of sound, 4 decisions, real-time factor 0." in outcome.err
+    record = json.loads(run_stream(samples.tobytes(), trained, "--json").out.splitlines()[0])
+    assert record.keys() == {"seconds", "name", "probability"}
+    nothing = run_stream(samples[:100].tobytes(), trained)
+    assert (nothing.code, "without a decision" in nothing.err, "ffmpeg" in nothing.err) == (2, True, True)
+    assert run_stream(b"", trained, "some.wav").code == 2
+    assert run_cli("predict", trained).code == 2
