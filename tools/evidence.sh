@@ -3,6 +3,7 @@
 # The same command continues after an interruption.
 #
 #   bash tools/evidence.sh [OPTION ...] [key=value ...]
+#   bash tools/evidence.sh --laptop ...    small sets of real data, without a GPU: see tools/evidence_laptop.sh
 #
 # --data DIR      cifar-100-python as unpacked (asc-mrkd download cifar100); default: a rehearsal with a small network on
 #                 few built-in images, minutes on a CPU
@@ -11,6 +12,9 @@
 #                 stage the choices so far: --stage 2 method.teacher_bn=batch method.warmup=ramp
 
 root=$(cd "$(dirname "$0")/.." && pwd)
+if [ "${1:-}" = --laptop ]; then
+    exec bash "$root/tools/evidence_laptop.sh" "${@:2}"
+fi
 # shellcheck source=recipes/common/recipe.sh
 source "$root/recipes/common/recipe.sh"
 parse_options "--jobs" "$@"

@@ -22,14 +22,16 @@ def halved(pixels: np.ndarray) -> np.ndarray:
 
 
 def write_images(source: Path, out: Path) -> None:
-    """Write out/SPLIT/SUPERCLASS/NUMBER.png."""
+    """Write out/SPLIT/SUPERCLASS/NUMBER.png, unless `out` is there already."""
+    if out.exists():
+        return
+    unfinished = out.with_name(f"{out.name}.unfinished")
     for name, split in open_images(source).splits.items():
-        for number, (image, superclass) in enumerate(
-            zip(halved(split.pixels), split.table["identifier"], strict=True)
-        ):
-            folder = out / name / superclass
+        for number, (image, superclass) in enumerate(zip(halved(split.pixels), split.table["identifier"], strict=True)):
+            folder = unfinished / name / superclass
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image.transpose(1, 2, 0)).save(folder / f"{number:05d}.png")
+    unfinished.rename(out)
 
 
 if __name__ == "__main__":

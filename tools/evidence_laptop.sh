@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Evidence that needs no GPU: what MrKD is worth on small sets of real data, in a short and in a long training.
+# The same command continues after an interruption.
+#
+#   bash tools/evidence.sh --laptop [OPTION ...] [key=value ...]
+#
+# --data DIR  cifar-100-python as unpacked (asc-mrkd download cifar100); default: data/cifar-100-python
+# --jobs N    points of a sweep trained side by side; default: 1
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+# shellcheck source=recipes/common/recipe.sh
+source "$root/recipes/common/recipe.sh"
+parse_options "--jobs" "$@"
+use_environment
+data=${data:-data/cifar-100-python}
+out=${out:-exp/laptop}
+
+conf=$root/tools/laptop/images.yaml
+images=(asc-mrkd sweep "$conf" "data.images=$out/images")
+sweep_options=(--seeds "${seeds:-0-3}" --jobs "$jobs")
+paper="{name: mrkd, preset: paper}"
+robust="{name: mrkd, preset: robust}"
+replay="{name: mrkd, preset: robust, teachers: replay}"
+repeat="{name: mrkd, preset: robust, teachers: repeat}"
+compared="method=ce,label_smoothing,pskd,$paper,$robust,$replay,$repeat"
+settings=()
+if [ ${#overrides[@]} -gt 0 ]; then
+    settings=("${overrides[@]}")
+fi
+
+stage 1 "make the small images" python "$root/tools/small_images.py" "$data" "$out/images"
+stage 2 "train briefly" "${images[@]}" "$compared" train.epochs=25 "${settings[@]}" \
+    --out "$out/images_short" "${sweep_options[@]}"
+stage 3 "train until the network fits its training images" "${images[@]}" "$compared" train.epochs=100 "${settings[@]}" \
+    --out "$out/images_long" "${sweep_options[@]}"
+for option in temperature=1,2,4 interval=0.125,0.25 ensemble=true,false warmup=linear,skip alpha=0.3,0.7; do
+    stage 4 "try options of MrKD on held-out training images" \
+        "${images[@]}" "method=$replay" "method.$option" data.held_out=5000 train.epochs=100 "${settings[@]}" \
+        --out "$out/images_tuning/${option%%=*}" "${sweep_options[@]}"
+done
+stage 5 "print what the methods are worth" python "$root/tools/worth.py" "$out/images_short" "$out/images_long"
