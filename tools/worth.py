@@ -1,4 +1,4 @@
-"""Print what the methods are worth: accuracy, log loss and calibration of all runs of an experiment, against labels only.
+"""Print what methods are worth: accuracy, log loss and calibration of runs, against those trained with labels alone.
 
 python tools/worth.py exp/laptop/images_long exp/laptop/images_short
 
