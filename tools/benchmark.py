@@ -4,7 +4,7 @@ import argparse
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -32,6 +32,8 @@ class Bench:
     """Device that it runs on."""
     steps: int
     """Training steps per round."""
+    options: Mapping[str, object] = field(default_factory=dict)
+    """Options of the network that differ from its defaults."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -57,14 +59,23 @@ class Bench:
         rows = np.arange(count)
         return make_samples(self.inputs(count), rows, pd.DataFrame(columns), classes, (mean, std), self.device)
 
-    def trainer(self, seed: int = 0, method: Mapping[str, object] | str = "ce", **options: object) -> Trainer:
-        """Return the engine's trainer with an epoch of `steps` steps; `options` are those of the section `train`."""
+    def trainer(
+        self, seed: int = 0, method: Mapping[str, object] | str = "ce", augmented: bool = True, **options: object
+    ) -> Trainer:
+        """Return the engine's trainer with an epoch of `steps` steps.
+
+        Args:
+            seed: seed of the run.
+            method: section `method`.
+            augmented: whether images are cropped and flipped.
+            options: options of the section `train`.
+        """
         images = self.shape[0] == 3
         values = {
             "data": {"images" if images else "store": "random"},
-            "model": {"name": self.network},
+            "model": {"name": self.network, "options": dict(self.options)},
             "method": method,
-            "augment": {"pad": 4, "flip": True} if images else {},
+            "augment": {"pad": 4, "flip": True} if images and augmented else {},
             "train": {"epochs": 10_000, "batch_size": self.batch, "precision": "auto", **options},
         }
         return Trainer(parse(Experiment, values, "bench"), seed, self.samples(self.steps * self.batch), CLASSES)

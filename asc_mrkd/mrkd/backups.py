@@ -10,8 +10,18 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from asc_mrkd.device import choose_device
 from asc_mrkd.dist import broadcast
 from asc_mrkd.errors import NonFiniteError
+from asc_mrkd.mrkd.folding import fold_normalisation
 from asc_mrkd.mrkd.logits import logits_of
-from asc_mrkd.mrkd.networks import State, blend_networks, copy_network, device_of, state_of, unwrap, write_state
+from asc_mrkd.mrkd.networks import (
+    State,
+    blend_networks,
+    compiler_of,
+    copy_network,
+    device_of,
+    state_of,
+    unwrap,
+    write_state,
+)
 
 
 class Backups(nn.Module):
@@ -19,7 +29,9 @@ class Backups(nn.Module):
 
     Until the first rotation every backup is a copy of the network as it was given. `push` replaces the oldest backup by
     the youngest: the cascade of Algorithm 1 for the price of one copy. Backups share no storage with the student, run
-    in evaluation mode and never receive a gradient.
+    in evaluation mode and never receive a gradient. If the student is compiled, they are compiled likewise, once for
+    all backups. Where rounding differs anyway, under autocast or with weights stored channels last, backups with
+    running statistics run as copies with folded normalisation.
 
     Args:
         model: the student; it is copied with everything that its layers hold.
@@ -48,6 +60,9 @@ class Backups(nn.Module):
         self._homes = [one if isinstance(one, torch.device) else choose_device(one) for one in devices or ()]
         # A list, so that the backups are no layers: no optimiser finds them, and `train` leaves their modes alone.
         self._networks = [self._make_backup(model, number) for number in range(num_backups)]
+        self._runners: list[nn.Module | None] = [None] * num_backups
+        """The networks as they run, compiled or folded; None if that is to be made from the network."""
+        self._compile = compiler_of(model)
         self.batch_statistics = batch_statistics
         self.logits_of = logits_of
         self.filled = 0
@@ -80,12 +95,14 @@ class Backups(nn.Module):
         for tensor in state_of(youngest).values():
             broadcast(tensor)
         self._networks.insert(0, youngest)
+        self._runners = [None, *self._runners[:-1]]
         self.filled = min(self.filled + 1, len(self))
 
     @torch.no_grad()
     def blend(self, model: nn.Module, decay: float) -> None:
         """Replace the youngest backup by decay * backup + (1 - decay) * network, as `blend_networks` does."""
         blend_networks(self.youngest, unwrap(model), decay)
+        self._runners[0] = None
         self.filled = max(self.filled, 1)
 
     @torch.no_grad()
@@ -111,11 +128,18 @@ class Backups(nn.Module):
     def run(self, age: int, x: Any, keywords: Mapping[str, Any]) -> Tensor:
         """Return the logits (batch, class) of the backup of that age, on its device."""
         network = self._networks[age]
-        _normalise_by_batch(network, self.batch_statistics or age >= self.filled)
+        by_batch = self.batch_statistics or age >= self.filled
+        _normalise_by_batch(network, by_batch)
         if self._homes:
             home = device_of(network)
             x, keywords = tree_map_only(Tensor, lambda tensor: tensor.to(home, non_blocking=True), (x, keywords))
-        return self.logits_of(network(x, **keywords))
+        if self._compile is None and (by_batch or not _may_round(network)):
+            return self.logits_of(network(x, **keywords))
+        runner = self._runners[age]
+        if runner is None:
+            runner = self._compile(network) if self._compile else fold_normalisation(network, x, keywords)
+            self._runners[age] = runner
+        return self.logits_of(runner(x, **keywords)).clone()  # the next run of a CUDA graph writes to the same place
 
     def _make_backup(self, model: nn.Module, number: int) -> nn.Module:
         backup = copy_network(model).requires_grad_(False).eval()
@@ -131,9 +155,11 @@ class Backups(nn.Module):
         """Take the backups from a `state_dict`."""
         for network, saved in zip(self._networks, state["states"], strict=True):
             write_state(network, saved)
+        self._runners = [None] * len(self)
         self.filled = state["filled"]
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Backups":
+        self._runners = [None] * len(self)
         for network in self._networks:
             home = device_of(network)
             network._apply(fn)
@@ -154,6 +180,14 @@ def require_finite_weights(model: nn.Module) -> None:
                 f"'{name}' of the student is not finite: no backup of it is stored",
                 "try a lower learning rate; skip steps whose loss or gradient is not finite",
             )
+
+
+def _may_round(network: nn.Module) -> bool:
+    """Return whether results may differ by rounding: under autocast, or with weights stored channels last."""
+    if torch.is_autocast_enabled(device_of(network).type):
+        return True
+    maps = [weight for weight in network.parameters() if weight.dim() == 4]
+    return any(not weight.is_contiguous() for weight in maps)
 
 
 def _normalise_by_batch(network: nn.Module, by_batch: bool) -> None:

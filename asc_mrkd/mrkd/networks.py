@@ -6,6 +6,7 @@ where copying tensors by name would not.
 """
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -33,6 +34,20 @@ def unwrap(model: nn.Module) -> nn.Module:
     if compiled is None:
         return model
     return unwrap(compiled)
+
+
+def compiler_of(model: nn.Module) -> Callable[[nn.Module], nn.Module] | None:
+    """Return a function that compiles a network as torch.compile did this one; None if it is not compiled.
+
+    Networks of one architecture share the compiled program.
+    """
+    if isinstance(model, nn.DataParallel | DistributedDataParallel):
+        return compiler_of(model.module)
+    settings = getattr(model, "dynamo_ctx", None)  # as torch.compile names it
+    if settings is None:
+        return None
+    compiled: Any = type(model)
+    return lambda network: compiled(network, settings)
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -35,6 +35,7 @@ WITH_BN_OF_THEIR_OWN = {"msd", "byot"}  # early classifiers, which see the rows 
 SECTIONS = {name: name for name in METHODS} | {
     "mrkd": "{name: mrkd, interval: 3}",
     "mrkd, paper": "{name: mrkd, interval: 3, preset: paper}",
+    "mrkd, replay": "{name: mrkd, interval: 3, teachers: replay}",
     "pskd, model": "{name: pskd, source: model}",
 }
 MIXED = {"ce, Mixup": "ce", "cskd, Mixup": "cskd", "dlb, Mixup": "dlb"}
