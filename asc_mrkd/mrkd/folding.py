@@ -43,10 +43,11 @@ def fold_normalisation(network: nn.Module, x: Any, keywords: Mapping[str, Any]) 
 def _fold(network: nn.Module, x: Any, keywords: Mapping[str, Any]) -> nn.Module:
     pairs, expected = _find_pairs(network, x, keywords)
     folded = copy_network(network)
-    for convolution, norm in pairs:
-        fused = fuse_conv_bn_eval(folded.get_submodule(convolution), folded.get_submodule(norm))
-        folded.set_submodule(convolution, fused)
-        folded.set_submodule(norm, nn.Identity())
+    for convolution_name, norm_name in pairs:
+        convolution: Any = folded.get_submodule(convolution_name)
+        norm: Any = folded.get_submodule(norm_name)
+        folded.set_submodule(convolution_name, fuse_conv_bn_eval(convolution, norm))
+        folded.set_submodule(norm_name, nn.Identity())
     found = folded(x, **keywords)
     same = zip(tree_leaves(expected), tree_leaves(found), strict=True)
     return folded if all(_is_close(a, b) for a, b in same) else network
