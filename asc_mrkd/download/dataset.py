@@ -3,7 +3,6 @@
 Everything unfinished lies in the staging folder `<data set folder>.part`. It becomes the data set folder by one rename.
 """
 
-import errno
 import filecmp
 import os
 import shutil
@@ -19,7 +18,7 @@ from asc_mrkd.download.catalogue import Archive, DataSet, find_data_set
 from asc_mrkd.download.transfer import Stopped, download_archive, file_size, find_mismatch, part_of
 from asc_mrkd.download.unpack import Allowance, unpack
 from asc_mrkd.errors import AscMrkdError, DataError, DownloadError, InterruptedRun, suggest
-from asc_mrkd.files import LOCK, exclusive_lock, file_md5, format_bytes, sync_folder
+from asc_mrkd.files import DISK_FULL, LOCK, exclusive_lock, file_md5, format_bytes, sync_folder
 from asc_mrkd.progress import Progress, no_progress
 
 JOBS = 3
@@ -36,8 +35,6 @@ GROWTH = 4
 
 MEMBERS = 1_000_000
 """Most files and folders of a data set."""
-
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def download_dataset(
@@ -106,7 +103,7 @@ def fetch(
         except OSError as error:
             if error.errno not in DISK_FULL:
                 raise
-            raise _disk_full(data_set, plan(), out, jobs) from None
+            raise _disk_full(error.errno, data_set, plan(), out, jobs) from None
     for archive in data_set.archives:  # begun before somebody put the whole one there
         part_of(out / archive.name).unlink(missing_ok=True)
     return folder
@@ -477,13 +474,14 @@ def _summarise(failures: Sequence[AscMrkdError], data_set: DataSet, staging: Pat
     return DownloadError("\n".join([f"{len(failures)} archives failed", *map(str, failures)]), hint)
 
 
-def _disk_full(data_set: DataSet, pending: Sequence[PendingArchive], out: Path, jobs: int) -> DataError:
-    """Return the error for a disk that became full on the way."""
-    message = f"{out.resolve()}: the disk is full"
+def _disk_full(number: int, data_set: DataSet, pending: Sequence[PendingArchive], out: Path, jobs: int) -> DataError:
+    """Return the error for a disk that became full on the way; `number` is one of DISK_FULL."""
+    fault, remedy = DISK_FULL[number]
+    message = f"{out.resolve()}: {fault}"
     missing = space_needed(data_set, pending, jobs) - shutil.disk_usage(out).free
     if missing > 0:
         message += f", {format_bytes(missing)} more are needed"
-    return DataError(message, f"make room; {_kept(data_set, part_of(out / data_set.folder))}")
+    return DataError(message, f"{remedy}; {_kept(data_set, part_of(out / data_set.folder))}")
 
 
 def _kept(data_set: DataSet, staging: Path) -> str:

@@ -356,11 +356,12 @@ def full_disk_explained(store: FeatureStore) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in DISK_FULL:
             raise
+        fault, remedy = DISK_FULL[error.errno]
         raise StoreError(
-            f"{store.folder}: the disk is full, {_missing_space(store):,} bytes are missing",
-            "make room, or choose another --out; the same command continues",
+            f"{store.folder}: {fault}, {_missing_space(store):,} bytes are missing",
+            f"{remedy}, or choose another --out; the same command continues",
         ) from None
 
 

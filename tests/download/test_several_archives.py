@@ -228,7 +228,9 @@ def test_a_disk_that_becomes_full(scenes, server, tmp_path, monkeypatch, title):
     data_set = scenes.data_set(server, "good")
     with pytest.raises(DataError, match=r"the disk is full, [\d.]+ KB more are needed") as caught:
         fetch(data_set, tmp_path, jobs=1, progress=progress)
-    assert re.search(r"make room; [2-4] of 6 archives are unpacked, .* the same command continues", caught.value.hint)
+    assert re.search(
+        r"make room \(df -h\); [2-4] of 6 archives are unpacked, .* the same command continues", caught.value.hint
+    )
     with pytest.raises(DataError, match=r"has 0 bytes left, [\d.]+ KB are needed"):
         fetch(data_set, tmp_path)
     monkeypatch.undo()
