@@ -6,12 +6,14 @@
 - `replay`: the logits that the student itself gave its samples before each rotation; no network is copied or run.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from asc_mrkd.dist import all_gather_rows
 from asc_mrkd.errors import ConfigError
@@ -39,6 +41,13 @@ REASONS = {
     "replay": "the student's logits of its training steps are replayed, which no backup computes",
 }
 """Reason why a way allows no other values."""
+
+
+MARKED_VALUES = 64
+"""Values of an input that its mark depends on."""
+
+MARK_TOLERANCE = 1e-4
+"""Largest difference between marks of the same input; they are between -2 and 2."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +140,8 @@ class CachedTeachers(Teachers):
     replace those of the oldest one, which are needed for the last time: n - 1 cells are enough. Otherwise there are n,
     and the untrained copies, which normalise by the batch, run on every batch.
 
+    A mark of every input is kept too, by which one that has changed is refused.
+
     In a data-parallel run every process keeps the logits of all.
 
     Args:
@@ -148,6 +159,9 @@ class CachedTeachers(Teachers):
     owner: Tensor
     """Number of the backup that they are of (cell, input), -1 for none."""
 
+    marks: Tensor
+    """Mark of each input (input,), float32; NaN for one that was not met yet."""
+
     def __init__(self, backups: Backups, num_inputs: int, num_classes: int, whole_batches: bool) -> None:
         super().__init__(len(backups))
         self.backups = backups
@@ -157,6 +171,7 @@ class CachedTeachers(Teachers):
         self.cells = len(backups) - 1 if whole_batches else len(backups)
         self.register_buffer("logits", torch.zeros(self.cells, num_inputs, num_classes, dtype=torch.float16))
         self.register_buffer("owner", torch.full((self.cells, num_inputs), -1, dtype=torch.int32))
+        self.register_buffer("marks", torch.full((num_inputs,), math.nan))
         self.pushed = 0
         """Backups that were pushed."""
 
@@ -172,8 +187,13 @@ class CachedTeachers(Teachers):
 
     @torch.no_grad()
     def forward(self, x: Any, count: int, inputs: Tensor, keywords: Mapping[str, Any]) -> TeacherLogits:
-        """Return the logits of the `count` youngest backups for the whole batch."""
+        """Return the logits of the `count` youngest backups for the whole batch.
+
+        Raises:
+            ConfigError: the batch is not the one that was met under these numbers.
+        """
         all_inputs = all_gather_rows(inputs)
+        self._require_known_inputs(all_gather_rows(mark_inputs(x).to(self.marks)), all_inputs)
         found: dict[int, Tensor] = {}
         for age in reversed(range(count)):  # the youngest backup takes the place of the oldest one
             number = max(self.pushed - age, 0)
@@ -186,6 +206,17 @@ class CachedTeachers(Teachers):
                 found[number] = logits
                 self._keep(number, all_inputs, logits)
         return TeacherLogits(torch.stack([found[max(self.pushed - age, 0)] for age in range(count)]))
+
+    def _require_known_inputs(self, marks: Tensor, inputs: Tensor) -> None:
+        """Refuse inputs that have other marks than before, and keep the marks of those that are new."""
+        before = self.marks[inputs]
+        self.marks[inputs] = torch.where(before.isnan(), marks, before)
+        changed = ((marks - before).abs() > MARK_TOLERANCE).nonzero()
+        if len(changed):
+            raise ConfigError(
+                f"input {int(inputs[changed[0]])} is another one than before, so that the kept logits are not its own",
+                "teachers=cached: no random augmentation; teachers=repeat: order and draws of epoch % mrkd.period",
+            )
 
     def _has(self, number: int, inputs: Tensor) -> bool:
         """Return whether the logits of that backup are there for all of these inputs; the device is waited for."""
@@ -313,6 +344,17 @@ def build_teachers(
     if name == "repeat":
         return CachedTeachers(make_backups(), num_samples * period, num_classes, whole_batches=True)
     return ReplayedTeachers(num_backups, num_samples, num_classes)
+
+
+def mark_inputs(x: Any) -> Tensor:
+    """Return a number per input (batch,) that another input hardly has, from some of the values in it."""
+    values = next(leaf for leaf in tree_leaves(x) if isinstance(leaf, Tensor))
+    values = values.detach().reshape(len(values), -1) if values.dim() < 2 else values.detach()
+    size = values[0].numel()
+    places = torch.linspace(0, size - 1, min(size, MARKED_VALUES), device=values.device).long()
+    chosen = values[(slice(None), *torch.unravel_index(places, values.shape[1:]))].float()
+    weights = torch.linspace(1, 2, len(places), device=values.device)
+    return (chosen * weights).sum(1) / chosen.abs().sum(1).clamp(min=torch.finfo(torch.float32).tiny)
 
 
 def to_memory(logits: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -177,6 +177,15 @@ def test_cached_is_exact_for_inputs_that_never_change(monkeypatch, warmup, inter
     assert passes_of_second == 1 + STEPS_PER_EPOCH  # the rest of the epoch in which it was taken, and a whole one
 
 
+@pytest.mark.parametrize("teachers", ["cached", "repeat"])
+def test_inputs_that_change_are_refused(teachers):
+    method = build(teachers=teachers, interval=3, teacher_bn="eval")
+    with pytest.raises(ConfigError, match=r"input \d+ is another one than before") as error:
+        train(method, range(12), augment=True)  # new draws in every epoch
+    assert "epoch % mrkd.period" in error.value.hint
+    assert method.steps >= STEPS_PER_EPOCH
+
+
 def test_interval_of_repeat_is_rounded_to_whole_epochs():
     methods = [build(teachers="repeat", interval=interval) for interval in (1, 4, 5, 10)]
     assert [(method.period, method.interval) for method in methods] == [(1, 3), (1, 3), (2, 6), (3, 9)]
