@@ -22,6 +22,7 @@ __all__ = [
     "export",
     "extract",
     "fit_budget",
+    "fit_experiment",
     "join_stores",
     "load_experiment",
     "load_model",
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from asc_mrkd.deploy.predictor import Predictor
     from asc_mrkd.doctor import check_data
     from asc_mrkd.download.dataset import download_dataset
+    from asc_mrkd.engine.fitting import fit_experiment
     from asc_mrkd.engine.sweeps import sweep
     from asc_mrkd.engine.training import train
     from asc_mrkd.evaluation.comparison import compare
@@ -72,6 +74,7 @@ else:
             "evaluate": "asc_mrkd.evaluation.summary",
             "export": "asc_mrkd.compression.exporter",
             "fit_budget": "asc_mrkd.compression.compressor",
+            "fit_experiment": "asc_mrkd.engine.fitting",
             "extract": "asc_mrkd.store.extraction",
             "join_stores": "asc_mrkd.store.shards",
             "load_experiment": "asc_mrkd.methods.registry",

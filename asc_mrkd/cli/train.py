@@ -11,7 +11,7 @@ from asc_mrkd.cli.training import first_process_progress, is_first_process
 
 
 def train(
-    conf: Annotated[Path, typer.Argument(help="Experiment file.")],
+    conf: Annotated[Path, typer.Argument(help="Experiment file; or a feature store, for settings that fit it.")],
     out: Annotated[Path, typer.Option(help="Run folder.")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="Override a value.")] = None,
     seeds: Annotated[str | None, typer.Option(help="As in 0-3 or 0,2; default: those of the experiment.")] = None,
@@ -25,6 +25,9 @@ def train(
 ) -> None:
     """Train an experiment, one seed after the other; the same command again continues to the same bits.
 
+    Given a feature store, it trains a small network with settings that fit the store, and says how long it will take;
+    RUN/config.yaml is then the experiment file.
+
     With --folds the run folder has a run folder per fold, and its predictions are those of all folds, so that evaluate,
     compare and report score every clip once.
 
@@ -33,13 +36,22 @@ def train(
     Example: asc-mrkd train recipes/dcase18/conf/reduced.yaml method=ce train.epochs=2 --out exp/ce --seeds 0-1
     """
     from asc_mrkd.engine import training
+    from asc_mrkd.engine.fitting import describe_seconds, expected_seconds, fit_experiment
     from asc_mrkd.errors import ConfigError
     from asc_mrkd.methods import load_experiment
+    from asc_mrkd.runs import RunFolder
+    from asc_mrkd.store.layout import is_store
 
     if budget_precision and not budget:
         raise ConfigError("--budget-precision needs --budget", "add --budget dcase2020-task1b")
-    experiment = load_experiment(conf, [*(overrides or []), *([f"data.folds={folds}"] if folds else [])])
+    changes = list(overrides or [])
+    if folds:
+        changes.append(f"data.folds={folds}")
+    experiment = fit_experiment(conf, changes) if is_store(conf) else load_experiment(conf, changes)
     chosen = parse_seeds(seeds) if seeds else experiment.seeds
+    if is_store(conf) and is_first_process() and not RunFolder(out).seeds():
+        expected = describe_seconds(expected_seconds(experiment, chosen))
+        say(f"{out}: {experiment.train.epochs} epochs per seed; expected time in all: {expected}", err=True)
     training.train(
         experiment,
         out,

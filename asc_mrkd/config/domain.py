@@ -29,7 +29,7 @@ Group = Callable[["pd.DataFrame"], "pd.Series"]
 def _has_cities(table: "pd.DataFrame") -> bool:
     """Return whether the identifiers are city and location, as in official sets, and not groups of own recordings."""
     identifiers = table["identifier"]
-    return bool(identifiers[identifiers != ""].str.fullmatch(r".+-\d+").all())
+    return bool(identifiers[identifiers != ""].str.fullmatch(r"[^/]+-\d+").all())
 
 
 def _city(table: "pd.DataFrame") -> "pd.Series":

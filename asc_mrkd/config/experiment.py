@@ -220,6 +220,9 @@ class TrainConfig(Schema):
     """Optimiser and its options."""
     schedule: ScheduleConfig = ScheduleConfig()
     """Course of the learning rate."""
+    class_weights: Literal["balanced"] | None = None
+    """Weights of the classes in the cross-entropy: `balanced` makes every class count as much as the others, however
+    many clips it has; None counts every clip alike."""
     device: str = "auto"
     """Device as torch names it; `auto` is a GPU if there is one."""
     threads: Annotated[int, Field(ge=1, le=1024), NUMBER] | None = None

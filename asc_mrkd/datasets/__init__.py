@@ -5,11 +5,12 @@ Knows files and tables of clips, nothing of features or training. Names are impo
 
 from asc_mrkd.lazy import lazy_names
 
-__all__ = ["DataCheck", "Dataset", "Finding", "Reading", "check_images", "check_recordings", "read_dataset"]
+__all__ = ["Cutting", "DataCheck", "Dataset", "Finding", "Reading", "check_images", "check_recordings", "read_dataset"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "Cutting": "asc_mrkd.datasets.pieces",
         "DataCheck": "asc_mrkd.datasets.findings",
         "Dataset": "asc_mrkd.datasets.recordings",
         "Finding": "asc_mrkd.datasets.findings",

@@ -147,6 +147,8 @@ def compare_lists(dataset: Dataset) -> list[Finding]:
     for name in sorted(set(list_recordings(dataset.root, dataset.audio)) - listed):
         findings.append(Finding("extra_file", printable(name), fault, "warning"))
     others = [printable(name) for name in list_other_files(dataset.root, dataset.audio) if name not in listed]
+    if dataset.layout == "folders":
+        others = [name for name in others if "/" in name]  # a note may lie next to the folders of the classes
     findings += find_other_kinds(others)
     links = [name for name in dataset.files if is_link_outside(dataset.root, name)]
     if links:

@@ -23,7 +23,7 @@ from asc_mrkd.errors import NonFiniteError
 from asc_mrkd.methods import Method, TrainingContext, build_method
 from asc_mrkd.models import build_model
 from asc_mrkd.models.pruning import amount_to_keep, attach_masks, ramp_factor, set_masks
-from asc_mrkd.mrkd.losses import Losses, MixedLabels
+from asc_mrkd.mrkd.losses import Losses, MixedLabels, weighted_classes
 from asc_mrkd.mrkd.networks import unwrap
 from asc_mrkd.rng import generator
 
@@ -48,6 +48,19 @@ def lr_factor(schedule: ScheduleConfig, step: int, steps_per_epoch: int, epochs:
     if epoch < schedule.hold + decay:
         return 1.0 - (epoch - schedule.hold) / decay
     return schedule.floor
+
+
+def balanced_weights(labels: Tensor, num_classes: int) -> Tensor:
+    """Return weights (class,) that make every class count alike; their mean over the samples is 1.
+
+    So does scikit-learn's compute_class_weight. A class without samples has the weight 0.
+
+    >>> balanced_weights(torch.tensor([0, 0, 0, 2]), 3).tolist()
+    [0.6666666865348816, 0.0, 2.0]
+    """
+    counts = torch.bincount(labels, minlength=num_classes).float()
+    present = counts > 0
+    return torch.where(present, len(labels) / (present.sum() * counts.clamp(min=1)), 0.0)
 
 
 LOOK_EVERY = 50
@@ -93,6 +106,10 @@ class Trainer:
             "num_classes": num_classes,
             "options": experiment.model.options,
         }
+        self.class_weights: Tensor | None = None
+        """Weights of the classes in the cross-entropy (class,)."""
+        if self.config.class_weights == "balanced":
+            self.class_weights = balanced_weights(samples.labels, num_classes)
         self.bfloat16 = self._use_bfloat16()
         self.memory_format = self._choose_memory_format()
         self.steps_per_epoch = math.ceil(len(samples) / self.config.batch_size)
@@ -335,7 +352,8 @@ class Trainer:
         batch = training_batch(
             self.samples, key, self.augment, self.method.needs, previous, local_rows(), self.memory_format
         )
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
+        with autocast, weighted_classes(self.class_weights):
             losses = self.losses_of(batch.x, batch.labels, **batch.needed)
         self.optimizer.zero_grad()
         (losses.total * share_of_loss(len(batch.x), len(key.positions))).backward()

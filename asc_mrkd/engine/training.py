@@ -149,9 +149,8 @@ def open_trainable(experiment: Experiment, run: RunFolder) -> ExperimentData:
         RunError: the folder belongs to another experiment or to other data.
     """
     source = open_data(experiment.data)
-    experiment.require_fitting_augmentation(source.input_shape)
     run.require_same(of_these_data(experiment, source, experiment.seeds))
-    _require_fitting_network(experiment, source)
+    require_fitting_network(experiment, source)
     return source
 
 
@@ -161,8 +160,14 @@ def of_these_data(experiment: Experiment, source: ExperimentData, seeds: Sequenc
     return experiment.model_copy(update={"data": data, "seeds": list(seeds)})
 
 
-def _require_fitting_network(experiment: Experiment, source: ExperimentData) -> None:
-    """Refuse a network that cannot be built, does not take the data or the method; it is run without storage."""
+def require_fitting_network(experiment: Experiment, source: ExperimentData) -> None:
+    """Refuse a network that cannot be built, does not take the data or the method; it is run without storage.
+
+    Raises:
+        ModelError: the network cannot be built, is too large, or does not take inputs of that size.
+        ConfigError: the augmentation or the method does not go with it.
+    """
+    experiment.require_fitting_augmentation(source.input_shape)
     with torch.device("meta"):
         network = build_model(experiment.model.name, len(source.classes), **experiment.model.options)
         parameters = sum(parameter.numel() for parameter in network.parameters())

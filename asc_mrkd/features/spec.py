@@ -155,14 +155,19 @@ def load_spec(name_or_yaml: str | os.PathLike[str]) -> FrontendSpec:
     return parse(FrontendSpec, read_yaml(path), str(path))
 
 
+FEWEST_FRAMES = 64
+"""Fewest frames of a clip in a front end that is made to fit: networks halve them several times."""
+
+
 def fit_spec(spec: FrontendSpec, clip_seconds: float, sample_rate: int | None = None) -> FrontendSpec:
     """Return a front end for clips of another length or of a lower rate; its name says the difference.
 
     Args:
         spec: front end to start from.
         clip_seconds: length of a clip (s).
-        sample_rate: rate of the recordings (Hz); a lower one than that of the front end becomes its rate, because
-            filters above half of it would hear nothing.
+        sample_rate: rate of the recordings (Hz); None changes the length only. A lower rate than that of the front end
+            becomes its rate, because filters above half of it would hear nothing, and a short clip gets a shorter hop,
+            so that it has FEWEST_FRAMES.
 
     Raises:
         ConfigError: clips are too short for the transform of the front end.
@@ -179,6 +184,9 @@ def fit_spec(spec: FrontendSpec, clip_seconds: float, sample_rate: int | None = 
         changes["sample_rate"] = sample_rate
         changes["fmax"] = min(spec.fmax, sample_rate / 2)
         name += f"-{sample_rate}Hz"
-    if not changes:
+    if sample_rate is not None:
+        samples = round(clip_seconds * min(sample_rate, spec.sample_rate))
+        changes["hop_length"] = max(1, min(spec.hop_length, samples // FEWEST_FRAMES))
+    if name == spec.name:
         return spec
     return parse(FrontendSpec, {**spec.model_dump(), **changes, "name": name}, f"front end {name}")

@@ -1,5 +1,8 @@
 """The two terms of Eq. 4 and 8; softmax and sums are taken in float32 or wider."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 import torch
@@ -35,8 +38,33 @@ class Losses:
     """Detached scalars for the log: the terms of the loss, diagnostics."""
 
 
+_class_weights: ContextVar[Tensor | None] = ContextVar("class_weights", default=None)
+
+
+@contextmanager
+def weighted_classes(weights: Tensor | None) -> Iterator[None]:
+    """Weigh the classes in every `cross_entropy` within the block; None weighs none.
+
+    The mean is still over the samples, not over their weights, so that parts of a batch add up.
+
+    Args:
+        weights: factor on the loss of each class (class,).
+
+    >>> with weighted_classes(torch.tensor([2.0, 0.5])):
+    ...     round(float(cross_entropy(torch.zeros(1, 2), torch.tensor([0]))), 4)
+    1.3863
+    """
+    token = _class_weights.set(weights)
+    try:
+        yield
+    finally:
+        _class_weights.reset(token)
+
+
 def cross_entropy(logits: Tensor, labels: Labels, smoothing: float = 0.0) -> Tensor:
     """Return the mean cross-entropy (Eq. 2); for a mixed batch, the two labels' losses weighted sample by sample.
+
+    Within `weighted_classes` every loss has the factor of its class.
 
     Args:
         logits: (batch, class).
@@ -45,11 +73,21 @@ def cross_entropy(logits: Tensor, labels: Labels, smoothing: float = 0.0) -> Ten
     """
     logits = at_least_float32(logits)
     if isinstance(labels, MixedLabels):
-        first = F.cross_entropy(logits, labels.first, reduction="none", label_smoothing=smoothing)
-        second = F.cross_entropy(logits, labels.second, reduction="none", label_smoothing=smoothing)
+        first = _sample_losses(logits, labels.first, smoothing)
+        second = _sample_losses(logits, labels.second, smoothing)
         weight = labels.weight.to(first.dtype)
         return (weight * first + (1 - weight) * second).mean()
+    if _class_weights.get() is not None:
+        return _sample_losses(logits, labels, smoothing).mean()
     return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+
+
+def _sample_losses(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    """Return the cross-entropy of each sample (batch,), with the factor of its class."""
+    weights = _class_weights.get()
+    if weights is not None:
+        weights = weights.to(logits.dtype)
+    return F.cross_entropy(logits, labels, weights, reduction="none", label_smoothing=smoothing)
 
 
 def kl_divergence(log_target: Tensor, logits: Tensor, temperature: float) -> Tensor:

@@ -58,7 +58,7 @@ require_stages() {
 }
 
 # parse_options "OPTION ..." ARGUMENT...: read the arguments into variables. The first word names the options that this
-# script has besides those of all scripts.
+# script has besides those of all scripts. The array `reading` collects those that say how own recordings are read.
 # shellcheck disable=SC2034  # the scripts read these variables
 parse_options() {
     local known="--data --seeds --out --stage --stop-stage $1" name value arguments
@@ -66,7 +66,7 @@ parse_options() {
     arguments=("$@")
     data="" conf="" method="" seeds="" out="" evaluation="" label="" jobs=1
     first_stage=0 last_stage=99 list=false dry_run=false
-    overrides=()
+    overrides=() reading=() folds=""
     while [ $# -gt 0 ]; do
         name=${1%%=*}
         case $1 in
@@ -98,6 +98,8 @@ parse_options() {
                     --jobs) jobs=$value ;;
                     --stage) first_stage=$value ;;
                     --stop-stage) last_stage=$value ;;
+                    --folds) folds=$value ;;
+                    *) reading+=("$name" "$value") ;;
                 esac
                 ;;
             *=*) overrides+=("$1") ;;

@@ -43,7 +43,7 @@ def store(folder, tmp_path_factory):
 
 def test_the_front_end_fits_the_recordings(store):
     assert store.spec.name == "pmel256_mono-1s-16000Hz"
-    assert store.spec.shape == (1, 256, 32)
+    assert store.spec.shape == (1, 256, 65), "a hop short enough for 64 frames"
     assert (store.clips["status"] == "ok").all()
     assert read_origin(store.folder)["done"] == [
         "front end pmel256_mono-1s-16000Hz: 16,000 Hz, mono, clips of 1 s",
@@ -140,6 +140,7 @@ def test_the_length_fits_most_recordings(lengths, chosen):
 
 def test_stereo_recordings_get_the_front_end_of_the_paper():
     assert choose_spec([Shape(48_000, 2, 10.0)], None, None).name == "pmel256"
+    assert choose_spec([Shape(48_000, 2, 10.0)], None, None).hop_length == 512
     assert choose_spec([Shape(48_000, 2, 10.0)], None, 1.0).name == "pmel256-1s"
     with pytest.raises(ConfigError, match="too short to be reflected"):
         choose_spec([Shape(48_000, 2, 10.0)], None, 0.02)

@@ -66,6 +66,8 @@ class SceneLayout:
     """Suffix of the fold lists."""
     header: bool
     """Whether the fold lists have a header line."""
+    by_class: bool = False
+    """Whether there is a folder per class with a folder per place in it, as of own recordings, and no list."""
 
 
 SCENE_LAYOUTS = {
@@ -82,6 +84,9 @@ SCENE_LAYOUTS = {
         COARSE_LABELS,
         ".csv",
         header=True,
+    ),
+    "folders": SceneLayout(
+        "own recordings, a folder per class", "recordings", {scene: scene for scene in SCENES}, "", False, by_class=True
     ),
 }
 """Layouts by the name that `asc-mrkd make-scenes --layout` takes."""
@@ -102,7 +107,8 @@ def make_scenes(
     set is left as it is.
 
     Args:
-        out: folder that receives `TUT-urban-acoustic-scenes-2018-development/`, or the folder of another layout.
+        out: folder that receives `TUT-urban-acoustic-scenes-2018-development/`, or the folder of another layout:
+            `recordings/` of `folders`, with a folder per class.
         clips_per_class: clips of 10 s (2.9 MB) for each of the ten scenes, at least 2.
         seed: seed of all clips.
         layout: a key of `SCENE_LAYOUTS`: names, lists and labels of that data set. The recordings are the same.
@@ -127,9 +133,10 @@ def make_scenes(
     readme = SCENES_README.format(title=chosen.title, version=__version__, seed=seed, clips_per_class=clips_per_class)
     try:
         claim_folder(folder, readme)
-        _write_lists(folder, clips, chosen)
+        if not chosen.by_class:
+            _write_lists(folder, clips, chosen)
         with progress("scenes", len(clips), "clips") as advance:
-            paths = [folder / clip.filename for clip in clips]
+            paths = [folder / (clip.file_by_class if chosen.by_class else clip.filename) for clip in clips]
             make_missing(paths, partial(_write_clip, seed=seed), workers, advance, is_whole=_is_whole_clip)
     except OSError as error:
         raise _cannot_write(folder, error, len(clips) * CLIP_BYTES) from None
@@ -151,6 +158,11 @@ class Clip:
     def filename(self) -> str:
         """Path within the data set, as the lists give it."""
         return f"audio/{self.scene}-{self.identifier}-{self.segment}-a.wav"
+
+    @property
+    def file_by_class(self) -> str:
+        """Name in a folder per class, below the folder of its place."""
+        return f"{self.scene}/{self.identifier}/{Path(self.filename).name}"
 
 
 def plan_clips(clips_per_class: int) -> list[Clip]:

@@ -1,0 +1,142 @@
+"""Settings that fit a feature store: the size of the network, the length of the training; and the time it will take."""
+
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from asc_mrkd.config import Experiment
+from asc_mrkd.device import choose_device
+from asc_mrkd.engine.device import use_threads
+from asc_mrkd.engine.samples import open_data
+from asc_mrkd.engine.trainer import Trainer
+from asc_mrkd.engine.training import require_fitting_network
+from asc_mrkd.methods import check_experiment
+from asc_mrkd.schema import apply_override, parse
+from asc_mrkd.store.layout import FeatureStore, open_store
+
+MANY_CLIPS = 2000
+"""Number of training clips above which the network is twice as wide."""
+
+SEEN_CLIPS = 30_000
+"""Clips that a training sees, each as often as it has epochs, within EPOCHS."""
+
+EPOCHS = (20, 100)
+"""Fewest and most epochs."""
+
+CROP_FRAMES = 64
+"""Length of the random part of a clip that a training batch holds, where clips are longer."""
+
+UNEVEN = 2
+"""Ratio of the largest to the smallest class from which the classes are weighted."""
+
+MEASURED_STEPS = 4
+"""Steps that are timed, the first of which does not count."""
+
+
+def fit_experiment(store: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Experiment:
+    """Return an experiment that fits a feature store: cross-entropy on a small CP-ResNet, or what the overrides say.
+
+    The network takes the channels of the store, and is wider for many clips; the number of epochs falls with the number
+    of clips; classes of uneven size are weighted. They are starting points for a first result, not tuned on any set.
+
+    Args:
+        store: folder of a finished feature store.
+        overrides: `section.key=value`, as for an experiment file.
+
+    Raises:
+        StoreError: the folder is not a finished feature store.
+        ConfigError: an override is not valid.
+
+    Example:
+        ```python
+        experiment = fit_experiment("exp/store", ["method=mrkd", "train.epochs=50"])
+        train(experiment, "exp/mrkd", seeds=[0, 1, 2, 3])
+        ```
+    """
+    values = fitting_values(open_store(store))
+    for override in overrides:
+        apply_override(values, override)
+    return check_experiment(parse(Experiment, values, f"settings for {store}"), f"settings for {store}")
+
+
+def fitting_values(store: FeatureStore) -> dict[str, Any]:
+    """Return the sections of the experiment as an experiment file has them."""
+    channels, _, frames = store.spec.shape
+    clips = store.rows("train")
+    counts = clips["label"].value_counts()
+    few, many = EPOCHS
+    epochs = min(max(SEEN_CLIPS // max(len(clips), 1), few), many)
+    augment = {"roll_frames": frames // 8}
+    if frames > 1.5 * CROP_FRAMES:
+        augment["crop_frames"] = CROP_FRAMES
+    is_uneven = len(counts) > 0 and counts.max() >= UNEVEN * counts.min()
+    return {
+        "data": {"store": str(store.folder)},
+        "model": {
+            "name": "cp_resnet",
+            "options": {
+                "in_channels": channels,
+                "rho": 4,
+                "width": 32 if len(clips) > MANY_CLIPS else 16,
+                "blocks": [4, 2, 1],
+            },
+        },
+        "method": {"name": "ce"},
+        "augment": augment,
+        "train": {
+            "epochs": epochs,
+            "batch_size": 8 if len(clips) < 200 else 16,
+            "optimizer": {"name": "adam", "lr": 0.003},
+            "class_weights": "balanced" if is_uneven else None,
+            "precision": "auto",
+            "channels_last": True,
+            "evaluate_every": max(1, epochs // 10),
+        },
+    }
+
+
+def expected_seconds(experiment: Experiment, seeds: Sequence[int]) -> float:
+    """Return about how long a training will take (s), from a few steps of it that leave no trace.
+
+    Methods with teachers take longer once they have some.
+
+    Args:
+        experiment: experiment to train.
+        seeds: seeds to train, one after the other.
+
+    Raises:
+        StoreError, DataError, ModelError, ConfigError: the data or the network cannot be used.
+    """
+    folds = experiment.data.folds if experiment.data.fold is None else None
+    if folds:
+        data = experiment.data.model_copy(update={"fold": 1})
+        experiment = experiment.model_copy(update={"data": data})
+    source = open_data(experiment.data)
+    require_fitting_network(experiment, source)
+    trainer = Trainer(
+        experiment, seeds[0], source.load(choose_device(experiment.train.device)).train, len(source.classes)
+    )
+    times: list[float] = []
+
+    def note_time(amount: int = 1, note: str | None = None) -> None:
+        times.append(time.perf_counter())
+
+    with use_threads(experiment.train.threads):
+        trainer.train_epoch(note_time, lambda: len(times) >= MEASURED_STEPS)
+    per_step = (times[-1] - times[0]) / max(len(times) - 1, 1)
+    return per_step * trainer.total_steps * len(seeds) * (folds or 1)
+
+
+def describe_seconds(seconds: float) -> str:
+    """Write a length of time in words.
+
+    >>> describe_seconds(40), describe_seconds(500), describe_seconds(9000)
+    ('less than a minute', '8 minutes', '2.5 hours')
+    """
+    if seconds < 60:
+        return "less than a minute"
+    if seconds < 5400:
+        minutes = round(seconds / 60)
+        return "1 minute" if minutes == 1 else f"{minutes} minutes"
+    return f"{seconds / 3600:.1f} hours"
