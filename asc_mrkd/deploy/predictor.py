@@ -248,23 +248,18 @@ class Predictor:
 
 
 def open_classifier(model: Path) -> "Classifier":
-    """Open the network of an .onnx file without torch, that of any other file or of a folder with what it needs.
+    """Open a network: that of an .onnx file without torch, that of any other file or of a folder with torch.
 
     Raises:
         RunError, DamagedFileError: there is no model, or its file is damaged.
     """
-    path = model
-    if not path.is_file():
-        from asc_mrkd.runs import find_model  # here, because it imports pandas
-
-        path = find_model(path)
-    if path.suffix == ".onnx":
+    if model.is_file() and model.suffix == ".onnx":
         from asc_mrkd.deploy.onnx_session import OnnxClassifier
 
-        return OnnxClassifier(path)
+        return OnnxClassifier(model)
     from asc_mrkd.deploy.torch_classifier import TorchClassifier
 
-    return TorchClassifier(path)
+    return TorchClassifier(model)
 
 
 def _image_suffixes() -> tuple[str, ...]:

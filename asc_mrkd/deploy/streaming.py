@@ -3,12 +3,24 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from asc_mrkd.audio.read import match_channels
-from asc_mrkd.deploy.predictor import Predictor
 from asc_mrkd.errors import ConfigError, DataError
+from asc_mrkd.features.spec import FrontendSpec
+
+
+class Listener(Protocol):
+    """The part of a predictor that a stream needs."""
+
+    frontend: FrontendSpec | None
+    classes: list[str]
+
+    def predict_samples(self, samples: np.ndarray) -> np.ndarray:
+        """Return the class probabilities (class,) of a clip (channel, sample)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -47,7 +59,7 @@ class Stream:
     """A stream of samples that arrive in pieces of any length; the memory does not grow.
 
     Args:
-        predictor: a network for recordings.
+        predictor: a network for recordings, such as `asc_mrkd.Predictor`.
         rate: sample rate of the stream (Hz); by default that of the front end, else it is resampled.
         channels: channels of the stream; by default those of the front end.
         hop: time (s) from one decision to the next. The first one comes after a whole clip.
@@ -67,7 +79,7 @@ class Stream:
 
     def __init__(
         self,
-        predictor: Predictor,
+        predictor: Listener,
         rate: int | None = None,
         channels: int | None = None,
         hop: float = 1.0,

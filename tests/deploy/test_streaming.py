@@ -25,7 +25,7 @@ class Loudness:
     """A predictor that only hears the level: of "loud" the probability is the mean magnitude of the clip."""
 
     frontend = SPEC
-    classes = ("loud", "quiet")
+    classes = ["loud", "quiet"]  # noqa: RUF012
 
     def predict_samples(self, samples: np.ndarray) -> np.ndarray:
         level = float(np.abs(samples).mean())
