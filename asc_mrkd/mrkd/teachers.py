@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from asc_mrkd.dist import all_gather_rows
-from asc_mrkd.errors import ConfigError
+from asc_mrkd.errors import ConfigError, suggest
 from asc_mrkd.mrkd.backups import Backups
 from asc_mrkd.mrkd.losses import at_least_float32
 
@@ -348,11 +348,13 @@ def build_teachers(
 
 def mark_inputs(x: Any) -> Tensor:
     """Return a number per input (batch,) that another input hardly has, from some of the values in it."""
-    values = next(leaf for leaf in tree_leaves(x) if isinstance(leaf, Tensor))
-    values = values.detach().reshape(len(values), -1) if values.dim() < 2 else values.detach()
+    values = next(leaf for leaf in tree_leaves(x) if isinstance(leaf, Tensor)).detach()
+    if values.dim() == 1:
+        values = values.unsqueeze(1)
     size = values[0].numel()
     places = torch.linspace(0, size - 1, min(size, MARKED_VALUES), device=values.device).long()
-    chosen = values[(slice(None), *torch.unravel_index(places, values.shape[1:]))].float()
+    where: Any = (slice(None), *torch.unravel_index(places, values.shape[1:]))
+    chosen = values[where].float()
     weights = torch.linspace(1, 2, len(places), device=values.device)
     return (chosen * weights).sum(1) / chosen.abs().sum(1).clamp(min=torch.finfo(torch.float32).tiny)
 
@@ -380,8 +382,10 @@ def require_fitting_options(teachers: str, options: Mapping[str, Any]) -> None:
     """Refuse options of `MemoryReplay` that do not go with the teachers.
 
     Raises:
-        ConfigError: the first such option.
+        ConfigError: the first such option, or there are no such teachers.
     """
+    if teachers not in FITTING:
+        raise ConfigError(f"there are no teachers '{teachers}'", suggest(teachers, FITTING))
     for name, allowed in FITTING[teachers].items():
         value = options[name]
         if value not in allowed:
