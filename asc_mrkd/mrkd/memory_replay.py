@@ -205,13 +205,15 @@ class MemoryReplay(nn.Module):
         if self.alpha and torch.is_grad_enabled():
             self._watch.forward(taught=weight > 0)
         inputs = self._numbers_of_inputs(samples, labels)
+        found = None
+        if weight > 0:  # before the student, whose activations stay until the backward pass
+            found = self.teachers(x, self._num_teachers(), inputs, keywords)
         logits = self.logits_of(self.model(x, **keywords))
         ce = cross_entropy(logits, labels)
         if inputs is not None and self.training:
             self.teachers.remember(inputs, logits)
-        if weight == 0:
+        if found is None:
             return Losses(ce, logits, {"ce": ce.detach()})
-        found = self.teachers(x, self._num_teachers(), inputs, keywords)
         backup_logits = found.logits.to(ce.dtype)
         if found.rows is not None:
             return self._partly_taught(backup_logits, found.rows, logits, labels, ce)
