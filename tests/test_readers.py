@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import safetensors.torch
+import torch
 import yaml
 from helpers.data import write_experiment
 from helpers.runs import CONFIG, PREDICTIONS
@@ -25,6 +26,7 @@ from helpers.submission import AUTHORS
 from safetensors import safe_open
 
 from asc_mrkd.compression.steps import parse_steps
+from asc_mrkd.config import StoreConfig
 from asc_mrkd.datasets.images import open_images
 from asc_mrkd.datasets.images.cache import DESCRIPTION
 from asc_mrkd.datasets.images.cache import FOLDER as CACHE
@@ -32,6 +34,7 @@ from asc_mrkd.datasets.layouts import read_dataset
 from asc_mrkd.deploy.description import KEY
 from asc_mrkd.deploy.model_file import _checksum, load_model
 from asc_mrkd.engine.checkpoint import load_checkpoint
+from asc_mrkd.engine.samples import open_data
 from asc_mrkd.errors import AscMrkdError
 from asc_mrkd.evaluation import evaluate
 from asc_mrkd.features.spec import load_spec
@@ -41,6 +44,7 @@ from asc_mrkd.runs import MetricsLog, RunFolder, SeedFolder, read_metrics, read_
 from asc_mrkd.schema import parse_call
 from asc_mrkd.store.journal import Journal
 from asc_mrkd.store.layout import open_store, write_sums
+from asc_mrkd.store.preparation import ORIGIN, read_origin
 from asc_mrkd.submission import check_submission
 from asc_mrkd.submission.check import read_clip_list
 from asc_mrkd.submission.make import read_author_meta
@@ -364,6 +368,35 @@ def dataset(name: str) -> Callable[[Path, Any], Reader]:
     return make
 
 
+def table(place: Path, request: Any) -> Reader:
+    path = place / "own.csv"
+    rows = [f"{label}{number}.wav,{label},{number},g{number}" for label in ("bus", "tram") for number in range(3)]
+    path.write_text("\n".join(["filename,category,start,session", *rows]))
+    for name in ("bus0.wav", "tram0.wav"):
+        (place / name).touch()
+    return Reader(path, lambda: read_dataset(path))
+
+
+def store_of_pieces(place: Path, request: Any) -> Reader:
+    folder = place / "store"
+    shutil.copytree(request.getfixturevalue("store"), folder)
+    lines = (folder / "clips.csv").read_text().splitlines()
+    more = ["fold,recording,start,end,short", *(f"{n % 3},a.wav,{n}.5,{n + 1}.5,repeat" for n in range(len(lines) - 1))]
+    (folder / "clips.csv").write_text("".join(f"{line},{end}\n" for line, end in zip(lines, more, strict=True)))
+    write_sums(folder)
+
+    def repair() -> None:
+        write_sums(folder)
+
+    data = StoreConfig(store=str(folder), folds=3, fold=1)
+    return Reader(folder / "clips.csv", lambda: open_data(data).load(torch.device("cpu")), repair)
+
+
+def origin(place: Path, request: Any) -> Reader:
+    (place / ORIGIN).write_text("data: own\nsplit_seed: 0\ndone:\n- every recording is one clip of 10 s\n")
+    return Reader(place / ORIGIN, lambda: read_origin(place))
+
+
 def image_cache(place: Path, request: Any) -> Reader:
     folder = place / "images"
     shutil.copytree(request.getfixturevalue("images"), folder)
@@ -383,6 +416,9 @@ READERS: dict[str, Callable[[Path, Any], Reader]] = {
     "front end": front_end,
     **{f"{name} of a store": store_file(name, False) for name in ("SHA256SUMS", "features.npy", "classes.txt")},
     **{f"signed {name}": store_file(name, True) for name in ("clips.csv", "spec.yaml", "classes.txt", "stats.npz")},
+    "signed clips.csv of pieces": store_of_pieces,
+    "origin.yaml": origin,
+    "table of own recordings": table,
     "journal": journal,
     "model file": model_file,
     "checkpoint": checkpoint,

@@ -32,8 +32,11 @@ def split_clips(clips: pd.DataFrame, reading: Reading) -> tuple[pd.DataFrame, st
         return _split_by_fold(clips, reading.test_fold)
     if "split" in clips:
         return _with_given_splits(clips)
-    parts = max(2, round(1 / reading.test_share))
-    folds = make_folds(clips["label"].tolist(), units_of(clips).tolist(), parts, reading.split_seed)
+    units = units_of(clips)
+    if units.nunique() == 1:
+        raise DataError(f"all clips are of one group, {units.iloc[0]}: none is left to test on", "give smaller groups")
+    parts = min(max(2, round(1 / reading.test_share)), units.nunique())
+    folds = make_folds(clips["label"].tolist(), units.tolist(), parts, reading.split_seed)
     sentence = f"made with seed {reading.split_seed}: one of {parts} parts with about equal classes is for testing"
     return clips.assign(split=np.where(folds == 1, "test", "train")), sentence
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from asc_mrkd.audio.containers import SOUND_SUFFIXES
@@ -74,6 +75,7 @@ def read_table(source: Path | pd.DataFrame, reading: Reading) -> Dataset:
     folder = Path() if isinstance(source, pd.DataFrame) else source.parent
     root, names = _find_files(title, folder, chosen["filename"].tolist(), reading.root)
     chosen["filename"] = names
+    refuse_rows(title, chosen[chosen["filename"] == ""], "has the name of a folder")
     chosen = _with_times(title, chosen)
     clips, duplicates = _without_repeats(title, chosen)
     if "group" not in clips:
@@ -175,7 +177,7 @@ def _find_files(
     title: str, folder: Path, names: list[str], root: str | os.PathLike[str] | None
 ) -> tuple[Path, list[str]]:
     """Return the folder that holds all files, and their names below it."""
-    names = [name.replace("\\", "/") if not (folder / name).exists() else name for name in names]
+    names = [name if os.path.exists(folder / name) else name.replace("\\", "/") for name in names]
     start = _find_start(title, folder, names, root)
     paths = [os.path.normpath(start / _with_suffix(start, name)) for name in names]
     inside = all(not os.path.relpath(path, start).startswith("..") for path in paths)
@@ -192,7 +194,7 @@ def _find_start(title: str, folder: Path, names: list[str], root: str | os.PathL
     near = [folder, *_folders_in(folder), folder.absolute().parent, *_folders_in(folder.absolute().parent)]
     for name in names[:SHOWN]:
         for start in near:
-            if (start / _with_suffix(start, name)).exists():
+            if os.path.exists(start / _with_suffix(start, name)):
                 return start
     raise DataError(
         f"{title}: there is no file {names[0]} below {folder.absolute()}, nor are the next ones",
@@ -206,10 +208,10 @@ def _folders_in(folder: Path) -> list[Path]:
 
 def _with_suffix(start: Path, name: str) -> str:
     """Return a name with the suffix of its file, if the table leaves it out."""
-    if (start / name).exists() or name.lower().endswith(SOUND_SUFFIXES):
+    if os.path.exists(start / name) or name.lower().endswith(SOUND_SUFFIXES):
         return name
     suffixes = [*SOUND_SUFFIXES, *(suffix.upper() for suffix in SOUND_SUFFIXES)]
-    return next((name + suffix for suffix in suffixes if (start / (name + suffix)).exists()), name)
+    return next((name + suffix for suffix in suffixes if os.path.exists(start / (name + suffix))), name)
 
 
 def _with_times(title: str, clips: pd.DataFrame) -> pd.DataFrame:
@@ -220,6 +222,7 @@ def _with_times(title: str, clips: pd.DataFrame) -> pd.DataFrame:
         if column not in clips:
             clips[column] = ""
         numbers = pd.to_numeric(clips[column].str.replace(",", ".").replace("", "nan"), errors="coerce").astype(float)
+        numbers = numbers.where(np.isfinite(numbers))
         refuse_rows(title, clips[numbers.isna() & (clips[column] != "")], f"has the {column} '{{{column}}}'", "seconds")
         clips[column] = numbers.fillna(default).round(3)
     refuse_rows(title, clips[clips["start"] < 0], "starts before its recording")

@@ -128,18 +128,22 @@ def test_columns_are_found_or_said(folder):
 @pytest.mark.parametrize(
     ("changes", "message", "hint"),
     [
-        ({"label_column": "category2"}, "has no column 'category2': its columns are file, category, x", "'category'"),
-        ({"path_column": "zzz"}, "has no column 'zzz'", "known: file, category, x"),
+        (
+            {"label_column": "category2"},
+            "has no column 'category2': its columns are file, category, x, one",
+            "'category'",
+        ),
+        ({"path_column": "zzz"}, "has no column 'zzz'", "known: file, category, x, one"),
         ({"test_fold": "4"}, "--test-fold 4: the data have no folds", "--fold-column"),
         ({"fold_column": "x", "test_fold": "9"}, "there is no fold '9'", "known: 0, 1"),
         ({"split_column": "x"}, "'0' is not the name of a split", "train, training"),
         ({"root": "absent"}, "--root absent: no such folder", "name the folder"),
-        ({"test_share": 0.01}, "8 groups cannot be dealt out to 100 folds", "fewer"),
+        ({"group_column": "one"}, "all clips are of one group, z: none is left to test on", "smaller groups"),
     ],
 )
 def test_what_does_not_fit_a_table_is_named(folder, changes, message, hint):
     paths = [path.relative_to(folder).as_posix() for path in sorted(folder.glob("*/*"))]
-    table = pd.DataFrame({"file": paths, "category": ["a", "b"] * 4, "x": ["0", "1"] * 4})
+    table = pd.DataFrame({"file": paths, "category": ["a", "b"] * 4, "x": ["0", "1"] * 4, "one": "z"})
     with pytest.raises(DataError, match=message) as caught:
         read_dataset(table, Reading(**{"root": folder, **changes}))
     assert hint in caught.value.hint
@@ -213,6 +217,13 @@ def test_everything_odd_in_a_folder_is_named(folder):
     assert found["extra_file"].detail == "it lies in no folder of a class"
     assert found["other_files"].subject == ".m4a, .txt"
     assert "ffmpeg -i phone/a.m4a phone/a.wav converts one" in found["other_files"].detail
+
+
+def test_few_groups_are_split_all_the_same(folder):
+    paths = [path.relative_to(folder).as_posix() for path in sorted(folder.glob("*/*"))]
+    table = pd.DataFrame({"file": paths, "label": ["a", "b"] * 4, "group": list("xxxxyyzz")})
+    clips = read_dataset(table, Reading(root=folder, test_share=0.1)).clips
+    assert clips.groupby("identifier")["split"].first().value_counts().to_dict() == {"train": 2, "test": 1}
 
 
 def test_a_class_of_one_group_is_named(tmp_path):
