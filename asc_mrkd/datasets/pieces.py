@@ -87,6 +87,7 @@ def cut_recordings(
         ConfigError: there would be more than MOST_PIECES pieces.
     """
     rows: list[dict[str, Any]] = []
+    lost = 0.0
     done = Counter({"whole": 0, "cut": 0, "pieces": 0, "short": 0})
     records: list[dict[Any, Any]] = dataset.clips.to_dict("records")
     for clip in records:
@@ -105,11 +106,12 @@ def cut_recordings(
         else:
             done["cut"] += 1
             done["pieces"] += len(pieces)
+            lost += end - pieces[-1]["end"]
         if len(rows) > MOST_PIECES:
             raise ConfigError(f"the recordings give more than {MOST_PIECES:,} pieces", "choose a longer --hop-seconds")
     if not done["cut"] and not done["short"] and "recording" not in dataset.clips:
         return dataset, f"every recording is one clip of {seconds:g} s"
-    return replace(dataset, clips=pd.DataFrame(rows)), _describe(done, seconds, hop, short)
+    return replace(dataset, clips=pd.DataFrame(rows)), _describe(done, lost, seconds, hop, short)
 
 
 def _cut(
@@ -145,7 +147,7 @@ def _starts(length: float, seconds: float, hop: float) -> list[float]:
     return starts
 
 
-def _describe(done: Counter[str], seconds: float, hop: float | None, short: Short) -> str:
+def _describe(done: Counter[str], lost: float, seconds: float, hop: float | None, short: Short) -> str:
     parts = []
     if done["whole"]:
         parts.append(f"{_plural(done['whole'], 'recording is', 'recordings are')} as long as a clip, {seconds:g} s")
@@ -153,6 +155,8 @@ def _describe(done: Counter[str], seconds: float, hop: float | None, short: Shor
         every = f" every {hop:g} s" if hop and hop != seconds else ""
         longer = _plural(done["cut"], "longer one is", "longer ones are")
         parts.append(f"{longer} cut into {done['pieces']} pieces of {seconds:g} s{every}")
+    if lost > 0.05:
+        parts.append(f"the last {round(lost, 1):g} s of them together are too short for a piece")
     if done["short"]:
         parts.append(f"{_plural(done['short'], 'shorter one is', 'shorter ones are')} {SHORT_WORDS[short]}")
     return ", ".join(parts)

@@ -38,7 +38,31 @@ def split_clips(clips: pd.DataFrame, reading: Reading) -> tuple[pd.DataFrame, st
     parts = min(max(2, round(1 / reading.test_share)), units.nunique())
     folds = make_folds(clips["label"].tolist(), units.tolist(), parts, reading.split_seed)
     sentence = f"made with seed {reading.split_seed}: one of {parts} parts with about equal classes is for testing"
-    return clips.assign(split=np.where(folds == 1, "test", "train")), sentence
+    is_test = _with_all_classes(clips["label"].to_numpy(dtype=object), units.to_numpy(dtype=object), folds == 1)
+    return clips.assign(split=np.where(is_test, "test", "train")), sentence
+
+
+def _with_all_classes(labels: np.ndarray, units: np.ndarray, is_test: np.ndarray) -> np.ndarray:
+    """Move the smallest groups of some classes, so that all are in both parts, or in training if they are one group.
+
+    Args:
+        labels: class of every clip (clip,).
+        units: what must not be divided, of every clip (clip,).
+        is_test: whether a clip is for testing (clip,).
+
+    Returns:
+        The same with some groups moved (clip,).
+    """
+    is_test = is_test.copy()
+    sizes = pd.Series(units).value_counts()
+    for label in sorted(set(labels)):
+        of_class = labels == label
+        for part in (False, True):
+            others = sorted(set(units[of_class & (is_test != part)]), key=lambda unit: (sizes[unit], unit))
+            is_there = (of_class & (is_test == part)).any()
+            if not is_there and len(others) > part:
+                is_test[units == others[0]] = part
+    return is_test
 
 
 def _split_by_fold(clips: pd.DataFrame, test_fold: str | None) -> tuple[pd.DataFrame, str]:

@@ -226,6 +226,20 @@ def test_few_groups_are_split_all_the_same(folder):
     assert clips.groupby("identifier")["split"].first().value_counts().to_dict() == {"train": 2, "test": 1}
 
 
+def test_every_class_that_can_be_is_in_both_parts_of_a_made_split(tmp_path):
+    rows = [(f"{label}{n}.wav", label, f"{label}{n // 2}") for label in "abcdefgh" for n in range(4)]
+    rows += [(f"i{n}.wav", "i", "i") for n in range(9)]
+    for name, *_ in rows:
+        write_clip(tmp_path / name, 0.01)
+    table = pd.DataFrame(rows, columns=["file", "label", "group"])
+    for seed in range(4):
+        clips = read_dataset(table, Reading(root=tmp_path, split_seed=seed)).clips
+        assert clips.groupby("identifier")["split"].nunique().max() == 1
+        parts = clips.groupby("label")["split"].agg(set)
+        assert parts.pop("i") == {"train"}
+        assert all(one == {"train", "test"} for one in parts)
+
+
 def test_a_class_of_one_group_is_named(tmp_path):
     rows = [(f"{label}{number}.wav", label, group) for label, group in (("x", "g"), ("y", "")) for number in range(4)]
     for name, *_ in rows:

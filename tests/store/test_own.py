@@ -83,7 +83,7 @@ def test_short_recordings_are_repeated_padded_or_refused(folder, store, tmp_path
 def test_a_hop_gives_overlapping_pieces_and_a_sentence(folder, tmp_path):
     cutting = Cutting(seconds=0.5, hop=0.25)
     done = check_data(folder, cutting=cutting, workers=1).summary[-1]
-    assert "; 4 longer ones are cut into 18 pieces of 0.5 s every 0.25 s, 1 shorter one is repeated" in done
+    assert "; 4 longer ones are cut into 18 pieces of 0.5 s every 0.25 s, the last 0.1 s of them together" in done
     made = extract(folder, tmp_path / "store", cutting=cutting, workers=1)
     assert len(made.clips) == 19
 
@@ -150,12 +150,12 @@ def test_the_verbs_say_what_was_understood_and_done(folder, tmp_path):
     done = run_cli("check-data", folder, "--workers", 1)
     assert done.code == 0, done.err
     assert done.out.splitlines()[:7] == [
-        "folders: 5 clips (4 train, 1 test), 2 classes",
+        "folders: 5 clips (3 train, 2 test), 2 classes",
         "  classes: kitchen 3, yard 2",
         "  columns: a folder per class",
         "  groups: none: any two clips may be divided between training and test",
         "  recordings: 0.3 to 2.6 s, 16,000 Hz, 1 channel",
-        "  splits: 4 train, 1 test, made with seed 0: one of 4 parts with about equal classes is for testing",
+        "  splits: 3 train, 2 test, made with seed 0: one of 4 parts with about equal classes is for testing",
         f"  extraction: front end pmel256_mono-1s-16000Hz: 16,000 Hz, mono, clips of 1 s; {DONE}",
     ]
     done = run_cli("extract-features", "--data", folder, "--out", tmp_path / "s", "--clip-seconds", 0.5, "--workers", 1)
