@@ -1,4 +1,4 @@
-"""What networks take on a device: flash, RAM, memory plans, multiply-adds, and the time per input as a ratio to torch.
+"""Flash, RAM, memory plans and multiply-adds of networks on a device, and their time per input as a ratio to torch.
 
     python tools/bench_devices.py
 
