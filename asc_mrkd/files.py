@@ -277,6 +277,7 @@ def exclusive_lock(
 
     Raises:
         AscMrkdError: another process holds the lock; the message names its number and its host.
+        DiskFullError: there is no room for the text of the lock.
     """
     path = folder / LOCK
     try:
@@ -287,8 +288,7 @@ def exclusive_lock(
     if descriptor is None:
         raise error(f"{folder} is being written by {_owner(path)}", hint)
     try:
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, _own_name().encode())
+        _write_own_name(descriptor, path)
         yield
     finally:
         with suppress(PermissionError):  # Windows removes no open file; it is locked again the next time
@@ -296,8 +296,16 @@ def exclusive_lock(
         os.close(descriptor)
 
 
-def _own_name() -> str:
-    return f"process {os.getpid()} on {socket.gethostname()}"
+def _write_own_name(descriptor: int, path: Path) -> None:
+    """Replace the text of a lock by the name of this process."""
+    name = f"process {os.getpid()} on {socket.gethostname()}".encode()
+    os.ftruncate(descriptor, 0)
+    try:
+        os.write(descriptor, name)
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        raise no_room(path, error.errno, f"{len(name)} bytes are missing") from None
 
 
 def _open_locked(path: Path, wait: bool) -> int | None:

@@ -164,6 +164,14 @@ def test_f3_1_a_disk_that_notices_late_is_named_too(tmp_path, monkeypatch, numbe
     assert not names(tmp_path)
 
 
+def test_f3_1_a_full_disk_has_no_room_for_a_lock_either(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "write", refusing(errno.ENOSPC))
+    message = r"lock cannot be written: the disk is full, \d+ bytes are missing"
+    with pytest.raises(DiskFullError, match=message), exclusive_lock(tmp_path):
+        pass
+    assert not names(tmp_path)
+
+
 def test_other_errors_of_the_disk_and_of_the_writer_pass_through(tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError), atomic_writer(tmp_path / "a.txt", "w"):
         _ = 1 / 0
