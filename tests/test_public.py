@@ -106,6 +106,7 @@ CHECKS = {
     "asc-mrkd": check_verb,
     "bash": check_script,
     "mkdocs": accept,
+    "npm": accept,
     "pip": check_pip,
     "pre-commit": accept,
     "pytest": accept,

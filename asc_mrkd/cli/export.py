@@ -15,7 +15,7 @@ def export(
     run: Annotated[Path, typer.Argument(help="Run folder (its lowest seed), seed folder or model file.")],
     out: Annotated[Path, typer.Option(help="Folder to write, such as exp/board.")],
     overrides: Overrides = None,
-    to: Annotated[str, typer.Option(help="Format: onnx, or c for C99 without dependencies.")] = "onnx",
+    to: Annotated[str, typer.Option(help="Format: onnx, c for C99 without dependencies, or web for a page.")] = "onnx",
     precision: Annotated[
         str, typer.Option(help="float32, float16 (onnx) or int8, calibrated on training samples.")
     ] = "float32",
@@ -23,12 +23,17 @@ def export(
         bool,
         typer.Option("--with-frontend", help="Put the front end into model.onnx: samples in, probabilities out."),
     ] = False,
+    runtime: Annotated[
+        Path | None, typer.Option(help="Package onnxruntime-web, for a page; default: node_modules/onnxruntime-web.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write a trained network for other programs and for boards, and compare it with the original.
 
     OUT holds the network, its classes and front end as data, clips with features and logits to check it with on another
     machine, a report (flash, RAM, multiply-adds, agreement on the test clips) and a model card.
+
+    With --to web it is a page that classifies files and the microphone in a browser, offline and on any static server.
 
     Example: asc-mrkd export exp/dcase20/builtin/reduced/mrkd --to onnx --out exp/board
     """
@@ -38,7 +43,7 @@ def export(
     from asc_mrkd.files import format_bytes
 
     say_choice(run)
-    result = export_network(run, out, to, precision, with_frontend, progress, overrides or ())
+    result = export_network(run, out, to, precision, with_frontend, progress, overrides or (), runtime)
     if as_json:
         print_json(asdict(result))
         return

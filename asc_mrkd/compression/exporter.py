@@ -22,6 +22,7 @@ from asc_mrkd.deploy.c_code.compiled import CompiledNetwork, find_compiler
 from asc_mrkd.deploy.model_file import ModelFile, describe, load_model
 from asc_mrkd.deploy.onnx_file import OnnxNetwork, save_float16, save_onnx, save_with_frontend
 from asc_mrkd.deploy.onnx_session import OnnxSession, import_libraries, softmax
+from asc_mrkd.deploy.page import Accuracy, find_runtime, read_accuracy, write_page
 from asc_mrkd.deploy.parity import ParityInputs, make_inputs, write_parity
 from asc_mrkd.engine.samples import Samples, TrainAndTest, open_data
 from asc_mrkd.errors import AscMrkdError, ConfigError, ModelError, RunError, suggest
@@ -31,10 +32,10 @@ from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.rng import generator
 from asc_mrkd.runs import SeedFolder, find_model
 
-PRECISIONS = {"onnx": ("float32", "float16", "int8"), "c": ("float32", "int8")}
+PRECISIONS = {"onnx": ("float32", "float16", "int8"), "c": ("float32", "int8"), "web": ("float32", "int8")}
 """Precisions of exported networks, by format."""
 
-COMPARED = {"onnx": 512, "c": 64}
+COMPARED = {"onnx": 512, "c": 64, "web": 512}
 """Largest number of test clips on which an exported network is compared with the original, by format."""
 
 RANDOM_INPUTS = 16
@@ -56,7 +57,7 @@ class Export:
     path: Path
     """Folder of the export."""
     to: str
-    """Format: `onnx` or `c`."""
+    """Format: `onnx`, `c` or `web`."""
     precision: str
     with_frontend: bool
     """Whether the exported network takes samples."""
@@ -86,6 +87,7 @@ def export(
     with_frontend: bool = False,
     progress: Progress = no_progress,
     overrides: Sequence[str] = (),
+    runtime: str | os.PathLike[str] | None = None,
 ) -> Export:
     """Write a trained network for other programs and for boards, and compare it with the original.
 
@@ -96,22 +98,26 @@ def export(
     - `onnx`: model.onnx from `input`, normalised, (batch, *input_shape), to `logits`; with its front end from `samples`
       (batch, channel, sample) to `probabilities`. `Predictor` takes it, and `check_budget` where it has no front end.
     - `c`: model.c and frontend.c with their headers, and main.c, a program that reads a WAV file. C99, no dependencies.
+    - `web`: a page, index.html, with model.onnx, its front end in it, and onnxruntime-web. It works offline and on any
+      static server. `page.json` replaces model.json, the arrays and the bundle.
 
     Args:
         run: a run folder (its lowest seed), a seed folder or a model file. int8 needs a run whose data are at hand.
         out: folder to write, whole or not at all.
-        to: format: `onnx` or `c`.
+        to: format: `onnx`, `c` or `web`.
         precision: `float32`, `float16` (onnx) or `int8`, calibrated on training samples.
         with_frontend: put the front end into the .onnx file. C code always has it.
         progress: told about the parts of the work: reading, writing, comparing.
         overrides: place of the data where they have moved, as in `data.store=/data/store`.
+        runtime: the npm package onnxruntime-web or its folder `dist`, for a page; None:
+            node_modules/onnxruntime-web in the working directory.
 
     Raises:
         ConfigError: unknown format or precision, or the front end cannot be exported.
         ModelError: the network is an .onnx file already, has an operator that C code lacks, which is named, or the
             exported network computes something else.
         RunError, StoreError, DataError: there is no trained network, `out` holds something else, or int8 without data.
-        MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
+        MissingExtraError: onnx, onnxscript, onnxruntime or, for a page, onnxruntime-web is not installed.
 
     Example:
         result = export("exp/ce", "exp/board", precision="int8")
@@ -121,12 +127,14 @@ def export(
     _require_known(to, tuple(PRECISIONS), "format")
     _require_known(precision, PRECISIONS[to], f"precision of {to}")
     _require_replaceable(out)
+    web_files = find_runtime(runtime) if to == "web" else None
     import_libraries("an export", "onnx", "onnxruntime", "onnxscript")
     model_path = find_model(run)
     file = load_model(model_path)
     if isinstance(file.model, OnnxNetwork):
         raise ModelError("the network is an .onnx file already", "export the model.safetensors of the run")
-    if file.frontend is None and (with_frontend or to == "c"):
+    with_frontend = with_frontend or to != "onnx"
+    if file.frontend is None and with_frontend:
         raise ConfigError("a network for pictures has no front end", "export it with --to onnx alone")
     with progress("exporting", 3, "parts") as advance:
         data = _load_data(model_path, overrides, needs_data=precision == "int8" or bool(overrides))
@@ -138,6 +146,8 @@ def export(
             advance()
             result = work.compare(out)
             work.write_report(result)
+            if web_files is not None:
+                work.write_page(result, web_files, read_accuracy(SeedFolder(model_path.parent)))
             shutil.rmtree(out, ignore_errors=True)
             work.folder.replace(out)
         advance()
@@ -151,7 +161,7 @@ def _require_known(name: str, known: tuple[str, ...], noun: str) -> None:
 
 def _require_replaceable(out: Path) -> None:
     """Raise RunError if something other than an earlier export is in the way."""
-    is_export = (out / REPORT).is_file() and (out / "parity").is_dir()
+    is_export = (out / REPORT).is_file() and ((out / "parity").is_dir() or (out / "index.html").is_file())
     if out.exists() and not is_export:
         raise RunError(f"{out} exists and is not an export", "choose another --out")
 
@@ -196,6 +206,11 @@ class _Work:
             save_with_frontend(self.folder / "model.onnx", self.graph)
         else:
             shutil.copyfile(self.graph, self.folder / "model.onnx")
+        if self.to != "web":
+            self._write_description()
+
+    def _write_description(self) -> None:
+        """Write model.json and the arrays of the front end."""
         description = {key: value for key, value in describe(self.file).items() if key != "format"}
         write_text(self.folder / "model.json", json.dumps(description, indent=2) + "\n")
         if self.file.frontend is not None:
@@ -260,7 +275,7 @@ class _Work:
             path=out,
             to=self.to,
             precision=self.precision,
-            with_frontend=self.with_frontend or self.to == "c",
+            with_frontend=self.with_frontend,
             file_bytes=model.stat().st_size,
             flash=self.static_flash or sum(layer.bytes for layer in self.verdict.layers),
             ram=self.static_ram or peak,
@@ -273,7 +288,7 @@ class _Work:
 
     def _runner(self) -> Callable[[np.ndarray], np.ndarray] | None:
         """Return the function from normalised inputs to the logits of the exported network; None without a compiler."""
-        if self.to == "onnx":
+        if self.to != "c":
             return OnnxSession(self.graph).run
         compiler = find_compiler()
         if compiler is None:
@@ -293,10 +308,12 @@ class _Work:
         return self.file.model(torch.from_numpy(x)).numpy()
 
     def _write_parity(self, inputs: ParityInputs, x: np.ndarray, runner: Callable[..., np.ndarray] | None) -> None:
+        """Write the bundle, except into the folder of a page; a front end in the graph is compared in any case."""
         logits = self._trained(x)
         exported = logits if runner is None else runner(x)
         tolerance = TOLERANCES[self.precision] * max(1.0, float(np.abs(logits).max()))
-        if self.with_frontend and self.to == "onnx":
+        takes_samples = self.with_frontend and self.to != "c"
+        if takes_samples:
             exported = OnnxSession(self.folder / "model.onnx").run(np.stack(inputs.clips))
             tolerance = TOLERANCES[self.precision]
             difference = float(np.abs(exported - softmax(logits.astype(np.float64))).max())
@@ -305,6 +322,8 @@ class _Work:
                     f"the network with its front end computes something else: {difference:.3g}",
                     "report this with the model file; nothing was written",
                 )
+        if self.to == "web":
+            return
         arrays = {"mean": self.file.mean, "std": self.file.std, "logits": logits, "exported": exported}
         write_parity(
             self.folder / "parity",
@@ -313,9 +332,20 @@ class _Work:
             self.file.frontend,
             arrays,
             model="model.c" if self.to == "c" else "model.onnx",
-            takes_samples=self.with_frontend and self.to == "onnx",
+            takes_samples=takes_samples,
             tolerance=tolerance,
         )
+
+    def write_page(self, result: Export, runtime: Path, accuracy: Accuracy | None) -> None:
+        """Write the page that runs model.onnx in a browser."""
+        assert self.file.frontend is not None
+        agreement = ""
+        if self.precision != "float32":
+            agreement = (
+                f"in {self.precision}, {result.same_decisions} of {result.compared} {result.inputs} stay the same"
+            )
+        about = {"network": self.file.architecture["name"], "precision": self.precision, "agreement": agreement}
+        write_page(self.folder, runtime, self.file.frontend, self.file.classes, accuracy, about)
 
     def write_report(self, result: Export) -> None:
         """Write report.json and the model card."""

@@ -12,10 +12,26 @@ if TYPE_CHECKING:
 USE = {
     ("onnx", False): "`model.onnx` maps `input`, normalised, (batch, {shape}), to `logits` (batch, class).",
     ("onnx", True): "`model.onnx` maps `samples` (batch, {samples}) at {rate:,} Hz, full scale 1, to `probabilities`.",
+    ("web", True): "`index.html` classifies sounds in a browser, once a static server serves this folder: "
+    "`python -m http.server`. Its `model.onnx` maps `samples` (batch, {samples}) at {rate:,} Hz to `probabilities`.",
     ("c", True): "`main.c`, `frontend.c` and `model.c` name the scene of a WAV file of 16 bits at {rate:,} Hz: "
     "`cc -std=c99 -O2 main.c frontend.c model.c -lm -o classify && ./classify FILE.wav`.",
 }
 """Sentence on how to run an export, by format and whether it has its front end."""
+
+
+DATA = (
+    "Classes, front end and normalisation are in `model.json`, the arrays of the front end in `frontend.npz`. "
+    "`python parity/check.py` repeats the comparison on three built-in clips. `report.json` has these figures, and the "
+    "memory layer by layer."
+)
+"""Sentences on the other files of an export."""
+
+DATA_OF_PAGE = (
+    "Classes, rate, length of a clip and accuracy are in `page.json`. `report.json` has these figures, and the memory "
+    "layer by layer."
+)
+"""Sentence on the other files of a page."""
 
 
 def write_card(path: Path, file: ModelFile, result: "Export") -> None:
@@ -42,9 +58,7 @@ def write_card(path: Path, file: ModelFile, result: "Export") -> None:
         f"| multiply-adds | {result.multiply_adds / 1e6:,.1f} million per input, without the front end |",
         f"| agreement | {_agreement(result)} |",
         "",
-        "Classes, front end and normalisation are in `model.json`, the arrays of the front end in `frontend.npz`. "
-        "`python parity/check.py` repeats the comparison on three built-in clips. `report.json` has these figures, and "
-        "the memory layer by layer.",
+        DATA_OF_PAGE if result.to == "web" else DATA,
         "",
         "The network knows its classes alone: any recording gets one of them. Recordings unlike those that it was "
         "trained on, from other devices or places, get answers that the figures above say nothing about.",

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from asc_mrkd.errors import AscMrkdError
-from asc_mrkd.runs import RunFolder, SeedFolder, accuracy_and_log_loss, find_model, read_predictions
+from asc_mrkd.deploy.page import read_accuracy
+from asc_mrkd.runs import RunFolder, SeedFolder, find_model
 
 
 def describe_choice(model: str | os.PathLike[str]) -> str:
@@ -25,7 +25,8 @@ def describe_choice(model: str | os.PathLike[str]) -> str:
         return ""
     run = RunFolder(path)
     chosen = SeedFolder(file.parent).seed
-    accuracies = {seed: accuracy for seed in run.seeds() if (accuracy := _accuracy(run.seed_folder(seed))) is not None}
+    found = {seed: read_accuracy(run.seed_folder(seed)) for seed in run.seeds()}
+    accuracies = {seed: accuracy.share for seed, accuracy in found.items() if accuracy is not None}
     own = f" (accuracy {accuracies[chosen]:.1%})" if chosen in accuracies else ""
     sentence = f"{path} stands for its seed {chosen}{own}".replace("%", " %")
     others = [seed for seed in accuracies if seed != chosen]
@@ -33,12 +34,3 @@ def describe_choice(model: str | os.PathLike[str]) -> str:
         return sentence
     figures = ", ".join(f"seed {seed} has {100 * accuracies[seed]:.1f} %" for seed in others)
     return f"{sentence}; {figures}: {run.seed_folder(max(others, key=accuracies.__getitem__))} takes another"
-
-
-def _accuracy(seed: SeedFolder) -> float | None:
-    """Return the accuracy of a seed, 0..1, on its test clips or images; None if it is not known."""
-    try:
-        predictions = read_predictions(seed.predictions)
-    except AscMrkdError:
-        return None
-    return accuracy_and_log_loss(predictions.probabilities, predictions.labels)[0]
