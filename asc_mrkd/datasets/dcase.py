@@ -50,6 +50,8 @@ def read_development_set(folder: Path) -> Dataset:
     train = _find_list(folder, ["fold1_train"])
     if train is None or _find_list(folder, ["fold1_test", "fold1_evaluate"]) is None:
         hint = f"they name the clips of each side; in an official set, {UNPACK_HINT}"
+        if not (folder / "evaluation_setup").exists():
+            hint = f"in an official set, {UNPACK_HINT}; for own recordings name the table itself, {folder / 'meta.csv'}"
         raise DataError(f"{folder / 'evaluation_setup'} lacks the list fold1_train or fold1_test", hint)
 
     meta, duplicates = _read_meta(folder)

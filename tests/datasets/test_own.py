@@ -295,3 +295,11 @@ def test_folds_of_single_clips_hold_equal_shares():
     folds = make_folds(labels, [str(number) for number in range(60)], 4)
     counts = pd.crosstab(folds, pd.Series(labels))
     assert counts.to_numpy().tolist() == [[10, 5]] * 4
+
+
+def test_an_own_table_called_as_that_of_an_official_set_is_named(folder):
+    write_table(folder, "meta.csv")
+    with pytest.raises(DataError, match="lacks the list fold1_train") as caught:
+        read_dataset(folder)
+    assert f"name the table itself, {folder / 'meta.csv'}" in caught.value.hint
+    assert len(read_dataset(folder / "meta.csv").clips) == 8

@@ -15,6 +15,7 @@ from asc_mrkd.config import load_experiment
 from asc_mrkd.datasets.splits import fold_numbers
 from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.engine.samples import open_data
+from asc_mrkd.engine.sweeps import sweep
 from asc_mrkd.errors import DataError, InterruptedRun, RunError
 from asc_mrkd.evaluation import compare, evaluate
 from asc_mrkd.runs import RunFolder, find_model, read_metrics, read_predictions
@@ -138,3 +139,10 @@ def test_the_verb_takes_the_number_of_folds(cross_validated, tmp_path):
     assert done.code == 0, done.err
     assert RunFolder(tmp_path / "run").experiment.data.folds == 2
     assert "fold 2 of 2: fold2 seed 0" in done.err.replace("\n", " ") or done.err == ""
+
+
+def test_a_sweep_cross_validates_every_point(cross_validated, tmp_path):
+    conf = cross_validated.parent / "conf.yaml"
+    changes = ["method=ce,label_smoothing", "train.epochs=1", "data.folds=2"]
+    points = sweep(conf, changes, tmp_path / "sweep")
+    assert [evaluate(point.run).test_clips for point in points] == [24, 24]

@@ -15,6 +15,7 @@ from asc_mrkd.datasets.pieces import Cutting, choose_seconds
 from asc_mrkd.doctor import check_data
 from asc_mrkd.errors import ConfigError, StoreError
 from asc_mrkd.features.frontend import Frontend
+from asc_mrkd.store import join_stores
 from asc_mrkd.store.extraction import extract
 from asc_mrkd.store.preparation import choose_spec, read_origin
 
@@ -164,3 +165,10 @@ def test_the_verbs_say_what_was_understood_and_done(folder, tmp_path):
     refused = run_cli("extract-features", "--data", folder, "--out", tmp_path / "t", "--clip-seconds", 0)
     assert refused.code == 2
     assert "--clip-seconds 0 is not between" in refused.err
+
+
+def test_shards_of_own_recordings_join_to_the_bytes_of_the_whole(folder, store, tmp_path):
+    shards = [extract(folder, tmp_path / f"s{number}", shard=f"{number}/2", workers=1).folder for number in (1, 2)]
+    joined = join_stores(shards, tmp_path / "joined")
+    assert differing_files(joined.folder, store.folder) == ["origin.yaml"]
+    assert joined.digest == store.digest
