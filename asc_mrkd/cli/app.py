@@ -146,6 +146,8 @@ def explain(error: BaseException) -> tuple[str, str, int]:
         fault, remedy = DISK_FULL.get(error.errno or 0, (error.strerror or str(error), ""))
         hint = remedy or "look at the path, its permissions and the free space (df -h)"
         return f"{error.filename or 'the system'}: {fault}", hint, 2
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("asc_mrkd"):
+        return f"{error.name} is not installed", "pip install asc-mrkd; without torch, predict takes .onnx files", 2
     if isinstance(error, MemoryError):
         return f"there is not enough memory: {error}".removesuffix(": "), "close other programs, or ask for less", 2
     if isinstance(error, (KeyboardInterrupt, Abort)):

@@ -66,3 +66,11 @@ def test_f3_8_an_interruption_is_one_sentence_and_code_3():
         code, out, err = run_cli("recipes", "ls")
     assert (code, out) == (3, "")
     assert err == "error: interrupted\nhint: what is finished is saved; the same command continues\n"
+
+
+def test_a_library_that_is_not_installed_is_named():
+    error = ModuleNotFoundError("No module named 'torch'", name="torch")
+    with mock.patch("asc_mrkd.budget.check_budget", side_effect=error):
+        outcome = run_cli("check-budget", "resnet20")
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: torch is not installed\nhint: pip install asc-mrkd")
