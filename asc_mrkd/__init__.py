@@ -17,6 +17,7 @@ __all__ = [
     "check_submission",
     "compare",
     "compress",
+    "demo",
     "download_dataset",
     "evaluate",
     "export",
@@ -37,6 +38,7 @@ __all__ = [
 if TYPE_CHECKING:
     from asc_mrkd.budget.verdict import check_budget
     from asc_mrkd.compression.compressor import compress, fit_budget
+    from asc_mrkd.compression.demonstration import demo
     from asc_mrkd.compression.exporter import export
     from asc_mrkd.datasets.synthetic.dataset import make_images, make_scenes
     from asc_mrkd.deploy.model_file import load_model
@@ -70,6 +72,7 @@ else:
             "check_submission": "asc_mrkd.submission.check",
             "compare": "asc_mrkd.evaluation.comparison",
             "compress": "asc_mrkd.compression.compressor",
+            "demo": "asc_mrkd.compression.demonstration",
             "download_dataset": "asc_mrkd.download.dataset",
             "evaluate": "asc_mrkd.evaluation.summary",
             "export": "asc_mrkd.compression.exporter",

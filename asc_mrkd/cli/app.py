@@ -21,7 +21,7 @@ VERBS = {
     "Data": ("download", "make-scenes", "make-images", "check-data", "extract-features", "join-stores"),
     "Training": ("train", "sweep", "methods", "models"),
     "Results": ("evaluate", "compare", "report"),
-    "Devices and challenges": ("check-budget", "compress", "fit-budget", "export", "predict", "submit"),
+    "Devices and challenges": ("check-budget", "compress", "fit-budget", "export", "predict", "demo", "submit"),
     "This installation": ("doctor", "recipes"),
 }
 """Verbs by their heading in the help. The verb `check-data` is the function `check_data` of `cli/check_data.py`; a verb

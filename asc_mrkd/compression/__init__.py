@@ -5,10 +5,11 @@ Knows runs, their data, networks and budgets. Names are imported when first used
 
 from typing import TYPE_CHECKING
 
-__all__ = ["Candidate", "Compression", "Export", "FittedBudget", "compress", "export", "fit_budget"]
+__all__ = ["Candidate", "Compression", "Export", "FittedBudget", "compress", "demo", "export", "fit_budget"]
 
 if TYPE_CHECKING:
     from asc_mrkd.compression.compressor import Candidate, Compression, FittedBudget, compress, fit_budget
+    from asc_mrkd.compression.demonstration import demo
     from asc_mrkd.compression.exporter import Export, export
 else:
     from asc_mrkd.lazy import lazy_names
@@ -21,6 +22,7 @@ else:
             "Export": "asc_mrkd.compression.exporter",
             "FittedBudget": "asc_mrkd.compression.compressor",
             "compress": "asc_mrkd.compression.compressor",
+            "demo": "asc_mrkd.compression.demonstration",
             "export": "asc_mrkd.compression.exporter",
             "fit_budget": "asc_mrkd.compression.compressor",
         },

@@ -232,7 +232,7 @@ async function useMicrophone() {
   const length = Math.round(model.clip_seconds * context.sampleRate);
   recording = { stream, context, rate: context.sampleRate, ring: [], length, count: 0, decided: 0, decisions: [] };
   node.port.onmessage = (event) => keepBlock(recording, event.data);
-  page.microphone.setAttribute("aria-pressed", "true");
+  page.microphone.classList.add("active");
   page.microphone.textContent = "Stop the microphone";
   page.player.pause();
   page.player.hidden = true;
@@ -270,7 +270,7 @@ async function stopMicrophone() {
   const { stream, context } = recording;
   recording = null;
   stream.getTracks().forEach((track) => track.stop());
-  page.microphone.setAttribute("aria-pressed", "false");
+  page.microphone.classList.remove("active");
   page.microphone.textContent = "Use the microphone";
   page.result.setAttribute("aria-busy", "false");
   say("The microphone is off.");
@@ -347,10 +347,11 @@ function drawSound(channels, rate) {
   const mono = mean(channels);
   const step = mono.length / columns;
   const levels = [];
+  const peak = peakOf(mono);
   wave.clearRect(0, 0, columns, page.waveform.height);
   for (let column = 0; column < columns; column++) {
     const begin = Math.floor(column * step);
-    drawWave(column, mono.subarray(begin, Math.max(begin + 1, Math.floor((column + 1) * step))));
+    drawWave(column, mono.subarray(begin, Math.max(begin + 1, Math.floor((column + 1) * step))), peak);
     levels.push(melLevels(mono, Math.round((column + 0.5) * step) - TRANSFORM / 2, rate));
   }
   const loudest = levels.reduce((most, column) => Math.max(most, ...column), -Infinity);
@@ -361,7 +362,8 @@ function drawSound(channels, rate) {
 function startPictures(source) {
   const step = source.length / columns;
   let drawn = 0; // columns since the start
-  let loudest = -30;
+  let loudest = -30; // dB
+  let peak = 0.01;
   wave.clearRect(0, 0, columns, page.waveform.height);
   spectrum.clearRect(0, 0, columns, rows);
   function roll() {
@@ -375,9 +377,11 @@ function startPictures(source) {
       shift(spectrum, fresh);
       for (let column = columns - fresh; column < columns; column++) {
         const begin = Math.floor(column * step) - tail;
-        drawWave(column, mono.subarray(begin, Math.ceil(begin + step)));
+        const samples = mono.subarray(begin, Math.ceil(begin + step));
+        peak = Math.max(0.999 * peak, peakOf(samples)); // a loud moment is forgotten slowly
+        drawWave(column, samples, peak);
         const levels = melLevels(mono, Math.min(begin, mono.length - TRANSFORM), source.rate);
-        loudest = Math.max(loudest - 0.02, ...levels); // a loud moment is forgotten slowly
+        loudest = Math.max(loudest - 0.02, ...levels);
         drawColumn(column, levels, loudest);
       }
     }
@@ -393,7 +397,12 @@ function shift(context, distance) {
   context.globalCompositeOperation = "source-over";
 }
 
-function drawWave(column, samples) {
+function peakOf(samples) {
+  return samples.reduce((peak, value) => Math.max(peak, Math.abs(value)), 1e-6);
+}
+
+// Draw the extremes of some samples; the peak fills the height.
+function drawWave(column, samples, peak) {
   const height = page.waveform.height;
   let lowest = 0;
   let highest = 0;
@@ -401,9 +410,9 @@ function drawWave(column, samples) {
     lowest = Math.min(lowest, value);
     highest = Math.max(highest, value);
   }
-  const top = (0.5 - 0.5 * highest) * height;
+  const top = (0.5 - (0.5 * highest) / peak) * height;
   wave.fillStyle = WAVE_COLOUR;
-  wave.fillRect(column, top, 1, Math.max(1, 0.5 * (highest - lowest) * height));
+  wave.fillRect(column, top, 1, Math.max(1, ((0.5 * (highest - lowest)) / peak) * height));
 }
 
 function drawColumn(column, levels, loudest) {

@@ -1,0 +1,98 @@
+"""`asc-mrkd demo`: the page of a run is served, and built-in clips are offered where the network is trained for it."""
+
+import json
+import re
+import urllib.request
+
+import pytest
+import soundfile as sf
+from helpers.cli import run_cli
+from helpers.data import SPEC
+
+import asc_mrkd
+from asc_mrkd.compression import demonstration
+from asc_mrkd.datasets.synthetic import make_scenes
+from asc_mrkd.deploy import page
+from asc_mrkd.errors import RunError
+
+
+@pytest.fixture
+def runtime(tmp_path):
+    """Files with the names of those of onnxruntime-web."""
+    folder = tmp_path / "runtime"
+    folder.mkdir()
+    for name in page.RUNTIME:
+        (folder / name).write_text(name)
+    return folder
+
+
+def fetch(address: str) -> tuple[str, bytes]:
+    """Return the type and the content that a server sends."""
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        return answer.headers["Content-Type"], answer.read()
+
+
+@pytest.fixture
+def quick_export(monkeypatch, runtime):
+    """Let the export write the page alone: the network in it has its own tests."""
+
+    def export(run, out, to, runtime, progress):
+        out.mkdir(parents=True)
+        (out / "model.onnx").write_bytes(b"network")
+        about = {"network": "cp_resnet", "precision": "float32", "agreement": ""}
+        page.write_page(out, page.find_runtime(runtime), SPEC, ["bus", "park"], None, about)
+
+    monkeypatch.setattr(demonstration, "export", export)
+
+
+def test_the_page_of_a_run_is_served(trained, tmp_path, runtime, quick_export):
+    with asc_mrkd.demo(trained, tmp_path / "demo", runtime) as address:
+        assert address.startswith("http://127.0.0.1:")
+        assert fetch(address)[1] == (tmp_path / "demo/page/index.html").read_bytes()
+        assert fetch(f"{address}page.js")[0] == "text/javascript"
+        assert fetch(f"{address}runtime/ort.wasm")[0] == "application/wasm"
+        assert json.loads(fetch(f"{address}page.json")[1])["clips"] == []
+    with pytest.raises(OSError, match="refused"):
+        fetch(address)
+
+
+def test_built_in_clips_are_offered(tmp_path, runtime, quick_export, monkeypatch):
+    scenes = make_scenes(tmp_path / "scenes", clips_per_class=2, workers=1)
+    chosen = [(path, path.stem.partition("-")[0]) for path in sorted((scenes / "audio").glob("*-a.wav"))[:2]]
+    monkeypatch.setattr(demonstration, "train_built_in", lambda out, progress: scenes)
+    monkeypatch.setattr(demonstration, "_choose_clips", lambda store, scenes: chosen)
+    with asc_mrkd.demo(out=tmp_path / "demo", runtime=runtime):
+        clips = json.loads((tmp_path / "demo/page/page.json").read_text())["clips"]
+    assert [clip["label"] for clip in clips] == [label for _, label in chosen]
+    for clip in clips:
+        found = sf.info(tmp_path / "demo/page" / clip["file"])
+        assert (found.samplerate, found.channels, found.frames) == (SPEC.sample_rate, SPEC.channels, 80_000)
+
+
+def test_the_verb_says_what_it_does_and_ends_with_ctrl_c(trained, tmp_path, runtime, quick_export, monkeypatch):
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("asc_mrkd.cli.demo.wait_forever", interrupt)
+    outcome = run_cli("demo", trained, "--out", tmp_path / "demo", "--runtime", runtime)
+    assert (outcome.code, outcome.err.splitlines()[-1]) == (0, "the page is no longer served")
+    address = re.match(r"(http://127\.0\.0\.1:\d+/) shows the page; Ctrl-C ends it", outcome.out)
+    with pytest.raises(OSError, match="refused"):
+        fetch(address[1])
+
+
+def test_a_training_is_announced_before_it_starts(tmp_path, runtime, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise RunError("no training in this test")
+
+    monkeypatch.setattr(demonstration, "train_built_in", refuse)
+    outcome = run_cli("demo", "--out", tmp_path / "demo", "--runtime", runtime)
+    assert (outcome.code, "no training in this test" in outcome.err) == (2, True)
+    assert outcome.err.startswith("a small network is trained on the built-in scenes first: ")
+
+
+def test_what_is_missing_is_named_before_the_training(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outcome = run_cli("demo")
+    assert (outcome.code, "hint: npm install onnxruntime-web" in outcome.err) == (2, True)
+    assert not list(tmp_path.iterdir())
