@@ -121,8 +121,9 @@ class Browser:
         self.call("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
 
     def allow_microphone(self, address: str, setting: str) -> None:
-        """Answer the question for the microphone: `granted` or `denied`."""
+        """Answer the question for the microphone in the pages that are opened next: `granted` or `denied`."""
         origin = address.rstrip("/")
+        self._session = ""  # an answer given to a page is forgotten with it
         self.call("Browser.setPermission", permission={"name": "microphone"}, setting=setting, origin=origin)
 
     def complaints(self) -> list[str]:
