@@ -29,6 +29,7 @@ def use_the_public_names(x: torch.Tensor, y: torch.Tensor) -> None:
     experiment = asc_mrkd.load_experiment("conf.yaml")
     assert_type(experiment, Experiment)
     assert_type(asc_mrkd.extract("scenes", "exp/store"), FeatureStore)
+    assert_type(asc_mrkd.fit_experiment("exp/store"), Experiment)
     assert_type(asc_mrkd.train(experiment, "exp/ce", seeds=[0]), RunFolder)
     assert_type(asc_mrkd.evaluate("exp/ce"), RunSummary)
     assert_type(asc_mrkd.check_budget("exp/ce"), Verdict)

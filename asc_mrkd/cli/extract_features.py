@@ -95,6 +95,8 @@ def extract_features(
         say(f"left out {name}: {reason}", err=True)
     if len(bad) > SHOWN:
         say(f"... and {len(bad) - SHOWN} more, see {out / 'clips.csv'}", err=True)
+    if short != "refuse" and (bad["reason"] == "wrong_length").any():
+        say(f"--clip-seconds {store.spec.clip_seconds:g} would cut longer recordings and repeat shorter ones", err=True)
     if (bad["reason"] == CRASHED).any():
         say("the same command tries the crashed ones again", err=True)
     if len(bad) > max_bad * len(store.clips):

@@ -2,7 +2,7 @@
 
 import os
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,13 +43,8 @@ def _visible_folders(folder: Path) -> list[Path]:
 
 
 def _has_sound(folder: Path) -> bool:
-    return any(path.suffix.lower() in SOUND_SUFFIXES for path in _walk(folder))
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        if not path.name.startswith("."):
-            yield path
+    paths = folder.rglob("*")
+    return any(path.suffix.lower() in SOUND_SUFFIXES and not path.name.startswith(".") for path in paths)
 
 
 def is_class_folders(folder: Path) -> bool:

@@ -62,7 +62,7 @@ def prepare(
     """
     cutting = cutting or Cutting()
     if not dataset.is_own and cutting == Cutting():
-        return Prepared(dataset, load(DEFAULT_SPEC if spec is None else spec))
+        return Prepared(dataset, load_front_end(DEFAULT_SPEC if spec is None else spec))
     if shapes is None:
         shapes, findings = examine_recordings(dataset, only_headers=True, workers=workers, progress=progress)
         if not shapes:
@@ -74,7 +74,7 @@ def prepare(
     return Prepared(cut, chosen, (front_end, sentence))
 
 
-def load(spec: str | os.PathLike[str] | FrontendSpec) -> FrontendSpec:
+def load_front_end(spec: str | os.PathLike[str] | FrontendSpec) -> FrontendSpec:
     """Return a front end from its name, its file or itself."""
     return spec if isinstance(spec, FrontendSpec) else load_spec(spec)
 
@@ -84,7 +84,7 @@ def choose_spec(
 ) -> FrontendSpec:
     """Return the front end for recordings: the given one, or one that fits them, for clips of the given length."""
     if spec is not None:
-        given = load(spec)
+        given = load_front_end(spec)
         return fit_spec(given, seconds or given.clip_seconds)
     usual_channels = mode(shape.channels for shape in shapes)
     fitting = load_spec(MONO_SPEC if usual_channels == 1 else DEFAULT_SPEC)
@@ -104,7 +104,10 @@ def write_origin(folder: Path, data: Any, prepared: Prepared, reading: Reading) 
         "splits": dataset.understood[2] if dataset.is_own else "",
         "done": list(prepared.sentences),
     }
-    write_text(folder / ORIGIN, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    file = folder / ORIGIN
+    if not file.exists() or file.read_text(encoding="utf-8", errors="replace") != text:
+        write_text(file, text)
 
 
 def read_origin(folder: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from helpers.audio import make_noise, write_sound
 from helpers.cli import run_cli
-from helpers.store import differing_files
+from helpers.store import differing_files, extract_by_verb, write_recordings
 
 from asc_mrkd.audio.read import Shape, read_audio, read_shape
 from asc_mrkd.datasets import Reading
@@ -172,3 +172,14 @@ def test_shards_of_own_recordings_join_to_the_bytes_of_the_whole(folder, store, 
     joined = join_stores(shards, tmp_path / "joined")
     assert differing_files(joined.folder, store.folder) == ["origin.yaml"]
     assert joined.digest == store.digest
+
+
+def test_official_recordings_of_another_length_are_refused_with_the_option_that_takes_them(tmp_path):
+    root = write_recordings(tmp_path / "official", 8).root
+    write_sound(root / "audio" / "bus-city-0-0-a.wav", make_noise(2, 9000), 48_000)
+    done = extract_by_verb(root, tmp_path / "a", "--max-bad", 1)
+    assert "left out audio/bus-city-0-0-a.wav: wrong_length" in done.err
+    assert "--clip-seconds 0.5 would cut longer recordings and repeat shorter ones" in done.err
+    cut = extract_by_verb(root, tmp_path / "b", "--clip-seconds", 0.5)
+    assert cut.code == 0, cut.err
+    assert "1 shorter one is repeated up to a clip" in cut.out
