@@ -162,8 +162,8 @@ def test_f1_7_weights_that_give_no_probabilities_are_named(store):
 def test_f1_7_a_test_row_that_is_not_finite_is_named(conf, tmp_path, monkeypatch):
     original = samples_module._load_store
 
-    def with_nan(store, device):
-        data = original(store, device)
+    def with_nan(*arguments):
+        data = original(*arguments)
         inputs = data.test.gather(slice(None)).clone()
         inputs[2, 0, 0, 0] = math.nan
         return data._replace(test=replace(data.test, gather=lambda where: inputs[where]))
