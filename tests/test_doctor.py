@@ -77,7 +77,7 @@ def test_a6_the_usual_length_is_compared_with_the_default_front_end(half_seconds
     check = check_data(half_seconds, workers=1)
     assert [(f.code, f.severity) for f in check.findings] == [("usual_length", "warning")]
     assert "0.5 s; the usual front ends take 10 s and would refuse them" in check.findings[0].detail
-    assert "`clip_seconds: 0.5`" in check.findings[0].detail
+    assert "extract-features --clip-seconds 0.5 takes them" in check.findings[0].detail
 
 
 def test_a6_recordings_that_the_front_end_refuses_are_errors(half_seconds, tmp_path):

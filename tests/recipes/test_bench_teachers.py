@@ -34,4 +34,4 @@ def test_counted_passes_are_the_declared_ones(tmp_path, monkeypatch, capsys):
     peaks = pd.read_csv(csv).query("unit == 'bytes at peak'").set_index("part")["theirs"]
     for title in ("exact/batch", "exact/eval", "cached", "repeat"):
         assert peaks[f"{title} num_backups=2"] > peaks[f"{title} num_backups=1"]
-    assert peaks["replay num_backups=2"] < peaks["exact/batch num_backups=1"], "no copy of the network"
+    assert peaks["replay num_backups=2"] < peaks["exact/batch num_backups=2"], "no copy of the network"
