@@ -5,8 +5,7 @@
 #   bash tools/test.sh --fast       without the slow tests and without the tests of the recipes
 #   bash tools/test.sh -k frontend  other arguments go to pytest
 #
-# pytest shares the test files between three processes of one thread, because some of the tests wait for others; `-n 0`
-# runs all in one process, for a debugger.
+# pytest shares the test files between two processes of one thread; `-n 0` runs all in one process, for a debugger.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 commands=$(bash tools/setup.sh dev)
@@ -14,7 +13,7 @@ export PATH="$commands:$PATH"
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 unset PYTHONDONTWRITEBYTECODE # compiled modules start the many processes of the tests more quickly
 
-pytest_options=(-n 3 --dist loadfile --no-loadscope-reorder)
+pytest_options=(-n 2 --dist loadfile --no-loadscope-reorder)
 for argument in "$@"; do
     case $argument in
         --fast) pytest_options+=(-m "not slow" --ignore=tests/recipes) ;;
