@@ -47,9 +47,10 @@ def train(
     changes = list(overrides or [])
     if folds:
         changes.append(f"data.folds={folds}")
-    experiment = fit_experiment(conf, changes) if is_store(conf) else load_experiment(conf, changes)
+    fits_the_store = is_store(conf)
+    experiment = fit_experiment(conf, changes) if fits_the_store else load_experiment(conf, changes)
     chosen = parse_seeds(seeds) if seeds else experiment.seeds
-    if is_store(conf) and is_first_process() and not RunFolder(out).seeds():
+    if fits_the_store and is_first_process() and not RunFolder(out).seeds():
         expected = describe_seconds(expected_seconds(experiment, chosen))
         say(f"{out}: {experiment.train.epochs} epochs per seed; expected time in all: {expected}", err=True)
     training.train(

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from asc_mrkd.methods import TrainingContext
 from asc_mrkd.methods.base import Method
+from asc_mrkd.mrkd import MemoryReplay
 from asc_mrkd.mrkd.losses import Labels, MixedLabels
 
 CLASSES = 3
@@ -75,7 +76,7 @@ def make_context(steps: int, **changes: Any) -> TrainingContext:
 
 
 def train_method(
-    method: Method,
+    method: Method | MemoryReplay,
     steps: Iterable[int],
     batch_of: Callable[[int], tuple[Tensor, Labels]] = make_batch,
     lr: float = LR,

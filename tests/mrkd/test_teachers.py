@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from helpers.methods import train_method
 from helpers.mrkd import make_batch, make_network
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -39,18 +40,12 @@ def build(**options) -> MemoryReplay:
 
 def train(method: MemoryReplay, steps: range, period: int | None = None, augment: bool = False) -> list[float]:
     """Take these steps of a run with plain SGD, and return the loss of each."""
-    optimizer = torch.optim.SGD(method.parameters(), lr=0.1)
-    losses = []
-    for step in steps:
+
+    def batch_of(step: int) -> tuple[Tensor, Tensor]:
         index = numbers(step, period)
-        x = augmented(step, period) if augment else X[index]
-        loss = method(x, Y[index], samples=index).total
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        method.step()
-        losses.append(loss.item())
-    return losses
+        return augmented(step, period) if augment else X[index], Y[index]
+
+    return train_method(method, steps, batch_of, lr=0.1, samples=lambda step, x, labels: numbers(step, period))
 
 
 def replay_literally(model: nn.Module, ensemble: nn.Module, copies: int, interval: int, steps: int) -> list[float]:
