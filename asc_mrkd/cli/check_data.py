@@ -72,9 +72,17 @@ def check_data(
     from asc_mrkd.datasets.recordings import Reading
 
     reading = Reading(
-        path_column, label_column, group_column, split_column, fold_column, root, test_fold, test_share, split_seed
+        path_column=path_column,
+        label_column=label_column,
+        group_column=group_column,
+        split_column=split_column,
+        fold_column=fold_column,
+        root=root,
+        test_fold=test_fold,
+        test_share=test_share,
+        split_seed=split_seed,
     )
-    cutting = Cutting(clip_seconds, hop_seconds, short)
+    cutting = Cutting(seconds=clip_seconds, hop=hop_seconds, short=short)
     check = doctor.check_data(folder, spec=spec, reading=reading, cutting=cutting, workers=workers, progress=progress)
     if as_json:
         print_json(

@@ -6,19 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asc_mrkd.cli.options import Json, Limits, Ram, RuleName, print_json
+from asc_mrkd.cli.options import Json, Limits, Overrides, Ram, RuleName, Run, print_json, say_choice
 from asc_mrkd.cli.progress import progress
-from asc_mrkd.cli.terminal import make_console, say
+from asc_mrkd.cli.terminal import make_console
 
 if TYPE_CHECKING:
     from asc_mrkd.budget import Rule
     from asc_mrkd.compression import Candidate
-
-Run = Annotated[Path, typer.Argument(help="Run folder (its lowest seed), or a seed folder.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[data.store=DIR]", help="Folder of the data (or data.images=DIR), if they have moved."),
-]
 
 
 def compress(
@@ -46,15 +40,6 @@ def compress(
     say_choice(run)
     result = compression.compress(run, steps, out, chosen, progress, overrides or ())
     print_candidates([result.before, result.after], result.rule, as_json)
-
-
-def say_choice(run: Path) -> None:
-    """Say on stderr which seed of a run folder is taken, its accuracy, and what else there is."""
-    from asc_mrkd.deploy import describe_choice
-
-    choice = describe_choice(run)
-    if choice:
-        say(choice, err=True)
 
 
 def print_candidates(candidates: Sequence["Candidate"], rule: "Rule", as_json: bool) -> None:

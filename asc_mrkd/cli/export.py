@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from asc_mrkd.cli.compress import Overrides, say_choice
-from asc_mrkd.cli.options import Json, print_json
+from asc_mrkd.cli.options import Json, Overrides, print_json, say_choice
 from asc_mrkd.cli.progress import progress
 from asc_mrkd.cli.terminal import say
 

@@ -71,9 +71,17 @@ def extract_features(
     from asc_mrkd.store.preparation import read_origin
 
     reading = Reading(
-        path_column, label_column, group_column, split_column, fold_column, root, test_fold, test_share, split_seed
+        path_column=path_column,
+        label_column=label_column,
+        group_column=group_column,
+        split_column=split_column,
+        fold_column=fold_column,
+        root=root,
+        test_fold=test_fold,
+        test_share=test_share,
+        split_seed=split_seed,
     )
-    cutting = Cutting(clip_seconds, hop_seconds, short)
+    cutting = Cutting(seconds=clip_seconds, hop=hop_seconds, short=short)
     store = extract(
         data,
         out,

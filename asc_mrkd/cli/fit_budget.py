@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from asc_mrkd.cli.compress import Overrides, Run, print_candidates, say_choice
-from asc_mrkd.cli.options import Json, Limits, Ram, RuleName
+from asc_mrkd.cli.compress import print_candidates
+from asc_mrkd.cli.options import Json, Limits, Overrides, Ram, RuleName, Run, say_choice
 from asc_mrkd.cli.progress import progress
 
 

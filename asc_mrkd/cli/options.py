@@ -12,6 +12,11 @@ from asc_mrkd.errors import ConfigError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Workers = Annotated[int | None, typer.Option(help="Number of worker processes.", min=1, show_default="all cores")]
+Run = Annotated[Path, typer.Argument(help="Run folder (its lowest seed), or a seed folder.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[data.store=DIR]", help="Folder of the data (or data.images=DIR), if they have moved."),
+]
 RuleName = Annotated[str, typer.Option(help="Challenge rule.")]
 Limits = Annotated[
     str | None,
@@ -58,6 +63,15 @@ MOST_SEEDS = 1000
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
     say(json.dumps(value, indent=2, default=str))
+
+
+def say_choice(run: Path) -> None:
+    """Say on stderr which seed of a run folder is taken, its accuracy, and what else there is."""
+    from asc_mrkd.deploy import describe_choice
+
+    choice = describe_choice(run)
+    if choice:
+        say(choice, err=True)
 
 
 def parse_seeds(text: str) -> list[int]:

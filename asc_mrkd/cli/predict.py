@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asc_mrkd.cli.compress import say_choice
-from asc_mrkd.cli.options import Json, Workers
+from asc_mrkd.cli.options import Json, Workers, say_choice
 from asc_mrkd.cli.progress import progress
 from asc_mrkd.cli.terminal import say
 from asc_mrkd.workers import start_early
 
-PIECE_BYTES = 2**16
-"""Most bytes of a stream that are read at once."""
-
 if TYPE_CHECKING:
     from asc_mrkd.config.domain import Domain
     from asc_mrkd.deploy import Prediction
+
+PIECE_BYTES = 2**16
+"""Largest number of bytes of a stream that are read at once."""
 
 
 def predict(

@@ -30,7 +30,7 @@ SHORT_WORDS = {"repeat": "repeated up to a clip", "pad": "filled up with silence
 """Each treatment in words."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cutting:
     """Length and distance of the clips that recordings are cut into."""
 

@@ -14,7 +14,7 @@ TEST_SHARE = 0.25
 """Share of the clips that a made split gives to the test."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Reading:
     """Columns and split of own recordings, where a folder or a table does not say them itself.
 
