@@ -204,8 +204,6 @@ NETWORK_FUNCTIONS = {
     "baseline_2021": "--rule dcase2021-task1a --input-shape 1,40,500",
     "baseline_2021_folded": "--rule dcase2021-task1a --input-shape 1,40,500",
     "baseline_2022_int8": "--rule dcase2024-task1 --input-shape 1,40,51",
-    "baseline_2024": "--rule dcase2023-task1 --input-shape 1,256,65",
-    "baseline_2024_half": "--rule dcase2024-task1 --input-shape 1,256,65",
     "nessi_test": "--rule dcase2022-task1 --input-shape 3,320,320",
     "submission_2": "--rule dcase2020-task1b --input-shape 2,256,431",
     "baseline_2018": "--rule dcase2025-task1 --input-shape 1,40,500",
@@ -218,6 +216,7 @@ BUDGETS = {
     "cp_resnet-2021": "cp_resnet --rule dcase2021-task1a",
     "cp_resnet-2024": "cp_resnet --rule dcase2024-task1 --precision int8",
     "cp_resnet_damped-2022": "cp_resnet_damped --rule dcase2022-task1",
+    "cp_mobile-2025": "cp_mobile --rule dcase2025-task1 --precision float16",
     "cp_resnet_damped-2025": "cp_resnet_damped --rule dcase2025-task1 --precision float16",
 }
 """Arguments of check-budget."""

@@ -10,6 +10,7 @@ from pydantic import Field, create_model
 from torch import nn
 
 from asc_mrkd.errors import ConfigError, ModelError, suggest
+from asc_mrkd.models.cp_mobile import CPMobile
 from asc_mrkd.models.cp_resnet import CPResNet
 from asc_mrkd.models.resnet import PreActivationResNet, ResNet
 from asc_mrkd.models.resnext import ResNeXt
@@ -18,6 +19,9 @@ from asc_mrkd.schema import NUMBER, Schema, parse
 
 SPECTROGRAM = (256, 431)
 """Usual size of a spectrogram, (mel, frame): 10 seconds in 256 Mel bins."""
+
+ONE_SECOND = (256, 65)
+"""Size of a spectrogram, (mel, frame), of one second at 32 kHz and a hop of 500, as in DCASE 2024 and 2025."""
 
 IMAGE = (32, 32)
 """Size of an image of the CIFAR sets, (height, width)."""
@@ -67,6 +71,9 @@ MODELS: dict[str, ModelEntry] = {
         CPResNet,
         "the low-complexity network of DCASE 2020 task 1B: frequency damping",
         {"rho": 4, "width": 48, "blocks": (4, 3, 1), "damping": 0.1},
+    ),
+    "cp_mobile": ModelEntry(
+        CPMobile, "baseline of DCASE 2024 and 2025: inverted residual blocks for one second", plane=ONE_SECOND
     ),
     **{
         f"resnet{depth}": ModelEntry(ResNet, "residual network of basic blocks", {"depth": depth}, IMAGE)

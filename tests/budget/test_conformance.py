@@ -10,6 +10,7 @@ from helpers.cli import run_cli
 from asc_mrkd.budget import check_budget, count_layers, exact_size
 from asc_mrkd.budget.count import count_multiply_adds
 from asc_mrkd.budget.model_source import call_network_function
+from asc_mrkd.models import build_model
 
 NETWORKS = Path(baselines.__file__)
 
@@ -23,9 +24,6 @@ TOTALS = [
     ("baseline_2021", (1, 40, 500), "dcase2021-task1a", 46_246, None, "93,004 bytes (90.82 KB)"),
     ("baseline_2021_folded", (1, 40, 500), "dcase2021-task1a", 45_990, None, "91,980 bytes (89.82 KB)"),
     ("baseline_2022_int8", (1, 40, 51), "dcase2024-task1", 45_990, None, "46,512 bytes (45.42 KB)"),
-    ("baseline_2024", (1, 256, 65), "dcase2023-task1", 61_148, 29_419_156, "61,148 bytes (59.71 KB)"),
-    ("baseline_2024_half", (1, 256, 65), "dcase2024-task1", 61_148, 29_419_156, "122,296 bytes (119.4 KB)"),
-    ("baseline_2024_half", (1, 256, 65), "dcase2025-task1", 61_148, 29_419_156, "122,296 bytes (119.4 KB)"),
     ("nessi_test", (3, 320, 320), "dcase2022-task1", 3_358, 301_312_328, "3,358 bytes (3.279 KB)"),
     ("submission_2", (2, 256, 431), "dcase2020-task1b", 247_562, 1_863_095_046, "495,124 bytes (483.5 KB)"),
 ]
@@ -98,17 +96,33 @@ def test_batch_normalisation_of_2021():
     assert {row.dtype for row in rows} == {"float32"}
 
 
-def test_baseline_2024_layer_by_layer():
-    model = network("baseline_2024")
-    rows = {row.name: row for row in count_layers(model, (1, 256, 65))}
+@pytest.mark.parametrize(
+    ("rule", "size"),
+    [
+        ("dcase2023-task1", "61,148 bytes (59.71 KB)"),
+        ("dcase2024-task1", "122,296 bytes (119.4 KB)"),
+        ("dcase2025-task1", "122,296 bytes (119.4 KB)"),
+    ],
+)
+def test_cp_mobile_is_the_baseline_of_2024_and_2025(rule, size):
+    verdict = check_budget("cp_mobile", rule, precision="float16")
+    assert (verdict.parameters, verdict.counted, verdict.multiply_adds) == (61_148, 61_148, 29_419_156)
+    assert exact_size(verdict.bytes) == size
+    code, out, _ = run_cli("check-budget", "cp_mobile:num_classes=10", "--rule", rule, "--precision", "float16")
+    assert (code, size in out, "29,419,156 MACs for 1 x 256 x 65" in out) == (0, True, True)
+    assert not check_budget("cp_mobile", "dcase2025-task1").within, "in float32 it is too large"
+
+
+def test_cp_mobile_layer_by_layer():
+    rows = {row.name: row for row in count_layers(build_model("cp_mobile", 10), (1, 256, 65))}
 
     def both(*names):
         return sum(rows[name].parameters for name in names), sum(rows[name].multiply_adds for name in names)
 
-    assert both("0.0", "0.1") == (88, 304_144)
-    assert both("4.branch.1.0", "4.branch.1.1") == (704, 331_904)
-    assert both("8") == (1_040, 299_520)
-    assert both("9") == (20, 20)
+    assert both("stem.0", "stem.1") == (88, 304_144)
+    assert both("stages.0.2.branch.3", "stages.0.2.branch.4") == (704, 331_904)
+    assert both("head.0") == (1_040, 299_520)
+    assert both("head.1") == (20, 20)
     assert sum(row.parameters for row in rows.values() if row.is_batch_norm) == 2_708
 
 

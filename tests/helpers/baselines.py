@@ -85,47 +85,6 @@ def baseline_2022_int8() -> nn.Module:
         return quantise.convert(network)
 
 
-def conv_norm(source: int, target: int, kernel: int = 1, stride=1, groups: int = 1, relu: bool = True) -> nn.Sequential:
-    """A bias-free convolution with batch normalisation."""
-    convolution = nn.Conv2d(source, target, kernel, stride, kernel // 2, groups=groups, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(target), nn.ReLU() if relu else nn.Identity())
-
-
-class InvertedResidual(nn.Module):
-    """1x1 - depthwise 3x3 - 1x1, with a shortcut where the channels stay, pooled where the plane shrinks."""
-
-    def __init__(self, source: int, target: int, stride: tuple[int, int]) -> None:
-        super().__init__()
-        inner = int(source * 2.1 + 4) // 8 * 8
-        self.branch = nn.Sequential(
-            conv_norm(source, inner),
-            conv_norm(inner, inner, 3, stride, groups=inner),
-            conv_norm(inner, target, relu=False),
-        )
-        self.shortcut = None
-        if source == target:
-            self.shortcut = nn.Identity() if stride == (1, 1) else nn.AvgPool2d(3, stride, padding=1)
-
-    def forward(self, x):
-        """Map (batch, source, mel, frame) to (batch, target, mel', frame')."""
-        y = self.branch(x)
-        return torch.relu(y if self.shortcut is None else y + self.shortcut(x))
-
-
-def baseline_2024() -> nn.Module:
-    """DCASE 2024 and 2025 task 1, input 1 x 256 x 65: base 32 channels, multiplier 1.8, expansion 2.1."""
-    channels = (32, 32, 32, 32, 56, 56, 104)
-    strides = ((1, 1), (1, 1), (1, 2), (2, 1), (1, 1), (1, 1))
-    blocks = map(InvertedResidual, channels[:-1], channels[1:], strides)
-    head = nn.Conv2d(104, 10, 1, bias=False), nn.BatchNorm2d(10), nn.AdaptiveAvgPool2d(1), nn.Flatten()
-    return filled(nn.Sequential(conv_norm(1, 8, 3, 2), conv_norm(8, 32, 3, 2), *blocks, *head))
-
-
-def baseline_2024_half() -> nn.Module:
-    """The same network stored in float16."""
-    return baseline_2024().half()
-
-
 def nessi_test() -> nn.Module:
     """The network that NeSsi is tested with, input 3 x 320 x 320."""
 
