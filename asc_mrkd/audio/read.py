@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from io import BufferedReader, FileIO, RawIOBase
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -17,7 +18,8 @@ import soxr
 from asc_mrkd.audio.containers import Contents, Source, conversion_hint, read_contents
 from asc_mrkd.audio.pcm import read_pcm
 from asc_mrkd.audio.reasons import REASONS, RefusalError
-from asc_mrkd.errors import AudioError
+from asc_mrkd.audio.section import Section
+from asc_mrkd.errors import AudioError, DataError
 
 MAX_SAMPLES = 2**30
 """Most samples of all channels that are read in one piece: 4 GiB as float32, 3 hours of stereo at 48 kHz."""
@@ -30,6 +32,9 @@ SAMPLE_RATES = (1_000, 1_000_000)
 
 SECONDS_TOLERANCE = 1e-4
 """Largest difference (s) of equal lengths: a few samples of rounding."""
+
+MAX_CHANNELS = 64
+"""Most channels of an array of samples: more are samples in the place of channels."""
 
 MAX_PEAK = 100.0
 """Largest possible sample; lossy codecs and float recorders exceed full scale, 1, a little, never by 40 dB."""
@@ -58,7 +63,7 @@ class Audio:
 
 
 def read_audio(
-    path: str | os.PathLike[str],
+    source: str | os.PathLike[str] | BinaryIO,
     expected_seconds: float | None = None,
     expected_rate: int | None = None,
     tolerance: float = SECONDS_TOLERANCE,
@@ -68,7 +73,7 @@ def read_audio(
     Sizes are checked before memory is taken, so a wrong header, length or rate costs almost nothing.
 
     Args:
-        path: recording.
+        source: path of a recording, or a file object that is read to its end.
         expected_seconds: only accepted length (s).
         expected_rate: only accepted sample rate (Hz).
         tolerance: largest accepted difference from `expected_seconds` (s).
@@ -82,9 +87,48 @@ def read_audio(
         seconds = audio.samples.shape[1] / audio.sample_rate
         ```
     """
-    path = Path(path)
-    with _refusals_explained(path), _opened(path) as contents:
-        audio = _decode(contents, _Expected(expected_seconds, expected_rate, tolerance), path.stat().st_size)
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        opened = _opened(path)
+    else:
+        path = name_of_stream(source)
+        opened = _opened_stream(source)
+    with _refusals_explained(path), opened as (contents, size):
+        audio = _decode(contents, _Expected(expected_seconds, expected_rate, tolerance), size)
+        _require_sound(audio.samples)
+    return audio
+
+
+def name_of_stream(stream: BinaryIO) -> Path:
+    """Return the name of a file object for messages."""
+    return Path(str(getattr(stream, "name", "file object")))
+
+
+def check_samples(samples: np.ndarray, sample_rate: int | None) -> Audio:
+    """Return samples that were not read from a file as a recording.
+
+    Args:
+        samples: (channel, sample) or (sample,), of a floating-point type, full scale = 1.
+        sample_rate: their rate (Hz).
+
+    Raises:
+        DataError: there is no rate, or the array does not hold samples.
+        AudioError: the samples are silent, not finite or far beyond full scale.
+
+    >>> check_samples(np.array([0.5, -0.5]), 8000).samples.shape
+    (1, 2)
+    """
+    if sample_rate is None or not SAMPLE_RATES[0] <= sample_rate <= SAMPLE_RATES[1]:
+        found = "no rate is given" if sample_rate is None else f"{sample_rate} Hz is not the rate of a recording"
+        raise DataError(f"samples: {found}", "give the rate of the array (Hz), as in predict(samples, rate=48000)")
+    if samples.dtype.kind != "f":
+        raise DataError(f"samples are of type {samples.dtype}", "full scale is 1: divide 16-bit samples by 32768")
+    if samples.ndim not in (1, 2) or samples.size == 0:
+        raise DataError(f"samples have the shape {samples.shape}", "give (channel, sample) or (sample,)")
+    audio = Audio(np.atleast_2d(samples).astype(np.float32, copy=False), int(sample_rate))
+    if len(audio.samples) > MAX_CHANNELS:
+        raise DataError(f"samples have {len(audio.samples):,} channels", "give (channel, sample): transpose the array")
+    with _refusals_explained(Path("samples")):
         _require_sound(audio.samples)
     return audio
 
@@ -108,8 +152,7 @@ def read_shape(path: str | os.PathLike[str]) -> Shape:
         AudioError: the headers show that the file cannot be used; damage behind them is found by `read_audio`.
     """
     path = Path(path)
-    with _refusals_explained(path), _opened(path) as contents:
-        size = path.stat().st_size
+    with _refusals_explained(path), _opened(path) as (contents, size):
         if contents.pcm is not None:
             pcm = contents.pcm
             _require_possible_header(pcm.sample_rate, pcm.channels, pcm.frames, size)
@@ -219,15 +262,26 @@ class _Expected:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Contents]:
-    """Open a file whose container and header have been checked."""
+def _opened(path: Path) -> Iterator[tuple[Contents, int]]:
+    """Open a file whose container and header have been checked; its size (bytes) comes with it."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise RefusalError("not_audio", "not a regular file")
     if status.st_size == 0:
         raise RefusalError("empty", "zero bytes")
     with open(path, "rb", buffering=0) as stream:
-        yield read_contents(stream)
+        yield read_contents(stream), status.st_size
+
+
+@contextmanager
+def _opened_stream(stream: BinaryIO) -> Iterator[tuple[Contents, int]]:
+    """Read a file object to its end, and open what was in it."""
+    content = stream.read()
+    if not isinstance(content, bytes):
+        raise DataError(f"{name_of_stream(stream)}: the file object does not give bytes", "open it with mode 'rb'")
+    if not content:
+        raise RefusalError("empty", "zero bytes")
+    yield read_contents(Section(RawIOBase(), [content])), len(content)
 
 
 def _decode(contents: Contents, expected: _Expected, size: int) -> Audio:

@@ -1,7 +1,10 @@
 """asc-mrkd predict: recordings to scenes, pictures to classes."""
 
+import csv
+import io
 import json
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,11 +13,13 @@ import typer
 from asc_mrkd.cli.options import Json, Workers, say_choice
 from asc_mrkd.cli.progress import progress
 from asc_mrkd.cli.terminal import say
+from asc_mrkd.errors import DataError
 from asc_mrkd.workers import start_early
 
 if TYPE_CHECKING:
-    from asc_mrkd.config.domain import Domain
-    from asc_mrkd.deploy import Prediction
+    from asc_mrkd.deploy import Prediction, Predictor, TimeLine
+
+    Answer = Prediction | TimeLine
 
 PIECE_BYTES = 2**16
 """Largest number of bytes of a stream that are read at once."""
@@ -25,8 +30,17 @@ def predict(
     sources: Annotated[
         list[Path] | None, typer.Argument(metavar="[FILE_OR_DIR...]", help="Recordings, pictures, folders.")
     ] = None,
-    top: Annotated[int, typer.Option(help="Number of classes to show.", min=1)] = 3,
+    top: Annotated[int, typer.Option(help="Number of classes to show; CSV has all.", min=1)] = 3,
+    every: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Give a time line: the class of every interval of this length (s)."),
+    ] = None,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.npy", help="Write the input of the classifier, a row per answer, to this file."),
+    ] = None,
     workers: Workers = None,
+    device: Annotated[str, typer.Option(help="Device that computes: cpu, cuda, auto.")] = "cpu",
     stream: Annotated[
         bool, typer.Option("--stream", help="Read 16-bit PCM from stdin; one line per decision.")
     ] = False,
@@ -35,26 +49,32 @@ def predict(
     hop: Annotated[float, typer.Option(help="Time from one decision about a stream to the next (s).")] = 1.0,
     hold: Annotated[int, typer.Option(help="Decisions in a row that a new class of a stream needs.")] = 2,
     as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV: a column per class.")] = False,
 ) -> None:
     """Name the scene of a recording of any rate, channel count and length, or the class of a picture.
 
     Answers come in the order of the files, as soon as they are known. Files that cannot be used are left out; then the
-    exit code is 1. Of a run folder the lowest seed answers. With --stream the sound comes from stdin, as from
-    `ffmpeg -i IN -f s16le -ar 22050 -ac 2 -`, and each line has the time, the class and its probability.
+    exit code is 1. Of a run folder the lowest seed answers. With --every a long recording gets a time line: each
+    interval has the class of the clip around its middle; the text joins equal ones. With --stream the sound comes from
+    stdin, as from `ffmpeg -i IN -f s16le -ar 22050 -ac 2 -`, and each line has the time, the class and its probability.
 
     Example: asc-mrkd predict exp/ce recording.wav --top 3
     """
+    if as_json and as_csv:
+        raise typer.BadParameter("give either --json or --csv", param_hint="--csv")
     if stream:
-        predict_stream(model, sources or [], rate, channels, hop, hold, as_json)
+        if every is not None or embeddings is not None or as_csv:
+            raise typer.BadParameter("a stream has neither --every, --embeddings nor --csv", param_hint="--stream")
+        predict_stream(model, sources or [], rate, channels, hop, hold, as_json, device)
         return
     if not sources:
         raise typer.BadParameter("name recordings or folders, or give --stream", param_hint="FILE_OR_DIR")
-    if workers != 1 and any(source.is_dir() for source in sources):
+    if workers != 1 and every is None and any(source.is_dir() for source in sources):
         start_early()  # while torch is imported here
-    from asc_mrkd.deploy import Prediction, Predictor, describe_suffixes
+    from asc_mrkd.deploy import Predictor, describe_suffixes
     from asc_mrkd.progress import no_progress
 
-    predictor = Predictor(model)
+    predictor = Predictor(model, device)
     found = predictor.find_files(sources)
     if not model.is_file():
         say_choice(model)
@@ -62,43 +82,83 @@ def predict(
         say(f"left out {describe_suffixes(found.passed_over)}", err=True)
     is_lone_file = found.files == sources and len(sources) == 1
     show = no_progress if is_lone_file else progress
+    if every is None:
+        count = len(predictor.classes) if as_csv else top
+        answers: Any = predictor.predict_files(found.files, count, workers, embeddings is not None)
+    else:
+        answers = time_lines(predictor, found.files, every, embeddings is not None)
+    lines = make_lines(predictor, top, as_json, as_csv)
     warned: set[str] = set()
+    embedded: list[Any] = []
     shown = 0
     with show("predicting", len(found.files), "files") as advance:
-        for answer in predictor.predict_files(found.files, top, workers):
-            if isinstance(answer, Prediction):
-                warn_once(answer, warned)
-                say(json_line(answer, predictor.domain, is_first=shown == 0) if as_json else text_line(answer))
-                shown += 1
-            elif is_lone_file:
-                raise answer
-            else:
+        for answer in answers:
+            if isinstance(answer, DataError):
+                if is_lone_file:
+                    raise answer
                 say(f"left out {answer}", err=True)
+            else:
+                warn_once(answer, warned)
+                for line in lines(answer, shown == 0):
+                    say(line)
+                if embeddings is not None:
+                    embedded.append(answer.embedding if every is None else answer.embeddings)
+                shown += 1
             advance()
     if as_json:
         say("]" if shown else "[]")
+    if embeddings is not None and shown:
+        write_embeddings(embeddings, embedded)
     if shown < len(found.files):
         raise typer.Exit(1)
 
 
+def time_lines(
+    predictor: "Predictor", files: list[Path], every: float, embeddings: bool
+) -> "Iterator[TimeLine | DataError]":
+    """Yield the time line of each recording, or why it was left out."""
+    for file in files:
+        try:
+            yield predictor.time_line(file, every, embeddings=embeddings)
+        except DataError as error:
+            yield error
+
+
+def write_embeddings(path: Path, embeddings: list[Any]) -> None:
+    """Write the embeddings of all answers (row, value), float32, as .npy, and say so on stderr."""
+    import numpy as np
+
+    from asc_mrkd.files import atomic_writer
+
+    rows = np.concatenate([np.atleast_2d(part) for part in embeddings])
+    with atomic_writer(path) as stream:
+        np.save(stream, rows)
+    say(f"{path}: {len(rows)} rows of {rows.shape[1]} values, in the order of the answers", err=True)
+
+
 def predict_stream(
-    model: Path, sources: list[Path], rate: int | None, channels: int | None, hop: float, hold: int, as_json: bool
+    model: Path,
+    sources: list[Path],
+    rate: int | None,
+    channels: int | None,
+    hop: float,
+    hold: int,
+    as_json: bool,
+    device: str,
 ) -> None:
     """Print one line per decision about the sound that comes from stdin, and at the end the time that it took."""
-    from dataclasses import asdict
-
     from asc_mrkd.deploy import Predictor
     from asc_mrkd.deploy.streaming import Stream, read_pcm_pieces, require_decisions
 
     if sources:
         raise typer.BadParameter("a stream comes from stdin: leave the files out", param_hint="FILE_OR_DIR")
-    stream = Stream(Predictor(model), rate, channels, hop, hold)
+    stream = Stream(Predictor(model, device), rate, channels, hop, hold)
     source: Any = sys.stdin.buffer
     try:
         for samples in read_pcm_pieces(iter(lambda: source.read1(PIECE_BYTES), b""), stream.channels):
             for decision in stream.push(samples):
                 line = f"{decision.seconds:.2f}  {decision.name}  {decision.probability:.3f}"
-                say(json.dumps(asdict(decision)) if as_json else line)
+                say(json.dumps(decision._asdict()) if as_json else line)
     finally:
         figures = stream.figures
         say(
@@ -110,26 +170,75 @@ def predict_stream(
     require_decisions(stream)
 
 
-def warn_once(prediction: "Prediction", warned: set[str]) -> None:
+def warn_once(answer: "Answer", warned: set[str]) -> None:
     """Say how a recording differs from the training data, once for each kind of difference."""
-    for caution in prediction.cautions:
+    for caution in answer.cautions:
         if caution.kind not in warned:
             warned.add(caution.kind)
-            say(f"warning: {prediction.file}: {caution.text} (said once)", err=True)
+            say(f"warning: {answer.file}: {caution.text} (said once)", err=True)
 
 
-def text_line(prediction: "Prediction") -> str:
-    """Return file, classes and probabilities as one line."""
-    ranking = zip(prediction.classes, prediction.probabilities, strict=True)
-    return f"{prediction.file}  {'  '.join(f'{name} {probability:.3f}' for name, probability in ranking)}"
+def make_lines(
+    predictor: "Predictor", top: int, as_json: bool, as_csv: bool
+) -> "Callable[[Answer, bool], Iterator[str]]":
+    """Return the function that makes the lines of an answer; it is told whether the answer is the first."""
+    if as_csv:
+        return lambda answer, is_first: csv_lines(answer, predictor.classes, is_first)
+    if as_json:
+        return lambda answer, is_first: json_lines(answer, predictor, top, is_first)
+    return lambda answer, is_first: text_lines(answer)
 
 
-def json_line(prediction: "Prediction", domain: "Domain", is_first: bool) -> str:
-    """Return one line of a list in JSON that is printed as the answers come."""
-    ranking = zip(prediction.classes, prediction.probabilities, strict=True)
-    record = {
-        "file": str(prediction.file),
-        domain.categories: [{domain.category: name, "probability": probability} for name, probability in ranking],
-        "warnings": [caution.text for caution in prediction.cautions],
-    }
-    return ("[" if is_first else ",") + json.dumps(record)
+def text_lines(answer: "Answer") -> Iterator[str]:
+    """Yield file, classes and probabilities in one line, or a line for every part of a time line."""
+    from asc_mrkd.deploy import Prediction
+
+    if isinstance(answer, Prediction):
+        ranking = zip(answer.classes, answer.probabilities, strict=True)
+        yield f"{answer.file}  {'  '.join(f'{name} {probability:.3f}' for name, probability in ranking)}"
+        return
+    for part in answer.segments():
+        yield f"{answer.file}  {part.start:8.1f} to {part.end:.1f} s  {part.name} {part.probability:.3f}"
+
+
+def json_lines(answer: "Answer", predictor: "Predictor", top: int, is_first: bool) -> Iterator[str]:
+    """Yield one line of a list in JSON that is printed as the answers come."""
+    from asc_mrkd.deploy import Prediction
+
+    domain = predictor.domain
+
+    def ranked(classes: list[str], probabilities: Any) -> list[dict[str, Any]]:
+        ranking = zip(classes, probabilities, strict=True)
+        return [{domain.category: name, "probability": float(probability)} for name, probability in ranking]
+
+    record: dict[str, Any] = {"file": str(answer.file)}
+    if isinstance(answer, Prediction):
+        record[domain.categories] = ranked(answer.classes, answer.probabilities)
+    else:
+        record["time_line"] = []
+        for start, end, row in zip(answer.starts, answer.ends, answer.probabilities, strict=True):
+            best = row.argsort()[::-1][:top]
+            found = ranked([answer.classes[i] for i in best], row[best])
+            record["time_line"].append({"start": float(start), "end": float(end), domain.categories: found})
+    record["warnings"] = [caution.text for caution in answer.cautions]
+    yield ("[" if is_first else ",") + json.dumps(record)
+
+
+def csv_lines(answer: "Answer", classes: list[str], is_first: bool) -> Iterator[str]:
+    """Yield the rows of an answer as CSV, the names of the columns before those of the first one."""
+    from asc_mrkd.deploy import Prediction
+
+    if isinstance(answer, Prediction):
+        columns: list[Any] = ["file", "prediction", *classes]
+        found = dict(zip(answer.classes, answer.probabilities, strict=True))
+        rows: list[list[Any]] = [[answer.file, answer.classes[0], *(f"{found[name]:.6f}" for name in classes)]]
+    else:
+        columns = ["file", "start", "end", "prediction", *classes]
+        rows = []
+        for start, end, row in zip(answer.starts, answer.ends, answer.probabilities, strict=True):
+            values = [f"{value:.6f}" for value in row]
+            rows.append([answer.file, f"{start:g}", f"{end:g}", classes[int(row.argmax())], *values])
+    for cells in [columns, *rows] if is_first else rows:
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow(cells)
+        yield line.getvalue()

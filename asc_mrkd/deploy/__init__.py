@@ -12,6 +12,8 @@ __all__ = [
     "ModelFile",
     "Prediction",
     "Predictor",
+    "Segment",
+    "TimeLine",
     "describe_choice",
     "describe_suffixes",
     "load_model",
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from asc_mrkd.deploy.inputs import Caution
     from asc_mrkd.deploy.model_file import ModelFile, load_model, save_model
     from asc_mrkd.deploy.predictor import FolderPredictions, FoundFiles, Prediction, Predictor, describe_suffixes
+    from asc_mrkd.deploy.time_line import Segment, TimeLine
 else:
     from asc_mrkd.lazy import lazy_names
 
@@ -35,6 +38,8 @@ else:
             "ModelFile": "asc_mrkd.deploy.model_file",
             "Prediction": "asc_mrkd.deploy.predictor",
             "Predictor": "asc_mrkd.deploy.predictor",
+            "Segment": "asc_mrkd.deploy.time_line",
+            "TimeLine": "asc_mrkd.deploy.time_line",
             "describe_choice": "asc_mrkd.deploy.choice",
             "describe_suffixes": "asc_mrkd.deploy.predictor",
             "load_model": "asc_mrkd.deploy.model_file",

@@ -4,13 +4,17 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from asc_mrkd.audio.read import SECONDS_TOLERANCE, Audio, match_channels, read_audio, resample
+from asc_mrkd.audio.read import SECONDS_TOLERANCE, Audio, check_samples, match_channels, read_audio, resample
 from asc_mrkd.errors import DataError
 from asc_mrkd.features.frontend import Frontend, pad_or_trim
 from asc_mrkd.features.spec import FrontendSpec
+
+Source = str | os.PathLike[str] | BinaryIO | np.ndarray
+"""A recording or a picture: a path or a file object; of a recording also samples (channel, sample) or (sample,)."""
 
 CHUNK_BYTES = 2**25
 """Most bytes of inputs that a worker returns at once; the caller computes longer recordings itself, clip by clip."""
@@ -54,22 +58,41 @@ class Preparation:
         """Number of bytes of one input."""
         return 4 * int(np.prod(self._input_shape))
 
-    def read(self, path: str | os.PathLike[str]) -> tuple[list[np.ndarray], tuple[Caution, ...]]:
+    def read(self, source: Source, rate: int | None = None) -> tuple[list[np.ndarray], tuple[Caution, ...]]:
         """Return the clips of a recording, or the picture, and how it differs from the training data.
+
+        Args:
+            source: recording or picture.
+            rate: sample rate (Hz) of an array.
 
         Raises:
             AudioError: the recording cannot be used.
-            DataError: the picture cannot be read.
+            DataError: the picture cannot be read, or the array is not one of samples.
+        """
+        if self._spec is None:
+            if isinstance(source, np.ndarray):
+                raise DataError("a network for pictures takes files, not arrays", "give paths or file objects")
+            _, height, width = self._input_shape
+            return [read_picture(source, height, width)], ()
+        samples, cautions = self.read_samples(source, rate)
+        return cut_into_clips(samples, self._spec.samples), cautions
+
+    def read_samples(self, source: Source, rate: int | None = None) -> tuple[np.ndarray, tuple[Caution, ...]]:
+        """Return a recording (channel, sample) with the rate and the channels of the front end, and its differences.
+
+        Raises:
+            AudioError: the recording cannot be used.
+            DataError: the network is for pictures, or the array is not one of samples.
         """
         spec = self._spec
         if spec is None:
-            _, height, width = self._input_shape
-            return [read_picture(path, height, width)], ()
-        audio = read_audio(path)
+            raise DataError("a network for pictures hears no recordings", "give it pictures")
+        audio = check_samples(source, rate) if isinstance(source, np.ndarray) else read_audio(source)
+        path = source if isinstance(source, str | os.PathLike) else "recording"
         samples = resample(match_channels(audio.samples, spec.channels, path), audio.sample_rate, spec.sample_rate)
         if abs(samples.shape[1] / spec.sample_rate - spec.clip_seconds) <= spec.pad_or_trim:
             samples = pad_or_trim(samples, spec.samples)
-        return cut_into_clips(samples, spec.samples), tuple(find_cautions(audio, spec))
+        return samples, tuple(find_cautions(audio, spec))
 
     def compute(self, clip: np.ndarray) -> np.ndarray:
         """Return the input of the network for the samples of a clip, or a picture."""
@@ -117,7 +140,7 @@ def find_cautions(audio: Audio, spec: FrontendSpec) -> list[Caution]:
     return cautions
 
 
-def read_picture(path: str | os.PathLike[str], height: int, width: int) -> np.ndarray:
+def read_picture(path: str | os.PathLike[str] | BinaryIO, height: int, width: int) -> np.ndarray:
     """Return a picture, scaled to a size, as values in 0..255, float32, (channel, height, width).
 
     Raises:

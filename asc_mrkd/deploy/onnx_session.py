@@ -122,6 +122,8 @@ class OnnxSession:
 class OnnxClassifier:
     """An .onnx file as the predictor uses it: its front end, its normalisation, and its probabilities."""
 
+    device = "cpu"
+
     def __init__(self, path: Path) -> None:
         self._session = OnnxSession(path)
         self.description = self._session.description
@@ -137,12 +139,22 @@ class OnnxClassifier:
         packed = self.description.arrays
         return Frontend(spec, "plain", arrays=None if packed is None else unpack_arrays(packed, spec))
 
-    def probabilities(self, inputs: list[np.ndarray]) -> np.ndarray:
-        """Return the class probabilities (input, class), float64, of inputs before normalisation."""
+    def outputs(self, inputs: list[np.ndarray], with_embeddings: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Return the class probabilities (input, class), float64, of inputs before normalisation, and no embeddings.
+
+        Raises:
+            ModelError: embeddings are wanted.
+        """
+        if with_embeddings:
+            raise ModelError(
+                "an .onnx file gives probabilities alone, no embeddings", "asc-mrkd predict RUN, or a model.safetensors"
+            )
         batch = np.stack(inputs)
         if self.description.takes_samples:
-            return self._session.run(batch).astype(np.float64)
-        return softmax(self._session.run((batch - self._mean) / self._std).astype(np.float64))
+            probabilities = self._session.run(batch).astype(np.float64)
+        else:
+            probabilities = softmax(self._session.run((batch - self._mean) / self._std).astype(np.float64))
+        return probabilities, np.empty((len(batch), 0), np.float32)
 
     def next_to_workers(self, workers: int, cores: int) -> AbstractContextManager[None]:
         """Compute next to workers; the number of threads is that of the session."""

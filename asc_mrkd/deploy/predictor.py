@@ -6,15 +6,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
 from asc_mrkd.audio.containers import SOUND_SUFFIXES
+from asc_mrkd.audio.read import name_of_stream
 from asc_mrkd.audio.reasons import REASONS
 from asc_mrkd.config.domain import IMAGES, SCENES
-from asc_mrkd.deploy.inputs import Caution, Preparation, Prepared, prepare_files
-from asc_mrkd.errors import AudioError, DataError, suggest
+from asc_mrkd.deploy.inputs import Caution, Preparation, Prepared, Source, cut_into_clips, prepare_files
+from asc_mrkd.deploy.streaming import Decision, Stream, require_decisions
+from asc_mrkd.deploy.time_line import TimeLine, divide
+from asc_mrkd.errors import AudioError, ConfigError, DataError, suggest
 from asc_mrkd.files import find_files
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.workers import available_cores, local_pool, map_in_order
@@ -37,15 +40,18 @@ FEW_FILES = 64
 
 @dataclass(frozen=True)
 class Prediction:
-    """Most probable classes of one file."""
+    """Most probable classes of one recording or picture."""
 
-    file: Path
+    file: Path | None
+    """Path, or name of the file object; None for an array."""
     classes: list[str]
     """Class names, the most probable first."""
     probabilities: list[float]
     """Probability of each class in `classes`."""
     cautions: list[Caution] = field(default_factory=list)
     """Differences of a recording from those that the network was trained on."""
+    embedding: np.ndarray | None = field(default=None, compare=False)
+    """Input of the classifier (value,), float32, the mean of all clips; None unless it was asked for."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +79,11 @@ class Predictor:
 
     Args:
         model: a model file, an .onnx file, a seed folder or a run folder (its lowest seed).
+        device: device that computes, as torch names it; `auto` is a GPU if there is one.
 
     Raises:
         RunError, DamagedFileError: there is no model, or its file is damaged.
+        ConfigError: there is no such device.
 
     Example:
         predictor = Predictor("exp/ce")
@@ -83,8 +91,10 @@ class Predictor:
         print(predictor.classes[probabilities.argmax()])
     """
 
-    def __init__(self, model: str | os.PathLike[str]) -> None:
-        self._classifier = open_classifier(Path(model))
+    def __init__(self, model: str | os.PathLike[str], device: str = "cpu") -> None:
+        self._classifier = open_classifier(Path(model), device)
+        self.device = self._classifier.device
+        """Name of the device that computes."""
         description = self._classifier.description
         self.frontend = description.frontend
         """Definition of the front end; None for pictures."""
@@ -109,7 +119,133 @@ class Predictor:
             DataError: the picture cannot be read.
         """
         clips, _ = self._preparation.read(path)
-        return self._probabilities((self._preparation.compute(clip) for clip in clips), batch_size=1).mean(axis=0)
+        return self._run(map(self._preparation.compute, clips), batch_size=1).probabilities.mean(axis=0)
+
+    @overload
+    def predict(
+        self, sources: Source, rate: int | None = None, top: int | None = None, embeddings: bool = False
+    ) -> Prediction: ...
+
+    @overload
+    def predict(
+        self, sources: list[Source], rate: int | None = None, top: int | None = None, embeddings: bool = False
+    ) -> list[Prediction]: ...
+
+    def predict(
+        self,
+        sources: Source | list[Source],
+        rate: int | None = None,
+        top: int | None = None,
+        embeddings: bool = False,
+    ) -> Prediction | list[Prediction]:
+        """Return the classes of a recording or picture, the most probable first, or of a batch of them.
+
+        `cautions` of a prediction say how a recording differs from those that the network was trained on: it is mono
+        where they were stereo, shorter than a clip, or lacks their high frequencies.
+
+        Args:
+            sources: a path, a file object, samples (channel, sample) or (sample,) with full scale 1; or a list of them.
+            rate: sample rate (Hz) of arrays; any.
+            top: number of classes; by default all.
+            embeddings: whether to return the input of the classifier, too.
+
+        Raises:
+            AudioError: a recording cannot be used; `reason` says why.
+            DataError: a picture cannot be read, or an array is not one of samples.
+            ModelError: the network gives no embeddings.
+
+        Example:
+            ```python
+            prediction = predictor.predict(samples, rate=44_100)
+            print(prediction.classes[0], prediction.probabilities[0], prediction.cautions)
+            ```
+        """
+        batch = sources if isinstance(sources, list) else [sources]
+        read = [self._preparation.read(source, rate) for source in batch]
+        inputs = (self._preparation.compute(clip) for clips, _ in read for clip in clips)
+        outputs = self._run(inputs, self._batch_size, embeddings)
+        predictions = []
+        start = 0
+        for source, (clips, cautions) in zip(batch, read, strict=True):
+            part = outputs[start : start + len(clips)]
+            predictions.append(self._best(name_of(source), part, top, cautions, embeddings))
+            start += len(clips)
+        return predictions if isinstance(sources, list) else predictions[0]
+
+    def time_line(
+        self, source: Source, every: float = 1.0, rate: int | None = None, embeddings: bool = False
+    ) -> TimeLine:
+        """Return the class probabilities of every interval of a recording.
+
+        The network hears the clip around the middle of an interval; at the start and the end, the first and the last.
+
+        Args:
+            source: a path, a file object, or samples (channel, sample) or (sample,) with full scale 1.
+            every: length of the intervals (s).
+            rate: sample rate (Hz) of an array; any.
+            embeddings: whether to return the inputs of the classifier, too.
+
+        Raises:
+            AudioError: the recording cannot be used; `reason` says why.
+            DataError: the network is for pictures, or the array is not one of samples.
+            ModelError: the network gives no embeddings.
+
+        Example:
+            ```python
+            for segment in predictor.time_line("evening.wav", every=0.5).segments():
+                print(segment.start, segment.end, segment.name)
+            ```
+        """
+        samples, cautions = self._preparation.read_samples(source, rate)
+        assert self.frontend is not None
+        length = self.frontend.samples
+        intervals = divide(samples.shape[1], self.frontend.sample_rate, length, every)
+        if samples.shape[1] < length:
+            (samples,) = cut_into_clips(samples, length)
+        firsts, clip = np.unique(intervals.clips, return_inverse=True)
+        inputs = (self._preparation.compute(samples[:, first : first + length]) for first in firsts)
+        outputs = self._run(inputs, self._batch_size, embeddings)
+        return TimeLine(
+            name_of(source),
+            self.classes,
+            intervals.starts,
+            intervals.ends,
+            outputs.probabilities[clip],
+            outputs.embeddings[clip],
+            list(cautions),
+        )
+
+    def stream(
+        self,
+        blocks: Iterable[np.ndarray],
+        rate: int | None = None,
+        channels: int | None = None,
+        hop: float = 1.0,
+        hold: int = 2,
+    ) -> Iterator[Decision]:
+        """Yield class, probability and time (s) of every decision about samples that arrive in blocks.
+
+        Args:
+            blocks: samples (channel, sample) or (sample,) with full scale 1, of any lengths.
+            rate: sample rate of the blocks (Hz); by default that of the front end.
+            channels: channels of the blocks; by default those of the front end.
+            hop: time (s) from one decision to the next. The first one comes after a whole clip.
+            hold: decisions in a row that a new class needs before it is reported.
+
+        Raises:
+            ConfigError: the network is for pictures, or a number is out of its range.
+            DataError: a block has other channels, or the stream ended before a whole clip of sound.
+
+        Example:
+            ```python
+            for name, probability, seconds in predictor.stream(blocks, rate=48_000):
+                print(f"{seconds:.1f} s: {name} {probability:.2f}")
+            ```
+        """
+        stream = Stream(self, rate, channels, hop, hold)
+        for block in blocks:
+            yield from stream.push(block)
+        require_decisions(stream)
 
     def predict_folder(
         self,
@@ -148,7 +284,7 @@ class Predictor:
         return FolderPredictions(predictions, failures)
 
     def predict_files(
-        self, files: Sequence[Path], top: int = 3, workers: int | None = None
+        self, files: Sequence[Path], top: int = 3, workers: int | None = None, embeddings: bool = False
     ) -> Iterator[Prediction | DataError]:
         """Yield the most probable classes of each file, in order, as soon as they are known, or why it was left out.
 
@@ -159,6 +295,7 @@ class Predictor:
             files: recordings or pictures.
             top: number of classes per file.
             workers: processes that read many files; by default one per core.
+            embeddings: whether to return the inputs of the classifier, too.
 
         Example:
             ```python
@@ -173,7 +310,7 @@ class Predictor:
         prepared = zip(files, self._prepare(files, workers), strict=True)
         while group := list(islice(prepared, self._batch_size)):
             with self._classifier.next_to_workers(workers, cores):
-                answers = self._answer(group, top)
+                answers = self._answer(group, top, embeddings)
             yield from answers
 
     def find_files(self, paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> FoundFiles:
@@ -213,53 +350,100 @@ class Predictor:
             return (result for chunk in chunks for result in task(chunk))
         return map_in_order(local_pool(workers), task, chunks, on_crash=_crashed)
 
-    def _answer(self, group: list[tuple[Path, Prepared | DataError]], top: int) -> list[Prediction | DataError]:
+    def _answer(
+        self, group: list[tuple[Path, Prepared | DataError]], top: int, embeddings: bool
+    ) -> list[Prediction | DataError]:
         """Return the answers for files whose inputs go through the network together."""
         inputs = [x for _, result in group if isinstance(result, Prepared) for x in result.inputs or ()]
-        probabilities = iter(self._probabilities(inputs, self._batch_size))
+        outputs = self._run(inputs, self._batch_size, embeddings)
+        start = 0
         answers: list[Prediction | DataError] = []
         for file, result in group:
             if isinstance(result, DataError):
                 answers.append(_with_suggestion(result, file))
                 continue
             if result.inputs is None:
-                mean = self.predict_file(file)
+                clips, _ = self._preparation.read(file)
+                part = self._run(map(self._preparation.compute, clips), 1, embeddings)
             else:
-                mean = np.mean(list(islice(probabilities, len(result.inputs))), axis=0)
-            best = mean.argsort()[::-1][:top]
-            classes = [self.classes[i] for i in best]
-            answers.append(Prediction(file, classes, [float(mean[i]) for i in best], list(result.cautions)))
+                part = outputs[start : start + len(result.inputs)]
+                start += len(result.inputs)
+            answers.append(self._best(file, part, top, result.cautions, embeddings))
         return answers
+
+    def _best(
+        self, file: Path | None, outputs: "Outputs", top: int | None, cautions: Iterable[Caution], embeddings: bool
+    ) -> Prediction:
+        """Return the prediction for the clips of one file."""
+        mean = outputs.probabilities.mean(axis=0)
+        best = mean.argsort()[::-1][:top]
+        return Prediction(
+            file,
+            [self.classes[i] for i in best],
+            [float(mean[i]) for i in best],
+            list(cautions),
+            outputs.embeddings.mean(axis=0) if embeddings else None,
+        )
 
     def predict_samples(self, samples: np.ndarray) -> np.ndarray:
         """Return the class probabilities (class,), float64, of one clip of samples (channel, sample).
 
         The samples have the rate, the channels and the length of the front end.
         """
-        return self._probabilities([self._preparation.compute(samples)], batch_size=1)[0]
+        return self._run([self._preparation.compute(samples)], batch_size=1).probabilities[0]
 
-    def _probabilities(self, inputs: Iterable[np.ndarray], batch_size: int) -> np.ndarray:
-        """Return the probabilities (input, class), float64, of inputs that are computed batch by batch."""
+    def _run(self, inputs: Iterable[np.ndarray], batch_size: int, embeddings: bool = False) -> "Outputs":
+        """Run the network on inputs that are computed batch by batch."""
         inputs = iter(inputs)
-        parts = [np.empty((0, len(self.classes)))]
+        probabilities = [np.empty((0, len(self.classes)))]
+        embedded = []
         while batch := list(islice(inputs, batch_size)):
-            parts.append(self._classifier.probabilities(batch))
-        return np.concatenate(parts)
+            of_batch, embeddings_of_batch = self._classifier.outputs(batch, embeddings)
+            probabilities.append(of_batch)
+            embedded.append(embeddings_of_batch)
+        return Outputs(
+            np.concatenate(probabilities), np.concatenate(embedded) if embedded else np.empty((0, 0), np.float32)
+        )
 
 
-def open_classifier(model: Path) -> "Classifier":
+@dataclass(frozen=True)
+class Outputs:
+    """Outputs of a network for several inputs."""
+
+    probabilities: np.ndarray
+    """Class probabilities (input, class), float64."""
+    embeddings: np.ndarray
+    """Inputs of the classifier (input, value), float32."""
+
+    def __getitem__(self, part: slice) -> "Outputs":
+        return Outputs(self.probabilities[part], self.embeddings[part])
+
+
+def name_of(source: Source) -> Path | None:
+    """Return the path of a file, or the name of a file object; None for an array."""
+    if isinstance(source, np.ndarray):
+        return None
+    if isinstance(source, str | os.PathLike):
+        return Path(source)
+    return name_of_stream(source)
+
+
+def open_classifier(model: Path, device: str = "cpu") -> "Classifier":
     """Open a network: that of an .onnx file without torch, that of any other file or of a folder with torch.
 
     Raises:
         RunError, DamagedFileError: there is no model, or its file is damaged.
+        ConfigError: there is no such device, or not for an .onnx file.
     """
     if model.is_file() and model.suffix == ".onnx":
         from asc_mrkd.deploy.onnx_session import OnnxClassifier
 
+        if device not in ("cpu", "auto"):
+            raise ConfigError(f"device={device}: an .onnx file is computed on the CPU", "leave the device out")
         return OnnxClassifier(model)
     from asc_mrkd.deploy.torch_classifier import TorchClassifier
 
-    return TorchClassifier(model)
+    return TorchClassifier(model, device)
 
 
 def _image_suffixes() -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -23,16 +23,15 @@ class Listener(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(NamedTuple):
     """The class of the last clip of a stream."""
 
-    seconds: float
-    """Time (s) of its last sample, from the start of the stream."""
     name: str
     """The class that is held: it changes when another one was the most probable for `hold` decisions in a row."""
     probability: float
     """Probability of that class."""
+    seconds: float
+    """Time (s) of the last sample of the clip, from the start of the stream."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +67,15 @@ class Stream:
     Raises:
         ConfigError: the network is for pictures, or a number is out of its range.
 
+    `Predictor.stream` is the loop around it; a program that needs the figures as well runs it itself.
+
     Example:
         ```python
         stream = Stream(Predictor("exp/board/model.onnx"), hop=1.0)
         for samples in microphone:  # (channel, sample), float32, full scale 1
-            for decision in stream.push(samples):
-                print(decision.seconds, decision.name, decision.probability)
+            for name, probability, seconds in stream.push(samples):
+                print(seconds, name, probability)
+        print(stream.figures.latency)
         ```
     """
 
@@ -111,8 +113,18 @@ class Stream:
         self._latencies = _Latencies()
 
     def push(self, samples: np.ndarray) -> Iterator[Decision]:
-        """Take samples (channel, sample), float32, and yield the decisions that they make possible."""
+        """Take samples (channel, sample) or (sample,), and yield the decisions that they make possible.
+
+        Raises:
+            DataError: the samples have other channels than the stream.
+        """
         start = time.perf_counter()
+        samples = np.atleast_2d(samples).astype(np.float32, copy=False)
+        if len(samples) != self.channels:
+            raise DataError(
+                f"the stream has {self.channels} channels, these samples have the shape {samples.shape}",
+                "give (channel, sample), and the channels of the stream, as in stream(blocks, channels=1)",
+            )
         new = match_channels(samples, self._spec.channels, "the stream")
         new = new if self._resample is None else self._resample(new)
         while new.shape[1]:
@@ -147,7 +159,7 @@ class Stream:
         if self._held is None or self._in_a_row >= self._hold:
             self._held = best
         name = self._predictor.classes[self._held]
-        return Decision(self._heard / self._spec.sample_rate, name, float(probabilities[self._held]))
+        return Decision(name, float(probabilities[self._held]), self._heard / self._spec.sample_rate)
 
     @property
     def figures(self) -> StreamFigures:

@@ -38,9 +38,11 @@ def decisions(samples: np.ndarray, sizes: list[int], predictor=None, **options) 
     start = 0
     while start < samples.shape[1]:
         for size in sizes:
-            found += [vars(decision) for decision in stream.push(samples[:, start : start + size])]
+            found += [
+                (seconds, name, chance) for name, chance, seconds in stream.push(samples[:, start : start + size])
+            ]
             start += size
-    return [tuple(decision.values()) for decision in found]
+    return found
 
 
 def test_the_decisions_are_those_about_the_clips_whatever_the_pieces(trained):
