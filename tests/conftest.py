@@ -72,6 +72,12 @@ def image_conf(image_values, tmp_path) -> Path:
     return path
 
 
+@pytest.fixture
+def undrawn(monkeypatch) -> None:
+    """Leave the pictures of a report blank, where a test is about its words."""
+    monkeypatch.setattr("asc_mrkd.report.plots.png", lambda figure: b"")
+
+
 @pytest.fixture(scope="session")
 def built_in_scenes(tmp_path_factory) -> Path:
     """Folder of the 120 built-in scenes, made once for all processes that test; not to be changed."""

@@ -113,13 +113,11 @@ def modules_after(code: str) -> set[str]:
     return set(done.stdout.rpartition("MODULES")[2].split())
 
 
-@pytest.mark.parametrize("file", ["conf", "image_conf"])
-def test_training_imports_no_audio_library(file, tmp_path, request):
+def test_training_imports_no_audio_library(conf, image_conf, tmp_path):
     code = f"""
-from pathlib import Path
-from asc_mrkd.config import load_experiment
-from asc_mrkd.engine.training import train
-train(load_experiment({str(request.getfixturevalue(file))!r}, ["train.epochs=1"]), Path({str(tmp_path / "run")!r}), [0])
+from asc_mrkd import load_experiment, train
+for number, conf in enumerate([{str(conf)!r}, {str(image_conf)!r}]):
+    train(load_experiment(conf, ["train.epochs=1"]), f"{tmp_path}/{{number}}", [0])
 """
     modules = modules_after(code)
     assert "torch" in modules

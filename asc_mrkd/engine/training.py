@@ -161,14 +161,14 @@ def of_these_data(experiment: Experiment, source: ExperimentData, seeds: Sequenc
 
 
 def require_fitting_network(experiment: Experiment, source: ExperimentData) -> None:
-    """Refuse a network that cannot be built, does not take the data or the method; it is run without storage.
+    """Refuse a network that cannot be built, does not take the data or the method; it runs without values.
 
     Raises:
         ModelError: the network cannot be built, is too large, or does not take inputs of that size.
         ConfigError: the augmentation or the method does not go with it.
     """
     experiment.require_fitting_augmentation(source.input_shape)
-    with torch.device("meta"):
+    with torch.device("meta"), torch.no_grad():
         network = build_model(experiment.model.name, len(source.classes), **experiment.model.options)
         parameters = sum(parameter.numel() for parameter in network.parameters())
         if parameters > MOST_PARAMETERS:

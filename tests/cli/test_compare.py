@@ -101,7 +101,7 @@ def test_f1_10_the_same_seeds_are_compared_in_pairs_unless_told_otherwise(place)
 
 
 @pytest.mark.parametrize("runs", [["mrkd", "ce"], ["image-ce", "image-mrkd"]])
-def test_f1_10_one_difference_is_one_number_with_one_sign_everywhere(place, runs):
+def test_f1_10_one_difference_is_one_number_with_one_sign_everywhere(place, undrawn, runs):
     """In the tables and the sentences of `compare` and `report`, and on the page."""
     record = as_json(*runs)[1 if runs[0] == "image-ce" else 0]
     direction = -1 if runs[0] == "image-ce" else 1

@@ -103,7 +103,7 @@ def test_f1_1_two_commands_at_once_end_in_one_run(image_conf, tmp_path):
     command = warm_command_line("train", image_conf, "--out", tmp_path / "run", "--seeds", 0)
     processes = [
         subprocess.Popen([*command, f"method={method}", f"train.epochs={epochs}"], stderr=subprocess.PIPE, text=True)
-        for method, epochs in (("ce", 60), ("mrkd", 50))
+        for method, epochs in (("ce", 20), ("mrkd", 16))
     ]
     errors = [process.communicate(timeout=300)[1] for process in processes]
     assert sorted(process.returncode for process in processes) == [0, 2], errors
@@ -111,7 +111,7 @@ def test_f1_1_two_commands_at_once_end_in_one_run(image_conf, tmp_path):
     assert "is being written by process" in errors[1 - winner] or "holds another experiment" in errors[1 - winner]
     assert RunFolder(tmp_path / "run").experiment.method.name == ("ce", "mrkd")[winner]
     lines = [json.loads(line)["epoch"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert lines == list(range(1, (60, 50)[winner] + 1))
+    assert lines == list(range(1, (20, 16)[winner] + 1))
 
 
 def test_f1_2_a_copied_seed_does_not_count_twice(trained, tmp_path):

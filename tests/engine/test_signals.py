@@ -46,6 +46,7 @@ def test_f2_5_a_closed_terminal_saves(conf, tmp_path):
     command = command_line("train", conf, "train.epochs=10000", "--out", tmp_path / "run")
     child, terminal = pty.fork()
     if child == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may themselves be started with nohup
         os.execv(command[0], command)
     shown = b""
     while b"steps" not in shown or not (tmp_path / "run" / "seed0" / "checkpoint.pt").exists():

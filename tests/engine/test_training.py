@@ -63,7 +63,6 @@ def test_it_learns(conf, tmp_path):
     assert lines(out)[-1]["loss"] < lines(out)[0]["loss"]
 
 
-@pytest.mark.parametrize("stop_after", [1, 4, 7, 13])
 @pytest.mark.parametrize(
     ("method", "mixup"),
     [
@@ -74,11 +73,12 @@ def test_it_learns(conf, tmp_path):
         ("{name: mrkd, interval: 2 epochs, teachers: repeat}", 0.3),
     ],
 )
-def test_interrupted_run_continues_to_the_same_bits(conf, tmp_path, method, mixup, stop_after):
+def test_interrupted_run_continues_to_the_same_bits(conf, tmp_path, method, mixup):
     options = f"method={method}", f"augment.mixup={mixup}"
     whole = train_run(conf, tmp_path / "whole", *options)
-    with pytest.raises(InterruptedRun):
-        train_run(conf, tmp_path / "cut", *options, stop_after=stop_after)
+    for stop_after in (1, 3, 3, 6):  # steps of each part
+        with pytest.raises(InterruptedRun):
+            train_run(conf, tmp_path / "cut", *options, stop_after=stop_after)
     cut = train_run(conf, tmp_path / "cut", *options)
     assert same(weights(whole), weights(cut))
     assert without_clock(lines(whole)) == without_clock(lines(cut))

@@ -70,7 +70,7 @@ def test_settings_and_environment_are_on_the_page(page):
     assert "packages.torch" in page
 
 
-def test_few_seeds_lead_to_no_conclusion(tmp_path):
+def test_few_seeds_lead_to_no_conclusion(tmp_path, undrawn):
     pair = [write_run(tmp_path / "ce", seeds=2, epochs=2), write_run(tmp_path / "mrkd", "mrkd", seeds=2, epochs=2)]
     write_report(pair, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
@@ -78,7 +78,7 @@ def test_few_seeds_lead_to_no_conclusion(tmp_path):
     assert "significant" not in page
 
 
-def test_hostile_names_are_escaped(tmp_path):
+def test_hostile_names_are_escaped(tmp_path, undrawn):
     evil = "<script>alert(1)<:script>"
     run = write_run(tmp_path / '"><img src=x onerror=alert(2)>', classes=("<b>bus</b>", evil), seeds=1, epochs=1)
     (run / "environment.json").write_text('{"<svg onload=alert(3)>": "</td><iframe>"}')
@@ -91,7 +91,7 @@ def test_hostile_names_are_escaped(tmp_path):
     assert "onerror=alert(2)&gt;" in page
 
 
-def test_an_existing_page_survives_an_error(runs, tmp_path):
+def test_an_existing_page_survives_an_error(runs, tmp_path, undrawn):
     out = tmp_path / "report.html"
     out.write_text("before")
     with pytest.raises(RunError):
@@ -111,7 +111,7 @@ def small_run(tmp_path_factory):
     [b'{"python": ', b"[1]", b"5", b"null", b'"x"', b"", b"\xff\xfe", b"[" * 3000, b'{"a":' * 3000, b"9" * 5000],
     ids=["cut", "list", "number", "null", "text", "empty", "not-utf-8", "deep-list", "deep-object", "long-number"],
 )
-def test_f3_3_a_damaged_environment_file_is_named(small_run, tmp_path, content):
+def test_f3_3_a_damaged_environment_file_is_named(small_run, tmp_path, content, undrawn):
     (small_run / "environment.json").write_bytes(content)
     with pytest.raises(RunError, match=r"environment\.json") as caught:
         write_report([small_run], tmp_path / "report.html")
@@ -119,12 +119,12 @@ def test_f3_3_a_damaged_environment_file_is_named(small_run, tmp_path, content):
 
 
 @pytest.mark.parametrize("content", [b'{"python": NaN, "x": [[], {}], "y": {"": {}}}', b"{}"], ids=["odd", "empty"])
-def test_f3_3_odd_values_of_the_environment_are_shown(small_run, tmp_path, content):
+def test_f3_3_odd_values_of_the_environment_are_shown(small_run, tmp_path, content, undrawn):
     (small_run / "environment.json").write_bytes(content)
     write_report([small_run], tmp_path / "report.html")
 
 
-def test_f3_10_the_report_counts_its_work_and_names_a_folder_at_its_place_early(small_run, tmp_path):
+def test_f3_10_the_report_counts_its_work_and_names_a_folder_at_its_place_early(small_run, tmp_path, undrawn):
     shown = RecordedProgress()
     write_report([small_run], tmp_path / "report.html", progress=shown)
     assert shown.tasks == [("report", 3, "parts", 0, [1, 1, 1])]

@@ -49,7 +49,7 @@ def test_every_figure_that_mrkd_logs_is_drawn(image_conf, tmp_path):
     assert drawn == logged - usual
 
 
-def test_the_page_shows_it_for_runs_with_teachers(taught, tmp_path):
+def test_the_page_shows_it_for_runs_with_teachers(taught, undrawn, tmp_path):
     plain = write_run(tmp_path / "ce")
     assert has_teachers(evaluate(taught))
     assert not has_teachers(evaluate(plain))
