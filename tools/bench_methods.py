@@ -32,6 +32,9 @@ from asc_mrkd.errors import suggest
 from asc_mrkd.methods import METHODS
 from asc_mrkd.mrkd.networks import state_of
 
+TAUGHT_BY_NOBODY = [name for name, row in METHODS.items() if not row.needs_teachers]
+"""Methods that need no trained teacher."""
+
 VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "mrkd": ({"num_backups": 1}, {"num_backups": 3}, {"num_backups": 5}),
     "pskd": ({}, {"source": "model"}),
@@ -152,12 +155,14 @@ def print_backup(one: Cost, three: Cost, student: int, ce_peak: int) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = parser_of(__doc__, steps=10)  # one look at MrKD's teachers a round, as often as in a run
-    parser.add_argument("--methods", default=",".join(METHODS), help="some of them, as in mrkd,dml; ce always runs")
+    parser.add_argument(
+        "--methods", default=",".join(TAUGHT_BY_NOBODY), help="some of them, as in mrkd,dml; ce always runs"
+    )
     options = parser.parse_args(arguments)
     names = list(dict.fromkeys(["ce", *options.methods.split(",")]))
     for name in names:
-        if name not in METHODS:
-            parser.error(f"there is no method '{name}'; {suggest(name, METHODS)}")
+        if name not in TAUGHT_BY_NOBODY:
+            parser.error(f"there is no method '{name}'; {suggest(name, TAUGHT_BY_NOBODY)}")
     bench = Bench(options.network, options.device, options.steps)
     ce = steady(bench, {"name": "ce"})
     student = sum(tensor.nbytes for tensor in state_of(ce.student).values())

@@ -231,12 +231,12 @@ def csv_lines(answer: "Answer", classes: list[str], is_first: bool) -> Iterator[
     if isinstance(answer, Prediction):
         columns: list[Any] = ["file", "prediction", *classes]
         found = dict(zip(answer.classes, answer.probabilities, strict=True))
-        rows: list[list[Any]] = [[answer.file, answer.classes[0], *(f"{found[name]:.6f}" for name in classes)]]
+        rows: list[list[Any]] = [[answer.file, answer.classes[0], *(f"{found[name]:.9g}" for name in classes)]]
     else:
         columns = ["file", "start", "end", "prediction", *classes]
         rows = []
         for start, end, row in zip(answer.starts, answer.ends, answer.probabilities, strict=True):
-            values = [f"{value:.6f}" for value in row]
+            values = [f"{value:.9g}" for value in row]
             rows.append([answer.file, f"{start:g}", f"{end:g}", classes[int(row.argmax())], *values])
     for cells in [columns, *rows] if is_first else rows:
         line = io.StringIO()

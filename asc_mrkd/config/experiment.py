@@ -256,9 +256,10 @@ RUNTIME_KEYS = (
     "train.evaluate_every",
     "train.checkpoint_every",
     "method.teacher_devices",
+    "method.teacher_files",
 )
 """Keys of an experiment that may differ when a run is continued, because no weight depends on them: the data of a run
-are known by `data.digest`, wherever they lie."""
+are known by `data.digest`, wherever they lie, and trained teachers by `method.teacher_digests`."""
 
 
 class Experiment(Schema):

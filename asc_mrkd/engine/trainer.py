@@ -19,6 +19,7 @@ from asc_mrkd.engine.inference import LOWER_RATE
 from asc_mrkd.engine.keys import BatchKey, Epoch
 from asc_mrkd.engine.parallel import average_statistics, is_any, running_statistics, share_of_loss, wrap_ddp
 from asc_mrkd.engine.samples import Samples
+from asc_mrkd.engine.teachers import load_teacher
 from asc_mrkd.errors import NonFiniteError
 from asc_mrkd.methods import Method, TrainingContext, build_method
 from asc_mrkd.models import build_model
@@ -246,6 +247,9 @@ class Trainer:
             steps_per_epoch=self.steps_per_epoch,
             seed=self.seed,
             new_model=self._new_model,
+            load_teacher=partial(
+                load_teacher, samples=self.samples, num_classes=num_classes, memory_format=self.memory_format
+            ),
         )
 
     def _prune(self, config: PruneConfig) -> None:

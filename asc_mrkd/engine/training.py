@@ -22,6 +22,7 @@ from asc_mrkd.engine.folds import join_folds
 from asc_mrkd.engine.inference import predict
 from asc_mrkd.engine.parallel import any_rank_stops, in_first_process, is_any, process_group, require_rows
 from asc_mrkd.engine.samples import ExperimentData, TrainAndTest, open_data
+from asc_mrkd.engine.teachers import identify_teachers, require_fitting_teachers
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import AscMrkdError, InterruptedRun, ModelError, RunError, first_line
 from asc_mrkd.files import exclusive_lock
@@ -155,19 +156,23 @@ def open_trainable(experiment: Experiment, run: RunFolder) -> ExperimentData:
 
 
 def of_these_data(experiment: Experiment, source: ExperimentData, seeds: Sequence[int]) -> Experiment:
-    """Return the experiment with the digest of its data and the seeds that are trained."""
+    """Return the experiment with the digests of its data and its teachers, and the seeds that are trained."""
     data = experiment.data.model_copy(update={"digest": source.digest})
-    return experiment.model_copy(update={"data": data, "seeds": list(seeds)})
+    method = identify_teachers(experiment.method)
+    return experiment.model_copy(update={"data": data, "method": method, "seeds": list(seeds)})
 
 
 def require_fitting_network(experiment: Experiment, source: ExperimentData) -> None:
-    """Refuse a network that cannot be built, does not take the data or the method; it runs without values.
+    """Refuse a network that cannot be built, does not take the data or the method, and teachers that do not fit.
+
+    The network runs without values.
 
     Raises:
         ModelError: the network cannot be built, is too large, or does not take inputs of that size.
         ConfigError: the augmentation or the method does not go with it.
     """
     experiment.require_fitting_augmentation(source.input_shape)
+    require_fitting_teachers(experiment, source)
     with torch.device("meta"), torch.no_grad():
         network = build_model(experiment.model.name, len(source.classes), **experiment.model.options)
         parameters = sum(parameter.numel() for parameter in network.parameters())

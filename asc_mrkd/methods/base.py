@@ -10,9 +10,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asc_mrkd.config import Experiment
+from asc_mrkd.errors import ConfigError
 from asc_mrkd.mrkd.logits import logits_of
 from asc_mrkd.mrkd.losses import Labels, Losses, at_least_float32, cross_entropy, kl_divergence
 from asc_mrkd.schema import Schema
+
+
+def refuse_teacher(path: str) -> nn.Module:
+    """Stand in for the reader of trained teachers in a run that has none.
+
+    Raises:
+        ConfigError: always.
+    """
+    raise ConfigError(f"{path} cannot be a teacher here: trained teachers are read by the engine", "asc-mrkd train")
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,9 @@ class TrainingContext:
     new_model: Callable[[int], nn.Module]
     """Function that builds another network like the student from a seed, on the student's device; torch's global
     generator is left untouched."""
+    load_teacher: Callable[[str], nn.Module] = refuse_teacher
+    """Function that reads a trained teacher from a path and returns a module on the student's device: from inputs of
+    the student (batch, ...) and numbers of samples (batch,) to logits (batch, class)."""
 
     @property
     def total_steps(self) -> int:

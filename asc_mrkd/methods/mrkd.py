@@ -128,7 +128,7 @@ class Mrkd(Method):
             ConfigError: the device or the option is named.
         """
         require_fitting_options(options["teachers"], options)
-        _require_fitting_augmentation(options["teachers"], experiment)
+        require_fitting_augmentation(options["teachers"], experiment)
         for device in options["teacher_devices"] or ():
             choose_device(device)
 
@@ -144,7 +144,7 @@ class Mrkd(Method):
         return create_model(cls.__name__, __base__=_NamedOptions, **options)
 
 
-def _require_fitting_augmentation(teachers: str, experiment: Experiment) -> None:
+def require_fitting_augmentation(teachers: str, experiment: Experiment) -> None:
     """Refuse an augmentation whose inputs the teachers would have to know before.
 
     Raises:

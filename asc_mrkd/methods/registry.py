@@ -33,6 +33,9 @@ Options = Mapping[str, Any]
 Passes = tuple[int, int]
 """Forward and backward passes of whole networks per step; early classifiers come on top."""
 
+STORED_TEACHER = ".csv"
+"""Suffix of a teacher that is a table of probabilities by clip; the other teachers are networks."""
+
 
 @dataclass(frozen=True)
 class MethodEntry:
@@ -50,6 +53,8 @@ class MethodEntry:
     """Publication; empty for common knowledge."""
     variants: Mapping[str, Variant] = field(default_factory=dict)
     """Values of the option `variant` that have titles of their own."""
+    needs_teachers: bool = False
+    """Whether an experiment has to name trained teachers."""
 
     @property
     def method_class(self) -> "type[Method]":
@@ -62,6 +67,14 @@ def _passes_of_mrkd(options: Options) -> Passes:
     """Return the passes of a step once the logits that can be kept are kept."""
     teachers = {"exact": options["num_backups"], "repeat": 1, "cached": 0, "replay": 0}
     return teachers[options["teachers"]] + 1, 1
+
+
+def _passes_of_kd(options: Options) -> Passes:
+    """Return the passes of a step: those of the networks among the teachers, of the backups and of the student."""
+    networks = [path for path in options["teacher_files"] or ["one"] if not path.endswith(STORED_TEACHER)]
+    teachers = 0 if options["teachers"] == "cached" else len(networks)
+    backups = 3 if options["variant"] == "mrkd" else 0
+    return teachers + backups + 1, 1
 
 
 METHODS: dict[str, MethodEntry] = {
@@ -131,6 +144,15 @@ METHODS: dict[str, MethodEntry] = {
         passes=lambda options: (2, 2),
         memory="the logits of a batch",
         source="Shen et al., CVPR 2022",
+    ),
+    "kd": MethodEntry(
+        "KD",
+        "asc_mrkd.methods.kd:Kd",
+        passes=_passes_of_kd,
+        memory="the teachers, or their logits of the training samples",
+        source="Hinton et al., 2015",
+        variants={"mrkd": Variant("KD + MrKD")},
+        needs_teachers=True,
     ),
     "tfkd_reg": MethodEntry(
         "Tf-KD reg", "asc_mrkd.methods.tfkd_reg:TfkdReg", passes=lambda options: (1, 1), source="Yuan et al., CVPR 2020"

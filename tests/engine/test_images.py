@@ -19,7 +19,11 @@ from asc_mrkd.engine.samples import open_data
 from asc_mrkd.errors import ConfigError, DataError, InterruptedRun, ModelError, RunError
 from asc_mrkd.methods import METHODS as REGISTRY
 
-METHODS = [*REGISTRY, "{name: pskd, source: model}", "{name: mrkd, preset: paper}"]
+METHODS = [
+    *(name for name, row in REGISTRY.items() if not row.needs_teachers),
+    "{name: pskd, source: model}",
+    "{name: mrkd, preset: paper}",
+]
 CPU = torch.device("cpu")
 
 

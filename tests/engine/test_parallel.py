@@ -32,7 +32,7 @@ from asc_mrkd.mrkd import MemoryReplay
 from asc_mrkd.workers import start_early
 
 WITH_BN_OF_THEIR_OWN = {"msd", "byot"}  # early classifiers, which see the rows of their process
-SECTIONS = {name: name for name in METHODS} | {
+SECTIONS = {name: name for name, row in METHODS.items() if not row.needs_teachers} | {
     "mrkd": "{name: mrkd, interval: 3}",
     "mrkd, paper": "{name: mrkd, interval: 3, preset: paper}",
     "mrkd, replay": "{name: mrkd, interval: 3, teachers: replay}",
