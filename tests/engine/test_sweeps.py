@@ -88,6 +88,16 @@ def test_threads_of_the_workers_are_part_of_the_experiment(image_conf, tmp_path)
 
 
 @pytest.mark.slow
+def test_workers_of_a_cluster_give_the_numbers_of_points_in_turn(image_conf, in_turn, tmp_path):
+    from helpers.cluster import start_cluster  # it skips where the extra is not installed
+
+    with start_cluster() as cluster:
+        points = sweep(image_conf, AXIS, tmp_path / "sweep", [0, 1], scheduler=cluster.scheduler_address)
+    assert [point.failure for point in points] == ["", ""]
+    assert trained_bytes(tmp_path / "sweep") == trained_bytes(in_turn)
+
+
+@pytest.mark.slow
 def test_sigterm_saves_all_points_side_by_side(image_conf, tmp_path):
     """The run is long; the signal comes when both points have saved their first checkpoint.
 

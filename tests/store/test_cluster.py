@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from helpers.cluster import distributed, start_cluster
 from helpers.progress import RecordedProgress
 from helpers.store import differing_files
 
@@ -14,26 +15,12 @@ from asc_mrkd.store import extract_clips
 from asc_mrkd.store.journal import JOURNAL
 from asc_mrkd.workers import require_same_versions
 
-distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
 
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster():
-    """A scheduler and two workers, each a process that is started again after its death."""
+    """A scheduler and two workers; the last test that uses it takes the package from them."""
     with start_cluster() as cluster:
         yield cluster
-
-
-def start_cluster(attempts: int = 3) -> distributed.LocalCluster:
-    """Start the cluster; on a busy machine its event loop does not always answer within distributed's ten seconds."""
-    try:
-        return distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None
-        )
-    except AssertionError:
-        if attempts == 1:
-            raise
-        return start_cluster(attempts - 1)
 
 
 @pytest.mark.slow
