@@ -109,7 +109,7 @@ SCENES = Domain(
     headline="accuracy",
     better="{ours} is {points:.2f} percentage points above {theirs} in accuracy",
     worse="{ours} is {points:.2f} percentage points below {theirs} in accuracy",
-    augmentations=("roll_frames", "crop_frames"),
+    augmentations=("roll_frames", "crop_frames", "device_responses", "freq_mixstyle", "mask_bins", "mask_frames"),
 )
 
 IMAGES = Domain(

@@ -131,6 +131,20 @@ class AugmentConfig(Schema):
     """Largest circular shift in time, in frames; the shift is uniform in [-roll_frames, roll_frames]."""
     crop_frames: Count | None = None
     """Length of the random part of a clip to train on, in frames; None takes the whole clip, as testing does."""
+    device_responses: PathName | None = None
+    """Folder of impulse responses of recording devices, as sound files; None switches them off."""
+    responses_digest: str | None = None
+    """SHA-256 of these files, as training notes it; None takes any."""
+    response_share: Fraction = 0.6
+    """Probability that a clip is filtered by one of these responses."""
+    freq_mixstyle: Fraction = 0.0
+    """Probability that the mean and the deviation of every band of a clip are mixed with those of another one."""
+    freq_mixstyle_alpha: Positive = 0.3
+    """Parameter of the Beta distribution of the share that a clip keeps."""
+    mask_bins: Whole = 0
+    """Largest width of the mask along frequency, in bands, as in SpecAugment; 0 switches it off."""
+    mask_frames: Whole = 0
+    """Largest width of the mask along time, in frames; 0 switches it off."""
     pad: Whole = 0
     """Width of the border of zeros around an image, in pixels; a random part of the original size is cut out."""
     flip: bool = False
@@ -255,11 +269,13 @@ RUNTIME_KEYS = (
     "train.device",
     "train.evaluate_every",
     "train.checkpoint_every",
+    "augment.device_responses",
     "method.teacher_devices",
     "method.teacher_files",
 )
 """Keys of an experiment that may differ when a run is continued, because no weight depends on them: the data of a run
-are known by `data.digest`, wherever they lie, and trained teachers by `method.teacher_digests`."""
+are known by `data.digest`, wherever they lie, impulse responses by
+`augment.responses_digest` and trained teachers by `method.teacher_digests`."""
 
 
 class Experiment(Schema):
@@ -318,6 +334,8 @@ class Experiment(Schema):
         limits = {
             "crop_frames": (self.augment.crop_frames or 0, width, f"a clip has {width} frames"),
             "roll_frames": (self.augment.roll_frames, width, f"a clip has {width} frames"),
+            "mask_bins": (self.augment.mask_bins, height, f"a clip has {height} bands"),
+            "mask_frames": (self.augment.mask_frames, self.augment.crop_frames or width, f"a clip has {width} frames"),
             "pad": (self.augment.pad, min(height, width), f"an image has {height} x {width} pixels"),
         }
         for key, (value, largest, size) in limits.items():

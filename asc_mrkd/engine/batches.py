@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from asc_mrkd.config import AugmentConfig
-from asc_mrkd.engine.augment import mixup, transform
+from asc_mrkd.engine.augment import mixup, samples_meet, transform
 from asc_mrkd.engine.keys import BatchKey
 from asc_mrkd.engine.samples import Samples
 from asc_mrkd.mrkd.losses import Labels, MixedLabels
@@ -49,7 +49,7 @@ def training_batch(
         share: rows that this process of a data-parallel run takes.
         memory_format: memory format of the inputs.
     """
-    if not augment.mixup:  # the samples do not meet: the rows of other processes need not be read
+    if not samples_meet(augment):  # the rows of other processes need not be read
         key = key.rows(share)
         if before is not None:
             before = before.rows(share)
@@ -77,7 +77,7 @@ def _mixed_inputs(
 ) -> tuple[Tensor, Labels]:
     """Augment, normalise and mix the samples of a key, or those at `rows`, and return them with their labels."""
     index = key.index if rows is None else rows
-    x = samples.normalise(transform(samples.gather(index), augment, key))
+    x = transform(samples, index, augment, key)
     labels = samples.labels[index]
     if augment.mixup:
         return mixup(x, labels, augment, key)

@@ -70,9 +70,15 @@ class BatchKey:
 
     def integers(self, purpose: str, low: int, high: int) -> Tensor:
         """Draw an integer in [low, high) for every sample of the batch in this view."""
-        if self.view:
-            purpose = f"{purpose}, view {self.view}"
-        return self.epoch.draw(purpose, lambda rng: rng.integers(low, high, self.epoch.count))[self.index]
+        return self.epoch.draw(self.in_view(purpose), lambda rng: rng.integers(low, high, self.epoch.count))[self.index]
+
+    def uniform(self, purpose: str) -> Tensor:
+        """Draw a number in [0, 1) for every sample of the batch in this view, float64."""
+        return self.epoch.draw(self.in_view(purpose), lambda rng: rng.random(self.epoch.count))[self.index]
+
+    def in_view(self, purpose: str) -> str:
+        """Return a purpose whose draws are those of this view alone."""
+        return f"{purpose}, view {self.view}" if self.view else purpose
 
     def partners(self, labels: Tensor) -> Tensor:
         """Draw for every sample of the batch another one of its class, (batch,), by the labels of all samples."""

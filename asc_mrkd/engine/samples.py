@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -42,6 +42,11 @@ class Samples:
     """Mean to subtract from a sample, broadcastable to it."""
     std: Tensor
     """Standard deviation to divide by, of the same shape."""
+
+    frontend: FrontendSpec | None = None
+    """Front end of spectrograms; None for images."""
+    responses: Tensor | None = None
+    """Gains of the devices of the augmentation (response, mel), in the unit of the inputs; None if there are none."""
 
     def __len__(self) -> int:
         return len(self.table)
@@ -173,7 +178,9 @@ def _load_store(store: FeatureStore, clips: pd.DataFrame, is_fold: bool, device:
         table = clips[clips["split"] == split]
         if table.empty:
             raise DataError(f"{store.folder}: no usable {split} clips", "asc-mrkd check-data names what is wrong")
-        return make_samples(CheckedRows(store), table["row"].to_numpy(), table, store.classes, (mean, std), device)
+        rows = table["row"].to_numpy()
+        made = make_samples(CheckedRows(store), rows, table, store.classes, (mean, std), device)
+        return replace(made, frontend=store.spec)
 
     return TrainAndTest(samples("train"), samples("test"))
 

@@ -18,6 +18,7 @@ from asc_mrkd.engine.device import has_fast_bfloat16, seed_generator
 from asc_mrkd.engine.inference import LOWER_RATE
 from asc_mrkd.engine.keys import BatchKey, Epoch
 from asc_mrkd.engine.parallel import average_statistics, is_any, running_statistics, share_of_loss, wrap_ddp
+from asc_mrkd.engine.responses import with_responses
 from asc_mrkd.engine.samples import Samples
 from asc_mrkd.engine.teachers import load_teacher
 from asc_mrkd.errors import NonFiniteError
@@ -100,7 +101,7 @@ class Trainer:
         self.config = experiment.train
         self.augment = experiment.augment
         self.seed = seed
-        self.samples = samples
+        self.samples = with_responses(samples, experiment.augment)
         self.device = samples.labels.device
         self.architecture: dict[str, Any] = {
             "name": experiment.model.name,

@@ -21,6 +21,7 @@ from asc_mrkd.engine.device import gpu_name, stop_on_signal, use_threads
 from asc_mrkd.engine.folds import join_folds
 from asc_mrkd.engine.inference import predict
 from asc_mrkd.engine.parallel import any_rank_stops, in_first_process, is_any, process_group, require_rows
+from asc_mrkd.engine.responses import identify_responses, require_fitting_responses
 from asc_mrkd.engine.samples import ExperimentData, TrainAndTest, open_data
 from asc_mrkd.engine.teachers import identify_teachers, require_fitting_teachers
 from asc_mrkd.engine.trainer import Trainer
@@ -156,10 +157,12 @@ def open_trainable(experiment: Experiment, run: RunFolder) -> ExperimentData:
 
 
 def of_these_data(experiment: Experiment, source: ExperimentData, seeds: Sequence[int]) -> Experiment:
-    """Return the experiment with the digests of its data and its teachers, and the seeds that are trained."""
+    """Return the experiment with the digests of its data, responses and teachers, and the seeds that are trained."""
     data = experiment.data.model_copy(update={"digest": source.digest})
+    augment = identify_responses(experiment.augment)
     method = identify_teachers(experiment.method)
-    return experiment.model_copy(update={"data": data, "method": method, "seeds": list(seeds)})
+    identified = {"data": data, "augment": augment, "method": method, "seeds": list(seeds)}
+    return experiment.model_copy(update=identified)
 
 
 def require_fitting_network(experiment: Experiment, source: ExperimentData) -> None:
@@ -173,6 +176,7 @@ def require_fitting_network(experiment: Experiment, source: ExperimentData) -> N
     """
     experiment.require_fitting_augmentation(source.input_shape)
     require_fitting_teachers(experiment, source)
+    require_fitting_responses(experiment.augment, source)
     with torch.device("meta"), torch.no_grad():
         network = build_model(experiment.model.name, len(source.classes), **experiment.model.options)
         parameters = sum(parameter.numel() for parameter in network.parameters())
