@@ -5,7 +5,7 @@ import re
 import pytest
 
 from asc_mrkd.download.catalogue import CLIP_BYTES, DATA_SETS
-from asc_mrkd.download.dataset import find_gap
+from asc_mrkd.download.staging import find_gap
 
 TOTALS = {
     "dcase18": (15, 21_353_171_682),

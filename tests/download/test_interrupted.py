@@ -14,6 +14,7 @@ from helpers.download import Scenes, files_in
 from helpers.progress import RecordedProgress
 
 from asc_mrkd.download import dataset as fetching
+from asc_mrkd.download import staging
 
 COMMAND = """
 import json, signal, sys
@@ -46,7 +47,7 @@ def killed_at(call, data_set, out, remove):
     if child == 0:
         for name in ("replace", "rename", "mkdir", "sync", "rmdir", "unlink"):
             setattr(os, name, counted(getattr(os, name)))
-        fetching.unpack = counted(fetching.unpack)
+        staging.unpack = counted(staging.unpack)
         Path.unlink = counted(Path.unlink)
         try:
             fetching.fetch(data_set, out, remove_archives=remove)

@@ -12,7 +12,8 @@ import pytest
 from helpers.download import files_in, names_in
 
 from asc_mrkd.download.catalogue import Archive, DataSet
-from asc_mrkd.download.dataset import GIVE_UP, PendingArchive, fetch, space_needed
+from asc_mrkd.download.dataset import GIVE_UP, fetch
+from asc_mrkd.download.plan import PendingArchive, space_needed
 from asc_mrkd.errors import DataError, DownloadError
 
 
