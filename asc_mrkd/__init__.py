@@ -11,6 +11,7 @@ __all__ = [
     "MemoryReplay",
     "Predictor",
     "__version__",
+    "allow_code",
     "build_model",
     "check_budget",
     "check_data",
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from asc_mrkd.methods.registry import load_experiment
     from asc_mrkd.models.registry import build_model
     from asc_mrkd.mrkd.memory_replay import MemoryReplay
+    from asc_mrkd.own_code import allow_code
     from asc_mrkd.report.html import write_report
     from asc_mrkd.store.extraction import extract
     from asc_mrkd.store.shards import join_stores
@@ -66,6 +68,7 @@ else:
         {
             "MemoryReplay": "asc_mrkd.mrkd.memory_replay",
             "Predictor": "asc_mrkd.deploy.predictor",
+            "allow_code": "asc_mrkd.own_code",
             "build_model": "asc_mrkd.models.registry",
             "check_budget": "asc_mrkd.budget.verdict",
             "check_data": "asc_mrkd.doctor",

@@ -16,7 +16,7 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if "_shipped" not in path.
 
 FLOORS = (
     {"errors", "lazy"},
-    {"asc_mrkd", "device", "dist", "files", "progress", "rng", "schema", "workers"},
+    {"asc_mrkd", "device", "dist", "files", "own_code", "progress", "rng", "schema", "workers"},
     {"config"},
     {"audio", "download", "models", "mrkd"},
     {"datasets"},

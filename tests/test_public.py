@@ -57,7 +57,7 @@ def help_examples(command: Any) -> list[list[str]]:
 def check_verb(words: list[str]) -> None:
     """Follow the verbs of an asc-mrkd command and look its options up."""
     command = APP
-    rest = words[1:]
+    rest = words[3:] if words[1] == "--code" else words[1:]
     while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
         assert rest[0] in command.commands, f"not a verb: {shlex.join(words)}"
         command = command.commands[rest[0]]

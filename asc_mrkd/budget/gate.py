@@ -7,7 +7,7 @@ from asc_mrkd.budget.model_source import fill_with_ones
 from asc_mrkd.budget.rules import Rule, find_rule
 from asc_mrkd.budget.verdict import Verdict, check_budget
 from asc_mrkd.config import Experiment
-from asc_mrkd.models import build_model
+from asc_mrkd.models import build_network
 from asc_mrkd.runs import RunFolder
 
 
@@ -37,7 +37,7 @@ def require_untrained_within(
     rule = find_rule(rule, precision)
     if experiment.train.prune is not None and not rule.counts_zeros:
         return None
-    model = build_model(experiment.model.name, num_classes, **experiment.model.options)
+    model = build_network(experiment.model.name, num_classes, **experiment.model.options)
     verdict = check_budget(fill_with_ones(model), rule, precision, input_shape)
     verdict.require_within(f"{experiment.model.name} of this experiment", _hint_for_untrained(verdict))
     return verdict

@@ -1,10 +1,8 @@
 """From the words of a user to a network: a file, a run folder, a Python function, or an untrained network by name."""
 
 import functools
-import importlib.util
 import os
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from asc_mrkd.budget.forward import watch_forward
 from asc_mrkd.errors import DamagedFileError, ModelError, first_line
 from asc_mrkd.models import MODELS, build_model
+from asc_mrkd.own_code import code_digest, importable, run_file
 from asc_mrkd.runs import find_model
 from asc_mrkd.schema import parse_call
 
@@ -89,24 +88,14 @@ def call_network_function(path: Path, name: str | None) -> nn.Module:
         raise ModelError(f"{path} needs the name of the function that makes the network", hint)
     if not path.is_file():
         raise ModelError(f"there is no file {path}", hint)
-    module_name = f"_network_of_{path.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
-        raise ModelError(f"{path} cannot be imported", hint)
-    module = importlib.util.module_from_spec(spec)
-    folder = str(path.parent.resolve())
-    sys.modules[module_name] = module  # as an import does; dataclasses look themselves up there
-    sys.path.insert(0, folder)  # so that the file can import its neighbours, as when it is run
     try:
-        spec.loader.exec_module(module)
+        module = run_file(path.resolve(), code_digest(path))
         function = getattr(module, name, None)
-        network = function() if callable(function) else None
+        with importable(path.parent):
+            network = function() if callable(function) else None
     except Exception as error:
         message, advice = explain_failure(error)
         raise ModelError(f"{path}:{name} failed: {message}", advice or hint) from error
-    finally:
-        sys.path.remove(folder)
-        del sys.modules[module_name]
     if isinstance(network, nn.Module):
         return network
     if callable(function):

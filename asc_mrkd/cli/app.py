@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -16,6 +16,7 @@ from asc_mrkd import __version__
 from asc_mrkd.cli.terminal import flush_stdout, prepare_streams, say
 from asc_mrkd.errors import AscMrkdError, ConfigError, first_line
 from asc_mrkd.files import DISK_FULL
+from asc_mrkd.own_code import allow_code
 
 VERBS = {
     "Data": ("download", "make-scenes", "make-images", "check-data", "extract-features", "join-stores"),
@@ -80,8 +81,14 @@ def show_version(
     version: bool = typer.Option(
         False, "--version", callback=print_version, is_eager=True, help="Show the version and exit."
     ),
+    code: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE.py", help="Python file of yours that a model file needs, and that may be run."),
+    ] = None,
 ) -> None:
     """Take the options of the command itself, before any verb."""
+    for file in code or []:
+        allow_code(file)
 
 
 def main() -> NoReturn:

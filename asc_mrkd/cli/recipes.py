@@ -25,7 +25,7 @@ def print_recipes() -> None:
     Example: asc-mrkd recipes ls
     """
     for recipe in find_recipes():
-        say(f"{recipe.name}: bash {recipe / 'run.sh'}")
+        say(f"{recipe.name}: {start_of(recipe)}")
         for conf in sorted(recipe.glob("conf/*.yaml")):
             title = conf.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
             width = shutil.get_terminal_size().columns
@@ -39,6 +39,8 @@ def copy_recipe(
 ) -> None:
     """Copy a recipe, and the shell functions that it uses, into a folder of yours.
 
+    The recipe `template` holds a network, a method and an experiment to start your own from.
+
     Example: asc-mrkd recipes cp dcase18 my_recipes
     """
     recipes = {recipe.name: recipe for recipe in find_recipes()}
@@ -51,7 +53,7 @@ def copy_recipe(
         if not (out / "common").exists():
             copy_whole(resource_folder("recipes") / "common", out / "common")
         copy_whole(recipes[name], out / name)
-    say(f"bash {out / name / 'run.sh'}")
+    say(start_of(out / name))
 
 
 def copy_whole(source: Path, target: Path) -> None:
@@ -69,6 +71,12 @@ def copy_whole(source: Path, target: Path) -> None:
         raise
 
 
+def start_of(recipe: Path) -> str:
+    """Return the command that starts a recipe; of one without stages the page to read."""
+    script = recipe / "run.sh"
+    return f"bash {script}" if script.is_file() else f"read {recipe / 'README.md'}"
+
+
 def find_recipes() -> list[Path]:
     """Return the folders of the shipped recipes."""
-    return sorted(path.parent for path in resource_folder("recipes").glob("*/run.sh"))
+    return sorted(path.parent for path in resource_folder("recipes").glob("*/README.md"))

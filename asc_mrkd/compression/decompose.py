@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from asc_mrkd.deploy.model_file import ModelFile
 from asc_mrkd.errors import ModelError
-from asc_mrkd.models import MODELS, build_model
+from asc_mrkd.models import build_model, network_takes
 from asc_mrkd.models.cp_resnet import DampedConv2d
 
 
@@ -28,7 +28,7 @@ def decompose(file: ModelFile, factor: int) -> ModelFile:
     """
     name = file.architecture["name"]
     options = file.architecture["options"]
-    if "decomposition" not in MODELS[name].defaults:
+    if not network_takes(name, "decomposition") or "code" in file.architecture:
         raise ModelError(f"{name} has no decomposed form", "the networks that have one: cp_resnet, cp_resnet_damped")
     if options.get("decomposition", 1) != 1:
         raise ModelError(f"the convolutions are decomposed already, by a factor of {options['decomposition']}")

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
-from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator, model_serializer, model_validator
 
 from asc_mrkd.config.domain import DOMAINS, IMAGES, SCENES, Domain
 from asc_mrkd.errors import ConfigError
 from asc_mrkd.files import write_text
+from asc_mrkd.own_code import code_digest, parse_own
 from asc_mrkd.schema import (
     NUMBER,
     Count,
@@ -159,7 +160,7 @@ class ModelConfig(Schema):
     """The network and its options (`asc-mrkd models` lists them)."""
 
     name: str = "cp_resnet"
-    """Key of `asc_mrkd.models.MODELS`."""
+    """Key of `asc_mrkd.models.MODELS`, or a function in a file, as in my_net.py:build."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the network by name."""
 
@@ -182,6 +183,7 @@ class MethodConfig(Schema):
     model_config = ConfigDict(extra="allow")
 
     name: str
+    """Key of `asc_mrkd.methods.METHODS`, or a class in a file, as in my_method.py:MyMethod."""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -293,6 +295,8 @@ class Experiment(Schema):
     """The training loop."""
     seeds: list[Seed] = Field(default_factory=lambda: [0], min_length=1, max_length=1000)
     """Seeds to train, one network each; no seed stands twice."""
+    code: dict[Literal["model", "method"], str] = Field(default_factory=dict)
+    """SHA-256 of the user's files that `model.name` and `method.name` name, as training notes them."""
 
     @model_validator(mode="before")
     @classmethod
@@ -307,10 +311,36 @@ class Experiment(Schema):
                 raise ValueError(f"seeds: {seed} stands twice")
         return self
 
+    @model_serializer(mode="wrap")
+    def _leave_out_no_code(self, serialize: Any) -> dict[str, Any]:
+        values = serialize(self)
+        if not values["code"]:
+            del values["code"]
+        return values
+
     @property
     def domain(self) -> Domain:
         """Scenes or images."""
         return self.data.domain
+
+    def with_code(self) -> "Experiment":
+        """Return the experiment with the SHA-256 of the files that its network and its method are in.
+
+        Raises:
+            ConfigError: a file is missing, or has another content than the one that the experiment was trained with.
+        """
+        found: dict[Literal["model", "method"], str] = {}
+        if own := parse_own(self.model.name):
+            found["model"] = code_digest(own.file)
+        if own := parse_own(self.method.name):
+            found["method"] = code_digest(own.file)
+        for part, digest in found.items():
+            if self.code.get(part, digest) != digest:
+                raise ConfigError(
+                    f"{getattr(self, part).name} has another content than when this experiment was trained",
+                    "bring the former file back, or start from the experiment without its section `code`",
+                )
+        return self.model_copy(update={"code": found})
 
     @model_validator(mode="after")
     def _require_augmentation_of_the_domain(self) -> "Experiment":
@@ -353,7 +383,8 @@ def load_experiment(path: str | os.PathLike[str], overrides: list[str] | None = 
     """Read an experiment file and apply `section.key=value` overrides (values are YAML).
 
     A file may build on another one, `base: ../common.yaml` (relative to itself), and give only the differences. A
-    section `data` or `method` replaces that of the base; all others are merged key by key.
+    section `data` or `method` replaces that of the base; all others are merged key by key. A network or method in a
+    Python file, `../my_net.py:build`, is looked for from the experiment file on, then from the current folder on.
 
     The options of the method are not checked: `methods.load_experiment` does that.
 
@@ -373,6 +404,7 @@ def _read_with_base(path: Path, opened: tuple[Path, ...]) -> dict[str, Any]:
     if len(opened) > LONGEST_CHAIN:
         raise ConfigError(f"{path} is the base of more than {LONGEST_CHAIN} files", "put them together in one file")
     values = read_yaml(path)
+    _find_own_code(values, path.parent)
     base = values.pop("base", None)
     if base is None:
         return values
@@ -386,6 +418,18 @@ def _read_with_base(path: Path, opened: tuple[Path, ...]) -> dict[str, Any]:
         else:
             merged[section] = value
     return merged
+
+
+def _find_own_code(values: dict[str, Any], folder: Path) -> None:
+    """Write the network and the method with the folder of the experiment file, if their Python file is there."""
+    for section in ("model", "method"):
+        part = values.get(section)
+        name = part.get("name") if isinstance(part, dict) else part
+        own = parse_own(name) if isinstance(name, str) else None
+        if own is None or not (folder / own.file).is_file():
+            continue
+        found = f"{os.path.normpath(folder / own.file)}:{own.name}"
+        values[section] = {**part, "name": found} if isinstance(part, dict) else found
 
 
 def save_experiment(experiment: Experiment, path: str | os.PathLike[str]) -> None:

@@ -32,6 +32,12 @@ class Architecture(Schema):
     name: str
     num_classes: Count
     options: dict[str, Any]
+    code: str | None = None
+    """SHA-256 of the user's file that `name` is a function in; None for a network of this package."""
+
+    def as_written(self) -> dict[str, Any]:
+        """Return the values as they stand in a model file."""
+        return self.model_dump(exclude=None if self.code else {"code"})
 
 
 class PackedArrays(Schema):

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,11 +15,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from asc_mrkd.config.domain import IMAGES, SCENES, Domain
-from asc_mrkd.deploy.description import BUILD_ERRORS, KEY, Description, parse_description
-from asc_mrkd.errors import AscMrkdError, DamagedFileError, ModelError, first_line
+from asc_mrkd.deploy.description import BUILD_ERRORS, KEY, Architecture, Description, parse_description
+from asc_mrkd.errors import AscMrkdError, ConfigError, DamagedFileError, ModelError, first_line
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import atomic_writer
-from asc_mrkd.models import build_model
+from asc_mrkd.models import build_model, build_network
+from asc_mrkd.own_code import find_allowed
 from asc_mrkd.runs import find_model
 
 
@@ -28,7 +31,7 @@ class ModelFile:
     model: nn.Module
     """The network, in evaluation mode, on the CPU."""
     architecture: dict[str, Any]
-    """`name`, `num_classes` and `options` of `build_model`."""
+    """`name`, `num_classes` and `options` of `build_model`; of a network in a user's file also `code`, its SHA-256."""
     classes: list[str]
     """Class names in the order of the logits."""
     input_shape: tuple[int, ...]
@@ -77,6 +80,7 @@ def load_model(path: str | Path) -> ModelFile:
         RunError: there is no model.
         DamagedFileError: the file is damaged, or another program wrote it.
         MissingExtraError: the file is .onnx, and onnxruntime is not installed.
+        ModelError: the network is made by a Python file of a user, which `allow_code` has not allowed to run.
 
     Example:
         file = load_model("exp/ce")
@@ -115,9 +119,10 @@ def _build_with(read: Description, tensors: dict[str, Tensor], path: Path) -> nn
     """
     architecture = read.architecture
     hint = "train or copy it again"
+    build = _find_builder(architecture, path)
     try:
-        with torch.device("meta"):
-            expected = build_model(architecture.name, architecture.num_classes, **architecture.options).state_dict()
+        with torch.device("meta" if architecture.code is None else "cpu"), torch.random.fork_rng(devices=[]):
+            expected = build().state_dict()
     except (AscMrkdError, *BUILD_ERRORS) as error:
         raise DamagedFileError(f"{path}: its network cannot be built: {first_line(error)}", hint) from None
     if {name: tensor.shape for name, tensor in expected.items()} != {n: t.shape for n, t in tensors.items()}:
@@ -130,9 +135,25 @@ def _build_with(read: Description, tensors: dict[str, Tensor], path: Path) -> nn
             raise DamagedFileError(f"{path}: {name} is stored as {tensor.dtype}", hint)
         if not tensor.isfinite().all():
             raise DamagedFileError(f"{path}: {name} has values that are not finite", hint)
-    model = build_model(architecture.name, architecture.num_classes, **architecture.options)
+    model = build()
     model.load_state_dict(tensors)
     return model
+
+
+def _find_builder(architecture: Architecture, path: Path) -> Callable[[], nn.Module]:
+    """Return the function that builds a network; one in a user's file only if the user has allowed that file.
+
+    Raises:
+        ModelError: the file was not allowed, or has another content.
+    """
+    if architecture.code is None:
+        return partial(build_model, architecture.name, architecture.num_classes, **architecture.options)
+    try:
+        code = find_allowed(architecture.code, architecture.name)
+    except ConfigError as error:
+        raise ModelError(f"{path}: {error}", error.hint) from None
+    name = f"{code.file}:{code.name}"
+    return partial(build_network, name, architecture.num_classes, **architecture.options)
 
 
 def _shape(tensors: dict[str, Tensor], name: str) -> tuple[int, ...] | None:
@@ -159,7 +180,7 @@ def assemble(read: Description, model: nn.Module) -> ModelFile:
     """Return the model file of a description and its network."""
     return ModelFile(
         model=model.eval(),
-        architecture=read.architecture.model_dump(),
+        architecture=read.architecture.as_written(),
         classes=read.classes,
         input_shape=tuple(read.input_shape),
         mean=np.array(read.mean, dtype=np.float32),

@@ -1,5 +1,6 @@
 """Settings that fit a feature store: the size of the network, the length of the training; and the time it will take."""
 
+import copy
 import os
 import time
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from asc_mrkd.engine.samples import open_data
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.engine.training import require_fitting_network
 from asc_mrkd.methods import check_experiment
+from asc_mrkd.models import network_takes
 from asc_mrkd.schema import apply_override, parse
 from asc_mrkd.store.layout import FeatureStore, open_store
 
@@ -37,8 +39,9 @@ MEASURED_STEPS = 4
 def fit_experiment(store: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Experiment:
     """Return an experiment that fits a feature store: cross-entropy on a small CP-ResNet, or what the overrides say.
 
-    The network takes the channels of the store, and is wider for many clips; the number of epochs falls with the number
-    of clips; classes of uneven size are weighted. They are starting points for a first result, not tuned on any set.
+    The network takes the channels of the store, and is wider for many clips; another one has its own defaults. The
+    number of epochs falls with the number of clips; classes of uneven size are weighted. They are starting points for a
+    first result, not tuned on any set.
 
     Args:
         store: folder of a finished feature store.
@@ -55,6 +58,13 @@ def fit_experiment(store: str | os.PathLike[str], overrides: Sequence[str] = ())
         ```
     """
     values = fitting_values(open_store(store))
+    chosen = copy.deepcopy(values)
+    for override in overrides:
+        apply_override(chosen, override)
+    name = chosen["model"].get("name") if isinstance(chosen["model"], dict) else None
+    if isinstance(name, str) and name != values["model"]["name"]:
+        options = values["model"]["options"]
+        values["model"]["options"] = {key: options[key] for key in ("in_channels",) if network_takes(name, key)}
     for override in overrides:
         apply_override(values, override)
     return check_experiment(parse(Experiment, values, f"settings for {store}"), f"settings for {store}")

@@ -23,7 +23,7 @@ from asc_mrkd.engine.samples import Samples
 from asc_mrkd.engine.teachers import load_teacher
 from asc_mrkd.errors import NonFiniteError
 from asc_mrkd.methods import Method, TrainingContext, build_method
-from asc_mrkd.models import build_model
+from asc_mrkd.models import build_network
 from asc_mrkd.models.pruning import amount_to_keep, attach_masks, ramp_factor, set_masks
 from asc_mrkd.mrkd.losses import Losses, MixedLabels, weighted_classes
 from asc_mrkd.mrkd.networks import unwrap
@@ -103,11 +103,8 @@ class Trainer:
         self.seed = seed
         self.samples = with_responses(samples, experiment.augment)
         self.device = samples.labels.device
-        self.architecture: dict[str, Any] = {
-            "name": experiment.model.name,
-            "num_classes": num_classes,
-            "options": experiment.model.options,
-        }
+        self.model = experiment.model
+        self.num_classes = num_classes
         self.class_weights: Tensor | None = None
         """Weights of the classes in the cross-entropy (class,)."""
         if self.config.class_weights == "balanced":
@@ -225,8 +222,7 @@ class Trainer:
         """Build the network with the initial weights of a seed."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            options = self.architecture["options"]
-            model = build_model(self.architecture["name"], self.architecture["num_classes"], **options).to(self.device)
+            model = build_network(self.model.name, self.num_classes, **self.model.options).to(self.device)
         if self.config.prune:
             attach_masks(model, self.config.prune.kernels)
         return model

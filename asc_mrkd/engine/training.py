@@ -27,9 +27,11 @@ from asc_mrkd.engine.teachers import identify_teachers, require_fitting_teachers
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import AscMrkdError, InterruptedRun, ModelError, RunError, first_line
 from asc_mrkd.files import exclusive_lock
-from asc_mrkd.methods import METHODS, check_experiment
-from asc_mrkd.models import build_model
+from asc_mrkd.methods import check_experiment, method_entry
+from asc_mrkd.models import build_network
 from asc_mrkd.models.pruning import without_masks
+from asc_mrkd.mrkd.logits import logits_of
+from asc_mrkd.own_code import allow_code, parse_own
 from asc_mrkd.progress import Progress, no_progress, titled
 from asc_mrkd.runs import (
     MetricsLog,
@@ -42,6 +44,9 @@ from asc_mrkd.runs import (
     write_predictions,
 )
 from asc_mrkd.runs.folder import ANOTHER_WRITER
+
+OTHER_ERRORS = (TypeError, AttributeError, LookupError, ArithmeticError, AssertionError)
+"""Exceptions of a user's network that is given inputs of another size, besides those of torch."""
 
 MOST_PARAMETERS = 10**9
 """Largest network that is trained: 4 GB of weights, of which training takes several times as much."""
@@ -95,6 +100,8 @@ def train(
         [0, 1]
     """
     experiment = check_experiment(experiment)
+    if own := parse_own(experiment.model.name):
+        allow_code(own.file)
     if seeds is None:
         seeds = experiment.seeds
     run = RunFolder(out)
@@ -168,7 +175,7 @@ def of_these_data(experiment: Experiment, source: ExperimentData, seeds: Sequenc
 def require_fitting_network(experiment: Experiment, source: ExperimentData) -> None:
     """Refuse a network that cannot be built, does not take the data or the method, and teachers that do not fit.
 
-    The network runs without values.
+    The network runs without values; one in a file of the user, which may not bear that, runs on the CPU.
 
     Raises:
         ModelError: the network cannot be built, is too large, or does not take inputs of that size.
@@ -177,15 +184,16 @@ def require_fitting_network(experiment: Experiment, source: ExperimentData) -> N
     experiment.require_fitting_augmentation(source.input_shape)
     require_fitting_teachers(experiment, source)
     require_fitting_responses(experiment.augment, source)
-    with torch.device("meta"), torch.no_grad():
-        network = build_model(experiment.model.name, len(source.classes), **experiment.model.options)
+    device = "meta" if parse_own(experiment.model.name) is None else "cpu"
+    with torch.device(device), torch.random.fork_rng(devices=[]), torch.no_grad():
+        network = build_network(experiment.model.name, len(source.classes), **experiment.model.options)
         parameters = sum(parameter.numel() for parameter in network.parameters())
         if parameters > MOST_PARAMETERS:
             raise ModelError(f"{experiment.model.name} would have {parameters:,} parameters", "choose a smaller width")
         for shape in dict.fromkeys((source.input_shape, experiment.training_shape(source.input_shape))):
             try:
-                network(torch.empty(2, *shape))
-            except (RuntimeError, ValueError) as error:
+                logits = logits_of(network(torch.zeros(2, *shape)))
+            except (RuntimeError, ValueError, *OTHER_ERRORS) as error:
                 size = " x ".join(map(str, shape))
                 hint = f"model.options.in_channels={shape[0]}"
                 if shape != source.input_shape:
@@ -193,7 +201,12 @@ def require_fitting_network(experiment: Experiment, source: ExperimentData) -> N
                 raise ModelError(
                     f"{experiment.model.name} does not take inputs of {size}: {first_line(error)}", hint
                 ) from None
-        METHODS[experiment.method.name].method_class.check_network(
+            if logits.shape != (2, len(source.classes)):
+                raise ModelError(
+                    f"{experiment.model.name} maps 2 inputs to {tuple(logits.shape)}, not to 2 x {len(source.classes)}",
+                    "the network gives logits (batch, class)",
+                )
+        method_entry(experiment.method.name).method_class.check_network(
             experiment.method.options, network, source.input_shape
         )
 
@@ -215,12 +228,23 @@ def _is_finished(experiment: Experiment, run: RunFolder, seed: int) -> bool:
 def _require_whole_results(experiment: Experiment, files: SeedFolder) -> None:
     """Refuse predictions and a model file of a seed that are damaged, and the model file of another network."""
     read_predictions(files.predictions)
-    architecture = load_model(files.model).architecture
-    for name, value in experiment.model.model_dump().items():
-        if architecture[name] != value:
-            raise RunError(
-                f"{files.model} is of another run: its {name} is {architecture[name]!r} instead of {value!r}"
-            )
+    kept = load_model(files.model).architecture
+    for name, value in describe_network(experiment, kept["num_classes"]).items():
+        if kept[name] != value:
+            raise RunError(f"{files.model} is of another run: its {name} is {kept[name]!r} instead of {value!r}")
+
+
+def describe_network(experiment: Experiment, num_classes: int) -> dict[str, Any]:
+    """Return the architecture of a model file: name, options, and the SHA-256 of the user's file with the network."""
+    own = parse_own(experiment.model.name)
+    architecture = {
+        "name": experiment.model.name if own is None else own.label,
+        "num_classes": num_classes,
+        "options": experiment.model.options,
+    }
+    if own is not None:
+        architecture["code"] = experiment.code["model"]
+    return architecture
 
 
 def _train_seeds(
@@ -282,6 +306,7 @@ class _SeedTraining:
         self, experiment: Experiment, run: RunFolder, seed: int, source: ExperimentData, data: TrainAndTest
     ) -> None:
         self.config = experiment.train
+        self.architecture = describe_network(experiment, len(source.classes))
         self.source = source
         self.test = data.test
         self.files = run.seed_folder(seed)
@@ -366,7 +391,7 @@ class _SeedTraining:
         samples = self.trainer.samples
         return ModelFile(
             without_masks(self.trainer.student),
-            self.trainer.architecture,
+            self.architecture,
             self.source.classes,
             self.source.input_shape,
             samples.mean.cpu().numpy(),

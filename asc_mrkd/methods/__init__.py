@@ -13,6 +13,7 @@ from asc_mrkd.methods.registry import (
     check_experiment,
     check_method,
     load_experiment,
+    method_entry,
     method_title,
 )
 
@@ -28,6 +29,7 @@ __all__ = [
     "check_experiment",
     "check_method",
     "load_experiment",
+    "method_entry",
     "method_title",
 ]
 

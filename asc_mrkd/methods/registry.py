@@ -9,7 +9,6 @@ import inspect
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +16,10 @@ from pydantic import create_model
 
 from asc_mrkd import config
 from asc_mrkd.config import Experiment, MethodConfig
-from asc_mrkd.errors import ConfigError, suggest
+from asc_mrkd.errors import ConfigError, first_line, suggest
 from asc_mrkd.mrkd import VARIANTS
 from asc_mrkd.mrkd.presets import Variant
+from asc_mrkd.own_code import OwnCode, load_own, parse_own
 from asc_mrkd.schema import Schema, parse, shorten
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class MethodEntry:
     title: str
     """Name in tables and figures."""
     home: str
-    """Module and class, as in `asc_mrkd.methods.ce:CrossEntropy`."""
+    """Module and class, as in `asc_mrkd.methods.ce:CrossEntropy`, or the file and class of a user."""
     passes: Callable[[Options], Passes]
     """Cost of a step with given options."""
     memory: str = ""
@@ -59,6 +59,9 @@ class MethodEntry:
     @property
     def method_class(self) -> "type[Method]":
         """The class, imported now."""
+        code = parse_own(self.home)
+        if code is not None:
+            return load_method_class(code)
         module, _, name = self.home.partition(":")
         return getattr(import_module(module), name)
 
@@ -161,15 +164,53 @@ METHODS: dict[str, MethodEntry] = {
 """The methods by their names in an experiment, in the order of `asc-mrkd methods`."""
 
 
+OWN_HINT = "write a subclass of asc_mrkd.methods.Method; asc-mrkd recipes cp template OUT shows one"
+"""Hint for a file without a method."""
+
+
+def method_entry(name: str) -> MethodEntry:
+    """Return the row of a method; for a class in a file of the user one with the name of the class.
+
+    Raises:
+        ConfigError: there is no such method.
+    """
+    code = parse_own(name)
+    if code is not None:
+        return MethodEntry(code.name, name, passes=lambda options: (1, 1))
+    if name not in METHODS:
+        raise ConfigError(f"there is no method '{shorten(name)}'", suggest(name, METHODS))
+    return METHODS[name]
+
+
+def load_method_class(code: OwnCode) -> "type[Method]":
+    """Run a file and return the method in it.
+
+    Raises:
+        ConfigError: the file is missing, it fails, or has no such method.
+    """
+    from asc_mrkd.methods.base import Method
+
+    found = load_own(code, OWN_HINT)
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise ConfigError(f"{code.file}: {code.name} is not a method", OWN_HINT)
+    try:
+        found.options_schema().model_validate({})
+    except Exception as error:  # of pydantic, of many types, for annotations that are not types
+        raise ConfigError(
+            f"{code.file}: an option of {code.name} has no usable type: {first_line(error)}", OWN_HINT
+        ) from error
+    return found
+
+
 def method_title(section: MethodConfig) -> str:
     """Return the name of a method in tables and figures, with its variant, as in `MrKD plain`.
 
     >>> method_title(MethodConfig(name="mrkd", variant="plain")), method_title(MethodConfig(name="ce"))
     ('MrKD plain', 'CE')
     """
-    entry = METHODS.get(section.name)
-    if entry is None:
+    if section.name not in METHODS and parse_own(section.name) is None:
         return section.name
+    entry = method_entry(section.name)
     variant = entry.variants.get(str(section.options.get("variant", "")))
     if variant is None:
         return entry.title
@@ -189,10 +230,12 @@ def check_method(section: MethodConfig, source: str = "experiment") -> MethodCon
     >>> check_method(MethodConfig(name="label_smoothing")).options
     {'epsilon': 0.1}
     """
-    if section.name not in METHODS:
-        raise ConfigError(f"{source}: there is no method '{shorten(section.name)}'", suggest(section.name, METHODS))
+    try:
+        method_class = method_entry(section.name).method_class
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}", error.hint) from error.__cause__
     _require_known_options(section, source)
-    checked: Any = parse(_section_schema(section.name), {"method": section.model_dump()}, source)
+    checked: Any = parse(_section_schema(section.name, method_class), {"method": section.model_dump()}, source)
     return MethodConfig(**checked.method.model_dump())
 
 
@@ -219,26 +262,25 @@ def option_names(name: str) -> list[str]:
     >>> option_names("cskd")
     ['weight', 'temperature']
     """
-    return list(METHODS[name].method_class.options_schema().model_fields)
+    return list(method_entry(name).method_class.options_schema().model_fields)
 
 
-@cache
-def _section_schema(name: str) -> type[Schema]:
+def _section_schema(name: str, method_class: "type[Method]") -> type[Schema]:
     """Return the schema of an experiment with the section `method` alone, so that errors name keys as in a file."""
-    options = METHODS[name].method_class.options_schema()
+    options = method_class.options_schema()
     section = create_model("Section", __base__=options, name=(str, name))
     return create_model("MethodOnly", __base__=Schema, method=(section, ...))
 
 
 def check_experiment(experiment: Experiment, source: str = "experiment") -> Experiment:
-    """Return the experiment with every option of its method filled in.
+    """Return the experiment with every option of its method, and the SHA-256 of the user's files, filled in.
 
     Raises:
         ConfigError: as from `check_method`, or another section does not go with the method.
     """
     section = check_method(experiment.method, source)
-    METHODS[section.name].method_class.check_experiment(section.options, experiment)
-    return experiment.model_copy(update={"method": section})
+    method_entry(section.name).method_class.check_experiment(section.options, experiment)
+    return experiment.with_code().model_copy(update={"method": section})
 
 
 def load_experiment(path: str | os.PathLike[str], overrides: list[str] | None = None) -> Experiment:
@@ -259,7 +301,7 @@ def build_method(section: MethodConfig, model: "nn.Module", context: "TrainingCo
         ConfigError: as from `check_method`, or the options do not fit the network.
     """
     section = check_method(section)
-    method_class: Any = METHODS[section.name].method_class
+    method_class: Any = method_entry(section.name).method_class
     asked = {name: getattr(context, name) for name in context_parameters(method_class)}
     return method_class(model, **asked, **section.options)
 

@@ -3,6 +3,7 @@
 Knows torch alone: no data, no front end, no file of weights. A network is one file and one row of `MODELS`.
 """
 
+from asc_mrkd.models.own import build_network, network_takes
 from asc_mrkd.models.registry import MODELS, ModelEntry, build_model
 
-__all__ = ["MODELS", "ModelEntry", "build_model"]
+__all__ = ["MODELS", "ModelEntry", "build_model", "build_network", "network_takes"]

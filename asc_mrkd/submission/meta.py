@@ -5,7 +5,7 @@ from typing import Any
 
 from asc_mrkd.config import Experiment
 from asc_mrkd.engine.augment import describe_augmentation
-from asc_mrkd.methods import METHODS
+from asc_mrkd.methods import method_title
 from asc_mrkd.models import MODELS
 from asc_mrkd.submission.check_meta import MAX_ABBREVIATION, PLACEHOLDER
 from asc_mrkd.submission.system import System, development_results
@@ -27,8 +27,8 @@ def build_meta(systems: Mapping[str, System], task: Task, label: str) -> dict[st
     return {
         "submission": {
             "label": label,
-            "name": f"{first.experiment.model.name}, {METHODS[first.experiment.method.name].title}",
-            "abbreviation": METHODS[first.experiment.method.name].title[:MAX_ABBREVIATION].strip(),
+            "name": f"{first.experiment.model.name}, {method_title(first.experiment.method)}",
+            "abbreviation": method_title(first.experiment.method)[:MAX_ABBREVIATION].strip(),
             "authors": [
                 {
                     "lastname": lastname,
@@ -88,8 +88,8 @@ def describe_systems(systems: Mapping[str, System], task: Task) -> dict[str, Any
 def describe_training(experiment: Experiment) -> str:
     """Return the network and the method of an experiment in words."""
     model = experiment.model.name
-    method = METHODS[experiment.method.name].title
-    return f"{MODELS[model].summary} ({model}), {method}"
+    summary = MODELS[model].summary if model in MODELS else "own network"
+    return f"{summary} ({model}), {method_title(experiment.method)}"
 
 
 def largest_complexity(systems: Mapping[str, System], task: Task) -> dict[str, Any]:

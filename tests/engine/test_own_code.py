@@ -1,0 +1,169 @@
+"""Networks and methods in files of the user: trained, known by their content, run only where the user names them."""
+
+import shutil
+
+import numpy as np
+import pytest
+import soundfile as sf
+import yaml
+from helpers.cli import run_cli
+from helpers.data import SPEC
+
+from asc_mrkd import Predictor, evaluate, fit_experiment, load_model, own_code
+from asc_mrkd.deploy.model_file import save_model
+from asc_mrkd.engine.training import train
+from asc_mrkd.errors import ConfigError, ModelError, RunError
+from asc_mrkd.methods import load_experiment
+from asc_mrkd.models import build_network
+
+
+@pytest.fixture(autouse=True)
+def nothing_allowed(monkeypatch):
+    monkeypatch.setattr(own_code, "_allowed", {})
+
+
+@pytest.fixture
+def template(store, tmp_path):
+    """A copy of the template, whose experiment fits the small store."""
+    assert run_cli("recipes", "cp", "template", tmp_path).code == 0
+    path = tmp_path / "template" / "conf" / "own.yaml"
+    values = yaml.safe_load(path.read_text())
+    values["data"]["store"] = str(store)
+    values["model"]["options"] = {"width": 4}
+    values["augment"] = {"crop_frames": 24}
+    values["train"] |= {"epochs": 2, "batch_size": 5, "threads": 1}
+    path.write_text(yaml.safe_dump(values))
+    return tmp_path / "template"
+
+
+def forget() -> None:
+    own_code._allowed.clear()
+
+
+def test_the_template_trains_and_is_used_once_its_file_is_named(template, tmp_path):
+    experiment = load_experiment(template / "conf" / "own.yaml", ["method.weight=0.5"])
+    run = train(experiment, tmp_path / "run", [0])
+    log = run.metrics_file.read_text()
+    assert '"entropy": ' in log
+    assert evaluate(run).method == "ConfidencePenalty"
+    kept = yaml.safe_load(run.config_file.read_text())
+    assert kept["code"] == {
+        "model": own_code.code_digest(template / "network.py"),
+        "method": own_code.code_digest(template / "method.py"),
+    }
+    before = run.seed_folder(0).model.read_bytes()
+    train(experiment, tmp_path / "run", [0])
+    assert run.seed_folder(0).model.read_bytes() == before
+
+    forget()
+    with pytest.raises(ModelError, match=r"made by network.py:build, which is not in the model file") as caught:
+        Predictor(run)
+    assert "--code network.py" in caught.value.hint
+    sf.write(tmp_path / "a.wav", np.random.default_rng(0).uniform(-0.1, 0.1, (SPEC.samples, 2)), SPEC.sample_rate)
+    assert run_cli("predict", run, tmp_path / "a.wav").code == 2
+    moved = shutil.copy(template / "network.py", tmp_path / "moved.py")
+    assert run_cli("--code", moved, "predict", run, tmp_path / "a.wav").code == 0
+    file = load_model(run)
+    save_model(tmp_path / "again.safetensors", file)
+    assert (tmp_path / "again.safetensors").read_bytes() == before
+
+    forget()
+    (template / "network.py").write_text((template / "network.py").read_text() + "\n")
+    own_code.allow_code(template / "network.py")
+    with pytest.raises(ModelError, match="another content than when its network was trained"):
+        load_model(run)
+    with pytest.raises(RunError, match=r"code\.model is '.*' in it"):
+        train(load_experiment(template / "conf" / "own.yaml", ["method.weight=0.5"]), tmp_path / "run", [0])
+    with pytest.raises(ConfigError, match="has another content than when this experiment was trained"):
+        load_experiment(run.config_file)
+
+
+def test_a_store_fits_own_networks(store, template):
+    name = f"{template / 'network.py'}:build"
+    experiment = fit_experiment(store, [f"model.name={name}", f"method={template / 'method.py'}:ConfidencePenalty"])
+    assert experiment.model.options == {"in_channels": 2}
+    assert experiment.method.options == {"weight": 0.1}
+    assert fit_experiment(store, ["model.name=resnet20"]).model.options == {"in_channels": 2}
+
+
+NETWORKS = """
+from torch import nn
+
+def no_classes(in_channels=2): ...
+def nothing(num_classes): return 3
+def broken(num_classes): raise KeyError("weights")
+def flat(num_classes): return nn.Flatten()
+def narrow(num_classes): return nn.Sequential(nn.Conv2d(1, num_classes, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+number = 7
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no_classes", "has no argument num_classes"),
+        ("nothing", "returned int, not a network"),
+        ("broken", "failed: KeyError"),
+        ("flat", "maps 2 inputs to"),
+        ("narrow", "does not take inputs of 2 x 24"),
+        ("number", "is not a function"),
+        ("brokn", "has no brokn"),
+    ],
+)
+def test_what_is_not_a_network_is_said_before_the_training(store, tmp_path, name, message):
+    (tmp_path / "net.py").write_text(NETWORKS)
+    values = {"data": {"store": str(store)}, "model": f"{tmp_path}/net.py:{name}", "train": {"epochs": 1}}
+    values["model"] = {"name": values["model"]}
+    values["train"] |= {"batch_size": 5}
+    (tmp_path / "conf.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(ModelError, match=message):
+        train(load_experiment(tmp_path / "conf.yaml"), tmp_path / "run", [0])
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Missing", "has no Missing"),
+        ("number", "number is not a method"),
+        ("Odd", "an option of Odd has no usable type"),
+    ],
+)
+def test_what_is_not_a_method_is_said(conf, tmp_path, name, message):
+    (tmp_path / "method.py").write_text(
+        "from asc_mrkd.methods import Method\nnumber = 7\n"
+        "class Odd(Method):\n    def __init__(self, model, *, size: 'Unknown' = 3): ...\n"
+    )
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(conf, [f"method={tmp_path}/method.py:{name}"])
+    with pytest.raises(ConfigError, match="there is no file"):
+        load_experiment(conf, ["method=nowhere.py:Method"])
+    (tmp_path / "broken.py").write_text("import nowhere_at_all")
+    with pytest.raises(ConfigError, match="failed: ModuleNotFoundError"):
+        load_experiment(conf, [f"method={tmp_path}/broken.py:Method"])
+
+
+def test_a_model_file_cannot_name_code_by_itself(trained, tmp_path):
+    file = load_model(trained)
+    (tmp_path / "evil.py").write_text("raise SystemExit('it ran')")
+    architecture = {**file.architecture, "name": f"{tmp_path}/evil.py:build"}
+    save_model(tmp_path / "evil.safetensors", type(file)(**{**vars(file), "architecture": architecture}))
+    with pytest.raises(Exception, match="there is no network"):
+        load_model(tmp_path / "evil.safetensors")
+    architecture["code"] = own_code.code_digest(tmp_path / "evil.py")
+    save_model(tmp_path / "evil.safetensors", type(file)(**{**vars(file), "architecture": architecture}))
+    with pytest.raises(ModelError, match="not run unless you name it"):
+        load_model(tmp_path / "evil.safetensors")
+
+
+def test_options_of_a_network_function(tmp_path):
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\ndef one(num_classes, width=3): return nn.Linear(width, num_classes)\n"
+        "def any(num_classes, **options): return nn.Linear(options['width'], num_classes)\n"
+    )
+    assert build_network(f"{tmp_path}/net.py:one", 2, width=5).in_features == 5
+    assert build_network(f"{tmp_path}/net.py:any", 2, width=6).in_features == 6
+    assert build_network("resnet20", 4, depth=8, width=2).linear.out_features == 4
+    with pytest.raises(ModelError, match="has no argument 'widht'") as caught:
+        build_network(f"{tmp_path}/net.py:one", 2, widht=5)
+    assert "width" in caught.value.hint
