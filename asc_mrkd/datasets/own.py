@@ -1,5 +1,6 @@
 """Own recordings: from a folder per class, or the rows of a table, to the table of clips that every layout gives."""
 
+import math
 import os
 import unicodedata
 from collections.abc import Sequence
@@ -137,7 +138,7 @@ def piece_name(recording: str, start: float, end: float) -> str:
     >>> piece_name("a.wav", 0.5, 1.25), piece_name("a.wav", 2.0, float("nan"))
     ('a.wav#t=0.5,1.25', 'a.wav#t=2')
     """
-    times = [f"{time:.3f}".rstrip("0").rstrip(".") for time in (start, end) if time == time]
+    times = [f"{time:.3f}".rstrip("0").rstrip(".") for time in (start, end) if not math.isnan(time)]
     return f"{recording}#t={','.join(times)}"
 
 

@@ -42,7 +42,6 @@ REASONS = {
 }
 """Reason why a way allows no other values."""
 
-
 MARKED_VALUES = 64
 """Values of an input that its mark depends on."""
 
@@ -353,8 +352,8 @@ def mark_inputs(x: Any) -> Tensor:
         values = values.unsqueeze(1)
     size = values[0].numel()
     places = torch.linspace(0, size - 1, min(size, MARKED_VALUES), device=values.device).long()
-    where: Any = (slice(None), *torch.unravel_index(places, values.shape[1:]))
-    chosen = values[where].float()
+    index: Any = (slice(None), *torch.unravel_index(places, values.shape[1:]))
+    chosen = values[index].float()
     weights = torch.linspace(1, 2, len(places), device=values.device)
     return (chosen * weights).sum(1) / chosen.abs().sum(1).clamp(min=torch.finfo(torch.float32).tiny)
 
