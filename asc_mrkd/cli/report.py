@@ -13,16 +13,22 @@ from asc_mrkd.cli.terminal import make_console, say
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run folders; a CE run among them is the baseline.")],
     out: Annotated[Path, typer.Option(help="HTML page to write.")] = Path("report.html"),
+    recordings: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the recordings, to hear clips on the page.", show_default="that of own recordings"
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare runs: a table, and a self-contained page with curves, confusion matrices and example data.
+    """Compare runs: a table, and a self-contained page with curves, confusion matrices, and clips to see and hear.
 
     Example: asc-mrkd report exp/ce exp/mrkd --out exp/report.html
     """
 
     from asc_mrkd.report import comparison_records, print_comparison, write_report
 
-    summaries = write_report(runs, out, progress=progress)
+    summaries = write_report(runs, out, recordings=recordings, progress=progress)
     if as_json:
         print_json(comparison_records(summaries))
     else:

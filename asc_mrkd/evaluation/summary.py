@@ -42,6 +42,8 @@ class RunSummary:
     """
     scores: pd.DataFrame
     """Table of `clip_scores`, one row per test clip; correct and log_loss are averaged over the seeds."""
+    probabilities: np.ndarray
+    """Class probabilities (clip, class) of the clips in `scores`, averaged over the seeds."""
     confusion: np.ndarray
     """(M, M) clips summed over the seeds; rows are the true class."""
     history: pd.DataFrame
@@ -135,6 +137,7 @@ def evaluate(run: str | os.PathLike[str]) -> RunSummary:
         classes=next(iter(predictions.values())).classes,
         per_seed=pd.DataFrame(figures, index=list(scores)),
         scores=_average_scores(scores.values()),
+        probabilities=np.mean([one.probabilities for one in predictions.values()], axis=0),
         confusion=np.sum([confusion_matrix(one) for one in predictions.values()], axis=0),
         history=read_metrics(folder.metrics_file),
     )

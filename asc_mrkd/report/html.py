@@ -1,6 +1,5 @@
 """One self-contained HTML page about one or more runs: no network, no script, no other file."""
 
-import base64
 import errno
 import os
 from collections.abc import Callable, Sequence
@@ -13,11 +12,13 @@ from typing import Any
 import jinja2
 
 import asc_mrkd
+from asc_mrkd.config.domain import SCENES
 from asc_mrkd.datasets.images import open_images
 from asc_mrkd.errors import RunError
 from asc_mrkd.evaluation import RunSummary, compare_summaries, conclusions, evaluate
 from asc_mrkd.files import write_text
 from asc_mrkd.progress import Progress, no_progress
+from asc_mrkd.report.clips import ClassClips, class_clips, data_address
 from asc_mrkd.report.columns import report_columns
 from asc_mrkd.report.comparisons import comparison_table
 from asc_mrkd.report.plots import (
@@ -84,6 +85,8 @@ class RunSection:
     """The tables that were cut down, in full."""
     environment: TextTable | None
     """Versions and hardware; None for a run without environment.json."""
+    clips: list[ClassClips]
+    """Clips of the classes to look at and to hear; none for images, and without the store."""
     teachers: str | None
     """Figures of the teachers, a picture as a data: address; None for a method without teachers."""
 
@@ -92,9 +95,10 @@ def write_report(
     runs: Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str],
     data: str | os.PathLike[str] | None = None,
+    recordings: str | os.PathLike[str] | None = None,
     progress: Progress = no_progress,
 ) -> list[RunSummary]:
-    """Write one HTML page that compares runs, with curves, confusion matrices, settings and example data.
+    """Write one HTML page that compares runs, with curves, confusion matrices, settings and clips to see and hear.
 
         write_report(["exp/ce", "exp/mrkd"], "exp/report.html")
 
@@ -103,6 +107,8 @@ def write_report(
         out: the page to write.
         data: feature store or image set with an example of every class; None takes that of the first run, if it is
             still where the run names it.
+        recordings: folder of the recordings, for the sound of the most certain and the most confused clips; None takes
+            that of own recordings, if it is still where the store names it, and shows other clips without sound.
         progress: counts the scored runs, the sections about them, and the page.
 
     Returns:
@@ -110,7 +116,8 @@ def write_report(
 
     Raises:
         RunError: a run folder is missing, unfinished or damaged.
-        StoreError, DataError: the data are not a finished feature store or an image set.
+        StoreError, DataError: the data are not a finished feature store or an image set, or no clip is among the
+            recordings that are given.
         OSError: the page cannot be written.
     """
     summaries = []
@@ -124,7 +131,7 @@ def write_report(
         if Path(out).is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(out))
         for summary in summaries:
-            sections.append(_run_section(summary))
+            sections.append(_run_section(summary, data, recordings))
             advance()
         write_text(out, _page(summaries, sections, data))
         advance()
@@ -174,8 +181,11 @@ def settings_tables(summaries: Sequence[RunSummary]) -> list[TextTable]:
     return [table for table in tables if table.rows]
 
 
-def _run_section(summary: RunSummary) -> RunSection:
-    groups = shown_groups(summary)
+def _run_section(
+    summary: RunSummary, data: str | os.PathLike[str] | None, recordings: str | os.PathLike[str] | None
+) -> RunSection:
+    store = _data_folder(summary) if data is None else Path(data)
+    groups = [column for column in shown_groups(summary) if column == "label" or len(summary.by(column)) > 1]
     short = [breakdown_table(summary, column, worst_shown(summary, column)) for column in groups]
     full = [breakdown_table(summary, column) for column in groups]
     return RunSection(
@@ -186,9 +196,16 @@ def _run_section(summary: RunSummary) -> RunSection:
         confused_pairs=confused_pairs_table(summary),
         breakdowns=short,
         complete=[table for table in full if table not in short],
+        clips=_clips(summary, store, None if recordings is None else Path(recordings)),
         environment=_environment_table(RunFolder(summary.folder).environment_file),
         teachers=_data_address(teachers_png(summary)) if has_teachers(summary) else None,
     )
+
+
+def _clips(summary: RunSummary, store: Path | None, recordings: Path | None) -> list[ClassClips]:
+    if store is None or summary.domain is not SCENES:
+        return []
+    return class_clips(summary, open_store(store), recordings)
 
 
 def _environment_table(path: Path) -> TextTable | None:
@@ -209,4 +226,4 @@ def _text_settings(values: dict[str, Any]) -> dict[str, str]:
 
 
 def _data_address(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+    return data_address("image/png", png)

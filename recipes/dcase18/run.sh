@@ -45,4 +45,4 @@ else
     stage 8 "check the submission" asc-mrkd submit check "$submission" --task dcase2018-task1a \
         --files "$data/evaluation_setup/fold1_test.txt"
 fi
-stage 9 "report" asc-mrkd report "${runs[@]}" --out "$out/report.html"
+stage 9 "report" asc-mrkd report "${runs[@]}" --recordings "$data" --out "$out/report.html"

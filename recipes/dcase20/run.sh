@@ -51,4 +51,4 @@ else
     stage 10 "check the submission" asc-mrkd submit check "$submission" --task dcase2020-task1b \
         --files "$data/evaluation_setup/fold1_test.csv"
 fi
-stage 11 "report" asc-mrkd report "${runs[@]}" --out "$out/report.html"
+stage 11 "report" asc-mrkd report "${runs[@]}" --recordings "$data" --out "$out/report.html"
