@@ -124,6 +124,13 @@ for number, conf in enumerate([{str(conf)!r}, {str(image_conf)!r}]):
     assert not modules & {"librosa", "soundfile", "soxr", "torchaudio"}
 
 
+def test_a_model_file_is_read_without_the_compiler(trained):
+    load = f"from asc_mrkd import load_model; load_model({str(trained)!r})"
+    code = f"import sys; {load}; print('torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 def test_a_worker_of_the_extraction_imports_little():
     modules = modules_after("import asc_mrkd.store.worker, asc_mrkd.workers")
     assert "soundfile" in modules

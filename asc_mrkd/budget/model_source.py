@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from asc_mrkd.budget.forward import watch_forward
 from asc_mrkd.errors import DamagedFileError, ModelError, first_line
-from asc_mrkd.models import MODELS, build_model
+from asc_mrkd.models import MODELS, build_model, without_storage
 from asc_mrkd.own_code import code_digest, importable, run_file
 from asc_mrkd.runs import find_model
 from asc_mrkd.schema import parse_call
@@ -164,7 +164,7 @@ def network_sizes() -> tuple[NetworkSize, ...]:
     """
     sizes = []
     for name, entry in MODELS.items():
-        with torch.device("meta"):
+        with without_storage():
             model = build_model(name, DEFAULT_CLASSES)
         forward = watch_forward(model, entry.input_shape)
         sizes.append(

@@ -19,7 +19,7 @@ from asc_mrkd.deploy.description import BUILD_ERRORS, KEY, Architecture, Descrip
 from asc_mrkd.errors import AscMrkdError, ConfigError, DamagedFileError, ModelError, first_line
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import atomic_writer
-from asc_mrkd.models import build_model, build_network
+from asc_mrkd.models import build_model, build_network, without_storage
 from asc_mrkd.own_code import find_allowed
 from asc_mrkd.runs import find_model
 
@@ -121,7 +121,8 @@ def _build_with(read: Description, tensors: dict[str, Tensor], path: Path) -> nn
     hint = "train or copy it again"
     build = _find_builder(architecture, path)
     try:
-        with torch.device("meta" if architecture.code is None else "cpu"), torch.random.fork_rng(devices=[]):
+        place = without_storage() if architecture.code is None else torch.device("cpu")
+        with place, torch.random.fork_rng(devices=[]):
             expected = build().state_dict()
     except (AscMrkdError, *BUILD_ERRORS) as error:
         raise DamagedFileError(f"{path}: its network cannot be built: {first_line(error)}", hint) from None

@@ -28,7 +28,7 @@ from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import AscMrkdError, InterruptedRun, ModelError, RunError, first_line
 from asc_mrkd.files import exclusive_lock
 from asc_mrkd.methods import check_experiment, method_entry
-from asc_mrkd.models import build_network
+from asc_mrkd.models import build_network, without_storage
 from asc_mrkd.models.pruning import without_masks
 from asc_mrkd.mrkd.logits import logits_of
 from asc_mrkd.own_code import allow_code, parse_own
@@ -184,8 +184,8 @@ def require_fitting_network(experiment: Experiment, source: ExperimentData) -> N
     experiment.require_fitting_augmentation(source.input_shape)
     require_fitting_teachers(experiment, source)
     require_fitting_responses(experiment.augment, source)
-    device = "meta" if parse_own(experiment.model.name) is None else "cpu"
-    with torch.device(device), torch.random.fork_rng(devices=[]), torch.no_grad():
+    place = without_storage() if parse_own(experiment.model.name) is None else torch.device("cpu")
+    with place, torch.random.fork_rng(devices=[]), torch.no_grad():
         network = build_network(experiment.model.name, len(source.classes), **experiment.model.options)
         parameters = sum(parameter.numel() for parameter in network.parameters())
         if parameters > MOST_PARAMETERS:

@@ -5,5 +5,6 @@ Knows torch alone: no data, no front end, no file of weights. A network is one f
 
 from asc_mrkd.models.own import build_network, network_takes
 from asc_mrkd.models.registry import MODELS, ModelEntry, build_model
+from asc_mrkd.models.storage import without_storage
 
-__all__ = ["MODELS", "ModelEntry", "build_model", "build_network", "network_takes"]
+__all__ = ["MODELS", "ModelEntry", "build_model", "build_network", "network_takes", "without_storage"]
