@@ -12,10 +12,13 @@ from asc_mrkd.cli.terminal import say
 
 def make_scenes(
     out: Annotated[Path, typer.Argument(help="Folder to write the data set into.")],
-    clips_per_class: Annotated[int, typer.Option(help="Clips of 10 s for each of the ten scenes.", min=2)] = 12,
+    clips_per_class: Annotated[int, typer.Option(help="Recordings of 10 s for each of the ten scenes.", min=2)] = 12,
     seed: Annotated[int, typer.Option(help="Seed of all clips.", min=0)] = 0,
     layout: Annotated[
-        str, typer.Option(help="tut2018, tau2020-3class (three labels), or folders: one per class.")
+        str,
+        typer.Option(
+            help="tut2018, tau2020-3class (three labels), tau2022-mobile (clips of 1 s), or folders: one per class."
+        ),
     ] = "tut2018",
     workers: Workers = None,
 ) -> None:

@@ -18,7 +18,7 @@ data sets, runs and the engine can all import.
 DEVICE_GROUPS = {
     **dict.fromkeys(("a", "b", "c"), "real"),
     **dict.fromkeys(("s1", "s2", "s3"), "seen"),
-    **dict.fromkeys(("s4", "s5", "s6"), "unseen"),
+    **dict.fromkeys(("s4", "s5", "s6", "s7", "s8", "s9", "s10", "unknown"), "unseen"),
 }
 """Devices of TAU Urban Acoustic Scenes Mobile: real ones, simulated and seen in training, simulated and unseen."""
 

@@ -25,6 +25,9 @@ MISNOMERS = {
 }
 """Words that people write into a header line, and the names of the columns that they mean."""
 
+DEVICE_COLUMN = "device_id"
+"""Name of the source label in the evaluation list of 2025."""
+
 Rows = list[tuple[int, list[str]]]
 """Number of the line and its cells."""
 
@@ -148,6 +151,7 @@ def _width(cells: list[str]) -> int:
 def _read_header(path: Path, cells: list[str]) -> list[str] | None:
     """Return the columns that the first line names, or None if it is a clip."""
     words = [cell.lower() for cell in cells[: _width(cells)]]
+    words = ["source_label" if word == DEVICE_COLUMN else word for word in words]
     if not set(words) & set(META_COLUMNS) and MISNOMERS.get(words[0]) != "filename":
         return None
     known = f"the known columns are {', '.join(META_COLUMNS)}"

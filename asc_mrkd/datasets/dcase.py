@@ -87,13 +87,18 @@ def _edition(suffix: str, clips: pd.DataFrame) -> str:
 def read_evaluation_set(folder: Path) -> Dataset:
     """Read the list of an evaluation set or, if it has none, the names of its recordings.
 
+    The list of 2025 names the device of every clip, `device_id`.
+
     Raises:
         DataError: the list is damaged, or the folder has neither a list nor a recording.
     """
     path = _find_list(folder, ["test", "fold1_test"])
+    devices: dict[str, str] = {}
     if path:
         table, duplicates = read_list(folder, path)
         names = sorted(set(table["filename"]))
+        if "source_label" in table:
+            devices = dict(zip(table["filename"], table["source_label"], strict=True))
     else:
         names = list_recordings(folder)
         duplicates = 0
@@ -102,7 +107,8 @@ def read_evaluation_set(folder: Path) -> Dataset:
     for name in names:
         if printable(name) != name:
             raise DataError(f"{folder}: the name of {printable(name)} is not UTF-8", "rename the file")
-    clips = pd.DataFrame({"filename": names}).assign(label="", identifier="", source_label="", city="", split="test")
+    clips = pd.DataFrame({"filename": names}).assign(label="", identifier="", city="", split="test")
+    clips.insert(3, "source_label", [devices.get(name, "") for name in names])
     return Dataset(folder, "evaluation", clips, [], duplicates)
 
 

@@ -14,12 +14,23 @@ from PIL import Image
 
 from asc_mrkd import __version__
 from asc_mrkd.datasets.dcase import COARSE_LABELS
+from asc_mrkd.datasets.synthetic.mobile import (
+    EVALUATION_DEVICES,
+    KNOWN_DEVICES,
+    SECONDS,
+    TEST_DEVICES,
+    TRAINING_DEVICES,
+    are_seconds_whole,
+    write_responses,
+    write_seconds,
+)
 from asc_mrkd.datasets.synthetic.pictures import CLASSES, render_image
 from asc_mrkd.datasets.synthetic.scenes import FRAMES, SCENES, render_clip
 from asc_mrkd.datasets.synthetic.signals import RATE
 from asc_mrkd.errors import ConfigError, DataError, suggest
 from asc_mrkd.files import atomic_writer, format_bytes, write_text
 from asc_mrkd.progress import Progress, no_progress
+from asc_mrkd.rng import generator
 from asc_mrkd.workers import available_cores, local_pool, map_in_order
 
 MAX_BATCH = 8
@@ -33,6 +44,9 @@ IMAGE_BYTES = 3000
 
 TRAINING_SHARE = 0.8
 """Share of the images of a class that are for training."""
+
+SUBSETS = (5, 10, 25, 50, 100)
+"""Shares in percent of the training clips that the lists of DCASE 2024 and 2025 hold."""
 
 CITIES = ("barcelona", "helsinki", "london", "paris", "stockholm", "vienna")
 
@@ -68,6 +82,8 @@ class SceneLayout:
     """Whether the fold lists have a header line."""
     by_class: bool = False
     """Whether there is a folder per class with a folder per place in it, as of own recordings, and no list."""
+    evaluation: str = ""
+    """Folder of the evaluation set of a mobile set, whose clips are of one second from several devices."""
 
 
 SCENE_LAYOUTS = {
@@ -84,6 +100,14 @@ SCENE_LAYOUTS = {
         COARSE_LABELS,
         ".csv",
         header=True,
+    ),
+    "tau2022-mobile": SceneLayout(
+        "TAU Urban Acoustic Scenes 2022 Mobile",
+        "TAU-urban-acoustic-scenes-2022-mobile-development",
+        {scene: scene for scene in SCENES},
+        ".csv",
+        header=True,
+        evaluation="TAU-urban-acoustic-scenes-2025-mobile-evaluation",
     ),
     "folders": SceneLayout(
         "own recordings, a folder per class", "recordings", {scene: scene for scene in SCENES}, "", False, by_class=True
@@ -109,7 +133,9 @@ def make_scenes(
     Args:
         out: folder that receives `TUT-urban-acoustic-scenes-2018-development/`, or the folder of another layout:
             `recordings/` of `folders`, with a folder per class.
-        clips_per_class: clips of 10 s (2.9 MB) for each of the ten scenes, at least 2.
+        clips_per_class: clips of 10 s (2.9 MB) for each of the ten scenes, at least 2. In the layout `tau2022-mobile`
+            each is cut into ten clips of 1 s (0.13 MB), one device after the other; one more recording per class is
+            for the evaluation set, next to the folder.
         seed: seed of all clips.
         layout: a key of `SCENE_LAYOUTS`: names, lists and labels of that data set. The recordings are the same.
         workers: processes; None takes one per processor core.
@@ -133,6 +159,11 @@ def make_scenes(
     readme = SCENES_README.format(title=chosen.title, version=__version__, seed=seed, clips_per_class=clips_per_class)
     try:
         claim_folder(folder, readme)
+        if chosen.evaluation:
+            evaluation = folder.with_name(chosen.evaluation)
+            claim_folder(evaluation, readme)
+            _make_mobile_clips(folder, evaluation, clips, seed, workers, progress)
+            return folder
         if not chosen.by_class:
             _write_lists(folder, clips, chosen)
         with progress("scenes", len(clips), "clips") as advance:
@@ -158,6 +189,12 @@ class Clip:
     def filename(self) -> str:
         """Path within the data set, as the lists give it."""
         return f"audio/{self.scene}-{self.identifier}-{self.segment}-a.wav"
+
+    def seconds(self) -> list[tuple[str, str]]:
+        """Return the file name and the device of each second in a mobile set."""
+        devices = TRAINING_DEVICES if self.train else TEST_DEVICES
+        stem = f"{self.scene}-{self.identifier}-{self.segment}"
+        return [(f"{stem}-{second}-{device}.wav", device) for second, device in enumerate(devices)]
 
     @property
     def file_by_class(self) -> str:
@@ -186,6 +223,53 @@ def plan_clips(clips_per_class: int) -> list[Clip]:
                 for _ in range(place, clips_per_class, locations):
                     clips.append(Clip(scene, identifier, next(segments), train))
     return clips
+
+
+def _make_mobile_clips(
+    folder: Path, evaluation: Path, clips: list[Clip], seed: int, workers: int | None, progress: Progress
+) -> None:
+    """Make a development and an evaluation set of clips of one second: recordings, lists, impulse responses."""
+    unlabelled = [
+        Clip(scene, f"lyon-{len(clips) + number}", len(clips) + number, False) for number, scene in enumerate(SCENES)
+    ]
+    pieces = {Path(clip.filename).name: clip.seconds() for clip in clips}
+    for number, clip in enumerate(unlabelled):
+        names = [f"{SECONDS * number + second}.wav" for second in range(SECONDS)]
+        pieces[Path(clip.filename).name] = list(zip(names, EVALUATION_DEVICES, strict=True))
+    _write_mobile_lists(folder, clips)
+    devices = [piece for clip in unlabelled for piece in pieces[Path(clip.filename).name]]
+    known = [(f"audio/{name}", device if device in KNOWN_DEVICES else "unknown") for name, device in devices]
+    _write_table(evaluation / "evaluation_setup" / "fold1_test.csv", [("filename", "device_id"), *known])
+    write_responses(folder / "impulse_responses")
+    paths = [folder / clip.filename for clip in clips] + [evaluation / clip.filename for clip in unlabelled]
+    with progress("scenes", len(paths), "recordings") as advance:
+        make = partial(write_seconds, seed=seed, pieces=pieces)
+        make_missing(paths, make, workers, advance, is_whole=partial(are_seconds_whole, pieces=pieces))
+
+
+def _write_mobile_lists(folder: Path, clips: list[Clip]) -> None:
+    """Write meta.csv, the fold lists and the lists of the training clips of 5 to 100 %.
+
+    A smaller list is part of every larger one, and holds about the same share of every class.
+    """
+    header = ("filename", "scene_label", "identifier", "source_label")
+    rows = {
+        clip: [(f"audio/{name}", clip.scene, clip.identifier, device) for name, device in clip.seconds()]
+        for clip in clips
+    }
+    _write_table(folder / "meta.csv", [header, *sorted(row for of_clip in rows.values() for row in of_clip)])
+    setup = folder / "evaluation_setup"
+    for name, train, columns in (("train", True, 2), ("evaluate", False, 2), ("test", False, 1)):
+        fold = [row for clip in clips if clip.train is train for row in rows[clip]]
+        _write_table(setup / f"fold1_{name}.csv", [row[:columns] for row in [header, *fold]])
+    ranked = {}
+    for scene in SCENES:
+        of_scene = [row for clip in clips if clip.train and clip.scene == scene for row in rows[clip]]
+        order = generator(f"subsets of {scene}", 0).permutation(len(of_scene))
+        ranked[scene] = [of_scene[place] for place in order]
+    for share in SUBSETS:
+        chosen = [row for of_scene in ranked.values() for row in of_scene[: math.ceil(share / 100 * len(of_scene))]]
+        _write_table(setup / f"split{share}.csv", [row[:2] for row in [header, *sorted(chosen)]])
 
 
 def _write_lists(folder: Path, clips: list[Clip], layout: SceneLayout) -> None:
