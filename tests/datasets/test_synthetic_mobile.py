@@ -17,7 +17,9 @@ from asc_mrkd.datasets.synthetic import make_scenes, mobile
 from asc_mrkd.datasets.synthetic.scenes import FRAMES
 from asc_mrkd.store import extract
 
-FRONT_END = "{name: tiny, sample_rate: 8000, channels: 1, n_fft: 256, hop_length: 128, n_mels: 8, fmax: 4000, clip_seconds: 1}"
+FRONT_END = (
+    "{name: t, sample_rate: 8000, channels: 1, n_fft: 256, hop_length: 99, n_mels: 8, fmax: 4000, clip_seconds: 1}"
+)
 
 
 def noise_clip(seed: int, name: str) -> np.ndarray:
