@@ -22,6 +22,9 @@ def train(
     budget_precision: Annotated[
         str | None, typer.Option(help="Precision to count the budget with, as check-budget --precision.")
     ] = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Check the settings, print the whole experiment, and stop.")
+    ] = False,
 ) -> None:
     """Train an experiment, one seed after the other; the same command again continues to the same bits.
 
@@ -35,6 +38,7 @@ def train(
 
     Example: asc-mrkd train recipes/dcase18/conf/reduced.yaml method=ce train.epochs=2 --out exp/ce --seeds 0-1
     """
+    from asc_mrkd.config import experiment_yaml
     from asc_mrkd.engine import training
     from asc_mrkd.engine.fitting import describe_seconds, expected_seconds, fit_experiment
     from asc_mrkd.errors import ConfigError
@@ -50,6 +54,9 @@ def train(
     fits_the_store = is_store(conf)
     experiment = fit_experiment(conf, changes) if fits_the_store else load_experiment(conf, changes)
     chosen = parse_seeds(seeds) if seeds else experiment.seeds
+    if print_config:
+        say(experiment_yaml(experiment.model_copy(update={"seeds": list(chosen)})).rstrip())
+        return
     if fits_the_store and is_first_process() and not RunFolder(out).seeds():
         expected = describe_seconds(expected_seconds(experiment, chosen))
         say(f"{out}: {experiment.train.epochs} epochs per seed; expected time in all: {expected}", err=True)

@@ -16,6 +16,7 @@ from asc_mrkd.config.experiment import (
     ScheduleConfig,
     StoreConfig,
     TrainConfig,
+    experiment_yaml,
     load_experiment,
     save_experiment,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "ScheduleConfig",
     "StoreConfig",
     "TrainConfig",
+    "experiment_yaml",
     "load_experiment",
     "save_experiment",
 ]

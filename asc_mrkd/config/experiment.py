@@ -434,4 +434,9 @@ def _find_own_code(values: dict[str, Any], folder: Path) -> None:
 
 def save_experiment(experiment: Experiment, path: str | os.PathLike[str]) -> None:
     """Write an experiment with all its values, defaults included."""
-    write_text(path, yaml.safe_dump(experiment.model_dump(), sort_keys=False))
+    write_text(path, experiment_yaml(experiment))
+
+
+def experiment_yaml(experiment: Experiment) -> str:
+    """Return an experiment with all its values, defaults included, as YAML."""
+    return yaml.safe_dump(experiment.model_dump(), sort_keys=False)

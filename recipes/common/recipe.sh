@@ -204,6 +204,13 @@ set_scene_training() {
     esac
 }
 
+# require_settings: stop before the first stage unless the program takes the settings of the command line in `training`.
+require_settings() {
+    if [ "$list" = false ] && [ "$dry_run" = false ] && [ ${#overrides[@]} -gt 0 ]; then
+        asc-mrkd train "$experiment" "${training[@]}" --out "$out" --print-config >/dev/null
+    fi
+}
+
 # stage NUMBER TITLE COMMAND...: run a command of a stage, unless the options exclude the stage.
 # Commands of the same stage follow each other; its title is printed once.
 stage() {

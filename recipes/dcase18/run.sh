@@ -16,11 +16,15 @@ parse_options "--conf --method --evaluation --label" "$@"
 choose_settings dcase18 scenes/TUT-urban-acoustic-scenes-2018-development ce,ce_mixup,mrkd,mrkd_mixup
 use_environment
 require_methods "${methods[@]%_mixup}"
+for name in "${methods[@]}"; do
+    set_scene_training "$name"
+    require_settings
+done
 
 if [ "$built_in" = true ]; then
     stage 1 "make the built-in scenes" asc-mrkd make-scenes "$out/scenes" --layout tut2018
 fi
-stage 2 "check the data set" asc-mrkd check-data "$data"
+stage 2 "check the data set" asc-mrkd check-data "$data" --spec pmel256
 stage 3 "extract the features" asc-mrkd extract-features --data "$data" --spec pmel256 --out "$out/store"
 for name in "${methods[@]}"; do
     set_scene_training "$name"

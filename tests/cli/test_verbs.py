@@ -47,6 +47,16 @@ def place(tmp_path_factory) -> Path:
     return place
 
 
+def test_settings_are_checked_and_printed_without_a_training(place, tmp_path):
+    command = ["train", place / "conf.yaml", "method=ce", "train.epochs=7", "--out", tmp_path / "run", "--print-config"]
+    done = run_cli(*command, "--seeds", "3-4")
+    assert done.code == 0
+    experiment = asc_mrkd.load_experiment(place / "conf.yaml", ["method=ce", "train.epochs=7", "seeds=[3, 4]"])
+    (tmp_path / "whole.yaml").write_text(done.out)
+    assert asc_mrkd.load_experiment(tmp_path / "whole.yaml") == experiment
+    assert not (tmp_path / "run").exists()
+
+
 def test_chain_leaves_the_documented_files(place):
     names = {str(path.relative_to(place)) for path in place.rglob("*") if path.is_file() and path.suffix != ".wav"}
     store = {"features.npy", "clips.csv", "classes.txt", "spec.yaml", "stats.npz", "SHA256SUMS"}

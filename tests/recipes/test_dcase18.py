@@ -75,6 +75,7 @@ def test_stages_are_chosen(tmp_path, options, chosen):
         (["--sedes=0"], "did you mean --seeds, --stage, --stop-stage?"),
         (["--x"], "known: --data --seeds --out --stage --stop-stage --conf --method --evaluation --label"),
         (["--method", "mrdk"], "did you mean 'mrkd'?"),
+        (["train.epohcs=1"], "did you mean 'train.epochs'?"),
     ],
 )
 def test_f3_7_typing_errors_are_answered_with_a_suggestion(tmp_path, options, hint):
