@@ -112,7 +112,7 @@ def test_overrides_come_after_the_changes_of_the_method(tmp_path):
 
 def test_official_data_and_evaluation_set(tmp_path):
     lines = dry_run("dcase18", "--data", "my data/official", "--evaluation", "my data/evaluation", folder=tmp_path)
-    assert "check-data my data/official" in lines
+    assert "check-data my data/official --spec pmel256" in lines
     assert any(line.startswith("submit make") and line.endswith("--audio my data/evaluation") for line in lines)
     assert any(line.startswith("submit check") and "--files" not in line for line in lines)
 
