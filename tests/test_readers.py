@@ -44,7 +44,7 @@ from asc_mrkd.runs import MetricsLog, RunFolder, SeedFolder, read_metrics, read_
 from asc_mrkd.schema import parse_call
 from asc_mrkd.store.journal import Journal
 from asc_mrkd.store.layout import open_store, write_sums
-from asc_mrkd.store.preparation import ORIGIN, read_origin
+from asc_mrkd.store.origin import ORIGIN, read_origin
 from asc_mrkd.submission import check_submission
 from asc_mrkd.submission.check import read_clip_list
 from asc_mrkd.submission.make import read_author_meta

@@ -68,7 +68,7 @@ def extract_features(
     from asc_mrkd.store import extract
     from asc_mrkd.store.extraction import CRASHED
     from asc_mrkd.store.layout import BAD
-    from asc_mrkd.store.preparation import read_origin
+    from asc_mrkd.store.origin import read_origin
 
     reading = Reading(
         path_column=path_column,

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from asc_mrkd.deploy.card_text import LIMITS, frontend_text, network_text
 from asc_mrkd.deploy.model_file import ModelFile
 from asc_mrkd.files import format_bytes, write_text
 
@@ -41,12 +42,10 @@ def write_card(path: Path, file: ModelFile, result: "Export") -> None:
     samples = "" if spec is None else f"{spec.channels}, {spec.samples}"
     rate = 0 if spec is None else spec.sample_rate
     use = USE[result.to, result.with_frontend].format(shape=shape, samples=samples, rate=rate)
-    options = ", ".join(f"{name}={value}" for name, value in file.architecture["options"].items())
     lines = [
         f"# {file.architecture['name']}, {len(file.classes)} {file.domain.categories}, {result.precision}",
         "",
-        f"Network: {file.architecture['name']}{f' ({options})' if options else ''}. Input: {shape}. "
-        f"Classes: {', '.join(file.classes)}.",
+        f"Network: {network_text(file)}. Input: {shape}. Classes: {', '.join(file.classes)}.",
         "",
         *_frontend_lines(file),
         use,
@@ -60,8 +59,7 @@ def write_card(path: Path, file: ModelFile, result: "Export") -> None:
         "",
         DATA_OF_PAGE if result.to == "web" else DATA,
         "",
-        "The network knows its classes alone: any recording gets one of them. Recordings unlike those that it was "
-        "trained on, from other devices or places, get answers that the figures above say nothing about.",
+        LIMITS,
     ]
     write_text(path, "\n".join(lines) + "\n")
 
@@ -77,8 +75,7 @@ def _frontend_lines(file: ModelFile) -> list[str]:
             "frame of a clip."
         )
     return [
-        f"Front end: {spec.name}, {spec.description}, of {spec.clip_seconds:g} s at {spec.sample_rate:,} Hz, "
-        f"{spec.channels} channel(s), n_fft {spec.n_fft}, hop {spec.hop_length}.{floor}",
+        f"Front end: {frontend_text(spec)}.{floor}",
         "",
     ]
 

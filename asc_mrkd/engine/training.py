@@ -22,6 +22,7 @@ from asc_mrkd.engine.folds import join_folds
 from asc_mrkd.engine.inference import predict
 from asc_mrkd.engine.parallel import any_rank_stops, in_first_process, is_any, process_group, require_rows
 from asc_mrkd.engine.responses import identify_responses, require_fitting_responses
+from asc_mrkd.engine.run_card import write_run_card
 from asc_mrkd.engine.samples import ExperimentData, TrainAndTest, open_data
 from asc_mrkd.engine.teachers import identify_teachers, require_fitting_teachers
 from asc_mrkd.engine.trainer import Trainer
@@ -122,6 +123,8 @@ def train(
             require_rows(len(data.train), experiment.train.batch_size)
             in_first_process(lambda: run.create(experiment, environment(torch.get_num_threads(), gpu_name())))
             _train_seeds(experiment, run, seeds, pending, source, data, progress, should_stop)
+        if pending or not run.card_file.exists():
+            in_first_process(lambda: write_run_card(run))
         if budget is not None:
             in_first_process(lambda: require_trained_within(run, seeds, budget, budget_precision))
     return run
@@ -147,6 +150,7 @@ def _cross_validate(
             title = f"fold {fold} of {folds}"
             train_fold(one, run.fold_run(fold), progress=titled(progress, title), should_stop=stop_asked)
         in_first_process(lambda: join_folds(run, folds, seeds))
+        in_first_process(lambda: write_run_card(run))
 
 
 def open_trainable(experiment: Experiment, run: RunFolder) -> ExperimentData:

@@ -13,7 +13,7 @@ import numpy as np
 from asc_mrkd.errors import AudioError, DataError
 from asc_mrkd.evaluation import RunSummary
 from asc_mrkd.store.layout import FeatureStore
-from asc_mrkd.store.preparation import read_origin
+from asc_mrkd.store.origin import read_origin
 
 MOST_CLASSES = 12
 """Most classes with clips, those that are recognised worst: a page with more would be slow to open."""

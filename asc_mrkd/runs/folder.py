@@ -130,6 +130,11 @@ class RunFolder(_Folder):
         return self.path / "environment.json"
 
     @property
+    def card_file(self) -> Path:
+        """The model card, for people."""
+        return self.path / "README.md"
+
+    @property
     def experiment(self) -> Experiment:
         """The experiment of this run, read from its file.
 

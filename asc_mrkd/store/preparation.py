@@ -13,17 +13,14 @@ from asc_mrkd.audio.read import Shape
 from asc_mrkd.datasets.check import examine_recordings
 from asc_mrkd.datasets.pieces import Cutting, choose_seconds, cut_recordings
 from asc_mrkd.datasets.recordings import Dataset, Reading
-from asc_mrkd.errors import DataError, StoreError
+from asc_mrkd.errors import DataError
 from asc_mrkd.features.spec import DEFAULT_SPEC, FrontendSpec, fit_spec, load_spec
 from asc_mrkd.files import write_text
 from asc_mrkd.progress import Progress, no_progress
-from asc_mrkd.schema import read_yaml
+from asc_mrkd.store.origin import ORIGIN
 
 MONO_SPEC = "pmel256_mono"
 """Front end of own recordings if most of them are mono."""
-
-ORIGIN = "origin.yaml"
-"""File of a store that says where its clips come from and what was done with them, for people and reports."""
 
 
 @dataclass(frozen=True)
@@ -108,17 +105,3 @@ def write_origin(folder: Path, data: Any, prepared: Prepared, reading: Reading) 
     file = folder / ORIGIN
     if not file.exists() or file.read_text(encoding="utf-8", errors="replace") != text:
         write_text(file, text)
-
-
-def read_origin(folder: Path) -> dict[str, Any]:
-    """Return what `write_origin` has written; empty for the store of an official data set.
-
-    Raises:
-        ConfigError, StoreError: the file is damaged.
-    """
-    if not (folder / ORIGIN).exists():
-        return {}
-    values = read_yaml(folder / ORIGIN)
-    if not isinstance(values.get("done"), list):
-        raise StoreError(f"{folder / ORIGIN} is damaged", "remove it: it is for people only")
-    return values

@@ -85,6 +85,14 @@ def test_it_is_evaluated_compared_and_reported_as_any_run(cross_validated, tmp_p
     assert "cross-validation with 3 folds" in done.out.replace("\n", "")
 
 
+def test_its_card_has_the_joined_figures_and_the_network_of_a_fold(cross_validated):
+    card = (cross_validated / "README.md").read_text()
+    assert "24 clips in 3 folds; each is for testing once" in card
+    assert f"| 1 | {100 * evaluate(cross_validated).per_seed['accuracy'][1]:.2f} |" in card
+    assert f"asc-mrkd predict {cross_validated / 'fold1'} " in card
+    assert "fold 2 is for testing" in (cross_validated / "fold2" / "README.md").read_text()
+
+
 def test_it_stands_for_no_single_network(cross_validated):
     with pytest.raises(RunError, match="is a cross-validation") as caught:
         find_model(cross_validated)

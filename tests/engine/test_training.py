@@ -38,7 +38,8 @@ def without_clock(records: list[dict]) -> list[dict]:
 
 def test_run_folder_is_complete(conf, tmp_path):
     out = train_run(conf, tmp_path / "run", seeds=(0, 1))
-    assert {p.name for p in out.iterdir()} == {"config.yaml", "environment.json", "metrics.jsonl", "seed0", "seed1"}
+    files = {"README.md", "config.yaml", "environment.json", "metrics.jsonl"}
+    assert {p.name for p in out.iterdir()} == {*files, "seed0", "seed1"}
     assert {p.name for p in (out / "seed1").iterdir()} == {
         "checkpoint.pt",
         "checkpoint.previous.pt",

@@ -17,7 +17,8 @@ from asc_mrkd.errors import ConfigError, StoreError
 from asc_mrkd.features.frontend import Frontend
 from asc_mrkd.store import join_stores
 from asc_mrkd.store.extraction import extract
-from asc_mrkd.store.preparation import choose_spec, read_origin
+from asc_mrkd.store.origin import read_origin
+from asc_mrkd.store.preparation import choose_spec
 
 RATE = 16_000
 DONE = (

@@ -1,0 +1,218 @@
+"""The model card of a run, README.md in its folder: data, splits, figures, size, front end, and how to predict."""
+
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from asc_mrkd import __version__
+from asc_mrkd.budget.count import count_layers
+from asc_mrkd.config import Experiment
+from asc_mrkd.config.domain import SCENES
+from asc_mrkd.deploy.card_text import LIMITS, frontend_text, network_text
+from asc_mrkd.deploy.model_file import ModelFile, load_model
+from asc_mrkd.errors import AscMrkdError, DamagedFileError, ModelError, RunError
+from asc_mrkd.files import format_bytes, write_text
+from asc_mrkd.methods import method_title
+from asc_mrkd.own_code import parse_own
+from asc_mrkd.runs import RunFolder, accuracy_and_log_loss, read_predictions
+from asc_mrkd.store.layout import OK, open_store
+from asc_mrkd.store.origin import read_origin
+
+YOURS = """## Yours
+
+What stands from this heading on is kept when the card is written again.
+
+- Licence of the network: to be filled in
+- Licence of the recordings: to be filled in
+- Purpose, known limits, contact: to be filled in
+"""
+"""Part of the card that the user fills in."""
+
+USE = """## Use
+
+```bash
+asc-mrkd {option}predict {run} {file} --top 3
+```
+
+```python
+import asc_mrkd
+
+{allow}predictor = asc_mrkd.Predictor("{run}")
+probabilities = predictor.predict_file("{file}")
+print(predictor.classes[probabilities.argmax()])
+```
+"""
+"""Part of the card that shows how to predict."""
+
+
+def write_run_card(run: RunFolder) -> None:
+    """Write the model card of a run with finished seeds; what the user has written under "Yours" stays.
+
+    A damaged file, which may be that of a seed that another process trains, is a warning: the networks are trained.
+    """
+    try:
+        text = card_text(run)
+    except (RunError, DamagedFileError, ModelError) as error:
+        warnings.warn(f"{run.card_file} is not written: {error}", stacklevel=2)
+        return
+    write_text(run.card_file, text)
+
+
+def card_text(run: RunFolder) -> str:
+    """Return the model card of a run.
+
+    Raises:
+        RunError, DamagedFileError, ModelError: a file of the run is damaged, or its network cannot be loaded.
+    """
+    experiment = run.experiment
+    folds = experiment.data.folds if experiment.data.fold is None else None
+    first = run.fold_run(1) if folds else run
+    file = load_model(first.path)
+    categories = file.domain.categories
+    lines = [
+        f"# {run.path.resolve().name}: {len(file.classes)} {categories}",
+        "",
+        "Written by `asc-mrkd train`, for people; no program reads it.",
+        "",
+        *table(["", ""], [*about_data(experiment, folds), *about_network(experiment, file)]),
+        "",
+        "## Figures",
+        "",
+        *figure_lines(run, experiment, folds),
+        "",
+        use_text(first, experiment, file),
+        LIMITS if file.domain is SCENES else LIMITS.replace("recording", "picture").replace("Recordings", "Pictures"),
+        "",
+        kept_part(run.card_file),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def use_text(run: RunFolder, experiment: Experiment, file: ModelFile) -> str:
+    """Return the part that shows how to predict; a network in a file of the user needs that file."""
+    own = parse_own(experiment.model.name)
+    return USE.format(
+        run=run.path,
+        file="picture.png" if file.frontend is None else "recording.wav",
+        option="" if own is None else f"--code {own.file} ",
+        allow="" if own is None else f'asc_mrkd.allow_code("{own.file}")\n',
+    )
+
+
+def about_data(experiment: Experiment, folds: int | None) -> list[list[str]]:
+    """Return the rows on data and splits."""
+    rows = [["data", f"`{experiment.data.folder}`, SHA-256 {(experiment.data.digest or 'unknown')[:12]}..."]]
+    if experiment.domain is not SCENES:
+        return rows
+    try:
+        store = open_store(experiment.data.folder)
+        origin = read_origin(store.folder)
+    except AscMrkdError:
+        return rows
+    clips = store.clips[store.clips["status"] == OK]
+    if folds or experiment.data.fold:
+        number = experiment.data.folds
+        which = "each is for testing once" if folds else f"fold {experiment.data.fold} is for testing"
+        rows.append(["splits", f"{len(clips):,} clips in {number} folds; {which}"])
+    else:
+        counts = ", ".join(f"{count:,} {name}" for name, count in clips["split"].value_counts().items())
+        rows.append(["splits", "; ".join(filter(None, [counts, str(origin.get("splits", ""))]))])
+    if origin.get("groups"):
+        rows.append(["groups", str(origin["groups"])])
+    rows += [["clips", sentence] for sentence in origin.get("done", [])[1:]]
+    return rows
+
+
+def about_network(experiment: Experiment, file: ModelFile) -> list[list[str]]:
+    """Return the rows on network, training and size."""
+    train = experiment.train
+    options = ", ".join(f"{name}={value}" for name, value in experiment.method.options.items())
+    rows = [["classes", ", ".join(file.classes)]]
+    if file.frontend is not None:
+        rows.append(["front end", frontend_text(file.frontend)])
+    rows += [
+        ["network", network_text(file)],
+        ["size", size_text(file)],
+        ["method", f"{method_title(experiment.method)}{f' ({options})' if options else ''}"],
+        [
+            "training",
+            f"{train.epochs} epochs, batches of {train.batch_size}, {train.optimizer.name} {train.optimizer.lr:g}",
+        ],
+        ["toolkit", f"asc_mrkd {__version__}; every setting is in config.yaml, the machine in environment.json"],
+    ]
+    for part, digest in experiment.code.items():
+        rows.append([f"own {part}", f"SHA-256 of its file {digest[:12]}..."])
+    return rows
+
+
+def size_text(file: ModelFile) -> str:
+    """Return parameters, bytes and multiply-adds of a network."""
+    try:
+        rows = count_layers(file.model, file.input_shape)
+    except AscMrkdError as error:
+        return f"not counted: {error}"
+    parameters = sum(row.parameters for row in rows)
+    size = sum(row.bytes for row in rows)
+    multiply_adds = sum(row.multiply_adds for row in rows)
+    return (
+        f"{parameters:,} parameters, {format_bytes(size, kilo=1024)} in float32, "
+        f"{multiply_adds / 1e6:,.1f} million multiply-adds per input; `asc-mrkd check-budget` compares with the limits"
+    )
+
+
+def figure_lines(run: RunFolder, experiment: Experiment, folds: int | None) -> list[str]:
+    """Return accuracy and log loss of every finished seed, their mean and deviation."""
+    rows = []
+    figures = []
+    clips = 0
+    for seed in run.finished_seeds():
+        predictions = read_predictions(run.seed_folder(seed).predictions)
+        accuracy, log_loss = accuracy_and_log_loss(predictions.probabilities, predictions.labels)
+        clips = len(predictions.labels)
+        figures.append((100 * accuracy, log_loss))
+        rows.append([str(seed), f"{100 * accuracy:.2f}", f"{log_loss:.3f}"])
+    if len(figures) > 1:
+        accuracies, losses = zip(*figures, strict=True)
+        rows.append(["mean ± std", spread_text(accuracies, 2), spread_text(losses, 3)])
+    samples = experiment.domain.samples
+    scored = f"all {clips:,} {samples}, each scored by the network that was not trained with it"
+    if not folds:
+        scored = f"{clips:,} {experiment.data.scored_split} {samples}"
+    return [
+        f"After the last epoch, on {scored}; nothing was chosen on them.",
+        "",
+        *table(["seed", "accuracy %", "log loss"], rows),
+    ]
+
+
+def spread_text(values: Sequence[float], digits: int) -> str:
+    """Return mean and sample standard deviation as text.
+
+    >>> spread_text([1.0, 3.0], 2)
+    '2.00 ± 1.41'
+    """
+    return f"{mean(values):.{digits}f} ± {stdev(values):.{digits}f}"
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    """Return a table in Markdown; a bar in a cell is escaped.
+
+    >>> table(["a", "b"], [["1", "x|y"]])
+    ['| a | b |', '|---|---|', '| 1 | x\\\\|y |']
+    """
+    lines = [heads, *rows]
+    written = [f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in cells)} |" for cells in lines]
+    return [written[0], f"|{'---|' * len(heads)}", *written[1:]]
+
+
+def kept_part(card: Path) -> str:
+    """Return what the user has written into a card, or the lines to fill in."""
+    if card.is_file():
+        before = card.read_text(encoding="utf-8", errors="replace")
+        found = re.search(r"^## Yours$.*", before, flags=re.MULTILINE | re.DOTALL)
+        if found:
+            return found[0]
+    return YOURS

@@ -1,0 +1,46 @@
+"""The model card of a run: its figures are those of the evaluation, and the user's part stays."""
+
+import shutil
+
+import pytest
+
+from asc_mrkd import evaluate
+from asc_mrkd.engine.run_card import write_run_card
+from asc_mrkd.runs import RunFolder
+
+
+def test_the_card_says_what_the_run_is(trained, store):
+    card = (trained / "README.md").read_text()
+    summary = evaluate(trained)
+    assert card.startswith("# run: 3 scenes\n")
+    assert f"| 0 | {100 * summary.spread('accuracy').mean:.2f} | {summary.spread('log_loss').mean:.3f} |" in card
+    for words in (
+        f"`{store}`",
+        "18 train, 6 test",
+        "bus, park, tram",
+        "tiny, ",
+        "cp_resnet (",
+        "MrKD (",
+        "parameters",
+        "million multiply-adds",
+        "on 6 test clips; nothing was chosen on them",
+        f"asc-mrkd predict {trained} recording.wav",
+        "Licence of the network: to be filled in",
+    ):
+        assert words in card
+
+
+def test_the_part_of_the_user_stays(trained, tmp_path):
+    run = RunFolder(shutil.copytree(trained, tmp_path / "run"))
+    generated = run.card_file.read_text()
+    mine = generated.replace("Licence of the network: to be filled in", "Licence of the network: CC BY 4.0\n\n## More")
+    run.card_file.write_text(mine.replace("3 scenes", "no scenes"))
+    write_run_card(run)
+    assert run.card_file.read_text() == mine.replace(str(trained), str(run))
+
+
+def test_a_damaged_seed_is_a_warning(trained, tmp_path):
+    run = RunFolder(shutil.copytree(trained, tmp_path / "run"))
+    run.seed_folder(0).predictions.write_text("damaged")
+    with pytest.warns(UserWarning, match=r"README\.md is not written"):
+        write_run_card(run)
