@@ -25,6 +25,9 @@ def train(
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Check the settings, print the whole experiment, and stop.")
     ] = False,
+    track: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Show the metrics in tensorboard or trackio as well.")
+    ] = None,
 ) -> None:
     """Train an experiment, one seed after the other; the same command again continues to the same bits.
 
@@ -66,6 +69,7 @@ def train(
         chosen,
         budget=budget,
         budget_precision=budget_precision,
+        track=track or (),
         progress=first_process_progress(),
     )
     if not is_first_process():

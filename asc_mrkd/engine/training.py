@@ -25,6 +25,7 @@ from asc_mrkd.engine.responses import identify_responses, require_fitting_respon
 from asc_mrkd.engine.run_card import write_run_card
 from asc_mrkd.engine.samples import ExperimentData, TrainAndTest, open_data
 from asc_mrkd.engine.teachers import identify_teachers, require_fitting_teachers
+from asc_mrkd.engine.tracking import Tracker, require_trackers, trackers_opened
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import AscMrkdError, InterruptedRun, ModelError, RunError, first_line
 from asc_mrkd.files import exclusive_lock
@@ -60,6 +61,7 @@ def train(
     *,
     budget: str | None = None,
     budget_precision: str | None = None,
+    track: Sequence[str] = (),
     progress: Progress = no_progress,
     should_stop: Callable[[], bool] | None = None,
 ) -> RunFolder:
@@ -78,6 +80,7 @@ def train(
         seeds: seeds to train; None takes those of the experiment.
         budget: rule that the networks have to keep, counted before the first step and after the last one.
         budget_precision: precision to count with; see `check_budget`.
+        track: trackers that get the metrics of the log as well, such as `tensorboard`; see `engine.tracking.TRACKERS`.
         progress: reports the steps of every seed.
         should_stop: asked after every step; None listens to SIGINT, SIGTERM and SIGHUP.
 
@@ -91,6 +94,7 @@ def train(
             another process trains the same seed.
         DamagedFileError: no checkpoint of a seed is whole.
         BudgetError: a network is over a limit of the budget.
+        MissingExtraError: a tracker is not installed.
         InterruptedRun: the training was stopped; its state is saved.
         NonFiniteError: several steps in a row were not finite, or a prediction is not.
         DiskFullError: there is no room for a file; the last state stays.
@@ -101,13 +105,14 @@ def train(
         [0, 1]
     """
     experiment = check_experiment(experiment)
+    require_trackers(track)
     if own := parse_own(experiment.model.name):
         allow_code(own.file)
     if seeds is None:
         seeds = experiment.seeds
     run = RunFolder(out)
     if experiment.data.folds is not None and experiment.data.fold is None:
-        train_fold = partial(train, seeds=seeds, budget=budget, budget_precision=budget_precision)
+        train_fold = partial(train, seeds=seeds, budget=budget, budget_precision=budget_precision, track=track)
         _cross_validate(experiment, run, seeds, train_fold, progress, should_stop)
         return run
     with process_group(experiment.train.device):
@@ -122,7 +127,7 @@ def train(
             data = source.load(device)
             require_rows(len(data.train), experiment.train.batch_size)
             in_first_process(lambda: run.create(experiment, environment(torch.get_num_threads(), gpu_name())))
-            _train_seeds(experiment, run, seeds, pending, source, data, progress, should_stop)
+            _train_seeds(experiment, run, seeds, pending, source, data, track, progress, should_stop)
         if pending or not run.card_file.exists():
             in_first_process(lambda: write_run_card(run))
         if budget is not None:
@@ -258,6 +263,7 @@ def _train_seeds(
     pending: Sequence[int],
     source: ExperimentData,
     data: TrainAndTest,
+    track: Sequence[str],
     progress: Progress,
     should_stop: Callable[[], bool] | None,
 ) -> None:
@@ -268,7 +274,11 @@ def _train_seeds(
             training = _SeedTraining(experiment, run, seed, source, data)
             trainer = training.trainer
             place = f", {number} of {len(seeds)}" if len(seeds) > 1 else ""
-            with progress(f"{run.path.name} seed {seed}{place}", trainer.total_steps, "steps", trainer.step) as advance:
+            with (
+                trackers_opened(track if rank() == 0 else (), run, experiment, seed, training.records) as trackers,
+                progress(f"{run.path.name} seed {seed}{place}", trainer.total_steps, "steps", trainer.step) as advance,
+            ):
+                training.trackers = trackers
                 training.complete(advance, any_rank_stops(stop_asked, trainer.device))
 
 
@@ -321,6 +331,8 @@ class _SeedTraining:
         """Probabilities of the test samples (sample, class) after the last epoch, once they are known."""
         self.records: list[dict[str, Any]] = []
         """Values of the finished epochs for the log."""
+        self.trackers: list[Tracker] = []
+        """Programs that get these values as well."""
         self.checkpoints = Checkpoints(self.files, owner_of(experiment, seed))
         self.checkpoints.restore(self._take)
         in_first_process(lambda: self._open_log(run))
@@ -371,6 +383,8 @@ class _SeedTraining:
             if trainer.epoch == trainer.epochs:
                 self.probabilities = probabilities
         self.log.write(metrics)
+        for tracker in self.trackers:
+            tracker.log(metrics)
 
     def _is_evaluated(self, epoch: int) -> bool:
         every = self.config.evaluate_every
