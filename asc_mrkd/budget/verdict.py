@@ -354,7 +354,7 @@ def _memory_of(trace: Trace | None, precision: str | None) -> dict[str, Any]:
 
 
 def _count_file(path: Path, rule: Rule, precision: str | None, shape: tuple[int, ...] | None) -> Verdict:
-    from asc_mrkd.budget.count_onnx import OnnxCounter  # only now: onnx is an extra
+    from asc_mrkd.budget.onnx import OnnxCounter  # only now: onnx is an extra
 
     counter = OnnxCounter(path)
     layers = counter.count(precision, rule.onnx_macs)

@@ -12,7 +12,7 @@ from onnx import TensorProto, numpy_helper
 from torch import nn
 
 from asc_mrkd.budget import count_layers
-from asc_mrkd.budget.count_onnx import count_onnx
+from asc_mrkd.budget.onnx import count_onnx
 from asc_mrkd.compression.quantise import quantise_onnx
 from asc_mrkd.deploy.model_file import ModelFile
 from asc_mrkd.deploy.onnx_file import save_onnx

@@ -14,9 +14,9 @@ from helpers.models import small_image_network
 from torch import nn
 
 from asc_mrkd.budget import CHIPS, PRECISIONS, RULES, check_budget, fits_of, sum_verdicts, verdict_record
-from asc_mrkd.budget.count_onnx import OnnxCounter
 from asc_mrkd.budget.forward import watch_forward
 from asc_mrkd.budget.memory import Memory
+from asc_mrkd.budget.onnx import OnnxCounter
 from asc_mrkd.compression.quantise import quantise_onnx
 from asc_mrkd.deploy.model_file import ModelFile
 from asc_mrkd.deploy.onnx_file import save_onnx

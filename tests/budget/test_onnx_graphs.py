@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from asc_mrkd.budget import count_layers
-from asc_mrkd.budget.count_onnx import count_onnx
+from asc_mrkd.budget.onnx import count_onnx
 from asc_mrkd.errors import DamagedFileError, ModelError
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from asc_mrkd import Predictor
-from asc_mrkd.budget.count_onnx import OnnxCounter
+from asc_mrkd.budget.onnx import OnnxCounter
 from asc_mrkd.compression.quantise import quantise_onnx
 from asc_mrkd.datasets.synthetic.scenes import render_clip
 from asc_mrkd.deploy.c_code import write_frontend, write_main, write_network

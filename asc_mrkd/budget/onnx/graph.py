@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from asc_mrkd.budget.memory import Value
-from asc_mrkd.budget.onnx_operators import MICROSOFT, MOVING, OPERATORS, PLAIN, SETTINGS, STANDARD, STATES
+from asc_mrkd.budget.onnx.operators import MICROSOFT, MOVING, OPERATORS, PLAIN, SETTINGS, STANDARD, STATES
 from asc_mrkd.deploy.onnx_session import import_libraries
 from asc_mrkd.errors import DamagedFileError, ModelError, first_line
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from asc_mrkd.budget.count import LayerCount, Tally, Uncounted
 from asc_mrkd.budget.memory import Operation, Trace, Value
-from asc_mrkd.budget.onnx_graph import Graph, is_real
-from asc_mrkd.budget.onnx_operators import (
+from asc_mrkd.budget.onnx.graph import Graph, is_real
+from asc_mrkd.budget.onnx.operators import (
     BATCH_NORM,
     FLATTENING,
     KEEPING,
