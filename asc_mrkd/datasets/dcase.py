@@ -24,7 +24,7 @@ COARSE_LABELS = {
 """Label in the 3-class set of each of the ten scenes; the official file names start with the scene."""
 
 SIMULATED_DEVICES = ("s1", "s2", "s3", "s4", "s5", "s6")
-"""Devices of the mobile sets since 2020; the names of their clips of 2022 have a sixth part, the second."""
+"""Simulated devices of the development sets since 2020. Names of clips of 2022 have a sixth part, the second."""
 
 LIST_HINT = "a fold list has the file names of meta.csv, and tabs between its columns"
 OWN_HINT = "own recordings go into a folder per class, or a table lists them: see docs/own-recordings.md"

@@ -114,12 +114,21 @@ Sources: Krizhevsky (2009) for CIFAR, Darlow et al. (2018, arXiv:1810.03505) for
 CLIP_BYTES = 48_000 * 10 * 2 * 3 + 44
 """Bytes of a recording of the DCASE data sets: 10 s at 48 kHz, two channels of 24 bits, and the header."""
 
+SECOND_BYTES = 44_100 * 3 + 44
+"""Bytes of a recording of the mobile sets since 2022: 1 s at 44.1 kHz, one channel of 24 bits, and the header."""
+
 IMAGE_FILE_BYTES = 4096
 """Bytes that a small image file takes on the disk: one block."""
 
 
 def _dcase(
-    record: int, folder: str, summary: str, clips: int, lists: tuple[str, ...], parts: tuple[tuple[str, int, str], ...]
+    record: int,
+    folder: str,
+    summary: str,
+    clips: int,
+    lists: tuple[str, ...],
+    parts: tuple[tuple[str, int, str], ...],
+    clip_bytes: int = CLIP_BYTES,
 ) -> DataSet:
     """Return a data set of the DCASE challenge: archives `<folder>.<part>.zip` of one record of Zenodo.
 
@@ -130,6 +139,7 @@ def _dcase(
         clips: number of recordings in audio/.
         lists: files that must lie next to the recordings.
         parts: part, bytes and md5 of each archive.
+        clip_bytes: size of a recording.
     """
     archives = []
     for part, size, md5 in parts:
@@ -143,7 +153,7 @@ def _dcase(
         counts=dict.fromkeys(lists, 1) | {"audio/*.wav": clips},
         summary=summary,
         licence="academic, non-commercial use only",
-        unpacked=clips * CLIP_BYTES,
+        unpacked=clips * clip_bytes,
     )
 
 
@@ -278,6 +288,39 @@ DATA_SETS: Mapping[str, DataSet] = {
             ("audio.11", 1_666_392_095, "e401f04f505fa41316c2b1a27c62c1d7"),
             ("audio.12", 1_678_306_939, "16399ebaeb036126c38aee6a56e66d07"),
             ("audio.13", 756_614_443, "694f9abe00682f05929e6dbbd160e0e2"),
+        ),
+    ),
+    "dcase22": _dcase(
+        record=6337421,
+        folder="TAU-urban-acoustic-scenes-2022-mobile-development",
+        summary="TAU Urban Acoustic Scenes 2022 Mobile, development; also for 2023 to 2025",
+        clips=230_350,
+        clip_bytes=SECOND_BYTES,
+        lists=(
+            "meta.csv",
+            "evaluation_setup/fold1_train.csv",
+            "evaluation_setup/fold1_test.csv",
+            "evaluation_setup/fold1_evaluate.csv",
+        ),
+        parts=(
+            ("doc", 16_819, "9c4f610bdb5d3e3e72a17d393a26452a"),
+            ("meta", 1_538_781, "419b6ff6570f1030730352dc80cd8d15"),
+            ("audio.1", 1_736_050_960, "8be14bdbd844481dce059ab31fbd2239"),
+            ("audio.2", 1_791_821_989, "e821abda49b069248bb75eab39df7575"),
+            ("audio.3", 1_878_561_499, "9c7897f78bb42ca0008936daddf3f8f3"),
+            ("audio.4", 1_887_825_128, "53ec3e37c0fc0be75f53c5abbc5300b8"),
+            ("audio.5", 1_832_871_840, "528422c33c5d10263203d2c61cb1f3be"),
+            ("audio.6", 1_836_165_296, "4759a9465c903e13e57d5e82e791fc28"),
+            ("audio.7", 1_737_838_582, "6d545fc83a55a17856a9ccc1ac9aff6b"),
+            ("audio.8", 1_758_317_867, "3a2916a9b5d3f43cc7a22a62b180b0d9"),
+            ("audio.9", 1_790_044_829, "071f664c86639ad730f7be4e3c39d886"),
+            ("audio.10", 1_736_836_871, "e0839d019e9b77ecbcbb0eff85965530"),
+            ("audio.11", 1_754_618_148, "fc60f1c83726be3963ae14fbcb95eeb4"),
+            ("audio.12", 1_748_795_940, "02246547f86c0a814dc63ec65d7033bb"),
+            ("audio.13", 1_844_234_922, "88ae9ef884665140d1572d8061725e00"),
+            ("audio.14", 1_854_884_822, "c3f400d74ae90e5190dc518cde43de47"),
+            ("audio.15", 1_877_789_093, "85594c6fe4f91c10aa2a410f748103b8"),
+            ("audio.16", 435_379_083, "6e2df8438c69f6789414aeba8cbad9d8"),
         ),
     ),
     "cifar10": _cifar(

@@ -4,8 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from asc_mrkd.config.domain import DEVICE_GROUPS
-from asc_mrkd.datasets.dcase import COARSE_LABELS
+from asc_mrkd.datasets.dcase import COARSE_LABELS, SIMULATED_DEVICES
 from asc_mrkd.errors import ConfigError, suggest
 
 Severity = Literal["error", "warning"]
@@ -36,7 +35,7 @@ META = ".meta.yaml"
 DEVELOPMENT = "results.development_dataset"
 
 TEN_SCENES = tuple(sorted(COARSE_LABELS))
-DEVICES = tuple(DEVICE_GROUPS)
+DEVICES = ("a", "b", "c", *SIMULATED_DEVICES)
 DESCRIPTION = (
     "input_sampling_rate",
     "acoustic_features",
