@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# DCASE 2025 task 1: one second of sound, several devices, 128 kB and 30 million multiply-adds. CP-ResNet teaches CP-Mobile.
+#
+#   bash recipes/dcase25/run.sh [OPTION ...] [key=value ...]
+#
+# --data DIR        TAU-urban-acoustic-scenes-2022-mobile-development as unpacked; default: built-in scenes
+# --conf NAME       settings of the student, conf/NAME.yaml; default: reduced
+# --method NAMES    ce, mrkd, kd (the teacher alone) and kd_mrkd (with backups of the student), or others of `asc-mrkd
+#                   methods`; default: these four; the last one is compressed and counted
+
+# shellcheck source=recipes/common/recipe.sh
+source "$(dirname "$(readlink -f "$0")")/../common/recipe.sh"
+parse_options "--conf --method" "$@"
+conf=${conf:-reduced}
+method=${method:-ce,mrkd,kd,kd_mrkd}
+choose_settings dcase25 scenes/TAU-urban-acoustic-scenes-2022-mobile-development "$method"
+use_environment
+require_methods "${methods[@]%_mrkd}"
+
+teacher=$out/$conf/teacher
+if [ "$built_in" = true ]; then
+    stage 1 "make the built-in scenes" asc-mrkd make-scenes "$out/scenes" --layout tau2022-mobile
+fi
+stage 2 "check the data set" asc-mrkd check-data "$data"
+stage 3 "extract the features" asc-mrkd extract-features --data "$data" --spec logmel256 --out "$out/store"
+stage 4 "train the teacher" asc-mrkd train "$folder/conf/teacher.yaml" "data.store=$out/store" --out "$teacher"
+for name in "${methods[@]}"; do
+    case $name in
+        kd) set_training "{name: kd, teacher_files: ['$teacher']}" "data.store=$out/store" ;;
+        kd_mrkd) set_training "{name: kd, variant: mrkd, teacher_files: ['$teacher']}" "data.store=$out/store" ;;
+        *) set_training "$name" "data.store=$out/store" ;;
+    esac
+    stage 5 "train the students" asc-mrkd train "$experiment" "${training[@]}" --out "$out/$conf/$name"
+done
+for name in teacher "${methods[@]}"; do
+    stage 6 "score by device and group" asc-mrkd evaluate "$out/$conf/$name"
+done
+
+entry=$out/$conf/$name
+small=$out/$conf/float16/$name
+stage 7 "store the last student in float16" \
+    asc-mrkd compress "$entry" float16 --rule dcase2025-task1 --out "$small"
+stage 8 "check the budget" asc-mrkd check-budget "$small" --rule dcase2025-task1
+stage 9 "report" asc-mrkd report "${runs[@]}" --out "$out/report.html"
