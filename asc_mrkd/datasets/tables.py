@@ -102,7 +102,9 @@ def _read_file(path: Path) -> pd.DataFrame:
     try:
         return _as_text(pd.read_parquet(path))
     except ImportError:
-        raise MissingExtraError(f"{path}: no library that reads .parquet is installed", "pip install pyarrow") from None
+        raise MissingExtraError(
+            f"{path}: no library that reads .parquet is installed", "pip install 'asc-mrkd[parquet]'"
+        ) from None
     except Exception as error:  # damage can raise anything, the library names no complete list
         raise DataError(f"{path} cannot be read: {first_line(error)}", "save it as .csv") from None
 

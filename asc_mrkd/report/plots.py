@@ -12,6 +12,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.ticker import MaxNLocator
 
 from asc_mrkd.datasets.images import ImageSet
@@ -34,8 +35,18 @@ MAX_EXAMPLES = 40
 
 DPI = 144
 
-verbatim = rc_context({"text.parse_math": False})
-"""Decorator that draws a `$` in a class or folder name as a dollar, not as the start of a formula."""
+OTHER_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "PingFang SC", "Hiragino Sans", "Microsoft YaHei", "SimHei")
+"""Fonts for characters that the first one lacks, such as Chinese ones in names of classes; those installed are used."""
+
+
+def font_families() -> list[str]:
+    """Return the font of the pictures, and those installed that have the characters that it lacks."""
+    installed = set(fontManager.get_font_names())
+    return ["DejaVu Sans", *(name for name in OTHER_FONTS if name in installed)]
+
+
+verbatim = rc_context({"text.parse_math": False, "font.family": font_families()})
+"""Decorator that draws a `$` in a name as a dollar, not as the start of a formula, and finds fonts for other scripts."""
 
 
 @verbatim

@@ -188,6 +188,23 @@ def test_parts_of_recordings_stay_with_their_recording(tmp_path):
     assert (clips.groupby("recording")["split"].nunique() == 1).all()
 
 
+def test_a_parquet_gives_the_clips_of_the_same_table_as_text(tmp_path):
+    pytest.importorskip("pyarrow")
+    names = [f"录音 {number}.wav" for number in range(8)]
+    for name in names:
+        write_sound(tmp_path / name, make_noise(1, RATE), RATE)
+    table = pd.DataFrame({"Path": names, "Category": pd.Categorical(["车", "院子"] * 4), "take": np.arange(8) // 2})
+    table.to_parquet(tmp_path / "list.parquet")
+    table.to_csv(tmp_path / "list.csv", index=False)
+    reading = Reading(group_column="take")
+    found = read_dataset(tmp_path / "list.parquet", reading).clips
+    pd.testing.assert_frame_equal(found, read_dataset(tmp_path / "list.csv", reading).clips)
+    assert sorted(found["filename"]) == names
+    (tmp_path / "list.parquet").write_bytes((tmp_path / "list.parquet").read_bytes()[:-9])
+    with pytest.raises(DataError, match="cannot be read"):
+        read_dataset(tmp_path / "list.parquet")
+
+
 def test_a_parquet_without_its_library_names_it(tmp_path, monkeypatch):
     (tmp_path / "list.parquet").write_bytes(b"PAR1")
 
@@ -197,7 +214,7 @@ def test_a_parquet_without_its_library_names_it(tmp_path, monkeypatch):
     monkeypatch.setattr(pd, "read_parquet", refuse)
     with pytest.raises(MissingExtraError) as caught:
         read_dataset(tmp_path / "list.parquet")
-    assert caught.value.hint == "pip install pyarrow"
+    assert caught.value.hint == "pip install 'asc-mrkd[parquet]'"
     monkeypatch.setattr(
         pd, "read_parquet", lambda path: pd.DataFrame({"file": ["a.wav", "b.wav"], "label": ["x", None]})
     )
