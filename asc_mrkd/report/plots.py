@@ -46,7 +46,7 @@ def font_families() -> list[str]:
 
 
 verbatim = rc_context({"text.parse_math": False, "font.family": font_families()})
-"""Decorator that draws a `$` in a name as a dollar, not as the start of a formula, and finds fonts for other scripts."""
+"""Decorator that draws a `$` as a dollar, not as the start of a formula, and finds fonts for other scripts."""
 
 
 @verbatim
