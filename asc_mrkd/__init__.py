@@ -39,8 +39,6 @@ __all__ = [
 if TYPE_CHECKING:
     from asc_mrkd.budget.verdict import check_budget
     from asc_mrkd.compression.compressor import compress, fit_budget
-    from asc_mrkd.compression.demonstration import demo
-    from asc_mrkd.compression.exporter import export
     from asc_mrkd.datasets.synthetic.dataset import make_images, make_scenes
     from asc_mrkd.deploy.model_file import load_model
     from asc_mrkd.deploy.predictor import Predictor
@@ -51,6 +49,8 @@ if TYPE_CHECKING:
     from asc_mrkd.engine.training import train
     from asc_mrkd.evaluation.comparison import compare
     from asc_mrkd.evaluation.summary import evaluate
+    from asc_mrkd.exports.demonstration import demo
+    from asc_mrkd.exports.exporter import export
     from asc_mrkd.methods.registry import load_experiment
     from asc_mrkd.models.registry import build_model
     from asc_mrkd.mrkd.memory_replay import MemoryReplay
@@ -75,10 +75,10 @@ else:
             "check_submission": "asc_mrkd.submission.check",
             "compare": "asc_mrkd.evaluation.comparison",
             "compress": "asc_mrkd.compression.compressor",
-            "demo": "asc_mrkd.compression.demonstration",
+            "demo": "asc_mrkd.exports.demonstration",
             "download_dataset": "asc_mrkd.download.dataset",
             "evaluate": "asc_mrkd.evaluation.summary",
-            "export": "asc_mrkd.compression.exporter",
+            "export": "asc_mrkd.exports.exporter",
             "fit_budget": "asc_mrkd.compression.compressor",
             "fit_experiment": "asc_mrkd.engine.fitting",
             "extract": "asc_mrkd.store.extraction",

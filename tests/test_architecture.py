@@ -27,6 +27,7 @@ FLOORS = (
     {"engine", "evaluation"},
     {"doctor", "report"},
     {"compression"},
+    {"exports"},
     {"submission"},
     {"cli"},
     {"__main__"},

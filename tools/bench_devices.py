@@ -21,11 +21,11 @@ import torch
 
 from asc_mrkd.budget import Verdict, check_budget, parse_limits
 from asc_mrkd.compression.quantise import quantise_onnx
-from asc_mrkd.deploy.c_code import CodeSize, write_network
-from asc_mrkd.deploy.c_code.compiled import DRIVER
 from asc_mrkd.deploy.model_file import ModelFile
 from asc_mrkd.deploy.onnx_file import save_onnx
 from asc_mrkd.deploy.onnx_session import OnnxSession
+from asc_mrkd.exports.c_code import CodeSize, write_network
+from asc_mrkd.exports.c_code.compiled import DRIVER
 from asc_mrkd.models import build_model
 
 ROUNDS = 5

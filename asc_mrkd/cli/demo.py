@@ -28,7 +28,7 @@ def demo(
 
     Example: asc-mrkd demo exp/dcase18/builtin/reduced/mrkd
     """
-    from asc_mrkd.compression import demonstration
+    from asc_mrkd.exports import demonstration
 
     if run is None and not demonstration.is_trained(out):
         say("a small network is trained on the built-in scenes first: a minute or two on 2 cores", err=True)

@@ -38,7 +38,7 @@ def export(
     """
     from dataclasses import asdict
 
-    from asc_mrkd.compression import export as export_network
+    from asc_mrkd.exports import export as export_network
     from asc_mrkd.files import format_bytes
 
     say_choice(run)

@@ -1,10 +1,31 @@
 """The seed that a run folder stands for, and the others, in a sentence."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
-from asc_mrkd.deploy.page import read_accuracy
-from asc_mrkd.runs import RunFolder, SeedFolder, find_model
+from asc_mrkd.errors import AscMrkdError
+from asc_mrkd.runs import RunFolder, SeedFolder, accuracy_and_log_loss, find_model, read_predictions
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Accuracy of a trained network on its test clips."""
+
+    share: float
+    """Share of right decisions, 0..1."""
+    clips: int
+    """Number of test clips."""
+
+
+def read_accuracy(seed: SeedFolder) -> Accuracy | None:
+    """Return the accuracy on the test clips of a seed; None if it is not known."""
+    try:
+        predictions = read_predictions(seed.predictions)
+    except AscMrkdError:
+        return None
+    share, _ = accuracy_and_log_loss(predictions.probabilities, predictions.labels)
+    return Accuracy(share, len(predictions.labels))
 
 
 def describe_choice(model: str | os.PathLike[str]) -> str:

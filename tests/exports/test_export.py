@@ -14,11 +14,12 @@ from helpers.cli import run_cli, run_json
 from helpers.progress import RecordedProgress
 
 from asc_mrkd import Predictor, check_budget, export
-from asc_mrkd.compression import exporter, quantise
-from asc_mrkd.deploy import onnx_file, parity, parity_check
-from asc_mrkd.deploy.c_code import compiled
+from asc_mrkd.compression import quantise
+from asc_mrkd.deploy import onnx_file
 from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.errors import ConfigError, MissingExtraError, ModelError, RunError
+from asc_mrkd.exports import exporter, parity, parity_check
+from asc_mrkd.exports.c_code import compiled
 
 FILES = {"README.md", "frontend.npz", "model.json", "report.json"}
 PARITY = {"check.py", "clip1.wav", "clip2.wav", "clip3.wav", "parity.json", "parity.npz"}

@@ -11,7 +11,7 @@ import numpy as np
 from asc_mrkd.audio.read import match_channels, resample
 from asc_mrkd.datasets.synthetic.scenes import render_clip
 from asc_mrkd.datasets.synthetic.signals import RATE
-from asc_mrkd.deploy import parity_check
+from asc_mrkd.exports import parity_check
 from asc_mrkd.features.frontend import Frontend
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import write_text

@@ -10,10 +10,9 @@ from helpers.cli import run_cli
 from helpers.data import SPEC
 
 import asc_mrkd
-from asc_mrkd.compression import demonstration
 from asc_mrkd.datasets.synthetic import make_scenes
-from asc_mrkd.deploy import page
 from asc_mrkd.errors import RunError
+from asc_mrkd.exports import demonstration, page
 
 
 @pytest.fixture

@@ -14,12 +14,14 @@ from helpers.browser import CHROMIUM, Browser
 from helpers.cli import run_cli
 
 from asc_mrkd import Predictor, export
-from asc_mrkd.deploy import page
+from asc_mrkd.deploy.choice import read_accuracy
 from asc_mrkd.deploy.model_file import load_model, save_model
 from asc_mrkd.errors import ConfigError, MissingExtraError
+from asc_mrkd.exports import page
+from asc_mrkd.runs import SeedFolder
 
 ROOT = Path(__file__).parents[2]
-WEB = ROOT / "asc_mrkd/deploy/web"
+WEB = ROOT / "asc_mrkd/exports/web"
 RATE = 8000
 
 PROBABILITIES = "[...document.querySelectorAll('#bars data')].map((element) => Number(element.value))"
@@ -199,7 +201,7 @@ def test_the_folder_holds_the_page_and_its_facts(run, folder):
     others = {"model.onnx", "page.json", "README.md", "report.json", "runtime/ort.js", "runtime/ort.wasm"}
     assert names == others | set(page.FILES) == others | {path.name for path in WEB.iterdir()}
     facts = json.loads((folder / "page.json").read_text())
-    accuracy = page.read_accuracy(page.SeedFolder(run / "seed0"))
+    accuracy = read_accuracy(SeedFolder(run / "seed0"))
     assert (facts["accuracy"], facts["test_clips"]) == (accuracy.share, 6)
     assert (facts["classes"], facts["samples"], facts["channels"]) == (["bus", "park", "tram"], 4000, 2)
     assert "`index.html` classifies sounds in a browser" in (folder / "README.md").read_text()

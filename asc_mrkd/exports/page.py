@@ -6,7 +6,6 @@ import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,10 +15,10 @@ import soundfile as sf
 
 from asc_mrkd import __version__
 from asc_mrkd.audio.read import match_channels, read_audio, resample
-from asc_mrkd.errors import AscMrkdError, MissingExtraError
+from asc_mrkd.deploy.choice import Accuracy
+from asc_mrkd.errors import MissingExtraError
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import write_text
-from asc_mrkd.runs import SeedFolder, accuracy_and_log_loss, read_predictions
 
 FILES = ("index.html", "page.css", "page.js", "recorder.js")
 """Files of every page, in the folder `web`."""
@@ -33,16 +32,6 @@ type of .js files; not all know .mjs."""
 
 PACKAGE = Path("node_modules/onnxruntime-web")
 """Place of onnxruntime-web after `npm install`."""
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Accuracy of a trained network on its test clips."""
-
-    share: float
-    """Share of right decisions, 0..1."""
-    clips: int
-    """Number of test clips."""
 
 
 def find_runtime(folder: str | os.PathLike[str] | None = None) -> Path:
@@ -62,16 +51,6 @@ def find_runtime(folder: str | os.PathLike[str] | None = None) -> Path:
     if folder is None:
         raise MissingExtraError(f"a page needs onnxruntime-web, and {package} does not have it", hint)
     raise MissingExtraError(f"{package} does not hold {' and '.join(RUNTIME)} of onnxruntime-web", hint)
-
-
-def read_accuracy(seed: SeedFolder) -> Accuracy | None:
-    """Return the accuracy on the test clips of a seed; None if it is not known."""
-    try:
-        predictions = read_predictions(seed.predictions)
-    except AscMrkdError:
-        return None
-    share, _ = accuracy_and_log_loss(predictions.probabilities, predictions.labels)
-    return Accuracy(share, len(predictions.labels))
 
 
 def write_page(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from asc_mrkd.deploy.c_code.graph import Network
+from asc_mrkd.exports.c_code.graph import Network
 
 IN_PLACE = ("Relu", "BatchNormalization")
 """Operators on each value by itself, whose output takes the place of their input where nobody reads it later."""

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from asc_mrkd.deploy.c_code.arena import place_activations
-from asc_mrkd.deploy.c_code.graph import Layer, Network, read_network
-from asc_mrkd.deploy.c_code.text import array_text, fill_in, float_text, string_text
 from asc_mrkd.errors import ModelError
+from asc_mrkd.exports.c_code.arena import place_activations
+from asc_mrkd.exports.c_code.graph import Layer, Network, read_network
+from asc_mrkd.exports.c_code.text import array_text, fill_in, float_text, string_text
 from asc_mrkd.files import write_text
 
 KERNELS = {"float32": "kernels_float32.c", "int8": "kernels_int8.c"}

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from asc_mrkd.compression.exporter import export
 from asc_mrkd.datasets.synthetic import make_scenes
-from asc_mrkd.deploy.page import find_runtime, offer_clips, served_page
 from asc_mrkd.engine.training import train
+from asc_mrkd.exports.exporter import export
+from asc_mrkd.exports.page import find_runtime, offer_clips, served_page
 from asc_mrkd.files import resource_folder
 from asc_mrkd.methods import load_experiment
 from asc_mrkd.progress import Progress, no_progress

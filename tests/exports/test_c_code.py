@@ -18,10 +18,10 @@ from asc_mrkd import Predictor
 from asc_mrkd.budget.onnx import OnnxCounter
 from asc_mrkd.compression.quantise import quantise_onnx
 from asc_mrkd.datasets.synthetic.scenes import render_clip
-from asc_mrkd.deploy.c_code import write_frontend, write_main, write_network
 from asc_mrkd.deploy.model_file import ModelFile, save_model
 from asc_mrkd.deploy.onnx_file import save_onnx, write_onnx
 from asc_mrkd.errors import ConfigError, ModelError
+from asc_mrkd.exports.c_code import write_frontend, write_main, write_network
 from asc_mrkd.features import Frontend, FrontendSpec, load_spec
 from asc_mrkd.features.filterbank import DB_PER_NEPER, compute_arrays, librosa_filterbank
 from asc_mrkd.files import resource_folder

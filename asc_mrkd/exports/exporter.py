@@ -15,17 +15,18 @@ import torch
 from asc_mrkd import __version__
 from asc_mrkd.budget import Verdict, check_budget, parse_limits
 from asc_mrkd.compression.compressor import experiment_with_data
-from asc_mrkd.compression.model_card import write_card
 from asc_mrkd.compression.quantise import save_int8
-from asc_mrkd.deploy.c_code import write_frontend, write_main, write_network
-from asc_mrkd.deploy.c_code.compiled import CompiledNetwork, find_compiler
+from asc_mrkd.deploy.choice import Accuracy, read_accuracy
 from asc_mrkd.deploy.model_file import ModelFile, describe, load_model
 from asc_mrkd.deploy.onnx_file import OnnxNetwork, save_float16, save_onnx, save_with_frontend
 from asc_mrkd.deploy.onnx_session import OnnxSession, import_libraries, softmax
-from asc_mrkd.deploy.page import Accuracy, find_runtime, read_accuracy, write_page
-from asc_mrkd.deploy.parity import ParityInputs, make_inputs, write_parity
 from asc_mrkd.engine.samples import Samples, TrainAndTest, open_data
 from asc_mrkd.errors import AscMrkdError, ConfigError, ModelError, RunError, suggest
+from asc_mrkd.exports.c_code import write_frontend, write_main, write_network
+from asc_mrkd.exports.c_code.compiled import CompiledNetwork, find_compiler
+from asc_mrkd.exports.model_card import write_card
+from asc_mrkd.exports.page import find_runtime, write_page
+from asc_mrkd.exports.parity import ParityInputs, make_inputs, write_parity
 from asc_mrkd.features.filterbank import FrontendArrays, compute_arrays, librosa_filterbank
 from asc_mrkd.files import write_text
 from asc_mrkd.progress import Progress, no_progress

@@ -8,7 +8,7 @@ from asc_mrkd.deploy.model_file import ModelFile
 from asc_mrkd.files import format_bytes, write_text
 
 if TYPE_CHECKING:
-    from asc_mrkd.compression.exporter import Export
+    from asc_mrkd.exports.exporter import Export
 
 USE = {
     ("onnx", False): "`model.onnx` maps `input`, normalised, (batch, {shape}), to `logits` (batch, class).",
