@@ -29,14 +29,15 @@ def sweep(image_conf, tmp_path):
 
 @pytest.fixture
 def stop_after(monkeypatch):
-    """Return a function: SIGTERM comes after that many steps of the whole sweep."""
+    """Return a function: SIGTERM comes after that many steps from now on."""
+    apply = training.Trainer._apply
 
     def set_up(last: int) -> None:
-        steps, original = 0, training.Trainer._apply
+        steps = 0
 
         def stopping(self, *arguments):
             nonlocal steps
-            result = original(self, *arguments)
+            result = apply(self, *arguments)
             steps += 1
             if steps == last:
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -102,15 +103,15 @@ def test_more_seeds_are_added(sweep, tmp_path):
     assert pd.read_csv(tmp_path / "sweep" / "sweep.csv")["seed"].tolist() == [0, 1, 0, 1]
 
 
-@pytest.mark.parametrize("steps", [STEPS + 3, 2 * STEPS, 2 * STEPS + 1])
-def test_an_interrupted_sweep_continues_to_the_same_bits(sweep, tmp_path, stop_after, steps):
+def test_an_interrupted_sweep_continues_to_the_same_bits(sweep, tmp_path, stop_after):
     """In the second seed of the first point, in its very last step, in the second point."""
     sweep(AXIS, out="whole")
-    stop_after(steps)
-    stopped = sweep(AXIS)
-    assert stopped.code == 3
-    assert "the same command continues" in stopped.err
-    assert (tmp_path / "sweep" / "method.interval=9").exists() == (steps > 2 * STEPS)
+    for steps, is_second_point in ((STEPS + 3, False), (STEPS - 3, False), (1, True)):
+        stop_after(steps)
+        stopped = sweep(AXIS)
+        assert stopped.code == 3
+        assert "the same command continues" in stopped.err
+        assert (tmp_path / "sweep" / "method.interval=9").exists() == is_second_point
     assert sweep(AXIS).code == 0
     assert results(tmp_path / "sweep") == results(tmp_path / "whole")
 

@@ -1,5 +1,6 @@
 """The benchmark of the methods: what it counts on a run is what the registry declares."""
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -7,8 +8,12 @@ import pytest
 
 from asc_mrkd.config import MethodConfig
 from asc_mrkd.methods import METHODS, check_method
+from asc_mrkd.models import build_model
+from asc_mrkd.mrkd.networks import state_of
 
 TOOLS = Path(__file__).parents[2] / "tools"
+SMALL = {"depth": 8, "width": 4}
+"""Options of the network that is trained."""
 
 
 def test_counted_passes_are_the_declared_ones(tmp_path, monkeypatch, capsys):
@@ -16,7 +21,9 @@ def test_counted_passes_are_the_declared_ones(tmp_path, monkeypatch, capsys):
     import bench_methods
     import benchmark
 
-    monkeypatch.setattr(benchmark.Bench, "batch", 4)  # what is counted does not depend on it
+    # What is counted does not depend on the size.
+    monkeypatch.setattr(benchmark.Bench, "batch", 4)
+    monkeypatch.setattr(bench_methods, "Bench", partial(benchmark.Bench, options=SMALL))
     csv = tmp_path / "benchmarks.csv"
     bench_methods.main(["--steps", "1", "--rounds", "1", "--device", "cpu", "--csv", str(csv)])
     printed = capsys.readouterr().out.splitlines()
@@ -31,4 +38,5 @@ def test_counted_passes_are_the_declared_ones(tmp_path, monkeypatch, capsys):
         passes = METHODS[name].passes(section.options)
         assert (counted["forwards/step"], counted["backwards/step"]) == passes, part
     backups = lines.loc[[f"mrkd num_backups={n}" for n in (1, 3, 5)], "extra bytes"]
-    assert backups.diff()[1:].tolist() == pytest.approx([2 * (1_107_944 + 4 * 100 * 100)] * 2), "tensors and ensemble"
+    network = sum(tensor.nbytes for tensor in state_of(build_model("resnet20", 100, **SMALL)).values())
+    assert backups.diff()[1:].tolist() == pytest.approx([2 * (network + 4 * 100 * 100)] * 2), "tensors and ensemble"

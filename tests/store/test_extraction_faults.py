@@ -55,7 +55,7 @@ def lines(journal: Path) -> int:
 def test_killed_parents_leave_no_workers_and_the_next_call_continues(many, spec, whole, tmp_path):
     journal = tmp_path / "store" / JOURNAL
     rng = random.Random(0)
-    for _ in range(3):
+    for _ in range(2):
         process = start_extraction(many, spec, tmp_path / "store")
         limit = lines(journal) + rng.randint(0, 20)
         wait_for(lambda process=process, limit=limit: lines(journal) >= limit or not process.is_alive())
