@@ -17,6 +17,7 @@ from asc_mrkd.config import Experiment, load_experiment, save_experiment
 from asc_mrkd.deploy.model_file import ModelFile, load_model, save_model
 from asc_mrkd.deploy.onnx_session import import_libraries
 from asc_mrkd.engine.inference import predict
+from asc_mrkd.engine.run_card import write_run_card
 from asc_mrkd.engine.samples import open_data
 from asc_mrkd.errors import ConfigError, DataError, RunError
 from asc_mrkd.evaluation import Metrics, clip_scores, overall_metrics
@@ -209,9 +210,9 @@ class Compressor:
     ) -> Candidate:
         """Write the network after `steps` as a run folder and measure it.
 
-        The folder takes config.yaml, metrics.jsonl and environment.json from the run. The seed folder in it holds the
-        model file, the predictions of the compressed network and compression.json. An earlier result is replaced. With
-        `only_within` a network over the limits is measured and not kept.
+        The folder takes config.yaml, metrics.jsonl and environment.json from the run, and gets a model card. The seed
+        folder in it holds the model file, the predictions of the compressed network and compression.json. An earlier
+        result is replaced. With `only_within` a network over the limits is measured and not kept.
 
         Raises:
             ConfigError, ModelError: the steps are unknown or the network does not allow them.
@@ -227,6 +228,7 @@ class Compressor:
             if candidate.budget.within or not only_within:
                 shutil.rmtree(out, ignore_errors=True)
                 new.replace(out)
+                write_run_card(RunFolder(out))
         return candidate
 
     def measure(self, steps: str, advance: Callable[[int], object] = int) -> Candidate:

@@ -28,7 +28,7 @@ def decompose(file: ModelFile, factor: int) -> ModelFile:
     """
     name = file.architecture["name"]
     options = file.architecture["options"]
-    if not network_takes(name, "decomposition") or "code" in file.architecture:
+    if "code" in file.architecture or not network_takes(name, "decomposition"):
         raise ModelError(f"{name} has no decomposed form", "the networks that have one: cp_resnet, cp_resnet_damped")
     if options.get("decomposition", 1) != 1:
         raise ModelError(f"the convolutions are decomposed already, by a factor of {options['decomposition']}")

@@ -8,7 +8,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from asc_mrkd import __version__
-from asc_mrkd.budget.count import count_layers
+from asc_mrkd.budget import check_budget
 from asc_mrkd.config import Experiment
 from asc_mrkd.config.domain import SCENES
 from asc_mrkd.deploy.card_text import LIMITS, frontend_text, network_text
@@ -17,7 +17,8 @@ from asc_mrkd.errors import AscMrkdError, DamagedFileError, ModelError, RunError
 from asc_mrkd.files import format_bytes, write_text
 from asc_mrkd.methods import method_title
 from asc_mrkd.own_code import parse_own
-from asc_mrkd.runs import RunFolder, accuracy_and_log_loss, read_predictions
+from asc_mrkd.runs import RunFolder, SeedFolder, accuracy_and_log_loss, find_model, read_predictions
+from asc_mrkd.schema import read_json
 from asc_mrkd.store.layout import OK, open_store
 from asc_mrkd.store.origin import read_origin
 
@@ -70,20 +71,21 @@ def card_text(run: RunFolder) -> str:
     experiment = run.experiment
     folds = experiment.data.folds if experiment.data.fold is None else None
     first = run.fold_run(1) if folds else run
-    file = load_model(first.path)
+    stored = find_model(first.path)
+    file = load_model(stored)
     categories = file.domain.categories
     lines = [
         f"# {run.path.resolve().name}: {len(file.classes)} {categories}",
         "",
         "Written by `asc-mrkd train`, for people; no program reads it.",
         "",
-        *table(["", ""], [*about_data(experiment, folds), *about_network(experiment, file)]),
+        *table(["", ""], [*about_data(experiment, folds), *about_network(experiment, stored, file)]),
         "",
         "## Figures",
         "",
         *figure_lines(run, experiment, folds),
         "",
-        use_text(first, experiment, file),
+        use_text(first, experiment, stored, file),
         LIMITS if file.domain is SCENES else LIMITS.replace("recording", "picture").replace("Recordings", "Pictures"),
         "",
         kept_part(run.card_file),
@@ -91,9 +93,9 @@ def card_text(run: RunFolder) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def use_text(run: RunFolder, experiment: Experiment, file: ModelFile) -> str:
-    """Return the part that shows how to predict; a network in a file of the user needs that file."""
-    own = parse_own(experiment.model.name)
+def use_text(run: RunFolder, experiment: Experiment, stored: Path, file: ModelFile) -> str:
+    """Return the part that shows how to predict; a network in a file of the user needs that file, unless it is ONNX."""
+    own = None if stored.suffix == ".onnx" else parse_own(experiment.model.name)
     return USE.format(
         run=run.path,
         file="picture.png" if file.frontend is None else "recording.wav",
@@ -126,8 +128,8 @@ def about_data(experiment: Experiment, folds: int | None) -> list[list[str]]:
     return rows
 
 
-def about_network(experiment: Experiment, file: ModelFile) -> list[list[str]]:
-    """Return the rows on network, training and size."""
+def about_network(experiment: Experiment, stored: Path, file: ModelFile) -> list[list[str]]:
+    """Return the rows on network, size, training and compression; `stored` is the file of the network."""
     train = experiment.train
     options = ", ".join(f"{name}={value}" for name, value in experiment.method.options.items())
     rows = [["classes", ", ".join(file.classes)]]
@@ -135,7 +137,7 @@ def about_network(experiment: Experiment, file: ModelFile) -> list[list[str]]:
         rows.append(["front end", frontend_text(file.frontend)])
     rows += [
         ["network", network_text(file)],
-        ["size", size_text(file)],
+        ["size", size_text(stored)],
         ["method", f"{method_title(experiment.method)}{f' ({options})' if options else ''}"],
         [
             "training",
@@ -143,23 +145,29 @@ def about_network(experiment: Experiment, file: ModelFile) -> list[list[str]]:
         ],
         ["toolkit", f"asc_mrkd {__version__}; every setting is in config.yaml, the machine in environment.json"],
     ]
+    record = SeedFolder(stored.parent).compression
+    if record.exists():
+        rows.append(["compressed by", ", ".join(read_json(record, RunError)["steps"])])
     for part, digest in experiment.code.items():
         rows.append([f"own {part}", f"SHA-256 of its file {digest[:12]}..."])
     return rows
 
 
-def size_text(file: ModelFile) -> str:
-    """Return parameters, bytes and multiply-adds of a network."""
+def size_text(stored: Path) -> str:
+    """Return parameters, bytes and multiply-adds of the network in a file, as the rules count them."""
     try:
-        rows = count_layers(file.model, file.input_shape)
+        verdict = check_budget(stored)
     except AscMrkdError as error:
         return f"not counted: {error}"
-    parameters = sum(row.parameters for row in rows)
-    size = sum(row.bytes for row in rows)
-    multiply_adds = sum(row.multiply_adds for row in rows)
+    parameters = sum(layer.parameters for layer in verdict.layers)
+    size = sum(layer.bytes for layer in verdict.layers)
+    types = " and ".join(sorted({layer.dtype for layer in verdict.layers} - {"shared"}))
+    memory = (
+        "" if verdict.memory is None else f", {format_bytes(verdict.memory.peak, kilo=1024)} of activations at once"
+    )
     return (
-        f"{parameters:,} parameters, {format_bytes(size, kilo=1024)} in float32, "
-        f"{multiply_adds / 1e6:,.1f} million multiply-adds per input; `asc-mrkd check-budget` compares with the limits"
+        f"{parameters:,} parameters, {format_bytes(size, kilo=1024)} as {types}, "
+        f"{verdict.multiply_adds / 1e6:,.1f} million multiply-adds per input{memory}"
     )
 
 
