@@ -70,6 +70,10 @@ class StoreConfig(Schema):
     """Number of folds of a cross-validation over all clips in a split; None trains and tests on the splits."""
     fold: Count | None = None
     """Fold that is for testing, from 1; None is the cross-validation as a whole."""
+    train_list: PathName | None = None
+    """List of the training clips to use, such as split25.csv of the challenge; None takes all of the split."""
+    devices: Annotated[list[str], Field(min_length=1, max_length=100)] | None = None
+    """Recording devices whose clips train and test; None takes all."""
 
     @property
     def folder(self) -> Path:
@@ -236,6 +240,10 @@ class TrainConfig(Schema):
     """Optimiser and its options."""
     schedule: ScheduleConfig = ScheduleConfig()
     """Course of the learning rate."""
+    start: PathName | None = None
+    """Trained network whose weights the training starts from, as a model file or run; None draws new ones."""
+    start_digest: str | None = None
+    """SHA-256 of its file, as training notes it; None takes any."""
     class_weights: Literal["balanced"] | None = None
     """Weights of the classes in the cross-entropy: `balanced` makes every class count as much as the others, however
     many clips it has; None counts every clip alike."""
@@ -258,6 +266,12 @@ class TrainConfig(Schema):
     """Pruning while training; None prunes nothing."""
 
     @model_validator(mode="after")
+    def _require_start_without_masks(self) -> "TrainConfig":
+        if self.start is not None and self.prune is not None:
+            raise ValueError("start and prune do not go together: prune the trained network with compress")
+        return self
+
+    @model_validator(mode="after")
     def _require_end_of_ramp(self) -> "TrainConfig":
         if self.prune and self.prune.ramp_epochs >= self.epochs:
             raise ValueError(f"prune.ramp_epochs={self.prune.ramp_epochs} must end before the last epoch")
@@ -268,6 +282,8 @@ RUNTIME_KEYS = (
     "seeds",
     "data.store",
     "data.images",
+    "data.train_list",
+    "train.start",
     "train.device",
     "train.evaluate_every",
     "train.checkpoint_every",
@@ -275,9 +291,11 @@ RUNTIME_KEYS = (
     "method.teacher_devices",
     "method.teacher_files",
 )
-"""Keys of an experiment that may differ when a run is continued, because no weight depends on them: the data of a run
-are known by `data.digest`, wherever they lie, impulse responses by
-`augment.responses_digest` and trained teachers by `method.teacher_digests`."""
+"""Keys of an experiment that may differ when a run is continued, because no weight depends on them.
+
+The files of a run are known by their checksums, wherever they lie: data by `data.digest`, the first weights by
+`train.start_digest`, impulse responses by `augment.responses_digest`, trained teachers by `method.teacher_digests`.
+"""
 
 
 class Experiment(Schema):

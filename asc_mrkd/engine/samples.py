@@ -1,9 +1,11 @@
 """The samples of an experiment, for training and for the test, from a feature store or an image set."""
 
+import hashlib
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from asc_mrkd.config import ImagesConfig, StoreConfig
 from asc_mrkd.config.domain import CLIP_COLUMNS
+from asc_mrkd.datasets.clip_lists import read_list
 from asc_mrkd.datasets.images import ImageSet, channel_statistics, open_images, stratified
 from asc_mrkd.datasets.splits import classes_of_one_unit, fold_numbers
 from asc_mrkd.deploy.model_file import normalise
@@ -142,8 +145,33 @@ def _open_scenes(config: StoreConfig) -> ExperimentData:
             _warn_of_untestable(classes_of_one_unit(clips))
         parts = np.where(fold_numbers(clips, config.folds) == config.fold, "test", "train")
         clips = clips.assign(split=parts)
-    load = partial(_load_store, store, clips, config.folds is not None)
-    return ExperimentData(store.classes, store.spec.shape, store.spec, store.digest, load)
+    digest = store.digest
+    if config.train_list is not None:
+        clips, digest = _with_train_list(store, clips, Path(config.train_list))
+    is_part = config.folds is not None or config.train_list is not None
+    load = partial(_load_store, store, clips, is_part, config.devices)
+    return ExperimentData(store.classes, store.spec.shape, store.spec, digest, load)
+
+
+def _with_train_list(store: FeatureStore, clips: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, str]:
+    """Take the training clips that are not in a list out of use; also return the digest of the store and the list.
+
+    Raises:
+        DataError: the list cannot be read, or has a clip that is not a training clip of the store.
+    """
+    listed, _ = read_list(path.parent, path)
+    names = set(listed["filename"])
+    is_training = clips["split"] == "train"
+    unknown = sorted(names - set(clips.loc[is_training, "filename"]))
+    if unknown:
+        raise DataError(
+            f"{path}: {len(unknown)} of {len(names)} names are not those of training clips of {store.folder}, "
+            f"first {unknown[0]}",
+            "the names are those of meta.csv, as audio/airport-barcelona-0-0-0-a.wav",
+        )
+    is_left_out = is_training & ~clips["filename"].isin(names)
+    text = "\n".join([store.digest, *sorted(names)])
+    return clips[~is_left_out], hashlib.sha256(text.encode()).hexdigest()
 
 
 def _open_images(config: ImagesConfig) -> ExperimentData:
@@ -168,16 +196,32 @@ def _warn_of_untestable(classes: Sequence[str]) -> None:
         warnings.warn(f"{names} {verb}: no network is both trained and tested on such a class", stacklevel=2)
 
 
-def _load_store(store: FeatureStore, clips: pd.DataFrame, is_fold: bool, device: torch.device) -> TrainAndTest:
-    """Read the clips of the splits train and test; in a fold mean and deviation are those of its training clips."""
+def _load_store(
+    store: FeatureStore, clips: pd.DataFrame, is_part: bool, recorders: list[str] | None, device: torch.device
+) -> TrainAndTest:
+    """Read the clips of the splits train and test.
+
+    Args:
+        store: feature store.
+        clips: clips in use.
+        is_part: whether its training clips are not those of the store; mean and deviation are then computed from them.
+        recorders: recording devices whose clips are read; None reads all. Mean and deviation stay those of all, so that
+            a trained network can be trained further.
+        device: device that computes.
+    """
     training_rows = clips.loc[clips["split"] == "train", "row"].to_numpy()
-    statistics = store.statistics_of(training_rows) if is_fold else store.statistics()
+    statistics = store.statistics_of(training_rows) if is_part else store.statistics()
     mean, std = (values.reshape(1, -1, 1) for values in statistics)
+    if recorders is not None:
+        clips = clips[clips["source_label"].isin(recorders)]
 
     def samples(split: str) -> Samples:
         table = clips[clips["split"] == split]
         if table.empty:
-            raise DataError(f"{store.folder}: no usable {split} clips", "asc-mrkd check-data names what is wrong")
+            of_devices = f" of {', '.join(recorders)}" if recorders is not None else ""
+            raise DataError(
+                f"{store.folder}: no usable {split} clips{of_devices}", "asc-mrkd check-data names what is wrong"
+            )
         rows = table["row"].to_numpy()
         made = make_samples(CheckedRows(store), rows, table, store.classes, (mean, std), device)
         return replace(made, frontend=store.spec)

@@ -1,4 +1,7 @@
-"""Trained teachers of an experiment: networks that run on the student's inputs, and answers stored by clip."""
+"""Trained networks that an experiment names: teachers of the student, and the start of its training.
+
+A teacher is a network that runs on the student's inputs, or a table of answers stored by clip.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,11 +12,12 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from asc_mrkd.config import Experiment, MethodConfig
+from asc_mrkd.config import Experiment, MethodConfig, TrainConfig
 from asc_mrkd.deploy.model_file import ModelFile, load_model
 from asc_mrkd.engine.samples import ExperimentData, Samples
 from asc_mrkd.errors import ConfigError, DataError
 from asc_mrkd.methods.registry import STORED_TEACHER
+from asc_mrkd.models import build_model
 from asc_mrkd.runs import find_model
 
 
@@ -134,6 +138,60 @@ def require_fitting_teachers(experiment: Experiment, source: ExperimentData) -> 
                 f"store its answers: asc-mrkd predict {path} AUDIO --csv > teacher.csv; "
                 "then method.teacher_files=[teacher.csv]",
             )
+
+
+def identify_start(section: TrainConfig) -> TrainConfig:
+    """Return the section with the SHA-256 of the network that the training starts from, if it names one.
+
+    Raises:
+        RunError: there is no trained model.
+        ConfigError: its file has another SHA-256 than the section says.
+    """
+    if section.start is None:
+        return section
+    digest = sha256_of(find_model(section.start))
+    if section.start_digest not in (None, digest):
+        raise ConfigError(
+            f"{section.start} is another network than this experiment starts from",
+            "bring the former file back; train.start_digest=null takes any",
+        )
+    return section.model_copy(update={"start_digest": digest})
+
+
+def require_fitting_start(experiment: Experiment, source: ExperimentData) -> None:
+    """Refuse a start that is another network than the student, or was trained on other inputs.
+
+    Raises:
+        ConfigError: the difference is named.
+        RunError, DamagedFileError: it cannot be read.
+    """
+    start = experiment.train.start
+    if start is None:
+        return
+    if experiment.data.folds is not None:
+        raise ConfigError(
+            f"train.start={start} may have been trained with the test clips of a fold", "leave data.folds out"
+        )
+    file = load_model(start)
+    expected = {"name": experiment.model.name, "num_classes": len(source.classes)}
+    for key, value in expected.items():
+        if file.architecture[key] != value:
+            raise ConfigError(
+                f"train.start={start}: its {key} is {file.architecture[key]} instead of {value}",
+                "start from a network like the student",
+            )
+    with torch.device("meta"):
+        student = build_model(experiment.model.name, len(source.classes), **experiment.model.options).state_dict()
+    shapes = {name: tensor.shape for name, tensor in file.model.state_dict().items()}
+    if shapes != {name: tensor.shape for name, tensor in student.items()}:
+        raise ConfigError(
+            f"train.start={start} has other options than the student: {file.architecture['options']}",
+            "write the same model.options",
+        )
+    if file.classes != source.classes or file.frontend != source.frontend:
+        raise ConfigError(
+            f"train.start={start} was trained with other classes or another front end", "take a store like its own"
+        )
 
 
 def stored_logits(path: Path, names: Sequence[str] | pd.Series, num_classes: int) -> np.ndarray:

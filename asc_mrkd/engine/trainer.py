@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from asc_mrkd.config import Experiment, OptimizerConfig, PruneConfig, ScheduleConfig
+from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.dist import all_reduce_sum, is_parallel, local_rows, rank
 from asc_mrkd.engine.batches import Batch, training_batch
 from asc_mrkd.engine.device import has_fast_bfloat16, seed_generator
@@ -112,7 +113,10 @@ class Trainer:
         self.bfloat16 = self._use_bfloat16()
         self.memory_format = self._choose_memory_format()
         self.steps_per_epoch = math.ceil(len(samples) / self.config.batch_size)
-        model = self._compile(self._new_model(seed))
+        network = self._new_model(seed)
+        if self.config.start is not None:
+            network.load_state_dict(load_model(self.config.start).model.state_dict())
+        model = self._compile(network)
         self.method = build_method(experiment.method, model, self._context(num_classes))
         self.method.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
         self.losses_of = wrap_ddp(self.method)

@@ -24,7 +24,12 @@ from asc_mrkd.engine.parallel import any_rank_stops, in_first_process, is_any, p
 from asc_mrkd.engine.responses import identify_responses, require_fitting_responses
 from asc_mrkd.engine.run_card import write_run_card
 from asc_mrkd.engine.samples import ExperimentData, TrainAndTest, open_data
-from asc_mrkd.engine.teachers import identify_teachers, require_fitting_teachers
+from asc_mrkd.engine.teachers import (
+    identify_start,
+    identify_teachers,
+    require_fitting_start,
+    require_fitting_teachers,
+)
 from asc_mrkd.engine.tracking import Tracker, require_trackers, trackers_opened
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import AscMrkdError, InterruptedRun, ModelError, RunError, first_line
@@ -173,11 +178,12 @@ def open_trainable(experiment: Experiment, run: RunFolder) -> ExperimentData:
 
 
 def of_these_data(experiment: Experiment, source: ExperimentData, seeds: Sequence[int]) -> Experiment:
-    """Return the experiment with the digests of its data, responses and teachers, and the seeds that are trained."""
+    """Return the experiment with the digests of all files that it names, and the seeds that are trained."""
     data = experiment.data.model_copy(update={"digest": source.digest})
     augment = identify_responses(experiment.augment)
     method = identify_teachers(experiment.method)
-    identified = {"data": data, "augment": augment, "method": method, "seeds": list(seeds)}
+    training = identify_start(experiment.train)
+    identified = {"data": data, "augment": augment, "method": method, "train": training, "seeds": list(seeds)}
     return experiment.model_copy(update=identified)
 
 
@@ -193,6 +199,7 @@ def require_fitting_network(experiment: Experiment, source: ExperimentData) -> N
     experiment.require_fitting_augmentation(source.input_shape)
     require_fitting_teachers(experiment, source)
     require_fitting_responses(experiment.augment, source)
+    require_fitting_start(experiment, source)
     place = without_storage() if parse_own(experiment.model.name) is None else torch.device("cpu")
     with place, torch.random.fork_rng(devices=[]), torch.no_grad():
         network = build_network(experiment.model.name, len(source.classes), **experiment.model.options)
