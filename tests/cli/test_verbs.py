@@ -61,7 +61,7 @@ def test_chain_leaves_the_documented_files(place):
     names = {str(path.relative_to(place)) for path in place.rglob("*") if path.is_file() and path.suffix != ".wav"}
     store = {"features.npy", "clips.csv", "classes.txt", "spec.yaml", "stats.npz", "SHA256SUMS"}
     assert {name for name in names if name.startswith("store")} == {f"store/{name}" for name in store}
-    run = {"config.yaml", "environment.json", "metrics.jsonl"}
+    run = {"README.md", "config.yaml", "environment.json", "metrics.jsonl"}
     seed = ("checkpoint.pt", "checkpoint.previous.pt", "model.safetensors", "predictions.csv", "predictions.csv.sha256")
     run |= {f"seed{k}/{name}" for k in (0, 1) for name in seed}
     assert {name for name in names if name.startswith("mrkd")} == {f"mrkd/{name}" for name in run}
