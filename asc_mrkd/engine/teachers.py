@@ -17,7 +17,7 @@ from asc_mrkd.deploy.model_file import ModelFile, load_model
 from asc_mrkd.engine.samples import ExperimentData, Samples
 from asc_mrkd.errors import ConfigError, DataError
 from asc_mrkd.methods.registry import STORED_TEACHER
-from asc_mrkd.models import build_model
+from asc_mrkd.models import build_network
 from asc_mrkd.runs import find_model
 
 
@@ -181,7 +181,7 @@ def require_fitting_start(experiment: Experiment, source: ExperimentData) -> Non
                 "start from a network like the student",
             )
     with torch.device("meta"):
-        student = build_model(experiment.model.name, len(source.classes), **experiment.model.options).state_dict()
+        student = build_network(experiment.model.name, len(source.classes), **experiment.model.options).state_dict()
     shapes = {name: tensor.shape for name, tensor in file.model.state_dict().items()}
     if shapes != {name: tensor.shape for name, tensor in student.items()}:
         raise ConfigError(

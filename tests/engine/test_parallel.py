@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from asc_mrkd.config import load_experiment
+from asc_mrkd.deploy.model_file import ModelFile, save_model
 from asc_mrkd.dist import all_gather_rows, all_reduce_sum, local_rows
 from asc_mrkd.engine import trainer as trainer_module
 from asc_mrkd.engine.parallel import require_rows
@@ -37,6 +38,8 @@ SECTIONS = {name: name for name, row in METHODS.items() if not row.needs_teacher
     "mrkd, paper": "{name: mrkd, interval: 3, preset: paper}",
     "mrkd, replay": "{name: mrkd, interval: 3, teachers: replay}",
     "pskd, model": "{name: pskd, source: model}",
+    "kd": "{name: kd, teacher_files: TEACHER, loss: dkd}",
+    "kd, mrkd": "{name: kd, teacher_files: TEACHER, variant: mrkd}",
 }
 MIXED = {"ce, Mixup": "ce", "cskd, Mixup": "cskd", "dlb, Mixup": "dlb"}
 
@@ -53,6 +56,7 @@ def trained(conf: Path, section: str, mixup: float = 0.0) -> dict[str, object]:
 
     Of 48 images, batches of 9 give uneven shares (5 and 4 rows) and a last batch of 2 and 1.
     """
+    section = section.replace("TEACHER", str(conf.with_name("teacher.safetensors")))
     overrides = [f"method={section}", f"augment.mixup={mixup}", "train.batch_size=9", "train.epochs=2"]
     experiment = load_experiment(conf, overrides)
     samples, _ = open_data(experiment.data).load(torch.device("cpu"))
@@ -61,6 +65,18 @@ def trained(conf: Path, section: str, mixup: float = 0.0) -> dict[str, object]:
     while trainer.epoch < trainer.epochs:
         records.append(trainer.train_epoch(lambda amount, note: None, lambda: False))
     return {"state": dict(trainer.method.state_dict()), "losses": [record["loss"] for record in records]}
+
+
+def save_teacher(conf: Path) -> None:
+    """Save an untrained network as the teacher of those methods that need one."""
+    experiment = load_experiment(conf)
+    source = open_data(experiment.data)
+    samples, _ = source.load(torch.device("cpu"))
+    trainer = Trainer(experiment, 7, samples, 3)
+    statistics = samples.mean.numpy(), samples.std.numpy()
+    architecture = {"num_classes": 3, **experiment.model.model_dump()}
+    file = ModelFile(trainer.student.eval(), architecture, source.classes, source.input_shape, *statistics, None)
+    save_model(conf.with_name("teacher.safetensors"), file)
 
 
 def own_loop() -> dict[str, object]:
@@ -84,13 +100,13 @@ def own_loop() -> dict[str, object]:
 
 def everything(conf: Path) -> dict[str, object]:
     """Do all that is compared below."""
-    original, rows = trainer_module.build_model, torch.arange(14).view(7, 2)
-    trainer_module.build_model = network_without_bn
+    original, rows = trainer_module.build_network, torch.arange(14).view(7, 2)
+    trainer_module.build_network = network_without_bn
     try:
         found = {name: trained(conf, section) for name, section in SECTIONS.items()}
         found |= {title: trained(conf, name, mixup=0.3) for title, name in MIXED.items()}
     finally:
-        trainer_module.build_model = original
+        trainer_module.build_network = original
     found |= {f"{name}, BN": trained(conf, SECTIONS[name]) for name in ("mrkd", "msd", "ema_teacher")}
     return found | {
         "loop": own_loop(),
@@ -126,6 +142,7 @@ def found(image_values, tmp_path_factory) -> Found:
     folder = tmp_path_factory.mktemp("processes")
     conf = folder / "conf.yaml"
     conf.write_text(yaml.safe_dump(image_values))
+    save_teacher(conf)
     start_early()
     mp.start_processes(_joined, (free_port(), conf, folder), nprocs=2, start_method="forkserver")
     first, second = (torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1))
