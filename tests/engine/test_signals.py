@@ -22,8 +22,16 @@ SHORT = ("method=ce", "train.epochs=2", "train.evaluate_every=0")
 """Two epochs of four steps."""
 
 
+@pytest.fixture
+def hangup_is_heard():
+    """Undo what nohup does to the tests."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
-def test_f2_5_every_signal_to_stop_saves(conf, tmp_path, number):
+def test_f2_5_every_signal_to_stop_saves(conf, hangup_is_heard, tmp_path, number):
     with pytest.raises(InterruptedRun, match="holds the state") as caught:
         train_run(conf, tmp_path / "run", *SHORT, stop_after=2, stop_signal=number)
     assert caught.value.exit_code == 3
