@@ -74,7 +74,8 @@ def train(
     )
     if not is_first_process():
         return
-    say(f"{out}: seeds {', '.join(map(str, chosen))} are trained; asc-mrkd evaluate {out}")
+    trained = f"seed {chosen[0]} is" if len(chosen) == 1 else f"seeds {', '.join(map(str, chosen))} are"
+    say(f"{out}: {trained} trained; asc-mrkd evaluate {out}")
     if budget and not folds:
         from asc_mrkd.budget.gate import require_trained_within
 
