@@ -83,7 +83,7 @@ class Predictor:
 
     Raises:
         RunError, DamagedFileError: there is no model, or its file is damaged.
-        ConfigError: there is no such device.
+        ConfigError: unknown device.
 
     Example:
         predictor = Predictor("exp/ce")
@@ -433,7 +433,7 @@ def open_classifier(model: Path, device: str = "cpu") -> "Classifier":
 
     Raises:
         RunError, DamagedFileError: there is no model, or its file is damaged.
-        ConfigError: there is no such device, or not for an .onnx file.
+        ConfigError: unknown device, or one that an .onnx file cannot use.
     """
     if model.is_file() and model.suffix == ".onnx":
         from asc_mrkd.deploy.onnx_session import OnnxClassifier

@@ -96,7 +96,7 @@ def require_trackers(names: Iterable[str]) -> None:
     """Refuse trackers that do not exist or are not installed.
 
     Raises:
-        ConfigError: there is no such tracker.
+        ConfigError: unknown tracker.
         MissingExtraError: its library is not installed.
     """
     for name in names:

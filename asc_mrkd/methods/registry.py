@@ -172,7 +172,7 @@ def method_entry(name: str) -> MethodEntry:
     """Return the row of a method; for a class in a file of the user one with the name of the class.
 
     Raises:
-        ConfigError: there is no such method.
+        ConfigError: unknown method.
     """
     code = parse_own(name)
     if code is not None:

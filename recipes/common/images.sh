@@ -11,10 +11,7 @@ image_recipe() {
     choose_settings "$recipe" images ce,pskd,msd,mrkd
     use_environment
     require_methods "${methods[@]}"
-    for name in "${methods[@]}"; do
-        set_training "$name" "data.images=$data"
-        require_settings
-    done
+    require_settings set_training "data.images=$data"
 
     if [ "$built_in" = true ]; then
         stage 1 "make the built-in images" \

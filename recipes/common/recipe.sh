@@ -204,11 +204,17 @@ set_scene_training() {
     esac
 }
 
-# require_settings: stop before the first stage unless the program takes the settings of the command line in `training`.
+# require_settings COMMAND SETTING...: stop before the first stage unless the program takes the settings of the command
+# line with every method. COMMAND is set_training or set_scene_training; it gets a method, then the settings given here.
 require_settings() {
-    if [ "$list" = false ] && [ "$dry_run" = false ] && [ ${#overrides[@]} -gt 0 ]; then
-        asc-mrkd train "$experiment" "${training[@]}" --out "$out" --print-config >/dev/null
+    local name
+    if [ "$list" = true ] || [ "$dry_run" = true ] || [ ${#overrides[@]} = 0 ]; then
+        return 0
     fi
+    for name in "${methods[@]}"; do
+        "$1" "$name" "${@:2}"
+        asc-mrkd train "$experiment" "${training[@]}" --out "$out" --print-config >/dev/null
+    done
 }
 
 # stage NUMBER TITLE COMMAND...: run a command of a stage, unless the options exclude the stage.

@@ -16,10 +16,7 @@ parse_options "--conf --method --evaluation --label" "$@"
 choose_settings dcase18 scenes/TUT-urban-acoustic-scenes-2018-development ce,ce_mixup,mrkd,mrkd_mixup
 use_environment
 require_methods "${methods[@]%_mixup}"
-for name in "${methods[@]}"; do
-    set_scene_training "$name"
-    require_settings
-done
+require_settings set_scene_training
 
 if [ "$built_in" = true ]; then
     stage 1 "make the built-in scenes" asc-mrkd make-scenes "$out/scenes" --layout tut2018

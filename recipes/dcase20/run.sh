@@ -19,10 +19,7 @@ choose_settings dcase20 scenes/TAU-urban-acoustic-scenes-2020-3class-development
     ce,ce_mixup,pskd,pskd_mixup,msd,msd_mixup,mrkd,mrkd_mixup
 use_environment deploy
 require_methods "${methods[@]%_mixup}"
-for name in "${methods[@]}"; do
-    set_scene_training "$name"
-    require_settings
-done
+require_settings set_scene_training
 
 if [ "$built_in" = true ]; then
     stage 1 "make the built-in scenes" asc-mrkd make-scenes "$out/scenes" --layout tau2020-3class
