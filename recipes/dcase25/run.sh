@@ -18,6 +18,16 @@ use_environment
 require_methods "${methods[@]%_mrkd}"
 
 teacher=$out/$conf/teacher
+# set_student_training NAME: set_training for a student; kd and kd_mrkd are taught by the teacher.
+set_student_training() {
+    case $1 in
+        kd) set_training "{name: kd, teacher_files: ['$teacher']}" "data.store=$out/store" ;;
+        kd_mrkd) set_training "{name: kd, variant: mrkd, teacher_files: ['$teacher']}" "data.store=$out/store" ;;
+        *) set_training "$1" "data.store=$out/store" ;;
+    esac
+}
+require_settings set_student_training
+
 devices=(a b c s1 s2 s3)
 if [ "$built_in" = true ]; then
     devices=(b s1)
@@ -25,15 +35,11 @@ fi
 if [ "$built_in" = true ]; then
     stage 1 "make the built-in scenes" asc-mrkd make-scenes "$out/scenes" --layout tau2022-mobile
 fi
-stage 2 "check the data set" asc-mrkd check-data "$data"
+stage 2 "check the data set" asc-mrkd check-data "$data" --spec logmel256
 stage 3 "extract the features" asc-mrkd extract-features --data "$data" --spec logmel256 --out "$out/store"
 stage 4 "train the teacher" asc-mrkd train "$folder/conf/teacher.yaml" "data.store=$out/store" --out "$teacher"
 for name in "${methods[@]}"; do
-    case $name in
-        kd) set_training "{name: kd, teacher_files: ['$teacher']}" "data.store=$out/store" ;;
-        kd_mrkd) set_training "{name: kd, variant: mrkd, teacher_files: ['$teacher']}" "data.store=$out/store" ;;
-        *) set_training "$name" "data.store=$out/store" ;;
-    esac
+    set_student_training "$name"
     stage 5 "train the students" asc-mrkd train "$experiment" "${training[@]}" --out "$out/$conf/$name"
 done
 for name in teacher "${methods[@]}"; do
