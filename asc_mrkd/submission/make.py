@@ -75,28 +75,35 @@ def make_submission(
     rules = find_task(task)
     if unreadable not in UNREADABLE:
         raise ConfigError(f"unreadable recordings cannot be '{unreadable}'", suggest(unreadable, UNREADABLE))
-    if not rules.is_label(label):
-        message = f"'{label}' is not a label of {rules.title}"
-        raise SubmissionError(
-            message if label else f"an entry needs a label: {message}",
-            f"--label Lastname_INSTITUTE_{rules.tag}_N with N from 1 to 4",
-        )
+    require_label(label, rules)
     changes = {} if meta is None else read_author_meta(meta)
-    systems = {
-        part: load_system(folder, rules, precision, ensemble, budget)
-        for part, folder in runs_by_part(run, rules).items()
-    }
+
+    systems = {}
+    for part, folder in runs_by_part(run, rules).items():
+        systems[part] = load_system(folder, rules, precision, ensemble, budget)
     for system in systems.values():
         tell(system.choice)
+
     files = {}
     for part, suffix in zip(rules.parts, rules.outputs, strict=True):
         names, probabilities = predict_clips(systems[part], audio, unreadable, progress, tell)
         files[f"{label}{suffix}"] = output_text(names, probabilities, rules)
     content = merge(build_meta(systems, rules, label), changes)
     files[f"{label}{META}"] = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
     for name, text in files.items():
         write_text(Path(out) / "task1" / label / name, text)
     return write_zip(Path(out), rules, label)
+
+
+def require_label(label: str, task: Task) -> None:
+    """Raise SubmissionError if `label` is empty or not a label of the task."""
+    if task.is_label(label):
+        return
+    message = f"'{label}' is not a label of {task.title}"
+    if not label:
+        message = f"an entry needs a label: {message}"
+    raise SubmissionError(message, f"--label Lastname_INSTITUTE_{task.tag}_N with N from 1 to 4")
 
 
 def runs_by_part(run: Run | Mapping[int, Run], task: Task) -> dict[str, Path]:

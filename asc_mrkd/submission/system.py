@@ -1,7 +1,7 @@
 """The system to submit: one trained network, or all seeds of a run averaged."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +54,8 @@ def load_system(run: Path, task: Task, precision: str | None, ensemble: bool, bu
     finished = find_scored_seeds(run)
     seeds = finished if ensemble else finished[:1]
     networks = [seed.path for seed in seeds]
-    predictions = average_predictions([read_predictions(seed.predictions) for seed in seeds])
+    members = {seed.path.name: read_predictions(seed.predictions) for seed in seeds}
+    predictions = average_predictions([*members.values()])
     if predictions.classes != task.classes:
         raise SubmissionError(
             f"the classes of {run} are {', '.join(predictions.classes)}; those of {task.title} are "
@@ -71,22 +72,27 @@ def load_system(run: Path, task: Task, precision: str | None, ensemble: bool, bu
         predictions=predictions,
         measures=compression_measures(seeds[0], experiment, precision),
         complexity=require_within_rules(run, networks, task.rule, budget, precision),
-        choice=describe_seeds(run, finished, ensemble),
+        choice=describe_seeds(run, members | whole_predictions(finished[len(seeds) :]), ensemble),
     )
 
 
-def describe_seeds(run: Path, seeds: list[SeedFolder], ensemble: bool) -> str:
+def whole_predictions(seeds: Sequence[SeedFolder]) -> dict[str, Predictions]:
+    """Return the predictions of seeds that are not submitted, by the name of the folder, without damaged ones."""
+    members = {}
+    for seed in seeds:
+        with suppress(RunError, DamagedFileError):
+            members[seed.path.name] = read_predictions(seed.predictions)
+    return members
+
+
+def describe_seeds(run: Path, members: Mapping[str, Predictions], ensemble: bool) -> str:
     """Return a sentence about the seeds of a run that are submitted: their accuracy, and that of the alternatives.
 
     Args:
         run: as the user named it.
-        seeds: seeds that could be submitted; the first is, unless all are averaged.
+        members: predictions of the seeds that could be submitted, by name; the first is, unless all are averaged.
         ensemble: all are averaged.
     """
-    members = {}
-    for seed in seeds:
-        with suppress(RunError, DamagedFileError):  # one that is not submitted may be damaged
-            members[seed.path.name] = read_predictions(seed.predictions)
     alone = {name: macro_percent(member) for name, member in members.items()}
     if len(members) == 1:
         return f"{run}: {', '.join(map(' '.join, alone.items()))} on the test clips (macro accuracy)"

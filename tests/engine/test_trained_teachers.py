@@ -100,6 +100,32 @@ def test_a_teacher_sees_what_it_was_trained_on(conf, trained, tmp_path):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.fixture
+def onnx_teacher(trained, tmp_path):
+    """The trained network as an .onnx file."""
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    from asc_mrkd.deploy.onnx_file import save_onnx
+
+    save_onnx(tmp_path / "teacher.onnx", load_model(trained))
+    return tmp_path / "teacher.onnx"
+
+
+def test_an_onnx_file_teaches_like_its_network(conf, trained, onnx_teacher, tmp_path):
+    samples = open_data(load_experiment(conf).data).load(CPU).train
+    x = samples.normalise(samples.gather(slice(0, 7)))
+    with torch.no_grad():
+        logits = [NetworkTeacher(load_model(path), samples)(x, torch.arange(7)) for path in (trained, onnx_teacher)]
+    torch.testing.assert_close(logits[1], logits[0], rtol=1e-4, atol=1e-4)
+
+    losses = {}
+    for path in (trained, onnx_teacher):
+        out = train_run(conf, tmp_path / path.name, kd(path, label_weight=0.0, weight=1.0), *SHORT)
+        losses[path] = read_metrics(RunFolder(out).metrics_file)["teacher_kd"].to_numpy()
+    np.testing.assert_allclose(losses[onnx_teacher], losses[trained], rtol=1e-3)
+    assert losses[trained][-1] != losses[trained][0], "the student learns"
+
+
 def test_stored_answers_teach_like_their_network(conf, trained, answers, tmp_path):
     experiment = load_experiment(conf, [PLAIN, *SHORT, kd(answers)])
     samples = open_data(experiment.data).load(CPU).train

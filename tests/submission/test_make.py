@@ -17,7 +17,7 @@ from asc_mrkd.deploy import Predictor
 from asc_mrkd.errors import BudgetError, ConfigError, DataError, RunError, SubmissionError
 from asc_mrkd.features.spec import load_spec
 from asc_mrkd.runs import read_predictions
-from asc_mrkd.submission import TASKS, check_submission, make_submission
+from asc_mrkd.submission import TASKS, check_submission, make_submission, system
 
 TASK, LABEL = "dcase2020-task1b", "Kim_KETI_task1b_1"
 SEEDS = {"seed0": 1, "seed1": 2}
@@ -315,6 +315,17 @@ def test_f1_8_the_seed_that_is_taken_and_the_alternatives_are_said(tmp_path):
     assert f"{found['seed2']} on the test clips" in err
     (run / "seed10" / "predictions.csv").write_text("damaged")
     assert run_cli(*command).code == 0
+
+
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_every_file_of_predictions_is_read_once(tmp_path, monkeypatch, ensemble):
+    run = write_run(tmp_path / "run", seeds=SEEDS, small=True)
+    read = []
+    monkeypatch.setattr(
+        system, "read_predictions", lambda path: read.append(path.parent.name) or read_predictions(path)
+    )
+    system.load_system(run, TASKS[TASK], None, ensemble)
+    assert read == ["seed0", "seed1"]
 
 
 def test_f1_11_the_meta_file_describes_the_front_end_of_the_run(tmp_path):
