@@ -17,7 +17,7 @@ from asc_mrkd.deploy.model_file import ModelFile, load_model
 from asc_mrkd.engine.samples import ExperimentData, Samples
 from asc_mrkd.errors import ConfigError, DataError
 from asc_mrkd.methods.registry import STORED_TEACHER
-from asc_mrkd.models import build_network
+from asc_mrkd.models import build_network, without_storage
 from asc_mrkd.runs import find_model
 
 
@@ -180,7 +180,7 @@ def require_fitting_start(experiment: Experiment, source: ExperimentData) -> Non
                 f"train.start={start}: its {key} is {file.architecture[key]} instead of {value}",
                 "start from a network like the student",
             )
-    with torch.device("meta"):
+    with without_storage():
         student = build_network(experiment.model.name, len(source.classes), **experiment.model.options).state_dict()
     shapes = {name: tensor.shape for name, tensor in file.model.state_dict().items()}
     if shapes != {name: tensor.shape for name, tensor in student.items()}:

@@ -11,19 +11,22 @@ DRAWS = (torch.Tensor.normal_, torch.Tensor.uniform_)
 """Functions by which some of `torch.nn.init` fill a tensor."""
 
 
-class _WithoutInitialValues(TorchFunctionMode):
-    """Skip all that draws initial values: on tensors without storage it imports torch's compiler, for nothing."""
+class _OnlyShapes(TorchFunctionMode):
+    """Skip what is slow on tensors without storage: initial values import torch's compiler for nothing, and batch
+    normalisation, which leaves every shape as it is, is a long function in Python there."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if function in DRAWS or getattr(function, "__module__", None) == "torch.nn.init":
             return args[0] if args else kwargs["tensor"]
+        if function is torch.nn.functional.batch_norm:
+            return torch.empty_like(args[0])
         return function(*args, **kwargs)
 
 
 @contextmanager
 def without_storage() -> Iterator[None]:
-    """Build networks on the device `meta`, which takes no memory and draws no random numbers.
+    """Build networks, and run them for the shape of their output, on the device `meta`: no memory, no random numbers.
 
     >>> from asc_mrkd.models import build_model
     >>> with without_storage():
@@ -31,5 +34,5 @@ def without_storage() -> Iterator[None]:
     >>> sum(parameter.numel() for parameter in network.parameters())
     36479194
     """
-    with torch.device("meta"), _WithoutInitialValues():
+    with torch.device("meta"), _OnlyShapes():
         yield
