@@ -138,6 +138,13 @@ def require_fitting_teachers(experiment: Experiment, source: ExperimentData) -> 
                 f"store its answers: asc-mrkd predict {path} AUDIO --csv > teacher.csv; "
                 "then method.teacher_files=[teacher.csv]",
             )
+        is_cut = experiment.training_shape(source.input_shape) != source.input_shape
+        if is_cut and find_model(path).suffix == ".onnx":
+            size = " x ".join(map(str, file.input_shape))
+            raise ConfigError(
+                f"the teacher {path} takes inputs of {size} alone, which augment.crop_frames cuts",
+                "write augment.crop_frames=null, or name the run that was exported",
+            )
 
 
 def identify_start(section: TrainConfig) -> TrainConfig:

@@ -120,10 +120,19 @@ def test_an_onnx_file_teaches_like_its_network(conf, trained, onnx_teacher, tmp_
 
     losses = {}
     for path in (trained, onnx_teacher):
-        out = train_run(conf, tmp_path / path.name, kd(path, label_weight=0.0, weight=1.0), *SHORT)
+        out = train_run(
+            conf, tmp_path / f"taught by {path.stem}", kd(path, label_weight=0.0, weight=1.0), *SHORT, PLAIN
+        )
         losses[path] = read_metrics(RunFolder(out).metrics_file)["teacher_kd"].to_numpy()
     np.testing.assert_allclose(losses[onnx_teacher], losses[trained], rtol=1e-3)
     assert losses[trained][-1] != losses[trained][0], "the student learns"
+
+
+def test_an_onnx_file_takes_no_cut_inputs(conf, onnx_teacher, tmp_path):
+    with pytest.raises(ConfigError, match=r"takes inputs of 2 x 24 x 32 alone, which augment\.crop_frames") as error:
+        train_run(conf, tmp_path / "run", kd(onnx_teacher), *SHORT, "augment.crop_frames=24")
+    assert error.value.hint == "write augment.crop_frames=null, or name the run that was exported"
+    assert not (tmp_path / "run").exists()
 
 
 def test_stored_answers_teach_like_their_network(conf, trained, answers, tmp_path):
