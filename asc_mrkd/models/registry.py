@@ -10,6 +10,7 @@ from pydantic import Field, create_model
 from torch import nn
 
 from asc_mrkd.errors import ConfigError, ModelError, suggest
+from asc_mrkd.models.bc_resnet import BCResNet
 from asc_mrkd.models.cp_mobile import CPMobile
 from asc_mrkd.models.cp_resnet import CPResNet
 from asc_mrkd.models.resnet import PreActivationResNet, ResNet
@@ -74,6 +75,9 @@ MODELS: dict[str, ModelEntry] = {
     ),
     "cp_mobile": ModelEntry(
         CPMobile, "baseline of DCASE 2024 and 2025: inverted residual blocks for one second", plane=ONE_SECOND
+    ),
+    "bc_resnet": ModelEntry(
+        BCResNet, "broadcasted residual blocks and residual normalisation, first in DCASE 2021 task 1A"
     ),
     **{
         f"resnet{depth}": ModelEntry(ResNet, "residual network of basic blocks", {"depth": depth}, IMAGE)
