@@ -1,13 +1,16 @@
 """asc-mrkd train: an experiment into a run folder."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from asc_mrkd.cli.options import parse_seeds
 from asc_mrkd.cli.terminal import say
 from asc_mrkd.cli.training import first_process_progress, is_first_process
+
+if TYPE_CHECKING:
+    from asc_mrkd.config import ModelConfig
 
 
 def train(
@@ -58,6 +61,7 @@ def train(
     experiment = fit_experiment(conf, changes) if fits_the_store else load_experiment(conf, changes)
     chosen = parse_seeds(seeds) if seeds else experiment.seeds
     if print_config:
+        require_known_options(experiment.model)
         say(experiment_yaml(experiment.model_copy(update={"seeds": list(chosen)})).rstrip())
         return
     if fits_the_store and is_first_process() and not RunFolder(out).seeds():
@@ -81,3 +85,13 @@ def train(
 
         for seed, verdict in require_trained_within(out, chosen, budget, budget_precision).items():
             say(f"seed {seed} is within the limits of {verdict.rule.title}: {verdict.describe_size()}")
+
+
+def require_known_options(section: "ModelConfig") -> None:
+    """Raise ModelError if a network by name does not take its options; one in a file of the user is not built."""
+    from asc_mrkd.models import build_model, without_storage
+    from asc_mrkd.own_code import parse_own
+
+    if parse_own(section.name) is None:
+        with without_storage():
+            build_model(section.name, num_classes=2, **section.options)

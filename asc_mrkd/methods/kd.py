@@ -78,6 +78,7 @@ class Kd(Method):
         ramp_interval: length of the ramp: steps, a share of the run, or "20 epochs".
         variant: `mrkd` makes backups of the student further teachers: the loss of MrKD with its defaults takes the
             place of the cross-entropy.
+        backups: source of the backups' logits with `variant=mrkd`, as `teachers` of mrkd: `exact` or `replay`.
     """
 
     needs = ("index",)
@@ -105,6 +106,7 @@ class Kd(Method):
         ramp: Literal["none", "linear", "gaussian"] = "none",
         ramp_interval: IntervalOption = 0.1,
         variant: Literal["alone", "mrkd"] = "alone",
+        backups: Literal["exact", "replay"] = "exact",
     ) -> None:
         super().__init__()
         self.model = model
@@ -118,7 +120,13 @@ class Kd(Method):
         self.replay: MemoryReplay | None = None
         if variant == "mrkd":
             self.replay = MemoryReplay(
-                model, num_classes, total_steps=total_steps, steps_per_epoch=steps_per_epoch, seed=seed
+                model,
+                num_classes,
+                teachers=backups,
+                total_steps=total_steps,
+                num_samples=train_samples,
+                steps_per_epoch=steps_per_epoch,
+                seed=seed,
             )
         self.loss = loss
         self.standardise = standardise
@@ -147,7 +155,10 @@ class Kd(Method):
         teacher_logits = None
         if weight > 0 and self.teacher.networks:  # before the student, whose activations stay until the backward pass
             teacher_logits = self._teacher_logits(x, index)
-        losses = label_losses(self.model, x, labels) if self.replay is None else self.replay(x, labels)
+        if self.replay is None:
+            losses = label_losses(self.model, x, labels)
+        else:
+            losses = self.replay(x, labels, samples=index)
         total = self.label_weight * losses.total
         if teacher_logits is None:
             return Losses(total, losses.logits, losses.parts)
@@ -206,6 +217,8 @@ class Kd(Method):
                 "write augment.mixup=0, or name a network in method.teacher_files",
             )
         require_fitting_augmentation(options["teachers"], experiment)
+        if options["variant"] == "mrkd":
+            require_fitting_augmentation(options["backups"], experiment, option="backups")
 
 
 class TeacherEnsemble:

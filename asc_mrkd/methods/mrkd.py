@@ -144,8 +144,13 @@ class Mrkd(Method):
         return create_model(cls.__name__, __base__=_NamedOptions, **options)
 
 
-def require_fitting_augmentation(teachers: str, experiment: Experiment) -> None:
+def require_fitting_augmentation(teachers: str, experiment: Experiment, option: str = "teachers") -> None:
     """Refuse an augmentation whose inputs the teachers would have to know before.
+
+    Args:
+        teachers: source of their logits.
+        experiment: the experiment.
+        option: option of the method that names the source.
 
     Raises:
         ConfigError: the augmentation is named.
@@ -153,13 +158,13 @@ def require_fitting_augmentation(teachers: str, experiment: Experiment) -> None:
     random = [key for key in ("mixup", *experiment.domain.augmentations) if getattr(experiment.augment, key)]
     if teachers == "replay" and "mixup" in random:
         raise ConfigError(
-            "method.teachers=replay has the logits of other mixtures than augment.mixup makes in the next epoch",
-            "write method.teachers=exact, or augment.mixup=0",
+            f"method.{option}=replay has the logits of other mixtures than augment.mixup makes in the next epoch",
+            f"write method.{option}=exact, or augment.mixup=0",
         )
     if teachers == "cached" and random:
         raise ConfigError(
-            f"method.teachers=cached needs the same inputs in every epoch, which augment.{random[0]} changes",
-            f"switch augment.{random[0]} off, or write method.teachers=exact",
+            f"method.{option}=cached needs the same inputs in every epoch, which augment.{random[0]} changes",
+            f"switch augment.{random[0]} off, or write method.{option}=exact",
         )
 
 

@@ -76,7 +76,7 @@ def _passes_of_kd(options: Options) -> Passes:
     """Return the passes of a step: those of the networks among the teachers, of the backups and of the student."""
     networks = [path for path in options["teacher_files"] or ["one"] if not path.endswith(STORED_TEACHER)]
     teachers = 0 if options["teachers"] == "cached" else len(networks)
-    backups = 3 if options["variant"] == "mrkd" else 0
+    backups = 3 if options["variant"] == "mrkd" and options["backups"] == "exact" else 0
     return teachers + backups + 1, 1
 
 

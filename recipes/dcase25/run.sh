@@ -22,7 +22,7 @@ teacher=$out/$conf/teacher
 set_student_training() {
     case $1 in
         kd) set_training "{name: kd, teacher_files: ['$teacher']}" "data.store=$out/store" ;;
-        kd_mrkd) set_training "{name: kd, variant: mrkd, teacher_files: ['$teacher']}" "data.store=$out/store" ;;
+        kd_mrkd) set_training "{name: kd, variant: mrkd, backups: replay, teacher_files: ['$teacher']}" "data.store=$out/store" ;;
         *) set_training "$1" "data.store=$out/store" ;;
     esac
 }

@@ -164,7 +164,26 @@ def test_backups_and_trained_teachers_add_up():
     assert {"ce", "kd", "teacher_kd"} <= method(x, labels, index=INDEX).parts.keys()
 
 
-@pytest.mark.parametrize("options", [{}, {"teachers": "cached", "ramp": "linear"}, {"variant": "mrkd"}])
+def test_replayed_backups_are_those_of_mrkd():
+    method = build(variant="mrkd", backups="replay", label_weight=1.0, weight=0.0, samples=48, steps=16)
+    section = MethodConfig(name="mrkd", teachers="replay")
+    alone = build_method(section, make_network(), make_context(16, train_samples=48))
+
+    def batch(step):
+        return make_batch(step % 4)
+
+    def index(step, x, labels):
+        return index_of(step % 4, x, labels)
+
+    assert train_method(method, range(16), batch_of=batch, index=index) == train_method(
+        alone, range(16), batch_of=batch, index=index
+    )
+
+
+KEPT = [{}, {"teachers": "cached", "ramp": "linear"}, {"variant": "mrkd"}, {"variant": "mrkd", "backups": "replay"}]
+
+
+@pytest.mark.parametrize("options", KEPT)
 def test_it_continues_bit_for_bit(tmp_path, options):
     def batch(step):
         return make_batch(step % 4)
@@ -181,11 +200,12 @@ def test_it_continues_bit_for_bit(tmp_path, options):
         ({"teacher_files": ["a", "b"]}, (3, 1)),
         ({"teacher_files": ["a", "b.csv"]}, (2, 1)),
         ({"teacher_files": ["a"], "variant": "mrkd"}, (5, 1)),
+        ({"teacher_files": ["a"], "variant": "mrkd", "backups": "replay"}, (2, 1)),
         ({"teacher_files": ["a"], "teachers": "cached"}, (1, 1)),
     ],
 )
 def test_passes(options, passes):
-    defaults = {"variant": "alone", "teachers": "exact"}
+    defaults = {"variant": "alone", "teachers": "exact", "backups": "exact"}
     assert METHODS["kd"].passes(defaults | options) == passes
 
 
@@ -195,6 +215,11 @@ def test_passes(options, passes):
         ("kd", [], "kd has no teacher"),
         ("{name: kd, teacher_files: exp/a, teachers: cached}", [], r"teachers=cached needs the same inputs"),
         ("{name: kd, teacher_files: [a.csv]}", [], r"single clips, which augment\.mixup mixes"),
+        (
+            "{name: kd, teacher_files: exp/a, variant: mrkd, backups: replay}",
+            [],
+            r"backups=replay has the logits of other",
+        ),
         ("{name: kd, teacher_files: exp/a}", ["data.folds=2"], "trained with the test clips of a fold"),
     ],
 )

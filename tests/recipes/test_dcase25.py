@@ -22,7 +22,7 @@ def test_the_teacher_is_trained_first_and_named_to_its_students(tmp_path):
     taught = "teacher_files: ['exp/x/reduced/teacher']}"
     assert ["method=" in line for line in trained[:5]] == [False, True, False, True, True]
     assert f"method={{name: kd, {taught} data.store=exp/x/store" in trained[3]
-    assert f"method={{name: kd, variant: mrkd, {taught} data.store=exp/x/store" in trained[4]
+    assert f"method={{name: kd, variant: mrkd, backups: replay, {taught} data.store=exp/x/store" in trained[4]
     small = "exp/x/reduced/float16/kd_mrkd"
     assert run_names(lines)[5:] == ["a", "b", "c", "s1", "s2", "s3"]
     assert all(" train.start=exp/x/reduced/kd_mrkd " in line for line in trained[5:])
@@ -47,6 +47,14 @@ def test_the_networks_fit_the_rule_as_they_are():
         conf = CONF / f"{name}.yaml"
         load_experiment(conf)
         assert f"asc-mrkd train recipes/dcase25/conf/{conf.name}" in conf.read_text(), "it opens with its command"
+
+
+def test_wrong_settings_stop_it_before_the_first_stage(tmp_path):
+    for setting, hint in (("train.epohcs=1", "train.epochs"), ("model.options.base_chanels=16", "base_channels")):
+        done = run_recipe("dcase25", "--method", "kd_mrkd", "--stop-stage", 1, setting, folder=tmp_path)
+        assert done.returncode == 2
+        assert done.stderr.splitlines()[1] == f"hint: did you mean '{hint}'?"
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
