@@ -46,7 +46,7 @@ def train(
     """
     from asc_mrkd.config import experiment_yaml
     from asc_mrkd.engine import training
-    from asc_mrkd.engine.fitting import describe_seconds, expected_seconds, fit_experiment
+    from asc_mrkd.engine.fitting import describe_fit, describe_seconds, expected_seconds, fit_experiment
     from asc_mrkd.errors import ConfigError
     from asc_mrkd.methods import load_experiment
     from asc_mrkd.runs import RunFolder
@@ -66,6 +66,7 @@ def train(
         return
     if fits_the_store and is_first_process() and not RunFolder(out).seeds():
         expected = describe_seconds(expected_seconds(experiment, chosen))
+        say(f"{out}: {describe_fit(experiment)}", err=True)
         say(f"{out}: {experiment.train.epochs} epochs per seed; expected time in all: {expected}", err=True)
     training.train(
         experiment,

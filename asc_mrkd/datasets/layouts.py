@@ -91,7 +91,7 @@ def _find_own(root: Path) -> Callable[[Reading], Dataset] | None:
 def _find_dataset(root: Path) -> tuple[Path, Layout]:
     """Find the data set that a folder is, or the only one directly in it."""
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder", UNPACK_HINT)
+        raise DataError(f"{root}: no such folder", OWN_HINT)
     layout = _recognise(root)
     if layout:
         return root, layout

@@ -106,6 +106,17 @@ def fitting_values(store: FeatureStore) -> dict[str, Any]:
     }
 
 
+def describe_fit(experiment: Experiment) -> str:
+    """Return the network of an experiment on a store, and the numbers of its clips, in words."""
+    words = [experiment.model.name]
+    if "width" in experiment.model.options:
+        words.append(f"of width {experiment.model.options['width']}")
+    if experiment.data.folds is None:
+        store = open_store(experiment.data.folder)
+        words.append(f"on {len(store.rows('train'))} clips, tested on {len(store.rows('test'))} others")
+    return " ".join(words)
+
+
 def expected_seconds(experiment: Experiment, seeds: Sequence[int]) -> float:
     """Return about how long a training will take (s), from a few steps of it that leave no trace.
 
