@@ -80,6 +80,7 @@ def test_every_part_has_a_floor():
     assert {part_of(path) for path in FILES} == set(FLOOR)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_go_down(path):
     if path == PACKAGE / "__init__.py":
@@ -114,6 +115,7 @@ def modules_after(code: str) -> set[str]:
     return set(done.stdout.rpartition("MODULES")[2].split())
 
 
+@pytest.mark.slow
 def test_training_imports_no_audio_library(conf, image_conf, tmp_path):
     code = f"""
 from asc_mrkd import load_experiment, train
@@ -125,6 +127,7 @@ for number, conf in enumerate([{str(conf)!r}, {str(image_conf)!r}]):
     assert not modules & {"librosa", "soundfile", "soxr", "torchaudio"}
 
 
+@pytest.mark.slow
 def test_a_model_file_is_read_without_the_compiler(trained):
     load = f"from asc_mrkd import load_model; load_model({str(trained)!r})"
     code = f"import sys; {load}; print('torch._dynamo' in sys.modules)"
@@ -138,6 +141,7 @@ def test_a_worker_of_the_extraction_imports_little():
     assert not modules & {"torch", "torchaudio", "librosa", "pandas", "sklearn"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["asc_mrkd.runs", "asc_mrkd.evaluation"])
 def test_runs_are_read_and_scored_without_torch(module):
     assert not modules_after(f"import {module}") & {"torch", "torchaudio", "librosa", "soundfile"}

@@ -438,6 +438,7 @@ SLOW = ("cache of images", "checkpoint", "model file")
 """Readers that get fewer damages."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READERS)
 def test_f3_3_damage_is_read_or_refused(name, tmp_path, request):
     reader = READERS[name](tmp_path, request)
@@ -451,6 +452,7 @@ def test_f3_3_damage_is_read_or_refused(name, tmp_path, request):
         must_be_read_or_refused(reader.read, f"{name}, damage {number}: {wrong[:400]!r}")
 
 
+@pytest.mark.slow
 def test_f3_3_description_of_a_model_file_with_a_right_checksum(tmp_path, trained):
     path = tmp_path / "model.safetensors"
     with safe_open(trained / "seed0/model.safetensors", framework="pt") as file:
@@ -494,6 +496,7 @@ def test_f3_4_small_meta_files_with_large_answers(text, tmp_path):
     assert "yaml" in found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["experiment", "config.yaml", "front end", "signed spec.yaml", "authors"])
 def test_f3_3_yaml_of_other_values(name, tmp_path, request):
     reader = READERS[name](tmp_path, request)

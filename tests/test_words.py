@@ -26,6 +26,7 @@ INSTEAD = {
 """Habits, and the words to use in their place."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("habit", INSTEAD)
 def test_a_habit_stands_nowhere(habit):
     found = []

@@ -123,6 +123,7 @@ def test_resample_without_a_change_gives_the_same_array():
     assert resample(same, RATE, RATE) is same
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("from_rate", "to_rate"), [(48_000, 22_050), (44_100, 22_050), (96_000, 22_050), (8_000, 22_050)]
 )

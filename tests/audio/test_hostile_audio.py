@@ -8,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from helpers.audio import RATE, encode_sound, make_noise
+
+pytestmark = pytest.mark.slow
 
 MAX_PEAK_MIB = 500
 

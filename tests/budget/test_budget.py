@@ -99,6 +99,7 @@ def test_unknown_names_get_a_suggestion(arguments, hint):
     assert caught.value.hint == hint
 
 
+@pytest.mark.slow
 def test_model_file_is_counted_as_its_network(tmp_path):
     network = build_model("cp_resnet_damped", num_classes=3)
     for parameter in network.parameters():
@@ -148,6 +149,7 @@ def test_format_of_sizes(size, text):
     assert exact_size(size) == text
 
 
+@pytest.mark.slow
 def test_table_fits_80_columns():
     text = print_verdict(check_budget("cp_resnet_damped:num_classes=3", precision="float16"))
     assert max(map(len, text.splitlines())) <= 80

@@ -12,6 +12,8 @@ from asc_mrkd.budget.count import count_multiply_adds
 from asc_mrkd.budget.model_source import call_network_function
 from asc_mrkd.models import build_model
 
+pytestmark = pytest.mark.slow
+
 NETWORKS = Path(baselines.__file__)
 
 

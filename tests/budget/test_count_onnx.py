@@ -19,6 +19,8 @@ from asc_mrkd.deploy.onnx_file import save_onnx
 from asc_mrkd.errors import DamagedFileError, MissingExtraError
 from asc_mrkd.models import build_model
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (2, 64, 64)
 
 

@@ -9,6 +9,8 @@ from asc_mrkd.config import load_experiment
 from asc_mrkd.engine.samples import open_data
 from asc_mrkd.errors import BudgetError, ConfigError
 
+pytestmark = pytest.mark.slow
+
 TINY = ("train.epochs=1", "method=ce")
 RULE = "dcase2020-task1b"
 WIDE = ("model.name=cp_resnet_damped", "model.options={}", "augment.crop_frames=null")

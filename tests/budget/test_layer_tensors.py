@@ -150,6 +150,7 @@ class Recurrent(nn.Module):
 CATALOGUE = [(name, (entry.defaults["in_channels"], *entry.plane)) for name, entry in MODELS.items()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "shape"), [*CATALOGUE, ("recurrent", (7, 6)), ("transposed", (3, 9, 9))])
 def test_multiply_adds_are_those_of_torchinfo(name, shape):
     others = {

@@ -23,6 +23,8 @@ from asc_mrkd.deploy.onnx_file import save_onnx
 from asc_mrkd.errors import BudgetError, ConfigError
 from asc_mrkd.models import build_model
 
+pytestmark = pytest.mark.slow
+
 ONE_SECOND = (1, 256, 65)
 OPSETS = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("other", 1)]
 

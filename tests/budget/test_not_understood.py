@@ -439,6 +439,7 @@ def compile_forward(network):
     return network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrap",
     [torch.compile, nn.DataParallel, lambda n: nn.DataParallel(torch.compile(n)), compile_in_place, compile_forward],

@@ -44,6 +44,7 @@ def place(store, trained, tmp_path_factory):
     return place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "message"),
     [

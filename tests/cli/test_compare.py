@@ -7,6 +7,8 @@ import pytest
 from helpers.cli import run_cli
 from scipy import stats
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ("bee", "cat", "dog", "elm", "fox", "oak")
 
 

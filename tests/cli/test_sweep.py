@@ -12,6 +12,8 @@ from helpers.cli import run_cli
 from asc_mrkd.engine import training
 from asc_mrkd.errors import NonFiniteError
 
+pytestmark = pytest.mark.slow
+
 AXIS = "method.interval=3,9"
 STEPS = 2 * 5
 """Steps of a seed: two epochs of 48 images in batches of 10."""

@@ -82,6 +82,7 @@ def runs(tmp_path_factory):
     return [write_run(folder / "ce学", seeds=2, epochs=1), write_run(folder / "mrkd", "mrkd", seeds=2, epochs=1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "cp437", "cp1252", "latin-1", "utf-8"])
 def test_f3_5_terminals_of_any_encoding(runs, encoding, tmp_path):
     verbs = [["compare", *runs], ["recipes", "ls"], ["methods"], ["submit", "tasks"]]

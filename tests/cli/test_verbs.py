@@ -17,6 +17,8 @@ from helpers.cli import run_cli, run_json
 import asc_mrkd
 from asc_mrkd import files
 
+pytestmark = pytest.mark.slow
+
 SPEC = """
 {name: small, sample_rate: 8000, channels: 2, clip_seconds: 10, n_fft: 512, hop_length: 512, n_mels: 32, fmax: 4000}
 """

@@ -77,6 +77,7 @@ def test_the_folder_is_a_run(compressor, trained, tmp_path):
     assert load_model(trained).dtype == "float32"
 
 
+@pytest.mark.slow
 def test_int8_is_written_and_read(compressor, tmp_path):
     before = compressor.measure("")
     after = compressor.write("int8", tmp_path / "int8")

@@ -179,6 +179,7 @@ def test_real_lists_of_tut_2018():
     assert clips["city"].value_counts().to_dict() == cities
 
 
+@pytest.mark.slow
 @real_lists
 def test_real_lists_of_tau_2020_3class():
     dataset = read_dataset(SHARED / "TAU-urban-acoustic-scenes-2020-3class-development")

@@ -18,6 +18,8 @@ from asc_mrkd.datasets.synthetic.dataset import plan_clips
 from asc_mrkd.datasets.synthetic.scenes import render_clip
 from asc_mrkd.errors import ConfigError, DataError
 
+pytestmark = pytest.mark.slow
+
 SCENES = ["airport", "bus", "metro", "metro_station", "park", "public_square", "shopping_mall"]
 SCENES += ["street_pedestrian", "street_traffic", "tram"]
 CITIES = {"barcelona", "helsinki", "london", "paris", "stockholm", "vienna"}
@@ -78,6 +80,7 @@ def test_clips_are_48_khz_stereo_24_bit_10_s(folder, meta):
         assert facts == (48_000, 2, "WAV", "PCM_24", 480_000)
 
 
+@pytest.mark.slow
 def test_level_is_in_range_and_tells_nothing_about_the_scene(measured, fold):
     rms, peak, _ = measured
     level = 20 * np.log10(rms)

@@ -20,6 +20,8 @@ from asc_mrkd.errors import DamagedFileError, MissingExtraError, ModelError
 from asc_mrkd.features import FrontendSpec
 from asc_mrkd.models import build_model
 
+pytestmark = pytest.mark.slow
+
 SPEC = FrontendSpec(
     name="tiny", sample_rate=8_000, channels=2, clip_seconds=1, n_fft=256, hop_length=128, n_mels=64, fmax=4000
 )

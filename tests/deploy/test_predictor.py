@@ -183,6 +183,7 @@ def test_a_run_folder_stands_for_its_lowest_seed(trained):
     assert Predictor(trained).classes == Predictor(trained / "seed0" / "model.safetensors").classes == CLASSES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_f3_10_many_files_are_answered_in_order_as_one_by_one(predictor, tmp_path, workers):
     for number in range(40):

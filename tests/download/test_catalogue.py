@@ -59,6 +59,7 @@ def test_some_rows_as_they_are_published():
     assert (last.size, last.md5) == (798_990_513, "d00eeb2db0e093d8975521323a96c519")
 
 
+@pytest.mark.slow
 def test_what_a_challenge_folder_lacks(tmp_path):
     data_set = DATA_SETS["dcase18"]
     assert find_gap(data_set, tmp_path) == "meta.csv is missing"

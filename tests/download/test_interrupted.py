@@ -16,6 +16,8 @@ from helpers.progress import RecordedProgress
 from asc_mrkd.download import dataset as fetching
 from asc_mrkd.download import staging
 
+pytestmark = pytest.mark.slow
+
 COMMAND = """
 import json, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background it is ignored

@@ -123,6 +123,7 @@ def test_odd_content_with_a_right_checksum_is_damage(files, content):
         restored(files)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "state",
     [
@@ -159,6 +160,7 @@ def stopped(tmp_path_factory, store) -> Path:
     return folder / "run" / "seed0" / "checkpoint.pt"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "seed", "named"),
     [
@@ -235,6 +237,7 @@ def test_f3_1_a_limit_on_the_size_of_files_is_a_sentence_with_the_missing_bytes(
     assert not list(files.path.iterdir())
 
 
+@pytest.mark.slow
 def test_f2_1_training_goes_on_from_the_one_before_to_the_same_bits(conf, tmp_path, store):
     whole = train_run(conf, tmp_path / "whole", *SHORT)
     cut = tmp_path / "cut"

@@ -63,6 +63,7 @@ def test_the_expected_time_counts_steps_seeds_and_folds(store, monkeypatch):
         expected_seconds(fit_experiment(store, ["model.options.in_channels=1"]), [0])
 
 
+@pytest.mark.slow
 def test_the_verb_trains_a_store_with_fitting_settings(tmp_path):
     make_store(tmp_path / "store")
     options = ["train.epochs=1", "train.threads=1", "model.options.width=4", "--out", tmp_path / "run"]

@@ -21,6 +21,8 @@ from asc_mrkd.evaluation import compare, evaluate
 from asc_mrkd.runs import RunFolder, find_model, read_metrics, read_predictions
 from asc_mrkd.store.layout import FeatureStore, open_store, write_sums
 
+pytestmark = pytest.mark.slow
+
 FOLDS = "data.folds=3"
 
 

@@ -44,6 +44,7 @@ def test_the_first_weights_are_those_of_the_trained_network(conf, trained):
     assert all(torch.equal(student[name], tensor) for name, tensor in expected.items())
 
 
+@pytest.mark.slow
 def test_a_stopped_run_ends_in_the_same_bits_and_knows_its_start(conf, trained, tmp_path):
     start = shutil.copy(trained / "seed0/model.safetensors", tmp_path / "start.safetensors")
     overrides = [*SHORT, f"train.start={start}"]

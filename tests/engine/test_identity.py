@@ -23,6 +23,8 @@ from asc_mrkd.files import exclusive_lock
 from asc_mrkd.methods import load_experiment
 from asc_mrkd.runs import RunFolder, read_metrics, read_predictions
 
+pytestmark = pytest.mark.slow
+
 SHORT = ("method=ce", "train.epochs=2", "train.evaluate_every=0")
 """Two epochs of four steps."""
 
@@ -98,7 +100,6 @@ def test_f1_1_a_second_sweep_is_refused(conf, tmp_path, jobs):
     assert not (out / ".stop").exists()
 
 
-@pytest.mark.slow
 def test_f1_1_two_commands_at_once_end_in_one_run(image_conf, tmp_path):
     command = warm_command_line("train", image_conf, "--out", tmp_path / "run", "--seeds", 0)
     processes = [

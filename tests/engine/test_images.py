@@ -19,6 +19,8 @@ from asc_mrkd.engine.samples import open_data
 from asc_mrkd.errors import ConfigError, DataError, InterruptedRun, ModelError, RunError
 from asc_mrkd.methods import METHODS as REGISTRY
 
+pytestmark = pytest.mark.slow
+
 METHODS = [
     *(name for name, row in REGISTRY.items() if not row.needs_teachers),
     "{name: pskd, source: model}",

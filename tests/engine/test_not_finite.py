@@ -25,6 +25,8 @@ from asc_mrkd.errors import InterruptedRun, NonFiniteError
 from asc_mrkd.methods import load_experiment
 from asc_mrkd.runs import read_metrics, read_predictions
 
+pytestmark = pytest.mark.slow
+
 SHORT = ("train.epochs=3", "train.evaluate_every=0", "augment.mixup=0")
 """Three epochs of four steps."""
 

@@ -156,6 +156,7 @@ def tensors(tree) -> list[torch.Tensor]:
     return [tensor for value in values for tensor in tensors(value)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [*sorted(SECTIONS.keys() - WITH_BN_OF_THEIR_OWN), "ce, Mixup", "cskd, Mixup", "dlb, Mixup", "loop"]
 )

@@ -9,6 +9,8 @@ from helpers.engine import train_run
 
 from asc_mrkd.errors import ConfigError, InterruptedRun
 
+pytestmark = pytest.mark.slow
+
 PRUNED = "train.prune={amount: 0.5, ramp_epochs: 3}", "augment.mixup=0"
 
 

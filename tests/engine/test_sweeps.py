@@ -13,6 +13,8 @@ from helpers.warm import warm_command_line
 from asc_mrkd.engine.sweeps import STOP_FILE, load_points, sweep
 from asc_mrkd.errors import ConfigError, InterruptedRun, RunError
 
+pytestmark = pytest.mark.slow
+
 
 def test_every_point_is_read_and_a_bad_one_named(image_conf: Path):
     points = load_points(image_conf, ["method.num_backups=1,2", "train.epochs=3"])
@@ -87,7 +89,6 @@ def test_threads_of_the_workers_are_part_of_the_experiment(image_conf, tmp_path)
     sweep(image_conf, [*axis, "train.threads=1"], tmp_path / "sweep", [0])
 
 
-@pytest.mark.slow
 def test_workers_of_a_cluster_give_the_numbers_of_points_in_turn(image_conf, in_turn, tmp_path):
     from helpers.cluster import start_cluster  # it skips where the extra is not installed
 
@@ -97,7 +98,6 @@ def test_workers_of_a_cluster_give_the_numbers_of_points_in_turn(image_conf, in_
     assert trained_bytes(tmp_path / "sweep") == trained_bytes(in_turn)
 
 
-@pytest.mark.slow
 def test_sigterm_saves_all_points_side_by_side(image_conf, tmp_path):
     """The run is long; the signal comes when both points have saved their first checkpoint.
 

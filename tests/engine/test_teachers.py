@@ -10,6 +10,8 @@ from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import ConfigError
 from asc_mrkd.methods import load_experiment
 
+pytestmark = pytest.mark.slow
+
 
 def make_trainer(conf: Path, method: str, *overrides: str) -> Trainer:
     experiment = load_experiment(conf, [f"method={method}", *overrides])

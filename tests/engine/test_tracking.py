@@ -53,6 +53,7 @@ def recorded(monkeypatch) -> list[tuple[Any, ...]]:
     return calls
 
 
+@pytest.mark.slow
 def test_trackers_get_the_values_of_the_log_also_when_a_training_continues(conf, tmp_path, recorded):
     experiment = load_experiment(conf)
     stops = iter([False] * 14)

@@ -19,6 +19,8 @@ from asc_mrkd.errors import ConfigError, DataError, InterruptedRun, RunError
 from asc_mrkd.methods import load_experiment
 from asc_mrkd.runs import RunFolder, read_metrics
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 SHORT = "train.epochs=2", "train.evaluate_every=0", "train.threads=1"
 PLAIN = "augment={roll_frames: 0}"

@@ -19,6 +19,8 @@ from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.engine import trainer as trainer_module
 from asc_mrkd.errors import ConfigError, DamagedFileError, InterruptedRun, NonFiniteError, RunError
 
+pytestmark = pytest.mark.slow
+
 
 def weights(out: Path, seed: int = 0) -> dict[str, torch.Tensor]:
     return safetensors.torch.load_file(out / f"seed{seed}" / "model.safetensors")
@@ -86,7 +88,6 @@ def test_interrupted_run_continues_to_the_same_bits(conf, tmp_path, method, mixu
     assert (whole / "seed0/predictions.csv").read_bytes() == (cut / "seed0/predictions.csv").read_bytes()
 
 
-@pytest.mark.slow
 def test_killed_run_continues_to_the_same_bits(conf, tmp_path):
     whole = train_run(conf, tmp_path / "whole")
     command = warm_command_line("train", conf, "--out", tmp_path / "cut")

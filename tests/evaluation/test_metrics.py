@@ -46,6 +46,7 @@ def test_confusion_by_hand(predictions_file):
     assert {pair.true: pair.share for pair in pairs} == {"bus": pytest.approx(1 / 3), "tram": 1.0}
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_metrics_against_scikit_learn(tmp_path_factory, seed):

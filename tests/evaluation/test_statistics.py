@@ -127,6 +127,7 @@ def test_hedges_g_weighs_the_variances_by_their_degrees_of_freedom():
     assert welch_test(a, b).effect_size == hedges_g(a, b) == -hedges_g(b, a)
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_true_difference_as_often_as_it_says():
     rng = np.random.default_rng(0)
     held = []

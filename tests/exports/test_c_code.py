@@ -35,7 +35,7 @@ SPEC = FrontendSpec(
     name="tiny", sample_rate=8000, channels=2, clip_seconds=0.5, n_fft=256, hop_length=128, n_mels=24, fmax=4000.0
 )
 
-pytestmark = pytest.mark.skipif(not GCC, reason="there is no gcc")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not GCC, reason="there is no gcc")]
 
 
 def compile_c(folder: Path, *sources: str, options: tuple[str, ...] = ("-O2",), out: str = "program") -> Path:

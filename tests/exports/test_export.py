@@ -21,6 +21,8 @@ from asc_mrkd.errors import ConfigError, MissingExtraError, ModelError, RunError
 from asc_mrkd.exports import exporter, parity, parity_check
 from asc_mrkd.exports.c_code import compiled
 
+pytestmark = pytest.mark.slow
+
 FILES = {"README.md", "frontend.npz", "model.json", "report.json"}
 PARITY = {"check.py", "clip1.wav", "clip2.wav", "clip3.wav", "parity.json", "parity.npz"}
 

@@ -20,6 +20,8 @@ from asc_mrkd.errors import ConfigError, MissingExtraError
 from asc_mrkd.exports import page
 from asc_mrkd.runs import SeedFolder
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 WEB = ROOT / "asc_mrkd/exports/web"
 RATE = 8000

@@ -77,6 +77,7 @@ def compute(backend: str, samples: np.ndarray) -> np.ndarray:
     return librosa_features(samples, spec) if backend == "librosa" else Frontend(spec, backend)(samples)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["numpy", "torch", "plain", "librosa"])
 @pytest.mark.parametrize("name", ["S1", "S2"])
 def test_golden_values(name, backend):
@@ -207,6 +208,7 @@ def modules_of(code: str, text: bytes = b"") -> set[str]:
     return set(done.stdout.decode().split())
 
 
+@pytest.mark.slow
 def test_a_worker_needs_neither_torch_nor_librosa(frontend):
     """It receives the front end, arrays included, and computes with numpy and scipy."""
     code = """
@@ -242,6 +244,7 @@ def test_gain_shifts_every_bin_by_the_row_sum_of_its_filter(frontend):
     np.testing.assert_allclose(shift[0].mean(axis=1), 20 * sums, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_number_of_threads_changes_no_bit():
     code = """
 import zlib

@@ -14,6 +14,7 @@ TOLERANCE = 1e-3
 """Largest difference allowed, in dB."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCENES)
 def test_front_end_equals_librosa(name, tmp_path):
     spec = load_spec("pmel256")

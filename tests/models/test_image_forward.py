@@ -163,6 +163,7 @@ def test_gradients_keep_channels_last_between_the_layers(spec):
     assert formats == dict.fromkeys(model.branch_points, True)
 
 
+@pytest.mark.slow
 def test_forward_is_one_graph(spec):
     model = small_image_network(spec)
     x = torch.randn(2, 3, 16, 16)

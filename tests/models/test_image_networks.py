@@ -58,6 +58,7 @@ def build(spec: str, num_classes: int = 10, **options: object) -> nn.Module:
         return build_model(name, num_classes, **(written | options))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [10, 100])
 @pytest.mark.parametrize(("spec", "sizes"), SIZES.items())
 def test_parameters(spec, sizes, classes):
@@ -66,6 +67,7 @@ def test_parameters(spec, sizes, classes):
     assert sum(isinstance(m, nn.BatchNorm2d) for m in model.modules()) == sizes[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("spec", "expected"), MILLION_MULTIPLY_ADDS.items())
 def test_multiply_adds(spec, expected):
     budget = check_budget(f"{spec}{',' if ':' in spec else ':'}num_classes=100")
@@ -146,6 +148,7 @@ def test_impossible_options(spec, message, hint):
     assert hint in caught.value.hint
 
 
+@pytest.mark.slow
 def test_models_are_listed_in_80_columns(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     out = run_cli("models").out

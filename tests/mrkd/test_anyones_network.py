@@ -223,6 +223,7 @@ def test_t2_a_fresh_backup_answers_as_the_student(name):
     assert not storages & {tensor.data_ptr() for age in range(2) for tensor in ring[age].values()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mrkd", "ema_teacher", "pskd", "ban", "msd"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_t2_every_method_trains_and_continues(kind, name):

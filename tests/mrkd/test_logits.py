@@ -90,6 +90,7 @@ def test_logits_under_a_name_of_ones_own():
     assert loop(model, logits_of=lambda output: output["scores"]) == loop(model_that(RETURNS["tensor"]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrap", [nn.DataParallel, lambda model: torch.compile(model, backend="eager")])
 @pytest.mark.parametrize("returns", ["tensor", "dict"])
 def test_a_wrapped_model_gives_the_same_losses(wrap, returns):

@@ -45,6 +45,7 @@ def test_teacher_forward_and_ensemble_do_not_draw_from_the_global_generator():
     assert torch.equal(torch.rand(4), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [3, 6, 9])
 @pytest.mark.parametrize("options", [*PRESETS.values(), {"snapshot_source": "ema"}], ids=[*PRESETS, "ema"])
 def test_saved_state_continues_to_the_same_bits(tmp_path, stop, options):

@@ -146,6 +146,7 @@ def note_passes(method: MemoryReplay, monkeypatch: pytest.MonkeyPatch) -> list[t
     return passes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("copies", [1, 2, 3])
 @pytest.mark.parametrize("preset", PRESETS)
 def test_repeat_is_exact_for_batches_that_come_back(monkeypatch, preset, copies):
@@ -203,6 +204,7 @@ RESUMED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 4, 10])
 @pytest.mark.parametrize("teachers", RESUMED)
 def test_saved_state_continues_to_the_same_bits(tmp_path, teachers, stop):

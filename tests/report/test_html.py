@@ -11,6 +11,8 @@ from helpers.runs import write_run
 from asc_mrkd.errors import RunError, StoreError
 from asc_mrkd.report import write_report
 
+pytestmark = pytest.mark.slow
+
 
 class Page(HTMLParser):
     """The tags of a page, its addresses, and whether every opened tag is closed."""

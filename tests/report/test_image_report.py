@@ -27,6 +27,8 @@ from asc_mrkd.report import (
 )
 from asc_mrkd.report.plots import images_png
 
+pytestmark = pytest.mark.slow
+
 CLASSES = tuple(f"class_{number:02}" for number in range(30))
 
 SELF_KD = {"name": "pskd", "source": "model"}

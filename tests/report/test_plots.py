@@ -14,6 +14,8 @@ from asc_mrkd.evaluation import evaluate
 from asc_mrkd.report.plots import confusion_matrix_png, learning_curves_png, spectrograms_png
 from asc_mrkd.store.layout import open_store
 
+pytestmark = pytest.mark.slow
+
 
 def decode(png: bytes) -> np.ndarray:
     """Decode to (height, width, 4) in 0..1; fails on anything but a PNG."""

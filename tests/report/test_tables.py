@@ -165,6 +165,7 @@ def test_the_widest_comparison_keeps_its_lines(runs):
     assert len([line for line in table if "MrKD + Mixup" in line and "±" in line]) == 11
 
 
+@pytest.mark.slow
 def test_the_widest_differences_keep_their_lines(tmp_path):
     """The longest name of a method, and intervals that go from one two-digit number to another."""
     runs = [write_run(tmp_path / "ce", skill=2.5, clips_per_class=5)]

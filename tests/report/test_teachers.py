@@ -49,6 +49,7 @@ def test_every_figure_that_mrkd_logs_is_drawn(image_conf, tmp_path):
     assert drawn == logged - usual
 
 
+@pytest.mark.slow
 def test_the_page_shows_it_for_runs_with_teachers(taught, undrawn, tmp_path):
     plain = write_run(tmp_path / "ce")
     assert has_teachers(evaluate(taught))

@@ -206,6 +206,7 @@ def run_on_small_disk(path: Path, command: list[str]) -> subprocess.CompletedPro
     return done
 
 
+@pytest.mark.slow
 def test_full_disk_says_how_much_is_missing_and_leaves_a_valid_journal(many, spec, tmp_path):
     write_spec(tmp_path / "spec.yaml")
     size = len(many.clips) * math.prod(spec.shape) * 2

@@ -27,6 +27,7 @@ def found(problems):
     return [(problem.code, problem.severity, problem.line) for problem in problems]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_what_make_writes_is_accepted(packages, tmp_path, task):
     assert packages[task].check(tmp_path) == []

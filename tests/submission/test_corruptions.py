@@ -177,6 +177,7 @@ PACKAGES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", OUTPUTS + METAS + PACKAGES, ids=lambda v: f"{v[0].removeprefix('dcase')}: {v[1]}")
 def test_a_corrupted_package_is_refused(packages, tmp_path, variant):
     task, _, (method, *arguments), code, words, place, *further = variant

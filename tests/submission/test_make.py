@@ -19,6 +19,8 @@ from asc_mrkd.features.spec import load_spec
 from asc_mrkd.runs import read_predictions
 from asc_mrkd.submission import TASKS, check_submission, make_submission, system
 
+pytestmark = pytest.mark.slow
+
 TASK, LABEL = "dcase2020-task1b", "Kim_KETI_task1b_1"
 SEEDS = {"seed0": 1, "seed1": 2}
 AUTHORS = """

@@ -18,6 +18,8 @@ from asc_mrkd.errors import BudgetError, ConfigError, DamagedFileError, Submissi
 from asc_mrkd.runs import read_predictions
 from asc_mrkd.submission import TASKS, make_submission
 
+pytestmark = pytest.mark.slow
+
 TASK, LABEL = "dcase2020-task1b", "Kim_KETI_task1b_1"
 A18, A20, A24 = "dcase2018-task1a", "dcase2020-task1a", "dcase2024-task1"
 TEN, SPLITS = "Kim_KETI_task1a_1", "Kim_KETI_task1_1"

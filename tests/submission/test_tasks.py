@@ -7,6 +7,8 @@ from asc_mrkd.submission import TASKS
 from asc_mrkd.submission.check_meta import required_keys
 from asc_mrkd.submission.check_output import check_output
 
+pytestmark = pytest.mark.slow
+
 TASK, META = "dcase2020-task1b", ".meta.yaml"
 
 

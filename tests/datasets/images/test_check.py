@@ -14,6 +14,8 @@ from helpers.datasets import CIFAR10, TREE_NAMES, write_cifar10, write_cifar100,
 from asc_mrkd.datasets.images import ImageSet, ImageSplit
 from asc_mrkd.datasets.images.check import check_images
 
+pytestmark = pytest.mark.slow
+
 PER_CLASS = 9000
 
 

@@ -43,6 +43,7 @@ def test_image_folder(tmp_path):
     assert set(table["identifier"]) == set(table["source_label"]) == {""}
 
 
+@pytest.mark.slow
 def test_many_images_keep_their_names(tmp_path):
     names = [f"{split}/{label}/{k}.png" for split in ("train", "test") for label in "ab" for k in range(300)]
     expected = write_tree(tmp_path, names)

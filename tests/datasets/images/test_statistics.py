@@ -7,6 +7,7 @@ from asc_mrkd.datasets.images import channel_statistics
 from asc_mrkd.errors import DataError
 
 
+@pytest.mark.slow
 def test_equals_numpy_over_a_memory_map_of_many_parts(tmp_path):
     rng = np.random.default_rng(0)
     pixels = np.stack([rng.binomial(255, p, (3000, 32, 32)) for p in (0.1, 0.5, 0.9)], axis=1).astype(np.uint8)
