@@ -31,6 +31,7 @@ __all__ = [
     "make_images",
     "make_scenes",
     "make_submission",
+    "show_progress",
     "sweep",
     "train",
     "write_report",
@@ -38,6 +39,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from asc_mrkd.budget.verdict import check_budget
+    from asc_mrkd.cli.progress import show_progress
     from asc_mrkd.compression.compressor import compress, fit_budget
     from asc_mrkd.datasets.synthetic.dataset import make_images, make_scenes
     from asc_mrkd.deploy.model_file import load_model
@@ -88,6 +90,7 @@ else:
             "make_images": "asc_mrkd.datasets.synthetic.dataset",
             "make_scenes": "asc_mrkd.datasets.synthetic.dataset",
             "make_submission": "asc_mrkd.submission.make",
+            "show_progress": "asc_mrkd.cli.progress",
             "sweep": "asc_mrkd.engine.sweeps",
             "train": "asc_mrkd.engine.training",
             "write_report": "asc_mrkd.report.html",

@@ -16,7 +16,7 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if "_shipped" not in path.
 
 FLOORS = (
     {"errors", "lazy"},
-    {"asc_mrkd", "device", "dist", "files", "own_code", "progress", "rng", "schema", "workers"},
+    {"asc_mrkd", "device", "dist", "files", "notebook", "own_code", "progress", "rng", "schema", "workers"},
     {"config"},
     {"audio", "download", "models", "mrkd"},
     {"datasets"},
@@ -88,6 +88,14 @@ def test_imports_go_down(path):
     own = part_of(path)
     for part in imported_parts(path):
         assert part == own or FLOOR[part] < FLOOR[own], f"{own} imports {part}"
+
+
+def test_results_alone_name_functions_of_higher_rooms():
+    """A notebook asks a result for its HTML; no other call goes up."""
+    lines = [line.strip() for path in FILES for line in path.read_text().splitlines() if "shown_by(" in line]
+    uses = [line for line in lines if not line.startswith("def ")]
+    assert len(uses) >= 5
+    assert not [line for line in uses if not line.startswith("_repr_html_ = shown_by(")]
 
 
 @pytest.mark.parametrize("pattern", FORBIDDEN)

@@ -12,6 +12,7 @@ from asc_mrkd.budget.chips import fits_of
 from asc_mrkd.budget.memory import Memory
 from asc_mrkd.budget.verdict import Verdict, layer_bytes
 from asc_mrkd.files import format_bytes
+from asc_mrkd.notebook import printed_html
 
 NAME_WIDTH = 24
 """Longest name of a layer."""
@@ -29,6 +30,11 @@ def verdict_table(verdict: Verdict) -> Group:
     if verdict.rule.ram is None or verdict.memory is None:
         return Group(_layer_table(verdict), "", _summary_table(verdict))
     return Group(_layer_table(verdict), "", _memory_table(verdict.memory), "", _summary_table(verdict))
+
+
+def verdict_html(verdict: Verdict) -> str:
+    """Return the table of a verdict for a notebook."""
+    return printed_html(lambda console: console.print(verdict_table(verdict)))
 
 
 def _memory_table(memory: Memory) -> Table:

@@ -16,6 +16,7 @@ from asc_mrkd.budget.rules import PRECISIONS, Rule, exact_size, find_rule
 from asc_mrkd.budget.tensors import layers_with_tensors
 from asc_mrkd.errors import BudgetError, ConfigError
 from asc_mrkd.mrkd.backups import unwrap
+from asc_mrkd.notebook import shown_by
 
 SHAPE_HINT = "give it: --input-shape 1,256,65, in Python input_shape=(channel, mel, frame)"
 """Hint for a count that needs the shape of an input."""
@@ -53,6 +54,8 @@ class Verdict:
     """Memory of the activations at this precision, of which the peak is a lower bound; None without an input shape."""
     ram_at: dict[str, int] = field(default_factory=dict)
     """Peak of that memory if the activations were stored at each precision."""
+
+    _repr_html_ = shown_by("asc_mrkd.budget.table", "verdict_html")
 
     @property
     def counted(self) -> int:

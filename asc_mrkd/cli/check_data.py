@@ -24,7 +24,7 @@ from asc_mrkd.cli.options import (
     Workers,
     print_json,
 )
-from asc_mrkd.cli.progress import progress
+from asc_mrkd.cli.progress import show_progress
 from asc_mrkd.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -83,7 +83,9 @@ def check_data(
         split_seed=split_seed,
     )
     cutting = Cutting(seconds=clip_seconds, hop=hop_seconds, short=short)
-    check = doctor.check_data(folder, spec=spec, reading=reading, cutting=cutting, workers=workers, progress=progress)
+    check = doctor.check_data(
+        folder, spec=spec, reading=reading, cutting=cutting, workers=workers, progress=show_progress
+    )
     if as_json:
         print_json(
             {

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from asc_mrkd.cli.progress import progress
+from asc_mrkd.cli.progress import show_progress
 from asc_mrkd.cli.terminal import say
 
 
@@ -32,7 +32,7 @@ def demo(
 
     if run is None and not demonstration.is_trained(out):
         say("a small network is trained on the built-in scenes first: a minute or two on 2 cores", err=True)
-    with demonstration.demo(run, out, runtime, port, progress) as address:
+    with demonstration.demo(run, out, runtime, port, show_progress) as address:
         say(f"{address} shows the page; Ctrl-C ends it")
         with suppress(KeyboardInterrupt):
             wait_forever()

@@ -8,7 +8,7 @@ import typer
 
 from asc_mrkd.cli.catalogue import print_catalogue
 from asc_mrkd.cli.options import Json, print_json
-from asc_mrkd.cli.progress import progress
+from asc_mrkd.cli.progress import show_progress
 from asc_mrkd.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def download(
         _list_data_sets({name: data_set}, as_json)
         return
     is_there = any((out / data_set.folder).glob("*"))
-    folder = download_dataset(name, out, archive, remove_archives=remove_archives, jobs=jobs, progress=progress)
+    folder = download_dataset(name, out, archive, remove_archives=remove_archives, jobs=jobs, progress=show_progress)
     if is_there:
         say(f"{name} was there already and is complete", err=True)
     elif data_set.licence:

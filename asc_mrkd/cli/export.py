@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from asc_mrkd.cli.options import Json, Overrides, print_json, say_choice
-from asc_mrkd.cli.progress import progress
+from asc_mrkd.cli.progress import show_progress
 from asc_mrkd.cli.terminal import say
 
 
@@ -42,7 +42,7 @@ def export(
     from asc_mrkd.files import format_bytes
 
     say_choice(run)
-    result = export_network(run, out, to, precision, with_frontend, progress, overrides or (), runtime)
+    result = export_network(run, out, to, precision, with_frontend, show_progress, overrides or (), runtime)
     if as_json:
         print_json(asdict(result))
         return

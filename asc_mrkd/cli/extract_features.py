@@ -21,7 +21,7 @@ from asc_mrkd.cli.options import (
     TestShare,
     Workers,
 )
-from asc_mrkd.cli.progress import progress
+from asc_mrkd.cli.progress import show_progress
 from asc_mrkd.cli.terminal import say
 from asc_mrkd.files import format_bytes
 
@@ -93,7 +93,7 @@ def extract_features(
         scheduler=scheduler,
         shard=shard,
         resample=not no_resample,
-        progress=progress,
+        progress=show_progress,
     )
     for sentence in read_origin(store.folder).get("done", []):
         say(sentence)

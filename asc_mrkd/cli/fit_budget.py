@@ -7,7 +7,7 @@ import typer
 
 from asc_mrkd.cli.compress import print_candidates
 from asc_mrkd.cli.options import Json, Limits, Overrides, Ram, RuleName, Run, say_choice
-from asc_mrkd.cli.progress import progress
+from asc_mrkd.cli.progress import show_progress
 
 
 def fit_budget(
@@ -34,7 +34,7 @@ def fit_budget(
 
     chosen = choose_rule(rule, limit, ram)
     say_choice(run)
-    fitted = compression.fit_budget(run, chosen, out, steps, progress, overrides or ())
+    fitted = compression.fit_budget(run, chosen, out, steps, show_progress, overrides or ())
     print_candidates(fitted.candidates, fitted.rule, as_json)
     if not fitted.within:
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from asc_mrkd.cli.extract_features import print_store_size
-from asc_mrkd.cli.progress import progress
+from asc_mrkd.cli.progress import show_progress
 
 
 def join_stores(
@@ -19,4 +19,4 @@ def join_stores(
     """
     from asc_mrkd import store
 
-    print_store_size(store.join_stores(shards, out, progress))
+    print_store_size(store.join_stores(shards, out, show_progress))

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from asc_mrkd.cli.options import Workers
-from asc_mrkd.cli.progress import progress
+from asc_mrkd.cli.progress import show_progress
 from asc_mrkd.cli.terminal import say
 
 
@@ -23,4 +23,4 @@ def make_images(
     """
     from asc_mrkd.datasets import synthetic
 
-    say(synthetic.make_images(out, classes, per_class, seed, workers=workers, progress=progress))
+    say(synthetic.make_images(out, classes, per_class, seed, workers=workers, progress=show_progress))

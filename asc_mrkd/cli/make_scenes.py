@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from asc_mrkd.cli.options import Workers
-from asc_mrkd.cli.progress import progress
+from asc_mrkd.cli.progress import show_progress
 from asc_mrkd.cli.terminal import say
 
 
@@ -28,5 +28,5 @@ def make_scenes(
     """
     from asc_mrkd.datasets import synthetic
 
-    folder = synthetic.make_scenes(out, clips_per_class, seed, layout=layout, workers=workers, progress=progress)
+    folder = synthetic.make_scenes(out, clips_per_class, seed, layout=layout, workers=workers, progress=show_progress)
     say(folder)

@@ -10,7 +10,7 @@ import typer
 
 from asc_mrkd.cli.answers import make_lines
 from asc_mrkd.cli.options import Json, Workers, say_choice
-from asc_mrkd.cli.progress import progress
+from asc_mrkd.cli.progress import show_progress
 from asc_mrkd.cli.terminal import say
 from asc_mrkd.errors import DataError
 from asc_mrkd.workers import start_early
@@ -79,7 +79,7 @@ def predict(
     if found.passed_over:
         say(f"left out {describe_suffixes(found.passed_over)}", err=True)
     is_lone_file = found.files == sources and len(sources) == 1
-    show = no_progress if is_lone_file else progress
+    show = no_progress if is_lone_file else show_progress
     if every is None:
         count = len(predictor.classes) if as_csv else top
         answers: Any = predictor.predict_files(found.files, count, workers, embeddings is not None)

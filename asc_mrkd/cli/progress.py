@@ -1,4 +1,4 @@
-"""Progress of long work on stderr: a bar per task on a terminal, plain lines elsewhere."""
+"""Progress of long work: a bar per task in a notebook and on a terminal, plain lines on stderr elsewhere."""
 
 import sys
 import threading
@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from html import escape
 from typing import TYPE_CHECKING
 
 from asc_mrkd.cli.terminal import make_console, say, without_reader
@@ -21,9 +22,18 @@ ESTIMATE_AFTER = 1.0
 """Seconds of steady work after which the time left is estimated."""
 
 
+UPDATE_EVERY = 0.2
+"""Seconds between two updates of a bar in a notebook."""
+
+
 @contextmanager
-def progress(title: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[..., None]]:
-    """Show how far a task is (see `asc_mrkd.progress.Progress`); several threads may have a task each.
+def show_progress(title: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[..., None]]:
+    """Show how far a task is: the `progress` of every function that takes long.
+
+    It is a bar in a notebook and on a terminal, and a line every ten seconds elsewhere. Several threads may have a task
+    each. See `asc_mrkd.progress.Progress` for one of your own.
+
+        store = asc_mrkd.extract("exp/scenes", "exp/store", progress=asc_mrkd.show_progress)
 
     Args:
         title: name of the task.
@@ -32,11 +42,20 @@ def progress(title: str, total: int, unit: str, done: int = 0) -> Iterator[Calla
         done: units finished before.
     """
     tally = _Tally(title, total, unit, done)
-    if sys.stderr.isatty():
+    if in_notebook():
+        with _notebook_bar(tally) as advance:
+            yield advance
+    elif sys.stderr.isatty():
         with _bar(tally) as advance:
             yield advance
     else:
         yield _lines(tally)
+
+
+def in_notebook() -> bool:
+    """Return whether a notebook shows the output of this program: Jupyter, Colab, an editor."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
 class _Tally:
@@ -107,6 +126,33 @@ def _lines(tally: _Tally) -> Callable[..., None]:
             say(f"{tally.title}: {tally.text()}", err=True)
 
     return advance
+
+
+@contextmanager
+def _notebook_bar(tally: _Tally) -> Iterator[Callable[..., None]]:
+    """Show a bar in the output of a cell; it stays when the task ends."""
+    from IPython.display import HTML, display
+
+    bar = display(HTML(_bar_html(tally)), display_id=True)
+    last = time.monotonic()
+
+    def advance(amount: int = 1, note: str | None = None) -> None:
+        nonlocal last
+        tally.advance(amount, note)
+        if time.monotonic() - last >= UPDATE_EVERY:
+            last = time.monotonic()
+            bar.update(HTML(_bar_html(tally)))
+
+    try:
+        yield advance
+    finally:
+        bar.update(HTML(_bar_html(tally)))
+
+
+def _bar_html(tally: _Tally) -> str:
+    """Return a bar and its text; it holds no script, so that a saved notebook shows it too."""
+    bar = f'<progress value="{tally.count}" max="{max(tally.total, 1)}" style="width: 12em"></progress>'
+    return f"<div>{bar} {escape(tally.title)}: {escape(tally.text())}</div>"
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from asc_mrkd.cli.options import Json, print_json
-from asc_mrkd.cli.progress import progress
+from asc_mrkd.cli.progress import show_progress
 from asc_mrkd.cli.terminal import make_console, say
 
 
@@ -28,7 +28,7 @@ def report(
 
     from asc_mrkd.report import comparison_records, print_comparison, write_report
 
-    summaries = write_report(runs, out, recordings=recordings, progress=progress)
+    summaries = write_report(runs, out, recordings=recordings, progress=show_progress)
     if as_json:
         print_json(comparison_records(summaries))
     else:

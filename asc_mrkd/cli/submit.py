@@ -53,7 +53,7 @@ def make(
 
     Example: asc-mrkd submit make exp/ce --task dcase2018-task1a --label Doe_INST_task1a_1 --out exp/submission
     """
-    from asc_mrkd.cli.progress import progress
+    from asc_mrkd.cli.progress import show_progress
     from asc_mrkd.submission import make_submission
 
     splits = parse_splits(split or [])
@@ -72,7 +72,7 @@ def make(
         ensemble=ensemble,
         budget=budget,
         unreadable=unreadable,
-        progress=progress,
+        progress=show_progress,
         tell=lambda sentence: say(sentence, err=True),
     )
     say(package)

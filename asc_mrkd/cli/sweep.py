@@ -28,14 +28,13 @@ def sweep(
     Example: asc-mrkd sweep recipes/cifar100/conf/reduced.yaml method.interval=0.05,0.125,0.5 --out exp/sweep
     """
     from asc_mrkd.engine import sweeps
-    from asc_mrkd.report.sweep import read_point, sweep_records, sweep_table, write_sweep
+    from asc_mrkd.report.sweep import read_points, sweep_records, sweep_table, write_sweep
 
     chosen = parse_seeds(seeds) if seeds else None
     progress = first_process_progress()
     trained = sweeps.sweep(conf, overrides, out, chosen, jobs=jobs, scheduler=scheduler, progress=progress)
     if is_first_process():
-        scored_seeds = chosen or trained[0].experiment.seeds
-        points = [read_point(one.values, one.run.path, one.experiment, scored_seeds, one.failure) for one in trained]
+        points = read_points(trained)
         written = write_sweep(out, points)
         if as_json:
             print_json(sweep_records(points))

@@ -15,6 +15,6 @@ def first_process_progress() -> Progress:
     """Return the progress on the terminal; the other processes of `torchrun` show none."""
     if not is_first_process():
         return no_progress
-    from asc_mrkd.cli.progress import progress
+    from asc_mrkd.cli.progress import show_progress
 
-    return progress
+    return show_progress

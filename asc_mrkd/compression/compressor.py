@@ -13,6 +13,7 @@ import torch
 from asc_mrkd.budget import Rule, Verdict, check_budget, find_rule
 from asc_mrkd.compression.quantise import save_int8
 from asc_mrkd.compression.steps import INT8, apply_steps, parse_steps
+from asc_mrkd.compression.table import candidates_table
 from asc_mrkd.config import Experiment, load_experiment, save_experiment
 from asc_mrkd.deploy.model_file import ModelFile, load_model, save_model
 from asc_mrkd.deploy.onnx_session import import_libraries
@@ -61,6 +62,9 @@ class Compression:
     before: Candidate
     after: Candidate
 
+    def _repr_html_(self) -> str:
+        return candidates_table([self.before, self.after], self.rule)._repr_html_()
+
 
 @dataclass(frozen=True)
 class FittedBudget:
@@ -74,6 +78,9 @@ class FittedBudget:
     def within(self) -> bool:
         """True if the last network fits."""
         return self.candidates[-1].budget.within
+
+    def _repr_html_(self) -> str:
+        return candidates_table(self.candidates, self.rule)._repr_html_()
 
 
 def compress(

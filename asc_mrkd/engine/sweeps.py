@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,6 +17,7 @@ from asc_mrkd.engine.training import open_trainable, train
 from asc_mrkd.errors import ConfigError, InterruptedRun, NonFiniteError, RunError
 from asc_mrkd.files import exclusive_lock
 from asc_mrkd.methods import load_experiment
+from asc_mrkd.notebook import shown_by
 from asc_mrkd.progress import Progress, no_progress, titled
 from asc_mrkd.runs import RunFolder
 from asc_mrkd.workers import Pool, dask_pool, local_pool, map_in_order
@@ -48,6 +49,21 @@ class TrainedPoint:
     """Reason why the training failed; empty if it is complete."""
 
 
+class Sweep(list[TrainedPoint]):
+    """The points of a sweep in their order; a notebook shows their scores.
+
+    Args:
+        points: the points.
+        seeds: seeds of every point.
+    """
+
+    def __init__(self, points: Iterable[TrainedPoint], seeds: Sequence[int]) -> None:
+        super().__init__(points)
+        self.seeds = list(seeds)
+
+    _repr_html_ = shown_by("asc_mrkd.report.notebook", "sweep_html")
+
+
 def sweep(
     conf: str | os.PathLike[str],
     overrides: Sequence[str],
@@ -57,7 +73,7 @@ def sweep(
     jobs: int = 1,
     scheduler: str | None = None,
     progress: Progress = no_progress,
-) -> list[TrainedPoint]:
+) -> Sweep:
     """Train an experiment at every combination of the values of some keys.
 
     Every point gets a run folder in `out`; finished seeds are left as they are, the same call again continues. All
@@ -99,11 +115,11 @@ def sweep(
         open_trainable(one.experiment, one.run)
     if not side_by_side:
         with _only_sweep_in(Path(out)):
-            return _train_in_turn(todo, seeds, progress)
+            return Sweep(_train_in_turn(todo, seeds, progress), seeds)
     if os.environ.get("WORLD_SIZE", "1") not in ("", "1"):
         raise ConfigError("torchrun and several jobs cannot be combined", "leave out --jobs and --scheduler")
     with _open_pool(min(jobs, len(todo)), scheduler) as pool:
-        return _train_side_by_side(pool, Path(out), todo, seeds, progress)
+        return Sweep(_train_side_by_side(pool, Path(out), todo, seeds, progress), seeds)
 
 
 def load_points(path: str | os.PathLike[str], overrides: Sequence[str]) -> list[tuple[Point, Experiment]]:

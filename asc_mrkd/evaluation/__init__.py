@@ -5,6 +5,7 @@ It knows run folders and their experiments; it draws and prints nothing, and wor
 
 from asc_mrkd.evaluation.bootstrap import SMALL_TEST_SET, Bootstrap, cluster_bootstrap
 from asc_mrkd.evaluation.comparison import (
+    Comparison,
     ComparisonRow,
     compare,
     compare_summaries,
@@ -39,6 +40,7 @@ from asc_mrkd.evaluation.summary import RunSummary, evaluate
 __all__ = [
     "SMALL_TEST_SET",
     "Bootstrap",
+    "Comparison",
     "ComparisonRow",
     "ConfidenceInterval",
     "ConfusedPair",

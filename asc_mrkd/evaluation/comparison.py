@@ -20,6 +20,7 @@ from asc_mrkd.evaluation.statistics import (
     welch_test,
 )
 from asc_mrkd.evaluation.summary import RunSummary, evaluate
+from asc_mrkd.notebook import shown_by
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,13 @@ class ComparisonRow:
         return "" if self.baseline is None else f"other {self.summary.scored}: cannot be compared"
 
 
-def compare(runs: Sequence[str | os.PathLike[str]], paired: bool | None = None) -> list[ComparisonRow]:
+class Comparison(list[ComparisonRow]):
+    """The rows of a comparison, one per run; a notebook shows them as tables, with the conclusions."""
+
+    _repr_html_ = shown_by("asc_mrkd.report.notebook", "comparison_html")
+
+
+def compare(runs: Sequence[str | os.PathLike[str]], paired: bool | None = None) -> Comparison:
     """Compare the accuracy of every run with that of its baseline.
 
         _, row = compare(["exp/ce", "exp/mrkd"])
@@ -74,7 +81,7 @@ def compare(runs: Sequence[str | os.PathLike[str]], paired: bool | None = None) 
     if len(runs) < 2:
         alone = runs[0] if runs else "RUN"
         raise RunError(f"{alone} alone has nothing to be compared with", f"asc-mrkd evaluate {alone}")
-    return compare_summaries([evaluate(run) for run in runs], paired)
+    return Comparison(compare_summaries([evaluate(run) for run in runs], paired))
 
 
 def compare_summaries(summaries: Sequence[RunSummary], paired: bool | None = None) -> list[ComparisonRow]:

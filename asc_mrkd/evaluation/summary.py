@@ -21,6 +21,7 @@ from asc_mrkd.evaluation.metrics import (
 )
 from asc_mrkd.evaluation.statistics import Spread, mean_std
 from asc_mrkd.methods import method_title
+from asc_mrkd.notebook import shown_by
 from asc_mrkd.runs import Predictions, RunFolder, read_metrics, read_predictions
 
 
@@ -48,6 +49,8 @@ class RunSummary:
     """(M, M) clips summed over the seeds; rows are the true class."""
     history: pd.DataFrame
     """Log of the training as a table, see `asc_mrkd.runs.read_metrics`."""
+
+    _repr_html_ = shown_by("asc_mrkd.report.notebook", "run_html")
 
     @property
     def name(self) -> str:

@@ -3,24 +3,31 @@
 It knows scored runs, feature stores and image sets; it computes no figure itself.
 """
 
+from asc_mrkd.report.clips import ClassClips, class_clips
 from asc_mrkd.report.comparisons import comparison_table, difference_table
 from asc_mrkd.report.html import write_report
+from asc_mrkd.report.plots import confusion_matrix_png, learning_curves_png, spectrograms_png
 from asc_mrkd.report.records import comparison_records, difference_records, evaluation_record
 from asc_mrkd.report.tables import TextTable, breakdown_table, confusion_table
 from asc_mrkd.report.terminal import print_comparison, print_differences, print_evaluation, write_evaluation
 
 __all__ = [
+    "ClassClips",
     "TextTable",
     "breakdown_table",
+    "class_clips",
     "comparison_records",
     "comparison_table",
+    "confusion_matrix_png",
     "confusion_table",
     "difference_records",
     "difference_table",
     "evaluation_record",
+    "learning_curves_png",
     "print_comparison",
     "print_differences",
     "print_evaluation",
+    "spectrograms_png",
     "write_evaluation",
     "write_report",
 ]

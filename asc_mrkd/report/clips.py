@@ -5,6 +5,7 @@ import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,17 @@ class ShownClip:
     sound: str | None
     """Sound as a data: address; None if the recording is not there."""
 
+    def _repr_html_(self) -> str:
+        parts = [f"<b>{escape(self.told)}</b>"]
+        if self.picture is not None:
+            parts.append(
+                f'<img src="{self.picture}" alt="Spectrogram" style="display: block; width: 20em; height: 6em">'
+            )
+        if self.sound is not None:
+            parts.append(f'<audio controls preload="none" src="{self.sound}" style="width: 20em"></audio>')
+        parts.append(f"<small>{escape(self.name)}</small>")
+        return "<div>" + "<br>".join(parts) + "</div>"
+
 
 @dataclass(frozen=True)
 class ClassClips:
@@ -55,6 +67,13 @@ class ClassClips:
     """The clip that was recognised with the highest probability; None if none was recognised."""
     confused: ShownClip | None
     """The clip that was taken for another class with the highest probability; None if none was."""
+
+    def _repr_html_(self) -> str:
+        shown = []
+        for heading, clip in (("recognised", self.certain), ("taken for another class", self.confused)):
+            content = "no clip" if clip is None else clip._repr_html_()
+            shown.append(f"<div>{heading}: {content}</div>")
+        return f'<h4>{escape(self.label)}</h4><div style="display: flex; gap: 2em">{"".join(shown)}</div>'
 
 
 def class_clips(summary: RunSummary, store: FeatureStore, recordings: Path | None) -> list[ClassClips]:

@@ -49,8 +49,15 @@ verbatim = rc_context({"text.parse_math": False, "font.family": font_families()}
 """Decorator that draws a `$` as a dollar, not as the start of a formula, and finds fonts for other scripts."""
 
 
+class Picture(bytes):
+    """A picture as PNG; a notebook shows it."""
+
+    def _repr_png_(self) -> bytes:
+        return bytes(self)
+
+
 @verbatim
-def learning_curves_png(summaries: Sequence[RunSummary]) -> bytes:
+def learning_curves_png(summaries: Sequence[RunSummary]) -> Picture:
     """Draw losses and accuracies or errors by epoch: mean over the seeds, band of one standard deviation."""
     figure = Figure(figsize=(9.5, 6.2), layout="constrained")
     curves = report_columns(summaries[0].domain).curves
@@ -87,7 +94,7 @@ def style_panel(axes: Axes, title: str) -> None:
 
 
 @verbatim
-def confusion_matrix_png(summary: RunSummary) -> bytes:
+def confusion_matrix_png(summary: RunSummary) -> Picture:
     """Draw the confusion matrix: colour is the share of the true class, numbers are clips summed over the seeds.
 
     With many classes there is no room for numbers, and the colours of small shares are spread apart.
@@ -121,7 +128,7 @@ def has_counts(summary: RunSummary) -> bool:
 
 
 @verbatim
-def images_png(images: ImageSet) -> bytes:
+def images_png(images: ImageSet) -> Picture:
     """Draw the first test image of every class, or of MAX_EXAMPLES classes spread over the alphabet."""
     split = images.splits["test"]
     positions = split.table.reset_index().groupby("label")["index"].first()
@@ -139,7 +146,7 @@ def images_png(images: ImageSet) -> bytes:
 
 
 @verbatim
-def spectrograms_png(store: FeatureStore) -> bytes:
+def spectrograms_png(store: FeatureStore) -> Picture:
     """Draw one clip of every class, channel 0: seconds by centre frequency of the mel bin, level in dB as stored."""
     examples = store.clips[store.clips["status"] == OK].drop_duplicates("label").sort_values("label")
     pictures = {
@@ -176,13 +183,13 @@ def _mel_ticks(spec: FrontendSpec) -> tuple[list[int], list[str]]:
     return bins, [f"{edges[index + 1]:.0f}" for index in bins]
 
 
-def png(figure: Figure) -> bytes:
+def png(figure: Figure) -> Picture:
     """Return the picture as PNG."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # a character that the font lacks is drawn as a box
         figure.savefig(buffer, format="png", dpi=DPI, facecolor="white")
-    return buffer.getvalue()
+    return Picture(buffer.getvalue())
 
 
 def percent(share: pd.Series) -> pd.Series:
@@ -233,7 +240,7 @@ def has_teachers(summary: RunSummary) -> bool:
     return "teacher_divergence" in summary.history
 
 
-def teachers_png(summary: RunSummary) -> bytes:
+def teachers_png(summary: RunSummary) -> Picture:
     """Return `teachers_figure` as PNG."""
     return png(teachers_figure(summary))
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -16,11 +16,14 @@ from asc_mrkd.evaluation import RunSummary, evaluate
 from asc_mrkd.files import atomic_writer
 from asc_mrkd.mrkd import Interval
 from asc_mrkd.report.columns import report_columns
-from asc_mrkd.report.plots import PALETTE, png, verbatim
+from asc_mrkd.report.plots import PALETTE, Picture, png, verbatim
 from asc_mrkd.report.records import headline_record
 from asc_mrkd.report.tables import TextTable
 from asc_mrkd.runs import RunFolder
 from asc_mrkd.schema import parse_yaml
+
+if TYPE_CHECKING:
+    from asc_mrkd.engine.sweeps import Sweep
 
 LOG_SPAN = 10
 """Ratio of the largest to the smallest number above which an axis of positive numbers is logarithmic."""
@@ -212,6 +215,11 @@ def read_point(
     return SweptPoint(values, experiment, summary, failure)
 
 
+def read_points(sweep: "Sweep") -> list[SweptPoint]:
+    """Score the points of a sweep, each over the seeds of the sweep."""
+    return [read_point(one.values, one.run.path, one.experiment, sweep.seeds, one.failure) for one in sweep]
+
+
 def sweep_table(points: Sequence[SweptPoint]) -> TextTable:
     """Tabulate the points in their order: mean ± standard deviation over the seeds, after the last epoch."""
     layout = report_columns(points[0].experiment.domain)
@@ -253,12 +261,20 @@ def write_sweep(folder: Path, points: Sequence[SweptPoint]) -> list[Path]:
     """Write sweep.csv and, if there is anything to draw, sweep.png; return their paths."""
     with atomic_writer(folder / "sweep.csv", "w") as stream:
         sweep_frame(points).to_csv(stream, index=False, lineterminator="\n")
-    scored = [(point.values, None if point.failure else point.summary) for point in points]
-    if not any(summary for _, summary in scored):
+    picture = draw_points(points)
+    if picture is None:
         return [folder / "sweep.csv"]
     with atomic_writer(folder / "sweep.png") as stream:
-        stream.write(verbatim(png)(sweep_figure(scored)))
+        stream.write(picture)
     return [folder / "sweep.csv", folder / "sweep.png"]
+
+
+def draw_points(points: Sequence[SweptPoint]) -> Picture | None:
+    """Return `sweep_figure` as PNG; None if no point has a score."""
+    scored = [(point.values, None if point.failure else point.summary) for point in points]
+    if not any(summary for _, summary in scored):
+        return None
+    return verbatim(png)(sweep_figure(scored))
 
 
 def sweep_frame(points: Sequence[SweptPoint]) -> pd.DataFrame:

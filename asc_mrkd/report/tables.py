@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from asc_mrkd.evaluation import RunSummary, most_confused, overall_metrics
+from asc_mrkd.notebook import printed_html
 from asc_mrkd.report.columns import percent, report_columns
 
 
@@ -39,6 +40,9 @@ class TextTable:
         yield wide if fits else self._rich_table(gap=1)
         for note in self.notes:
             yield Text(note, style="dim", overflow="fold")
+
+    def _repr_html_(self) -> str:
+        return printed_html(lambda console: console.print(self))
 
     def _rich_table(self, gap: int) -> Table:
         # The box draws one blank between columns. Cells are Text, so a bracket in a name is never read as markup.

@@ -22,6 +22,7 @@ import yaml
 from asc_mrkd.errors import StoreError, first_line
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import DISK_FULL, atomic_writer, no_room, write_text
+from asc_mrkd.notebook import shown_by
 from asc_mrkd.schema import differing_key, parse, read_yaml
 from asc_mrkd.store.statistics import RunningStatistics, row_moments
 
@@ -94,6 +95,8 @@ class FeatureStore:
     digest: str = ""
     """SHA-256 of the content, hexadecimal: clips, definition, classes, statistics and checksums of the rows. It is the
     same wherever the store lies; empty for a store that is not finished."""
+
+    _repr_html_ = shown_by("asc_mrkd.report.notebook", "store_html")
 
     @property
     def is_finished(self) -> bool:

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from asc_mrkd.cli import progress as module
-from asc_mrkd.cli.progress import progress
+from asc_mrkd.cli.progress import show_progress
 
 
 class Terminal(io.StringIO):
@@ -29,7 +29,7 @@ def print_into(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> io.Strin
 
 def test_one_plain_line_at_the_end_of_quick_work(monkeypatch):
     stream = print_into(io.StringIO(), monkeypatch)
-    with progress("features", 3, "clips") as advance:
+    with show_progress("features", 3, "clips") as advance:
         for _ in range(3):
             advance()
     assert re.fullmatch(r"features: 3/3 clips, [0-9.]+ clips/s\n", stream.getvalue())
@@ -39,7 +39,7 @@ def test_plain_lines_of_slow_work_say_what_is_left(monkeypatch):
     stream = print_into(io.StringIO(), monkeypatch)
     seconds = iter(range(0, 100, 6))
     monkeypatch.setattr(module.time, "monotonic", lambda: float(next(seconds)))
-    with progress("x", 40, "clips", done=20) as advance:
+    with show_progress("x", 40, "clips", done=20) as advance:
         advance(5)
         advance(5)
     assert re.fullmatch(
@@ -52,7 +52,7 @@ def test_f3_11_the_time_left_comes_first_and_the_start_is_not_extrapolated(monke
     terminal = print_into(Terminal(), monkeypatch)
     now = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
-    with progress("x", 12, "clips") as advance:
+    with show_progress("x", 12, "clips") as advance:
         now[0] = 60.0
         advance()
         assert bar_text() == "1/12 clips, 0.0 clips/s"
@@ -75,7 +75,7 @@ def test_results_that_come_in_bursts_are_not_extrapolated(monkeypatch):
     print_into(Terminal(), monkeypatch)
     now = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
-    with progress("x", 100, "clips") as advance:
+    with show_progress("x", 100, "clips") as advance:
         now[0] = 9.0
         for _ in range(16):
             advance()
@@ -84,7 +84,7 @@ def test_results_that_come_in_bursts_are_not_extrapolated(monkeypatch):
 
 def test_bytes_are_shown_in_larger_units(monkeypatch):
     stream = print_into(io.StringIO(), monkeypatch)
-    with progress("a.zip", 2_500_000, "bytes", done=500_000) as advance:
+    with show_progress("a.zip", 2_500_000, "bytes", done=500_000) as advance:
         advance(-500_000)
         advance(2_500_000)
     assert re.fullmatch(r"a\.zip: 2\.5 MB of 2\.5 MB, [0-9.]+ [A-Z]+/s\n", stream.getvalue())
@@ -95,7 +95,7 @@ def test_bars_of_several_threads_share_the_terminal(monkeypatch):
     meet = threading.Barrier(2)
 
     def work(title):
-        with progress(title, 2, "steps") as advance:
+        with show_progress(title, 2, "steps") as advance:
             meet.wait(10)
             advance(2)
             meet.wait(10)
@@ -112,10 +112,10 @@ def test_bars_of_several_threads_share_the_terminal(monkeypatch):
 
 def test_a_task_that_fails_leaves_the_terminal_to_the_next(monkeypatch):
     terminal = print_into(Terminal(), monkeypatch)
-    with contextlib.suppress(ValueError), progress("first [1]", 9, "steps") as advance:
+    with contextlib.suppress(ValueError), show_progress("first [1]", 9, "steps") as advance:
         advance()
         raise ValueError
-    with progress("second", 1, "steps") as advance:
+    with show_progress("second", 1, "steps") as advance:
         advance()
     assert "first [1]: 1/9 steps" in terminal.getvalue()
     assert "second: 1/1 steps" in terminal.getvalue()

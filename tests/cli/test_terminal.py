@@ -16,7 +16,7 @@ from helpers.runs import write_run
 import asc_mrkd.cli
 from asc_mrkd import files
 from asc_mrkd.cli import main, recipes
-from asc_mrkd.cli.progress import progress
+from asc_mrkd.cli.progress import show_progress
 from asc_mrkd.files import exclusive_lock
 
 LOOK = "look at the path, its permissions and the free space (df -h)"
@@ -57,7 +57,7 @@ class Terminal(io.StringIO):
 def test_f3_8_bars_show_escapes_of_names_as_text(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setenv("TERM", "xterm")
-    with progress("\x1b[31mred", 2, "clips") as advance:
+    with show_progress("\x1b[31mred", 2, "clips") as advance:
         advance(2, "note \x1b[32m")
     text = sys.stderr.getvalue()
     assert r"\x1b[31mred" in text
