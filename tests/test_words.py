@@ -8,7 +8,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("asc_mrkd", "tests", "tools", "docs", "recipes", "features")
 FILES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*")) if path != Path(__file__)]
-TEXTS = [path for path in (*FILES, *sorted(ROOT.glob("*.md"))) if path.suffix in (".py", ".md", ".sh", ".yaml")]
+TEXTS = [
+    path for path in (*FILES, *sorted(ROOT.glob("*.md"))) if path.suffix in (".py", ".md", ".sh", ".yaml", ".ipynb")
+]
 
 INSTEAD = {
     r"(?<!there )\bis no (?!longer)": "is not a",

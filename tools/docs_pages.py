@@ -4,11 +4,13 @@
 - reference/functions.md: the public functions and classes of `asc_mrkd`
 - reference/lists.md: methods, networks, front ends, rules, tasks and data sets, from their registries
 - reference/ROOM.md: the modules of a room with their docstrings
+- notebook.md: the cells of notebook.ipynb, which lies next to it
 - front ends, contributing, changelog, security: the pages of the source tree, with their links turned
 """
 
 import ast
 import inspect
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -80,6 +82,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "reference/commands.md": commands_page(),
         "reference/functions.md": functions_page(),
         "reference/lists.md": lists_page(),
+        "notebook.md": notebook_page(ROOT / "docs/notebook.ipynb"),
     }
     for room in room_names():
         pages[f"reference/{room}.md"] = room_page(room)
@@ -200,6 +203,17 @@ def name_table(title: str, command: str, rows: list[tuple[str, str]]) -> list[st
     lines = [f"| name | {title.lower()} |", "|---|---|"]
     lines += [f"| `{name}` | {table_text(text)} |" for name, text in rows]
     return [f"## {title}", f"`{command}` shows them with their options.", "\n".join(lines)]
+
+
+def notebook_page(path: Path) -> str:
+    """Return the page of a notebook: its text, and its code in fences."""
+    blocks = []
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        text = "".join(cell["source"])
+        blocks.append(fence(text, "python") if cell["cell_type"] == "code" else text)
+    title, *others = blocks
+    link = f"[The notebook]({path.name}), to be run in Jupyter; [the gallery](gallery.md) shows what it ends in."
+    return "\n\n".join([title, link, *others])
 
 
 def copied_page(source: str) -> str:

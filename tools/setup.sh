@@ -17,7 +17,7 @@ if [ -n "$extra" ]; then
 fi
 case $extra in
     deploy) modules+=(onnx onnxruntime onnxscript) ;;
-    dev) modules+=(onnx onnxruntime onnxscript distributed mkdocs codespell_lib hypothesis pytest xdist) ;;
+    dev) modules+=(onnx onnxruntime onnxscript distributed mkdocs codespell_lib hypothesis nbclient ipykernel pytest xdist) ;;
 esac
 
 # has_modules PYTHON: return whether it has the package and the modules of the extra.

@@ -30,6 +30,7 @@ from asc_mrkd.exports.parity import ParityInputs, make_inputs, write_parity
 from asc_mrkd.features.filterbank import FrontendArrays, compute_arrays, librosa_filterbank
 from asc_mrkd.files import write_text
 from asc_mrkd.progress import Progress, no_progress
+from asc_mrkd.report.tables import TextTable
 from asc_mrkd.rng import generator
 from asc_mrkd.runs import SeedFolder, find_model
 
@@ -78,6 +79,10 @@ class Export:
     """Largest absolute difference of a logit."""
     same_decisions: int
     """Number of inputs with the same most probable class."""
+
+    def _repr_html_(self) -> str:
+        rows = [(name.replace("_", " "), str(value)) for name, value in vars(self).items()]
+        return TextTable("Export", ("figure", "value"), rows, text_columns=frozenset({0, 1}))._repr_html_()
 
 
 def export(

@@ -4,7 +4,7 @@ import base64
 import io
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -40,17 +40,15 @@ class ShownClip:
     """File name."""
     told: str
     """The most probable class and its mean probability over the seeds."""
-    picture: str | None
+    picture: str | None = field(repr=False)
     """Spectrogram, a picture as a data: address; None if the clip is not in the store."""
-    sound: str | None
+    sound: str | None = field(repr=False)
     """Sound as a data: address; None if the recording is not there."""
 
     def _repr_html_(self) -> str:
         parts = [f"<b>{escape(self.told)}</b>"]
         if self.picture is not None:
-            parts.append(
-                f'<img src="{self.picture}" alt="Spectrogram" style="display: block; width: 20em; height: 6em">'
-            )
+            parts.append(f'<img src="{self.picture}" alt="Spectrogram" style="width: 20em; height: 6em">')
         if self.sound is not None:
             parts.append(f'<audio controls preload="none" src="{self.sound}" style="width: 20em"></audio>')
         parts.append(f"<small>{escape(self.name)}</small>")
@@ -72,7 +70,7 @@ class ClassClips:
         shown = []
         for heading, clip in (("recognised", self.certain), ("taken for another class", self.confused)):
             content = "no clip" if clip is None else clip._repr_html_()
-            shown.append(f"<div>{heading}: {content}</div>")
+            shown.append(f'<div style="width: 20em">{heading}: {content}</div>')
         return f'<h4>{escape(self.label)}</h4><div style="display: flex; gap: 2em">{"".join(shown)}</div>'
 
 

@@ -1,5 +1,6 @@
 """Results of lower rooms in notebooks: the tables that the verbs print, and pictures."""
 
+import io
 from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
@@ -15,6 +16,12 @@ from asc_mrkd.store.layout import OK, FeatureStore
 
 if TYPE_CHECKING:
     from asc_mrkd.engine.sweeps import Sweep
+
+LARGEST_PICTURE = (820, 820)
+"""Largest width and height of the picture of a store (pixels)."""
+
+COLOURS = 64
+"""Colours of that picture."""
 
 
 def run_html(summary: RunSummary) -> str:
@@ -46,7 +53,18 @@ def store_html(store: FeatureStore) -> str:
     line = f"<p>{escape(text)}</p>"
     if usable == 0:
         return line
-    return line + picture_html(spectrograms_png(store), "One clip of every class")
+    return line + picture_html(shrink(spectrograms_png(store)), "One clip of every class")
+
+
+def shrink(png: bytes) -> bytes:
+    """Return a picture with fewer pixels and colours: a notebook keeps what it shows."""
+    from PIL import Image
+
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    picture.thumbnail(LARGEST_PICTURE, Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
+    return buffer.getvalue()
 
 
 def picture_html(png: bytes, text: str) -> str:

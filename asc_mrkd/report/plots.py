@@ -52,6 +52,9 @@ verbatim = rc_context({"text.parse_math": False, "font.family": font_families()}
 class Picture(bytes):
     """A picture as PNG; a notebook shows it."""
 
+    def __repr__(self) -> str:
+        return f"<picture of {len(self)} bytes>"
+
     def _repr_png_(self) -> bytes:
         return bytes(self)
 
