@@ -152,6 +152,21 @@ def test_ten_clips_get_the_probabilities_of_predict(browser, run, folder, addres
 
 
 @needs_browser
+def test_a_page_in_int8_gives_the_probabilities_of_predict(browser, run, tmp_path):
+    result = export(run, tmp_path / "page", "web", "int8", runtime=runtime_folder())
+    predictor = Predictor(tmp_path / "page/model.onnx")
+    clips = [write_wav(tmp_path / f"clip{number}.wav", draw_sound(number, 0.5)) for number in range(5)]
+    with page.served_page(tmp_path / "page") as address:
+        open_page(browser, address)
+        found = np.array([hear(browser, clip) for clip in clips])
+        facts = browser.evaluate("document.getElementById('facts').textContent")
+        require_clean(browser, tmp_path / "page", address)
+    expected = np.array([predictor.predict_file(clip) for clip in clips])
+    np.testing.assert_allclose(found, expected, rtol=0, atol=0.01)
+    assert f"in int8, {result.same_decisions} of 6 test clips stay the same" in facts
+
+
+@needs_browser
 def test_the_microphone_is_heard(browser, run, steady, folder, address):
     browser.allow_microphone(address, "granted")
     open_page(browser, address)
