@@ -61,7 +61,7 @@ def demo(
     if run is None:
         scenes = train_built_in(out, progress)
         export(out / "run", page, "web", runtime=runtime, progress=progress)
-        offer_clips(page, _choose_clips(out / "store", scenes))
+        offer_clips(page, choose_clips(out / "store", scenes))
     else:
         export(run, page, "web", runtime=runtime, progress=progress)
     with served_page(page, port) as address:
@@ -84,7 +84,7 @@ def train_built_in(out: Path, progress: Progress = no_progress) -> Path:
     return scenes
 
 
-def _choose_clips(store: Path, scenes: Path) -> list[tuple[Path, str]]:
+def choose_clips(store: Path, scenes: Path) -> list[tuple[Path, str]]:
     """Return the first test clip of every class, and the class."""
     clips = open_store(store).clips
     first = clips[clips["split"] == "test"].drop_duplicates("label").sort_values("label")

@@ -17,12 +17,6 @@ from asc_mrkd.store.layout import OK, FeatureStore
 if TYPE_CHECKING:
     from asc_mrkd.engine.sweeps import Sweep
 
-LARGEST_PICTURE = (820, 820)
-"""Largest width and height of the picture of a store (pixels)."""
-
-COLOURS = 64
-"""Colours of that picture."""
-
 
 def run_html(summary: RunSummary) -> str:
     """Return the tables of `asc-mrkd evaluate`."""
@@ -53,17 +47,20 @@ def store_html(store: FeatureStore) -> str:
     line = f"<p>{escape(text)}</p>"
     if usable == 0:
         return line
-    return line + picture_html(shrink(spectrograms_png(store)), "One clip of every class")
+    return line + picture_html(shrink(spectrograms_png(store), size=820, colours=64), "One clip of every class")
 
 
-def shrink(png: bytes) -> bytes:
-    """Return a picture with fewer pixels and colours: a notebook keeps what it shows."""
+def shrink(png: bytes, size: int, colours: int) -> bytes:
+    """Return a picture with fewer colours, and at most as wide and high as a size in pixels.
+
+    A notebook keeps what it shows.
+    """
     from PIL import Image
 
     picture = Image.open(io.BytesIO(png)).convert("RGB")
-    picture.thumbnail(LARGEST_PICTURE, Image.Resampling.LANCZOS)
+    picture.thumbnail((size, size), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
+    picture.quantize(colours, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
     return buffer.getvalue()
 
 

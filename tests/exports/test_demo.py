@@ -59,7 +59,7 @@ def test_built_in_clips_are_offered(tmp_path, runtime, quick_export, monkeypatch
     scenes = make_scenes(tmp_path / "scenes", clips_per_class=2, workers=1)
     chosen = [(path, path.stem.partition("-")[0]) for path in sorted((scenes / "audio").glob("*-a.wav"))[:2]]
     monkeypatch.setattr(demonstration, "train_built_in", lambda out, progress: scenes)
-    monkeypatch.setattr(demonstration, "_choose_clips", lambda store, scenes: chosen)
+    monkeypatch.setattr(demonstration, "choose_clips", lambda store, scenes: chosen)
     with asc_mrkd.demo(out=tmp_path / "demo", runtime=runtime):
         clips = json.loads((tmp_path / "demo/page/page.json").read_text())["clips"]
     assert [clip["label"] for clip in clips] == [label for _, label in chosen]

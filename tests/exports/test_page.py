@@ -146,6 +146,10 @@ def test_ten_clips_get_the_probabilities_of_predict(browser, run, folder, addres
     assert browser.evaluate("document.getElementById('answer').textContent").startswith(best)
     parts = browser.evaluate("[...document.querySelectorAll('#segments button')].map((button) => button.ariaLabel)")
     assert re.match(r"0:00 to 0:0\d: \w+, \d+\.\d %", parts[0])
+    shown = "document.getElementById('part').textContent"
+    assert browser.evaluate(shown) == "Mean of all clips"
+    browser.evaluate("document.querySelector('#segments button').click()")
+    assert browser.evaluate(shown) == parts[0].partition(": ")[0]
     pixels = "document.getElementById('spectrogram').getContext('2d').getImageData(480, 0, 1, 160).data"
     assert len(set(browser.evaluate(f"Array.from({pixels})"))) > 20
     require_clean(browser, folder, address)

@@ -1,5 +1,6 @@
 """A headless Chromium, driven over its DevTools protocol through a pipe: no driver and no library are needed."""
 
+import base64
 import json
 import queue
 import shutil
@@ -113,6 +114,13 @@ class Browser:
             time.sleep(0.05)
         text = self.evaluate("document.body.innerText")
         raise AssertionError(f"{code} did not become true: {self.complaints()}\n{text}")
+
+    def screenshot(self, height: int | None = None) -> bytes:
+        """Return a picture of the page as PNG: the whole page, or its beginning of some height."""
+        width, whole = self.evaluate("[innerWidth, document.documentElement.scrollHeight]")
+        area = {"x": 0, "y": 0, "width": width, "height": height or whole, "scale": 1}
+        answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=area)
+        return base64.b64decode(answer["data"])
 
     def choose_file(self, selector: str, path: Path) -> None:
         """Choose a file in an input of the page."""

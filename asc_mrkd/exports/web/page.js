@@ -135,7 +135,7 @@ async function hear(bytes, name, address) {
     if (own !== job) return;
     const end = Math.min(begin + model.samples, count);
     decisions.push({ ...answer, begin: begin / model.sample_rate, end: end / model.sample_rate });
-    showBars(mean(decisions.map((decision) => decision.probabilities)));
+    showBars(mean(decisions.map((decision) => decision.probabilities)), decisions.length > 1 ? "Mean of all clips" : "");
     showTimeLine(decisions);
   }
   showAnswer(mean(decisions.map((decision) => decision.probabilities)));
@@ -239,7 +239,7 @@ async function useMicrophone() {
   page.answer.textContent = "";
   page.latency.textContent = "";
   page["time-line"].hidden = true;
-  showBars(model.classes.map(() => 0));
+  showBars(model.classes.map(() => 0), "");
   showSource("Microphone", model.clip_seconds);
   page["scale-start"].textContent = `${model.clip_seconds} s ago`;
   page["scale-end"].textContent = "now";
@@ -317,7 +317,7 @@ async function decideOnce(own, source) {
   source.decisions.push({ ...answer, begin: Math.max(0, end - HOP), end });
   source.decisions = source.decisions.slice(-KEPT);
   say("Listening.");
-  showBars(answer.probabilities);
+  showBars(answer.probabilities, `The last ${model.clip_seconds} s`);
   showAnswer(answer.probabilities);
   showTimeLine(source.decisions);
   showLatency(source.decisions);
@@ -514,8 +514,10 @@ function showSource(text, seconds) {
   page.lowest.textContent = `${model.fmin} Hz`;
 }
 
-function showBars(probabilities) {
+// Show the probabilities, and the part of the sound that they are about.
+function showBars(probabilities, part) {
   const highest = best(probabilities);
+  page.part.textContent = part;
   page.bars.replaceChildren();
   model.classes.forEach((name, index) => {
     const row = add(page.bars, "li");
@@ -561,7 +563,7 @@ function showTimeLine(decisions) {
     button.ariaLabel = button.title;
     button.addEventListener("click", () => {
       for (const other of page.segments.querySelectorAll("button")) other.ariaPressed = String(other === button);
-      showBars(probabilities);
+      showBars(probabilities, `${formatTime(begin)} to ${formatTime(end)}`);
       say(button.title);
       if (!page.player.hidden) page.player.currentTime = begin;
     });
