@@ -39,7 +39,7 @@ def test_bars_end_full(outputs):
             assert bar[1] == bar[2], html
             found.append(bar[3])
     assert found[:2] == ["scenes", "features"]
-    assert sum("seed" in title for title in found) == 4
+    assert sum("seed" in title for title in found) == 2
     assert found[-2:] == ["own network", "exporting"]
 
 

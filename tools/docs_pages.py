@@ -210,7 +210,9 @@ def notebook_page(path: Path) -> str:
     blocks = []
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         text = "".join(cell["source"])
-        blocks.append(fence(text, "python") if cell["cell_type"] == "code" else text)
+        if cell["cell_type"] == "code":
+            text = f"```python\n{text}\n```"
+        blocks.append(text)
     title, *others = blocks
     link = f"[The notebook]({path.name}), to be run in Jupyter; [the gallery](gallery.md) shows what it ends in."
     return "\n\n".join([title, link, *others])

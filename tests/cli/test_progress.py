@@ -5,6 +5,7 @@ import io
 import re
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -119,3 +120,23 @@ def test_a_task_that_fails_leaves_the_terminal_to_the_next(monkeypatch):
         advance()
     assert "first [1]: 1/9 steps" in terminal.getvalue()
     assert "second: 1/1 steps" in terminal.getvalue()
+
+
+def test_a_notebook_shows_a_bar_that_stays(monkeypatch):
+    pytest.importorskip("IPython.display")
+    shown = []
+    bar = SimpleNamespace(update=lambda html: shown.append(html.data))
+
+    def display(html, display_id):
+        shown.append(html.data)
+        return bar
+
+    monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(kernel=None))
+    monkeypatch.setattr("IPython.display.display", display)
+    with contextlib.suppress(ValueError), show_progress("<b>", 3, "clips") as advance:
+        advance()
+        advance(1, "loss 0.50")
+        raise ValueError
+    assert shown[0].startswith('<div><progress value="0" max="3"')
+    assert '<progress value="2" max="3"' in shown[-1]
+    assert re.search(r"&lt;b&gt;: 2/3 clips, .*, loss 0\.50</div>", shown[-1])
