@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from asc_mrkd.evaluation.statistics import SIGNIFICANCE, ConfidenceInterval
 from asc_mrkd.rng import generator
@@ -59,6 +58,8 @@ def cluster_bootstrap(differences: np.ndarray, clusters: np.ndarray, draws: int 
     by_cluster = pd.Series(differences).groupby(np.asarray(clusters)).agg(["sum", "size"])
     if len(by_cluster) < 2:
         return None
+    from scipy import stats  # only now: it takes most of a second to import
+
     result = stats.bootstrap(
         (by_cluster["sum"].to_numpy(), by_cluster["size"].to_numpy()),
         # Locations have different numbers of clips, so the sum of a draw is divided by its own number of clips.

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import special
 
 MINIMUM_SEEDS = 4
 """Below this number of seeds nothing is concluded from a difference between two runs."""
@@ -129,6 +129,8 @@ def welch_test(ours: Iterable[float], theirs: Iterable[float]) -> MeanTest:
         return MeanTest(False, (), difference, warning="a single seed: no test possible")
     if _is_steady(a) and _is_steady(b):
         return MeanTest(False, (), difference, warning="no spread between seeds: no test possible")
+    from scipy import stats  # only now: it takes most of a second to import
+
     too_few = min(len(a), len(b)) < MINIMUM_SEEDS
     with warnings.catch_warnings():
         # scipy warns of a run without spread; the test of the other run against its value is still valid.
@@ -169,6 +171,8 @@ def paired_test(ours: pd.Series, theirs: pd.Series) -> MeanTest:
     if _is_steady(pairs):
         warning = "no spread between the pairs of seeds: no test possible"
         return MeanTest(True, seeds, difference, warning=warning)
+    from scipy import stats  # only now, as above
+
     result = stats.ttest_rel(a, b)
     return MeanTest(
         paired=True,

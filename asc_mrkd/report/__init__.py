@@ -3,10 +3,9 @@
 It knows scored runs, feature stores and image sets; it computes no figure itself.
 """
 
-from asc_mrkd.report.clips import ClassClips, class_clips
+from typing import TYPE_CHECKING
+
 from asc_mrkd.report.comparisons import comparison_table, difference_table
-from asc_mrkd.report.html import write_report
-from asc_mrkd.report.plots import confusion_matrix_png, learning_curves_png, spectrograms_png
 from asc_mrkd.report.records import comparison_records, difference_records, evaluation_record
 from asc_mrkd.report.tables import TextTable, breakdown_table, confusion_table
 from asc_mrkd.report.terminal import print_comparison, print_differences, print_evaluation, write_evaluation
@@ -31,3 +30,22 @@ __all__ = [
     "write_evaluation",
     "write_report",
 ]
+
+if TYPE_CHECKING:
+    from asc_mrkd.report.clips import ClassClips, class_clips
+    from asc_mrkd.report.html import write_report
+    from asc_mrkd.report.plots import confusion_matrix_png, learning_curves_png, spectrograms_png
+else:
+    from asc_mrkd.lazy import lazy_names
+
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "ClassClips": "asc_mrkd.report.clips",
+            "class_clips": "asc_mrkd.report.clips",
+            "confusion_matrix_png": "asc_mrkd.report.plots",
+            "learning_curves_png": "asc_mrkd.report.plots",
+            "spectrograms_png": "asc_mrkd.report.plots",
+            "write_report": "asc_mrkd.report.html",
+        },
+    )

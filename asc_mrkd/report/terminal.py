@@ -9,7 +9,6 @@ from rich.text import Text
 from asc_mrkd.evaluation import ComparisonRow, RunSummary, compare_summaries, conclusions
 from asc_mrkd.files import atomic_writer, write_text
 from asc_mrkd.report.comparisons import comparison_table, difference_table, folder_text, run_table
-from asc_mrkd.report.plots import confusion_matrix_png
 from asc_mrkd.report.records import evaluation_record, shown_groups
 from asc_mrkd.report.tables import breakdown_table, confused_pairs_table, confusion_table, seed_table, worst_shown
 
@@ -19,6 +18,8 @@ MAX_CONFUSION_CLASSES = 12
 
 def write_evaluation(summary: RunSummary) -> None:
     """Write evaluation.json and confusion.png into the run folder, each whole or not at all."""
+    from asc_mrkd.report.plots import confusion_matrix_png  # only now: matplotlib takes long to import
+
     text = json.dumps(evaluation_record(summary), indent=2, allow_nan=False)
     write_text(summary.folder / "evaluation.json", text + "\n")
     with atomic_writer(summary.folder / "confusion.png") as stream:
