@@ -25,7 +25,7 @@ PREFORMATTED = (
 def printed_html(show: "Callable[[Console], object]") -> str:
     """Return what a function prints on a console of rich, as HTML.
 
-    >>> printed_html(lambda console: console.print("3 < 4"))[-13:]
+    >>> printed_html(lambda console: console.print("3 < 4"))[-15:]
     '3 &lt; 4\\n</pre>'
     """
     from rich.console import Console

@@ -4,13 +4,15 @@
 #
 #   bash tools/evidence.sh --laptop [OPTION ...] [key=value ...]
 #
-# --data DIR  cifar-100-python as unpacked (asc-mrkd download cifar100); default: data/cifar-100-python
-# --jobs N    points of a sweep trained side by side; default: 1
+# --data DIR     cifar-100-python as unpacked (asc-mrkd download cifar100); default: data/cifar-100-python
+# --clips TABLE  a table of recordings with their class and their source, such as that of ESC-50; without it only images
+#                are trained
+# --jobs N       points of a sweep trained side by side; default: 1
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 # shellcheck source=recipes/common/recipe.sh
 source "$root/recipes/common/recipe.sh"
-parse_options "--jobs" "$@"
+parse_options "--jobs --clips" "$@"
 use_environment
 data=${data:-data/cifar-100-python}
 out=${out:-exp/laptop}
@@ -39,3 +41,9 @@ for option in temperature=1,2,4 interval=0.125,0.25 ensemble=true,false warmup=l
         --out "$out/images_tuning/${option%%=*}" "${sweep_options[@]}"
 done
 stage 5 "print what the methods are worth" python "$root/tools/worth.py" "$out/images_short" "$out/images_long"
+if [ -n "$clips" ]; then
+    stage 6 "cross-validate on real clips" bash "$root/recipes/own/run.sh" --data "$clips" --group-column src_file \
+        --fold-column none --folds 4 --method ce,label_smoothing,pskd,mrkd --seeds "${seeds:-0-3}" \
+        "${settings[@]}" --out "$out/clips"
+    stage 7 "print what the methods are worth" python "$root/tools/worth.py" "$out/clips"
+fi

@@ -21,7 +21,6 @@ LINE_EVERY = 10.0
 ESTIMATE_AFTER = 1.0
 """Seconds of steady work after which the time left is estimated."""
 
-
 UPDATE_EVERY = 0.2
 """Seconds between two updates of a bar in a notebook."""
 

@@ -31,6 +31,16 @@ from asc_mrkd.mrkd.networks import unwrap
 from asc_mrkd.rng import generator
 
 
+LOOK_EVERY = 50
+"""Steps after which training checks whether all of them were finite; only then does it wait for a GPU."""
+
+SKIPPED_IN_A_ROW = 3
+"""Largest number of steps in a row that are skipped because they are not finite; the next one stops the training."""
+
+SHOWN_SAMPLES = 3
+"""Samples that the message about such a step names."""
+
+
 def lr_factor(schedule: ScheduleConfig, step: int, steps_per_epoch: int, epochs: int) -> float:
     """Return the factor on the learning rate at a step counted from 0.
 
@@ -64,17 +74,6 @@ def balanced_weights(labels: Tensor, num_classes: int) -> Tensor:
     counts = torch.bincount(labels, minlength=num_classes).float()
     present = counts > 0
     return torch.where(present, len(labels) / (present.sum() * counts.clamp(min=1)), 0.0)
-
-
-LOOK_EVERY = 50
-"""Steps after which training looks whether all of them were finite; a GPU is waited for then only."""
-
-SKIPPED_IN_A_ROW = 3
-"""Steps in a row that are skipped because they are not finite; the next one stops the training."""
-
-
-SHOWN_SAMPLES = 3
-"""Samples that the message about a step names."""
 
 
 @dataclass(frozen=True)

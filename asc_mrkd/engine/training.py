@@ -58,6 +58,9 @@ OTHER_ERRORS = (TypeError, AttributeError, LookupError, ArithmeticError, Asserti
 MOST_PARAMETERS = 10**9
 """Largest network that is trained: 4 GB of weights, of which training takes several times as much."""
 
+MOST_THREADS = 1024
+"""Largest number of threads, as for `train.threads`; torch crashes with far more."""
+
 
 def train(
     experiment: Experiment,
@@ -314,10 +317,6 @@ def _listening(should_stop: Callable[[], bool] | None) -> AbstractContextManager
     if should_stop is None:
         return stop_on_signal()
     return nullcontext(should_stop)
-
-
-MOST_THREADS = 1024
-"""Largest number of threads, as for `train.threads`; torch crashes with far more."""
 
 
 class _SeedTraining:

@@ -64,7 +64,7 @@ parse_options() {
     local known="--data --seeds --out --stage --stop-stage $1" name value arguments
     shift
     arguments=("$@")
-    data="" conf="" method="" seeds="" out="" evaluation="" label="" jobs=1
+    data="" conf="" method="" seeds="" out="" evaluation="" label="" clips="" jobs=1
     first_stage=0 last_stage=99 list=false dry_run=false
     overrides=() reading=() folds=""
     while [ $# -gt 0 ]; do
@@ -96,6 +96,7 @@ parse_options() {
                     --evaluation) evaluation=$value ;;
                     --label) label=$value ;;
                     --jobs) jobs=$value ;;
+                    --clips) clips=$value ;;
                     --stage) first_stage=$value ;;
                     --stop-stage) last_stage=$value ;;
                     --folds) folds=$value ;;

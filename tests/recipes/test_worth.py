@@ -50,3 +50,12 @@ def test_the_script_for_laptops_trains_all_methods_in_two_lengths(tmp_path):
     assert all("teachers: replay" in line and "--seeds 0" in line for line in sweeps)
     assert ["data.held_out" in line for line in sweeps] == [False, False, *[True] * (len(sweeps) - 2)]
     assert not list(tmp_path.iterdir())
+
+
+def test_clips_are_trained_too_where_a_table_is_given(tmp_path):
+    options = "--laptop", "--dry-run", "--clips", "clips.csv", "--stage", "6"
+    done = run_script(ROOT / "tools" / "evidence.sh", *options, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    recipe, table = [line for line in done.stdout.splitlines() if line.startswith("+ ")]
+    assert "recipes/own/run.sh --data clips.csv --group-column src_file --fold-column none --folds 4" in recipe
+    assert table.endswith("tools/worth.py exp/laptop/clips")
