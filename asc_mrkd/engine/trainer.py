@@ -30,7 +30,6 @@ from asc_mrkd.mrkd.losses import Losses, MixedLabels, weighted_classes
 from asc_mrkd.mrkd.networks import unwrap
 from asc_mrkd.rng import generator
 
-
 LOOK_EVERY = 50
 """Steps after which training checks whether all of them were finite; only then does it wait for a GPU."""
 
