@@ -1,7 +1,6 @@
 """Shared parts of the benchmarks: a network on random inputs, two sides by turns, and the CSV file of the results."""
 
 import argparse
-import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from asc_mrkd.device import choose_device
 from asc_mrkd.engine.samples import Samples, make_samples
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.models import MODELS
+from asc_mrkd.runs.folder import processor_name
 from asc_mrkd.schema import parse
 
 CLASSES = 100
@@ -139,9 +139,7 @@ def machine_name(device: torch.device) -> str:
     """Return the name of the GPU, or of the processor with its threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, {torch.get_num_threads()} threads"
+    return f"{processor_name()}, {torch.get_num_threads()} threads"
 
 
 def append(

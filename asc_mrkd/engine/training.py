@@ -349,6 +349,7 @@ class _SeedTraining:
         if not 1 <= state["threads"] <= MOST_THREADS:
             raise ValueError(f"{state['threads']} threads")
         self.threads = self.threads or state["threads"]
+        self.trainer.continue_in(state["bfloat16"])
 
     def _open_log(self, run: RunFolder) -> None:
         self.log = MetricsLog(run.path, self.files.seed, self.records)
@@ -401,6 +402,7 @@ class _SeedTraining:
             "trainer": self.trainer.state_dict(),
             "records": self.log.records,
             "threads": torch.get_num_threads(),
+            "bfloat16": self.trainer.bfloat16,
         }
         self.checkpoints.save(state)
 

@@ -281,12 +281,23 @@ def environment(threads: int | None = None, gpu: str | None = None) -> dict[str,
         "python": platform.python_version(),
         "torch": torch_version,
         "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         "threads": threads,
         "gpu": gpu,
         "command": " ".join(["asc-mrkd", *sys.argv[1:]]),
     }
+
+
+def processor_name() -> str:
+    """Return the name of the processor, or its kind where the system does not say the name."""
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text(errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
 
 
 def find_scored_seeds(path: str | os.PathLike[str]) -> list[SeedFolder]:

@@ -16,7 +16,7 @@ from asc_mrkd.cli.app import VERBS
 pytestmark = pytest.mark.slow
 
 FILES = {path.stem for path in Path(asc_mrkd.cli.__file__).parent.glob("*.py")}
-SHARED = {"__init__", "app", "catalogue", "options", "progress", "terminal", "training"}
+SHARED = {"answers", "__init__", "app", "catalogue", "options", "progress", "terminal", "training"}
 """Files that hold no verb."""
 
 

@@ -88,6 +88,19 @@ def test_interrupted_run_continues_to_the_same_bits(conf, tmp_path, method, mixu
     assert (whole / "seed0/predictions.csv").read_bytes() == (cut / "seed0/predictions.csv").read_bytes()
 
 
+def test_a_run_continues_in_the_precision_that_it_began_in(conf, tmp_path, monkeypatch):
+    auto = "train.precision=auto"
+    has_bfloat16 = "asc_mrkd.engine.trainer.has_fast_bfloat16"
+    monkeypatch.setattr(has_bfloat16, lambda device: True)
+    whole = train_run(conf, tmp_path / "whole", auto)
+    with pytest.raises(InterruptedRun):
+        train_run(conf, tmp_path / "cut", auto, stop_after=5)
+    monkeypatch.setattr(has_bfloat16, lambda device: False)  # as on a machine of another kind
+    cut = train_run(conf, tmp_path / "cut", auto)
+    assert same(weights(whole), weights(cut))
+    assert not same(weights(whole), weights(train_run(conf, tmp_path / "float32", auto)))
+
+
 def test_killed_run_continues_to_the_same_bits(conf, tmp_path):
     whole = train_run(conf, tmp_path / "whole")
     command = warm_command_line("train", conf, "--out", tmp_path / "cut")
