@@ -1,7 +1,9 @@
 """Small networks whose values are drawn from a seed."""
 
+from collections.abc import Sequence
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from asc_mrkd.models import build_model
 from asc_mrkd.schema import parse_call
@@ -28,3 +30,14 @@ def small_image_network(spec: str, seed: int = 0, **options: object) -> nn.Modul
             nn.init.normal_(norm.running_mean, std=0.2)
             nn.init.uniform_(norm.running_var, 0.5, 1.5)
     return model
+
+
+def run_and_watch(network: nn.Module, layers: Sequence[str], x: Tensor) -> tuple[Tensor, dict[str, tuple[int, ...]]]:
+    """Run a network and return its output, and the shapes that some layers gave, without the batch."""
+    shapes = {}
+    for name in layers:
+        network.get_submodule(name).register_forward_hook(
+            lambda module, inputs, output, name=name: shapes.update({name: tuple(output.shape[1:])})
+        )
+    with torch.no_grad():
+        return network(x), shapes

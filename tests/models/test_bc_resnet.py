@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers.models import run_and_watch
 from torch import nn
 from torch.nn import functional as F
 
@@ -66,13 +67,9 @@ def test_the_blocks_make_the_published_networks_for_keywords(scale, parameters, 
 
 def test_a_second_of_sound_shrinks_to_32_by_8():
     network = build_model("bc_resnet", 10, in_channels=2, base_channels=10)
-    shapes = {}
-    for name in ("stem", "stages.0", "stages.1", "stages.2", "stages.3", "head"):
-        network.get_submodule(name).register_forward_hook(
-            lambda module, inputs, output, name=name: shapes.update({name: tuple(output.shape[1:])})
-        )
-    with torch.no_grad():
-        assert network(torch.zeros(1, 2, 256, 65)).shape == (1, 10)
+    layers = ("stem", "stages.0", "stages.1", "stages.2", "stages.3", "head")
+    output, shapes = run_and_watch(network, layers, torch.zeros(1, 2, 256, 65))
+    assert output.shape == (1, 10)
     assert shapes == {
         "stem": (20, 128, 33),
         "stages.0": (10, 64, 16),

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from helpers.models import run_and_watch
 from torch.nn import functional as F
 
 from asc_mrkd.errors import ModelError
@@ -29,13 +30,9 @@ def test_the_channels_follow_from_three_numbers():
 
 def test_a_second_of_sound_shrinks_to_32_by_9():
     network = build_model("cp_mobile", 10, in_channels=2)
-    shapes = {}
-    for name in ("stem", "stages.0", "stages.1", "stages.2", "head"):
-        network.get_submodule(name).register_forward_hook(
-            lambda module, inputs, output, name=name: shapes.update({name: tuple(output.shape[1:])})
-        )
-    with torch.no_grad():
-        assert network(torch.zeros(1, 2, 256, 65)).shape == (1, 10)
+    layers = ("stem", "stages.0", "stages.1", "stages.2", "head")
+    output, shapes = run_and_watch(network, layers, torch.zeros(1, 2, 256, 65))
+    assert output.shape == (1, 10)
     assert shapes == {
         "stem": (32, 64, 17),
         "stages.0": (32, 64, 9),
