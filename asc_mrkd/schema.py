@@ -15,7 +15,7 @@ import re
 import reprlib
 import stat
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -500,7 +500,7 @@ def _dotted_keys(schema: type[Schema], prefix: str = "") -> dict[str, Owner]:
     return keys
 
 
-def differing_key(ours: Schema, theirs: Schema, ignore: tuple[str, ...] = ()) -> str | None:
+def differing_key(ours: Schema, theirs: Schema, ignore: Collection[str] = ()) -> str | None:
     """Return "KEY is A here and B there" for the first key in which two sections differ, or None."""
     here = flatten(ours.model_dump())
     there = flatten(theirs.model_dump())

@@ -253,7 +253,8 @@ class TrainConfig(Schema):
     """CPU threads, on which the last digits of the numbers depend; None takes all cores, and keeps their number where a
     seed continues."""
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
-    """Arithmetic of the networks; losses and weights stay float32. `auto` is bfloat16 if the hardware has it."""
+    """Arithmetic of the networks; losses and weights stay float32. `auto` is bfloat16 if the hardware has it; the
+    config.yaml of the run says which it was, and further seeds of the run take the same."""
     channels_last: bool | Literal["auto"] = "auto"
     """Whether networks and inputs are stored channels last; `auto` does so with bfloat16."""
     compile: bool = False

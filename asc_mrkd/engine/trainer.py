@@ -209,12 +209,6 @@ class Trainer:
         self.skipped_in_a_row = state["skipped_in_a_row"]
         self.sums = {name: tuple(value.to(self.device) for value in pair) for name, pair in state["sums"].items()}
 
-    def continue_in(self, bfloat16: bool) -> None:
-        """Compute as the training began, whatever `train.precision: auto` would choose on this machine."""
-        self.bfloat16 = bfloat16
-        self.memory_format = self._choose_memory_format()
-        self.method.to(memory_format=self.memory_format)  # type: ignore[call-overload]
-
     def _use_bfloat16(self) -> bool:
         if self.config.precision == "auto":
             return has_fast_bfloat16(self.device)

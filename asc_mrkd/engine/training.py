@@ -17,7 +17,7 @@ from asc_mrkd.deploy.model_file import ModelFile, load_model, save_model
 from asc_mrkd.device import choose_device
 from asc_mrkd.dist import rank
 from asc_mrkd.engine.checkpoint import Checkpoints, owner_of
-from asc_mrkd.engine.device import gpu_name, stop_on_signal, use_threads
+from asc_mrkd.engine.device import gpu_name, has_fast_bfloat16, stop_on_signal, use_threads
 from asc_mrkd.engine.folds import join_folds
 from asc_mrkd.engine.inference import predict
 from asc_mrkd.engine.parallel import any_rank_stops, in_first_process, is_any, process_group, require_rows
@@ -130,6 +130,7 @@ def train(
         if budget is not None:
             require_untrained_within(experiment, len(source.classes), source.input_shape, budget, budget_precision)
         device = choose_device(experiment.train.device)
+        experiment = with_fixed_precision(experiment, run, device)
         pending = [seed for seed in seeds if is_any(not _is_finished(experiment, run, seed))]
         if pending:
             data = source.load(device)
@@ -156,6 +157,7 @@ def _cross_validate(
     with process_group(experiment.train.device), _listening(should_stop) as stop_asked:
         source = open_trainable(experiment, run)
         experiment = of_these_data(experiment, source, seeds)
+        experiment = with_fixed_precision(experiment, run, choose_device(experiment.train.device))
         in_first_process(lambda: run.create(experiment, environment(torch.get_num_threads(), gpu_name())))
         for fold in range(1, folds + 1):
             data = experiment.data.model_copy(update={"fold": fold})
@@ -188,6 +190,23 @@ def of_these_data(experiment: Experiment, source: ExperimentData, seeds: Sequenc
     training = identify_start(experiment.train)
     identified = {"data": data, "augment": augment, "method": method, "train": training, "seeds": list(seeds)}
     return experiment.model_copy(update=identified)
+
+
+def with_fixed_precision(experiment: Experiment, run: RunFolder, device: torch.device) -> Experiment:
+    """Return the experiment with the precision of the run folder, or in a new one that of the device, for `auto`.
+
+    So config.yaml names the precision, and all seeds of a run have the same one, also on machines of several kinds.
+    """
+    if experiment.train.precision != "auto":
+        return experiment
+    precision = "bfloat16" if has_fast_bfloat16(device) else "float32"
+    if run.config_file.exists():
+        kept = run.experiment.train.precision
+        if kept == "bfloat16" and precision == "float32" and rank() == 0:
+            warnings.warn(f"{run} is trained in bfloat16, also here, where it is slow", stacklevel=2)
+        precision = kept
+    settings = experiment.train.model_copy(update={"precision": precision})
+    return experiment.model_copy(update={"train": settings})
 
 
 def require_fitting_network(experiment: Experiment, source: ExperimentData) -> None:
@@ -349,7 +368,6 @@ class _SeedTraining:
         if not 1 <= state["threads"] <= MOST_THREADS:
             raise ValueError(f"{state['threads']} threads")
         self.threads = self.threads or state["threads"]
-        self.trainer.continue_in(state["bfloat16"])
 
     def _open_log(self, run: RunFolder) -> None:
         self.log = MetricsLog(run.path, self.files.seed, self.records)
@@ -402,7 +420,6 @@ class _SeedTraining:
             "trainer": self.trainer.state_dict(),
             "records": self.log.records,
             "threads": torch.get_num_threads(),
-            "bfloat16": self.trainer.bfloat16,
         }
         self.checkpoints.save(state)
 

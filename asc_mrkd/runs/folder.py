@@ -240,7 +240,10 @@ class RunFolder(_Folder):
                 f"{before[:12]} in it and {now[:12]} there",
                 "choose another --out, or bring the former data back; they may lie elsewhere",
             )
-        difference = differing_key(kept, experiment, ignore=(*RUNTIME_KEYS, "data.digest"))
+        ignored = [*RUNTIME_KEYS, "data.digest"]
+        if experiment.train.precision == "auto":  # training takes the precision of the folder
+            ignored.append("train.precision")
+        difference = differing_key(kept, experiment, ignored)
         if difference:
             raise RunError(
                 f"{self.path} holds another experiment: {difference.replace(' here', ' in it')}",

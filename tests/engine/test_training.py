@@ -18,6 +18,7 @@ from helpers.warm import warm_command_line
 from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.engine import trainer as trainer_module
 from asc_mrkd.errors import ConfigError, DamagedFileError, InterruptedRun, NonFiniteError, RunError
+from asc_mrkd.runs import RunFolder
 
 pytestmark = pytest.mark.slow
 
@@ -88,17 +89,22 @@ def test_interrupted_run_continues_to_the_same_bits(conf, tmp_path, method, mixu
     assert (whole / "seed0/predictions.csv").read_bytes() == (cut / "seed0/predictions.csv").read_bytes()
 
 
-def test_a_run_continues_in_the_precision_that_it_began_in(conf, tmp_path, monkeypatch):
+def test_all_seeds_of_a_run_have_the_precision_that_it_began_in(conf, tmp_path, monkeypatch):
     auto = "train.precision=auto"
-    has_bfloat16 = "asc_mrkd.engine.trainer.has_fast_bfloat16"
+    has_bfloat16 = "asc_mrkd.engine.training.has_fast_bfloat16"
     monkeypatch.setattr(has_bfloat16, lambda device: True)
-    whole = train_run(conf, tmp_path / "whole", auto)
+    whole = train_run(conf, tmp_path / "whole", auto, seeds=(0, 1))
     with pytest.raises(InterruptedRun):
         train_run(conf, tmp_path / "cut", auto, stop_after=5)
+    assert RunFolder(tmp_path / "cut").experiment.train.precision == "bfloat16"
     monkeypatch.setattr(has_bfloat16, lambda device: False)  # as on a machine of another kind
-    cut = train_run(conf, tmp_path / "cut", auto)
-    assert same(weights(whole), weights(cut))
+    with pytest.warns(UserWarning, match="is trained in bfloat16, also here, where it is slow"):
+        cut = train_run(conf, tmp_path / "cut", auto, seeds=(0, 1))
+    for seed in (0, 1):
+        assert same(weights(whole, seed), weights(cut, seed))
     assert not same(weights(whole), weights(train_run(conf, tmp_path / "float32", auto)))
+    with pytest.raises(RunError, match=r"train\.precision is 'bfloat16' in it and 'float32' there"):
+        train_run(conf, cut, "train.precision=float32")
 
 
 def test_killed_run_continues_to_the_same_bits(conf, tmp_path):
