@@ -20,7 +20,7 @@ class _OnlyShapes(TorchFunctionMode):
         if function in DRAWS or getattr(function, "__module__", None) == "torch.nn.init":
             return args[0] if args else kwargs["tensor"]
         if function is torch.nn.functional.batch_norm:
-            return torch.empty_like(args[0])
+            return torch.empty_like(args[0] if args else kwargs["input"])
         return function(*args, **kwargs)
 
 
