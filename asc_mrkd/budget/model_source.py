@@ -74,7 +74,8 @@ def _load_stored(source: Path) -> tuple[nn.Module | Path, tuple[int, ...] | None
         file = load_model(path)
     except DamagedFileError as error:
         raise DamagedFileError(str(error), f"{error.hint}; {OTHER_FILES}") from None
-    return file.as_stored(), file.input_shape
+    network = file.model.to(getattr(torch, file.dtype))  # in the type in which the file has its values
+    return network, file.input_shape
 
 
 def call_network_function(path: Path, name: str | None) -> nn.Module:

@@ -50,10 +50,6 @@ class ModelFile:
         """Scenes or images."""
         return IMAGES if self.frontend is None else SCENES
 
-    def as_stored(self) -> nn.Module:
-        """Return the network itself with its values in the type in which they are stored, as budgets count them."""
-        return self.model.to(getattr(torch, self.dtype))
-
     def normalise(self, x: np.ndarray) -> Tensor:
         """Return inputs (..., *input_shape) with zero mean and unit deviation, float32, as in training."""
         return normalise(torch.from_numpy(x), torch.from_numpy(self.mean), torch.from_numpy(self.std))

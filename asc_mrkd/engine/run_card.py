@@ -137,7 +137,7 @@ def about_network(experiment: Experiment, stored: Path, file: ModelFile) -> list
         rows.append(["front end", frontend_text(file.frontend)])
     rows += [
         ["network", network_text(file)],
-        ["size", size_text(stored, file)],
+        ["size", size_text(stored)],
         ["method", f"{method_title(experiment.method)}{f' ({options})' if options else ''}"],
         [
             "training",
@@ -153,13 +153,10 @@ def about_network(experiment: Experiment, stored: Path, file: ModelFile) -> list
     return rows
 
 
-def size_text(stored: Path, file: ModelFile) -> str:
+def size_text(stored: Path) -> str:
     """Return parameters, bytes and multiply-adds of a stored network, as the rules count them."""
     try:
-        if stored.suffix == ".onnx":
-            verdict = check_budget(stored)
-        else:
-            verdict = check_budget(file.as_stored(), input_shape=file.input_shape)
+        verdict = check_budget(stored)
     except AscMrkdError as error:
         return f"not counted: {error}"
     parameters = sum(layer.parameters for layer in verdict.layers)
