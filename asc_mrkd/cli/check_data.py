@@ -6,34 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asc_mrkd.cli.options import (
-    ClipSeconds,
-    FoldColumn,
-    GroupColumn,
-    HopSeconds,
-    Json,
-    LabelColumn,
-    MaxBad,
-    PathColumn,
-    Root,
-    Short,
-    SplitColumn,
-    SplitSeed,
-    TestFold,
-    TestShare,
-    Workers,
-    print_json,
-)
+from asc_mrkd.cli.options import Json, MaxBad, Workers, print_json
+from asc_mrkd.cli.own_recordings import takes_own_recordings
 from asc_mrkd.cli.progress import show_progress
 from asc_mrkd.cli.terminal import say
 
 if TYPE_CHECKING:
     from asc_mrkd.datasets.findings import DataCheck
+    from asc_mrkd.datasets.pieces import Cutting
+    from asc_mrkd.datasets.recordings import Reading
 
 SHOWN = 10
 """Findings per code that are printed; --json prints all."""
 
 
+@takes_own_recordings
 def check_data(
     folder: Annotated[
         Path,
@@ -44,18 +31,9 @@ def check_data(
     spec: Annotated[
         str | None, typer.Option(help="Front end of extract-features: recordings that it would refuse are errors.")
     ] = None,
-    path_column: PathColumn = None,
-    label_column: LabelColumn = None,
-    group_column: GroupColumn = None,
-    split_column: SplitColumn = None,
-    fold_column: FoldColumn = None,
-    root: Root = None,
-    test_fold: TestFold = None,
-    test_share: TestShare = 0.25,
-    split_seed: SplitSeed = 0,
-    clip_seconds: ClipSeconds = None,
-    hop_seconds: HopSeconds = None,
-    short: Short = "repeat",
+    *,
+    reading: "Reading",
+    cutting: "Cutting",
     max_bad: MaxBad = 0.01,
     workers: Workers = None,
     as_json: Json = False,
@@ -68,21 +46,7 @@ def check_data(
     Example: asc-mrkd check-data data/TUT-urban-acoustic-scenes-2018-development
     """
     from asc_mrkd import doctor
-    from asc_mrkd.datasets.pieces import Cutting
-    from asc_mrkd.datasets.recordings import Reading
 
-    reading = Reading(
-        path_column=path_column,
-        label_column=label_column,
-        group_column=group_column,
-        split_column=split_column,
-        fold_column=fold_column,
-        root=root,
-        test_fold=test_fold,
-        test_share=test_share,
-        split_seed=split_seed,
-    )
-    cutting = Cutting(seconds=clip_seconds, hop=hop_seconds, short=short)
     check = doctor.check_data(
         folder, spec=spec, reading=reading, cutting=cutting, workers=workers, progress=show_progress
     )

@@ -5,51 +5,33 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asc_mrkd.cli.options import (
-    ClipSeconds,
-    FoldColumn,
-    GroupColumn,
-    HopSeconds,
-    LabelColumn,
-    MaxBad,
-    PathColumn,
-    Root,
-    Short,
-    SplitColumn,
-    SplitSeed,
-    TestFold,
-    TestShare,
-    Workers,
-)
+from asc_mrkd.cli.options import MaxBad, Workers
+from asc_mrkd.cli.own_recordings import takes_own_recordings
 from asc_mrkd.cli.progress import show_progress
 from asc_mrkd.cli.terminal import say
 from asc_mrkd.files import format_bytes
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from asc_mrkd.datasets.pieces import Cutting
+    from asc_mrkd.datasets.recordings import Reading
     from asc_mrkd.store import FeatureStore
 
 SHOWN = 20
 """Largest number of left-out files that are printed; clips.csv has all."""
 
 
+@takes_own_recordings
 def extract_features(
     data: Annotated[Path, typer.Option(help="Data set as unpacked; own recordings: a folder per class, or a table.")],
     out: Annotated[Path, typer.Option(help="Feature store to write.")],
     spec: Annotated[
         str | None, typer.Option(help="Front end: its name or a YAML file.", show_default="pmel256, or one that fits")
     ] = None,
-    path_column: PathColumn = None,
-    label_column: LabelColumn = None,
-    group_column: GroupColumn = None,
-    split_column: SplitColumn = None,
-    fold_column: FoldColumn = None,
-    root: Root = None,
-    test_fold: TestFold = None,
-    test_share: TestShare = 0.25,
-    split_seed: SplitSeed = 0,
-    clip_seconds: ClipSeconds = None,
-    hop_seconds: HopSeconds = None,
-    short: Short = "repeat",
+    *,
+    reading: "Reading",
+    cutting: "Cutting",
     workers: Workers = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto; a GPU computes batches of clips.")] = "cpu",
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler of the workers, as tcp://HOST:PORT.")] = None,
@@ -63,25 +45,10 @@ def extract_features(
 
     Example: asc-mrkd extract-features --data exp/scenes --spec pmel256 --out exp/store
     """
-    from asc_mrkd.datasets.pieces import Cutting
-    from asc_mrkd.datasets.recordings import Reading
     from asc_mrkd.store import extract
-    from asc_mrkd.store.extraction import CRASHED
     from asc_mrkd.store.layout import BAD
     from asc_mrkd.store.origin import read_origin
 
-    reading = Reading(
-        path_column=path_column,
-        label_column=label_column,
-        group_column=group_column,
-        split_column=split_column,
-        fold_column=fold_column,
-        root=root,
-        test_fold=test_fold,
-        test_share=test_share,
-        split_seed=split_seed,
-    )
-    cutting = Cutting(seconds=clip_seconds, hop=hop_seconds, short=short)
     store = extract(
         data,
         out,
@@ -99,17 +66,24 @@ def extract_features(
         say(sentence)
     print_store_size(store)
     bad = store.clips[store.clips["status"] == BAD]
-    for name, reason in bad[["filename", "reason"]].head(SHOWN).values:
-        say(f"left out {name}: {reason}", err=True)
-    if len(bad) > SHOWN:
-        say(f"... and {len(bad) - SHOWN} more, see {out / 'clips.csv'}", err=True)
-    if short != "refuse" and (bad["reason"] == "wrong_length").any():
-        say(f"--clip-seconds {store.spec.clip_seconds:g} would cut longer recordings and repeat shorter ones", err=True)
-    if (bad["reason"] == CRASHED).any():
-        say("the same command tries the crashed ones again", err=True)
+    say_left_out(bad, store, cutting)
     if len(bad) > max_bad * len(store.clips):
         say(f"{len(bad)} of {len(store.clips)} clips cannot be used, more than --max-bad {max_bad}", err=True)
         raise typer.Exit(1)
+
+
+def say_left_out(bad: "pd.DataFrame", store: "FeatureStore", cutting: "Cutting") -> None:
+    """Name the clips that were left out, and what would make them usable, on stderr."""
+    from asc_mrkd.store.extraction import CRASHED
+
+    for name, reason in bad[["filename", "reason"]].head(SHOWN).values:
+        say(f"left out {name}: {reason}", err=True)
+    if len(bad) > SHOWN:
+        say(f"... and {len(bad) - SHOWN} more, see {store.folder / 'clips.csv'}", err=True)
+    if cutting.short != "refuse" and (bad["reason"] == "wrong_length").any():
+        say(f"--clip-seconds {store.spec.clip_seconds:g} would cut longer recordings and repeat shorter ones", err=True)
+    if (bad["reason"] == CRASHED).any():
+        say("the same command tries the crashed ones again", err=True)
 
 
 def print_store_size(store: "FeatureStore") -> None:

@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -23,33 +23,6 @@ Limits = Annotated[
     typer.Option("--limit", help="Your own limits in place of a rule, as in bytes=512000,ram=262144,macs=30e6."),
 ]
 Ram = Annotated[str | None, typer.Option(help="Largest memory of activations, as in 256KB (of 1024 bytes).")]
-PathColumn = Annotated[str | None, typer.Option(help="Column of the file names.", show_default="usual names")]
-LabelColumn = Annotated[str | None, typer.Option(help="Column of the classes.", show_default="usual names")]
-GroupColumn = Annotated[
-    str | None,
-    typer.Option(help="Column of what must not be divided, such as a place; none.", show_default="usual names"),
-]
-SplitColumn = Annotated[
-    str | None, typer.Option(help="Column of train, test, valid; none ignores it.", show_default="usual names")
-]
-FoldColumn = Annotated[
-    str | None, typer.Option(help="Column of the folds; none ignores it.", show_default="usual names")
-]
-Root = Annotated[Path | None, typer.Option(help="Folder that the file names start from.", show_default="a near one")]
-TestFold = Annotated[str | None, typer.Option(help="Fold of the data that is for testing.", show_default="the first")]
-TestShare = Annotated[float, typer.Option(help="Share of the test in a split that is made.", min=0.01, max=0.5)]
-SplitSeed = Annotated[int, typer.Option(help="Seed of a split that is made.", min=0)]
-ClipSeconds = Annotated[
-    float | None,
-    typer.Option(help="Length of a clip; longer recordings are cut.", show_default="a fitting one"),
-]
-HopSeconds = Annotated[
-    float | None, typer.Option(help="Distance of two clips of a recording.", show_default="the length")
-]
-Short = Annotated[
-    Literal["repeat", "pad", "refuse"], typer.Option(help="What happens to recordings shorter than a clip.")
-]
-
 MaxBad = Annotated[float, typer.Option(help="Share of unusable clips above which the check fails.", min=0, max=1)]
 
 
