@@ -51,8 +51,8 @@ if __name__ == "__main__":
     short = ["data.store=store", "train.epochs=1", "--seeds", "0-1"]
     for command in (
         ["doctor"],
-        ["make-scenes", "scenes", "--clips-per-class", "2", "--workers", "2"],
-        ["check-data", scenes, "--workers", "2"],
+        ["make-scenes", "scenes", "--clips-per-class", "2", "--workers", "1"],
+        ["check-data", scenes, "--workers", "1"],
         ["extract-features", "--data", scenes, "--spec", "pmel256", "--out", "store", "--workers", "2"],
         ["train", conf, "method=ce", *short, "--out", "ce"],
         ["train", conf, *short, "--out", "mrkd"],

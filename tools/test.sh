@@ -13,6 +13,14 @@ export PATH="$commands:$PATH"
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 unset PYTHONDONTWRITEBYTECODE # compiled modules start the many processes of the tests more quickly
 
+# Temporary files lie in memory where there is room: a disk would be flushed many thousand times.
+free_kilobytes=$(df --output=avail /dev/shm 2>/dev/null | tail -n 1)
+if ((${free_kilobytes:-0} > 4000000)); then
+    TMPDIR=$(mktemp -d /dev/shm/asc_mrkd.XXXXXX)
+    export TMPDIR
+    trap 'rm -rf "$TMPDIR"' EXIT
+fi
+
 pytest_options=(-n 2 --dist loadfile --no-loadscope-reorder)
 for argument in "$@"; do
     case $argument in
