@@ -246,6 +246,33 @@ def file_md5(path: Path) -> str:
         return hashlib.file_digest(stream, "md5").hexdigest()
 
 
+def checksum_file(path: Path) -> Path:
+    """Return the path of the checksum that lies next to a file.
+
+    >>> checksum_file(Path("seed0/predictions.csv")).name
+    'predictions.csv.sha256'
+    """
+    return path.with_name(f"{path.name}.sha256")
+
+
+def write_checksum(path: Path, content: bytes) -> None:
+    """Write the SHA-256 of a file next to it, in the format of `sha256sum`."""
+    write_text(checksum_file(path), f"{hashlib.sha256(content).hexdigest()}  {path.name}\n")
+
+
+def has_its_checksum(path: Path, content: bytes) -> bool:
+    """Return whether the content of a file has the checksum next to it; a file without a checksum may have any.
+
+    Raises:
+        OSError: the checksum cannot be read.
+    """
+    try:
+        expected = checksum_file(path).read_bytes()
+    except FileNotFoundError:
+        return True
+    return expected.split()[:1] == [hashlib.sha256(content).hexdigest().encode()]
+
+
 def resource_folder(kind: str) -> Path:
     """Return the folder `recipes` or `features` of the source tree or of the installed wheel.
 

@@ -22,6 +22,7 @@ from asc_mrkd.engine.run_card import write_run_card
 from asc_mrkd.engine.samples import open_data
 from asc_mrkd.errors import ConfigError, DataError, RunError
 from asc_mrkd.evaluation import Metrics, clip_scores, overall_metrics
+from asc_mrkd.files import write_checksum
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.runs import RunFolder, SeedFolder, find_model, read_predictions, write_predictions
 
@@ -254,6 +255,7 @@ class Compressor:
         else:
             save_model(seed.model, compressed)
         stored = find_model(seed)
+        write_checksum(stored, stored.read_bytes())
         probabilities = predict(load_model(stored).model, self.test, advance)
         write_predictions(seed.predictions, self.test.table, self.file.classes, probabilities)
         metrics = overall_metrics(clip_scores(read_predictions(seed.predictions), self.experiment.domain))

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from asc_mrkd.errors import ConfigError, DamagedFileError, first_line
+from asc_mrkd.errors import ConfigError, DamagedFileError, RunError, first_line
 from asc_mrkd.features.spec import FrontendSpec
+from asc_mrkd.files import checksum_file, has_its_checksum
 from asc_mrkd.schema import Count, Schema, parse
 
 if TYPE_CHECKING:
@@ -114,6 +115,20 @@ def parse_description(description: Any, path: Path) -> Description:
     except (ConfigError, ValueError, TypeError, OverflowError) as error:  # numbers of FrontendSpec may be any
         hint = "it was not written by this version of asc-mrkd: train or export it again"
         raise DamagedFileError(str(error) if isinstance(error, ConfigError) else first_line(error), hint) from None
+
+
+def require_own_network(path: Path, content: bytes) -> None:
+    """Refuse a network in a run folder that is not the one that was written there, such as that of another seed.
+
+    Raises:
+        RunError: the file has another checksum than the one next to it.
+    """
+    if not has_its_checksum(path, content):
+        name = checksum_file(path).name
+        raise RunError(
+            f"{path} is another network than the one that was written there, whose checksum is in {name}",
+            f"bring that one back, or repeat the command that made the run; without {name} any network is taken",
+        )
 
 
 def filter_ranges(filters: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -15,7 +15,14 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from asc_mrkd.config.domain import IMAGES, SCENES, Domain
-from asc_mrkd.deploy.description import BUILD_ERRORS, KEY, Architecture, Description, parse_description
+from asc_mrkd.deploy.description import (
+    BUILD_ERRORS,
+    KEY,
+    Architecture,
+    Description,
+    parse_description,
+    require_own_network,
+)
 from asc_mrkd.errors import AscMrkdError, ConfigError, DamagedFileError, ModelError, first_line
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import atomic_writer
@@ -77,7 +84,7 @@ def load_model(path: str | Path) -> ModelFile:
     """Read a model file, or that of a seed or run folder (its lowest seed).
 
     Raises:
-        RunError: there is no model.
+        RunError: there is no model, or in the run folder it is another one than was written there.
         DamagedFileError: the file is damaged, or another program wrote it.
         MissingExtraError: the file is .onnx, and onnxruntime is not installed.
         ModelError: the network is made by a Python file of a user, which `allow_code` has not allowed to run.
@@ -105,6 +112,7 @@ def load_model(path: str | Path) -> ModelFile:
         ) from None
     if found != expected:
         raise DamagedFileError(f"{path} is damaged: its content does not have its checksum", "train or copy it again")
+    require_own_network(path, path.read_bytes())
     read = parse_description(description, path)
     return assemble(read, _build_with(read, tensors, path))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from asc_mrkd.deploy.description import KEY, Description, parse_description, unpack_arrays
+from asc_mrkd.deploy.description import KEY, Description, parse_description, require_own_network, unpack_arrays
 from asc_mrkd.errors import DamagedFileError, MissingExtraError, ModelError, first_line
 from asc_mrkd.features.frontend import Frontend
 from asc_mrkd.workers import available_cores
@@ -63,6 +63,7 @@ class OnnxSession:
     Raises:
         MissingExtraError: onnxruntime is not installed.
         DamagedFileError: the file is damaged, or another program wrote it.
+        RunError: in its run folder it is another network than the one that was written there.
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
@@ -73,6 +74,7 @@ class OnnxSession:
             raise DamagedFileError(
                 f"{path} is damaged: its content does not have its checksum", "export or copy it again"
             )
+        require_own_network(path, data)
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads or _default_threads()
         options.inter_op_num_threads = 1

@@ -33,7 +33,7 @@ from asc_mrkd.engine.teachers import (
 from asc_mrkd.engine.tracking import Tracker, require_trackers, trackers_opened
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import AscMrkdError, InterruptedRun, ModelError, RunError, first_line
-from asc_mrkd.files import exclusive_lock
+from asc_mrkd.files import exclusive_lock, write_checksum
 from asc_mrkd.methods import check_experiment, method_entry
 from asc_mrkd.models import build_network, without_storage
 from asc_mrkd.models.pruning import without_masks
@@ -429,6 +429,7 @@ class _SeedTraining:
             probabilities = predict(self.trainer.student, self.test)
         write_predictions(self.files.predictions, self.test.table, self.source.classes, probabilities)
         save_model(self.files.model, self._model_file())
+        write_checksum(self.files.model, self.files.model.read_bytes())
 
     def _model_file(self) -> ModelFile:
         samples = self.trainer.samples

@@ -14,8 +14,7 @@ from typing import Any
 from asc_mrkd import __version__
 from asc_mrkd.config import RUNTIME_KEYS, Experiment, load_experiment, save_experiment
 from asc_mrkd.errors import SHOWN, RunError
-from asc_mrkd.files import LOCK, exclusive_lock, write_text
-from asc_mrkd.runs.predictions import checksum_file
+from asc_mrkd.files import LOCK, checksum_file, exclusive_lock, write_text
 from asc_mrkd.schema import differing_key
 
 SEED = "seed"
@@ -80,7 +79,7 @@ class SeedFolder(_Folder):
 
     @property
     def model(self) -> Path:
-        """The trained network."""
+        """The trained network; its checksum lies next to it."""
         return self.path / "model.safetensors"
 
     @property

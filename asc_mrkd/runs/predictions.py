@@ -4,7 +4,6 @@ The checksum of the file lies next to it in predictions.csv.sha256, in the forma
 reads the table. A table without that file (made by hand, or by an earlier version) is checked row by row.
 """
 
-import hashlib
 import io
 import os
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ import pandas as pd
 
 from asc_mrkd.config.domain import CLIP_COLUMNS
 from asc_mrkd.errors import RunError
-from asc_mrkd.files import write_text
+from asc_mrkd.files import checksum_file, has_its_checksum, write_checksum, write_text
 
 TEXT_COLUMNS = [*CLIP_COLUMNS, "prediction"]
 """The columns before the probabilities; the rest of the header are the classes in alphabetical order."""
@@ -80,16 +79,7 @@ def write_predictions(
     text = pd.concat([decided, columns], axis=1).to_csv(index=False, lineterminator="\n")
     path = Path(path)
     write_text(path, text)
-    write_text(checksum_file(path), f"{hashlib.sha256(text.encode()).hexdigest()}  {path.name}\n")
-
-
-def checksum_file(path: Path) -> Path:
-    """Return the path of the checksum of a file of predictions.
-
-    >>> checksum_file(Path("seed0/predictions.csv")).name
-    'predictions.csv.sha256'
-    """
-    return path.with_name(f"{path.name}.sha256")
+    write_checksum(path, text.encode())
 
 
 def read_predictions(path: str | os.PathLike[str]) -> Predictions:
@@ -130,15 +120,12 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 def _require_checksum(content: bytes, path: Path) -> None:
     """Refuse a file that is not as it was written."""
-    sidecar = checksum_file(path)
     try:
-        expected = sidecar.read_bytes()
-    except FileNotFoundError:
-        return
+        is_whole = has_its_checksum(path, content)
     except OSError as error:
-        raise _damaged(sidecar, str(error.strerror)) from None
-    if expected.split()[:1] != [hashlib.sha256(content).hexdigest().encode()]:
-        raise _damaged(path, f"it is not as it was written: {sidecar.name} has another checksum")
+        raise _damaged(checksum_file(path), str(error.strerror)) from None
+    if not is_whole:
+        raise _damaged(path, f"it is not as it was written: {checksum_file(path).name} has another checksum")
 
 
 def _require_valid_header(table: pd.DataFrame, classes: tuple[str, ...], path: Path) -> None:

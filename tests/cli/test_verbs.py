@@ -64,7 +64,8 @@ def test_chain_leaves_the_documented_files(place):
     store = {"features.npy", "clips.csv", "classes.txt", "spec.yaml", "stats.npz", "SHA256SUMS"}
     assert {name for name in names if name.startswith("store")} == {f"store/{name}" for name in store}
     run = {"README.md", "config.yaml", "environment.json", "metrics.jsonl"}
-    seed = ("checkpoint.pt", "checkpoint.previous.pt", "model.safetensors", "predictions.csv", "predictions.csv.sha256")
+    results = ("model.safetensors", "model.safetensors.sha256", "predictions.csv", "predictions.csv.sha256")
+    seed = ("checkpoint.pt", "checkpoint.previous.pt", *results)
     run |= {f"seed{k}/{name}" for k in (0, 1) for name in seed}
     assert {name for name in names if name.startswith("mrkd")} == {f"mrkd/{name}" for name in run}
     assert sorted(path.name for path in place.glob("ce/seed*")) == ["seed1", "seed3"]

@@ -84,6 +84,7 @@ def test_int8_is_written_and_read(compressor, tmp_path):
     assert sorted(path.name for path in (tmp_path / "int8/seed0").iterdir()) == [
         "compression.json",
         "model.onnx",
+        "model.onnx.sha256",
         "predictions.csv",
         "predictions.csv.sha256",
     ]

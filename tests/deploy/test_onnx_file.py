@@ -16,8 +16,9 @@ from asc_mrkd import Predictor
 from asc_mrkd.compression.quantise import quantise_onnx
 from asc_mrkd.deploy.model_file import ModelFile, load_model, save_model
 from asc_mrkd.deploy.onnx_file import load_onnx, read_description, save_onnx, write_onnx
-from asc_mrkd.errors import DamagedFileError, MissingExtraError, ModelError
+from asc_mrkd.errors import DamagedFileError, MissingExtraError, ModelError, RunError
 from asc_mrkd.features import FrontendSpec
+from asc_mrkd.files import write_checksum
 from asc_mrkd.models import build_model
 
 pytestmark = pytest.mark.slow
@@ -192,6 +193,17 @@ def test_a_damaged_file_is_named(exported, tmp_path):
         path.write_bytes(content)
         with pytest.raises(DamagedFileError, match=r"bad\.onnx"):
             load_model(path)
+
+
+def test_another_file_than_its_checksum_says_is_refused(exported, quantised, tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(exported.read_bytes())
+    write_checksum(path, exported.read_bytes())
+    assert load_onnx(path).classes == CLASSES
+    path.write_bytes(quantised.read_bytes())
+    for read in (load_onnx, Predictor):
+        with pytest.raises(RunError, match=r"model\.onnx is another network than the one that was written there"):
+            read(path)
 
 
 def test_another_tool_may_change_it_when_it_takes_the_checksum_out(exported, tmp_path):

@@ -15,6 +15,8 @@ from helpers.data import draw_images, make_store, write_experiment
 from helpers.engine import train_run
 from helpers.warm import warm_command_line
 
+from asc_mrkd.deploy import Predictor
+from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.engine.samples import open_data
 from asc_mrkd.engine.sweeps import sweep
 from asc_mrkd.engine.training import train
@@ -183,7 +185,9 @@ def test_f3_9_a_run_keeps_the_seeds_that_were_asked_for(conf, tmp_path):
     assert RunFolder(tmp_path / "run").experiment.seeds == [0, 2]
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "predictions.csv", "predictions.csv.sha256"])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "model.safetensors.sha256", "predictions.csv", "predictions.csv.sha256"]
+)
 @pytest.mark.parametrize("change", ["cut", "removed", "bit"])
 def test_f2_3_a_damaged_file_of_a_finished_seed_is_made_again(conf, trained_short, tmp_path, name, change):
     out = tmp_path / "run"
@@ -197,8 +201,9 @@ def test_f2_3_a_damaged_file_of_a_finished_seed_is_made_again(conf, trained_shor
     else:
         path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
     expected = results(trained_short)
-    if name == "predictions.csv.sha256" and change == "removed":  # as in the run of an earlier version
+    if name.endswith(".sha256") and change == "removed":  # as in the run of an earlier version
         assert len(read_predictions(out / "seed0" / "predictions.csv").labels) == 6
+        assert len(load_model(out).classes) == 3
         return
     done = run_cli("train", conf, *SHORT, "--out", out, "--seeds", "0")
     assert done.code == 0, done.err
@@ -219,9 +224,24 @@ def test_f2_3_the_model_file_of_another_network_is_made_again(conf, trained_shor
     shutil.copytree(trained_short, out)
     other = train_run(conf, tmp_path / "other", *SHORT, "model.options.width=5", "train.epochs=1")
     shutil.copy(other / "seed0" / "model.safetensors", out / "seed0")
+    (out / "seed0" / "model.safetensors.sha256").unlink()  # as in the run of an earlier version
     with pytest.warns(UserWarning, match=r"is of another run: its options is .*; it is made again"):
         train_run(conf, out, *SHORT)
     assert results(out) == results(trained_short)
+
+
+def test_the_network_of_another_seed_is_refused_and_made_again(conf, tmp_path):
+    out = train_run(conf, tmp_path / "run", *SHORT, "train.epochs=1", seeds=(0, 1))
+    before = results(out)
+    shutil.copy(out / "seed1" / "model.safetensors", out / "seed0")
+    refusal = r"seed0/model\.safetensors is another network than the one that was written there"
+    for read in (load_model, Predictor):
+        with pytest.raises(RunError, match=refusal) as caught:
+            read(out)
+        assert "repeat the command that made the run" in caught.value.hint
+    with pytest.warns(UserWarning, match=f"{refusal}.*; it is made again"):
+        train_run(conf, out, *SHORT, "train.epochs=1", seeds=(0, 1))
+    assert results(out) == before
 
 
 @pytest.mark.parametrize("damage", ["torn", "lost", "twice", "odd", "all"])

@@ -47,6 +47,7 @@ def test_run_folder_is_complete(conf, tmp_path):
         "checkpoint.pt",
         "checkpoint.previous.pt",
         "model.safetensors",
+        "model.safetensors.sha256",
         "predictions.csv",
         "predictions.csv.sha256",
     }

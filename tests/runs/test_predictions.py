@@ -8,8 +8,9 @@ import pytest
 from helpers.runs import PREDICTIONS
 
 from asc_mrkd.errors import RunError
+from asc_mrkd.files import checksum_file
 from asc_mrkd.runs import accuracy_and_log_loss, read_predictions, write_predictions
-from asc_mrkd.runs.predictions import TEXT_COLUMNS, checksum_file
+from asc_mrkd.runs.predictions import TEXT_COLUMNS
 
 
 @pytest.fixture
