@@ -10,11 +10,10 @@ if TYPE_CHECKING:
     from asc_mrkd.deploy import Prediction, Predictor, TimeLine
 
     Answer = Prediction | TimeLine
+    Lines = Callable[[Answer, bool], Iterator[str]]
 
 
-def make_lines(
-    predictor: "Predictor", top: int, as_json: bool, as_csv: bool
-) -> "Callable[[Answer, bool], Iterator[str]]":
+def make_lines(predictor: "Predictor", top: int, as_json: bool, as_csv: bool) -> "Lines":
     """Return the function that makes the lines of an answer; it is told whether the answer is the first."""
     if as_csv:
         return lambda answer, is_first: csv_lines(answer, predictor.classes, is_first)

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,10 +13,11 @@ from asc_mrkd.cli.options import Json, Workers, say_choice
 from asc_mrkd.cli.progress import show_progress
 from asc_mrkd.cli.terminal import say
 from asc_mrkd.errors import DataError
+from asc_mrkd.progress import no_progress
 from asc_mrkd.workers import start_early
 
 if TYPE_CHECKING:
-    from asc_mrkd.cli.answers import Answer
+    from asc_mrkd.cli.answers import Answer, Lines
     from asc_mrkd.deploy import Predictor, TimeLine
 
 PIECE_BYTES = 2**16
@@ -70,7 +71,6 @@ def predict(
     if workers != 1 and every is None and any(source.is_dir() for source in sources):
         start_early()  # while torch is imported here
     from asc_mrkd.deploy import Predictor, describe_suffixes
-    from asc_mrkd.progress import no_progress
 
     predictor = Predictor(model, device)
     found = predictor.find_files(sources)
@@ -78,18 +78,38 @@ def predict(
         say_choice(model)
     if found.passed_over:
         say(f"left out {describe_suffixes(found.passed_over)}", err=True)
-    is_lone_file = found.files == sources and len(sources) == 1
-    show = no_progress if is_lone_file else show_progress
+    answers: Any
     if every is None:
         count = len(predictor.classes) if as_csv else top
-        answers: Any = predictor.predict_files(found.files, count, workers, embeddings is not None)
+        answers = predictor.predict_files(found.files, count, workers, embeddings is not None)
     else:
         answers = time_lines(predictor, found.files, every, embeddings is not None)
     lines = make_lines(predictor, top, as_json, as_csv)
+    is_lone_file = found.files == sources and len(sources) == 1
+    printed = print_answers(answers, len(found.files), lines, is_lone_file)
+    if as_json:
+        say("]" if printed else "[]")
+    if embeddings is not None and printed:
+        write_embeddings(embeddings, printed)
+    if len(printed) < len(found.files):
+        raise typer.Exit(1)
+
+
+def print_answers(
+    answers: "Iterable[Answer | DataError]", count: int, lines: "Lines", is_lone_file: bool
+) -> "list[Answer]":
+    """Print the answers as they come, and return them.
+
+    Args:
+        answers: answer about each file, or the reason why it was left out.
+        count: number of files.
+        lines: function that makes the lines of an answer.
+        is_lone_file: whether one file was named: there is no progress, and its error is raised.
+    """
+    printed: list[Answer] = []
     warned: set[str] = set()
-    embedded: list[Any] = []
-    shown = 0
-    with show("predicting", len(found.files), "files") as advance:
+    show = no_progress if is_lone_file else show_progress
+    with show("predicting", count, "files") as advance:
         for answer in answers:
             if isinstance(answer, DataError):
                 if is_lone_file:
@@ -97,18 +117,11 @@ def predict(
                 say(f"left out {answer}", err=True)
             else:
                 warn_once(answer, warned)
-                for line in lines(answer, shown == 0):
+                for line in lines(answer, not printed):
                     say(line)
-                if embeddings is not None:
-                    embedded.append(answer.embedding if every is None else answer.embeddings)
-                shown += 1
+                printed.append(answer)
             advance()
-    if as_json:
-        say("]" if shown else "[]")
-    if embeddings is not None and shown:
-        write_embeddings(embeddings, embedded)
-    if shown < len(found.files):
-        raise typer.Exit(1)
+    return printed
 
 
 def time_lines(
@@ -122,12 +135,14 @@ def time_lines(
             yield error
 
 
-def write_embeddings(path: Path, embeddings: list[Any]) -> None:
+def write_embeddings(path: Path, answers: "list[Answer]") -> None:
     """Write the embeddings of all answers (row, value), float32, as .npy, and say so on stderr."""
     import numpy as np
 
+    from asc_mrkd.deploy import Prediction
     from asc_mrkd.files import atomic_writer
 
+    embeddings: list[Any] = [one.embedding if isinstance(one, Prediction) else one.embeddings for one in answers]
     rows = np.concatenate([np.atleast_2d(part) for part in embeddings])
     with atomic_writer(path) as stream:
         np.save(stream, rows)
