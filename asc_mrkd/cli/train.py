@@ -1,5 +1,6 @@
 """asc-mrkd train: an experiment into a run folder."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ from asc_mrkd.cli.terminal import say
 from asc_mrkd.cli.training import first_process_progress, is_first_process
 
 if TYPE_CHECKING:
-    from asc_mrkd.config import ModelConfig
+    from asc_mrkd.config import Experiment, ModelConfig
 
 
 def train(
@@ -46,7 +47,7 @@ def train(
     """
     from asc_mrkd.config import experiment_yaml
     from asc_mrkd.engine import training
-    from asc_mrkd.engine.fitting import describe_fit, describe_seconds, expected_seconds, fit_experiment
+    from asc_mrkd.engine.fitting import fit_experiment
     from asc_mrkd.errors import ConfigError
     from asc_mrkd.methods import load_experiment
     from asc_mrkd.runs import RunFolder
@@ -65,9 +66,7 @@ def train(
         say(experiment_yaml(experiment.model_copy(update={"seeds": list(chosen)})).rstrip())
         return
     if fits_the_store and is_first_process() and not RunFolder(out).seeds():
-        expected = describe_seconds(expected_seconds(experiment, chosen))
-        say(f"{out}: {describe_fit(experiment)}", err=True)
-        say(f"{out}: {experiment.train.epochs} epochs per seed; expected time in all: {expected}", err=True)
+        say_plan(experiment, out, chosen)
     training.train(
         experiment,
         out,
@@ -86,6 +85,15 @@ def train(
 
         for seed, verdict in require_trained_within(out, chosen, budget, budget_precision).items():
             say(f"seed {seed} is within the limits of {verdict.rule.title}: {verdict.describe_size()}")
+
+
+def say_plan(experiment: "Experiment", out: Path, seeds: Sequence[int]) -> None:
+    """Say on stderr which network is trained on how many clips, and how long it will take."""
+    from asc_mrkd.engine.fitting import describe_fit, describe_seconds, expected_seconds
+
+    expected = describe_seconds(expected_seconds(experiment, seeds))
+    say(f"{out}: {describe_fit(experiment)}", err=True)
+    say(f"{out}: {experiment.train.epochs} epochs per seed; expected time in all: {expected}", err=True)
 
 
 def require_known_options(section: "ModelConfig") -> None:
