@@ -55,31 +55,57 @@ def check_data(
             print(check.unusable)
     """
     # Imported here: `doctor` must run where a library for sound or images is broken.
-    from asc_mrkd.datasets import check_images, check_recordings, read_dataset
-    from asc_mrkd.datasets.check import compare_lists, compare_shapes, examine_recordings
-    from asc_mrkd.datasets.images import is_image_set, open_images
-    from asc_mrkd.datasets.own import describe_own
-    from asc_mrkd.datasets.pieces import Cutting
-    from asc_mrkd.features.spec import DEFAULT_SPEC, load_spec
-    from asc_mrkd.store import open_store
-    from asc_mrkd.store.check import check_store
+    from asc_mrkd.datasets.images import is_image_set
     from asc_mrkd.store.layout import is_store
-    from asc_mrkd.store.preparation import prepare
 
     if isinstance(folder, str | os.PathLike):
         folder = Path(folder)
         if is_store(folder):
-            store = open_store(folder)
-            findings = check_store(store, progress)
-            return DataCheck(f"feature store {store.spec.name}", "rows", _splits(store.clips), store.classes, findings)
+            return check_feature_store(folder, progress)
         if is_image_set(folder):
-            images = open_images(folder)
-            splits = {name: len(split.table) for name, split in images.splits.items()}
-            return DataCheck(images.layout, "images", splits, images.classes, check_images(images))
+            return check_image_set(folder)
+    return check_clips(folder, spec, reading, cutting, workers or available_cores(), progress)
+
+
+def check_feature_store(folder: Path, progress: Progress) -> DataCheck:
+    """Read every row of a feature store and name all faults."""
+    from asc_mrkd.store import open_store
+    from asc_mrkd.store.check import check_store
+
+    store = open_store(folder)
+    findings = check_store(store, progress)
+    return DataCheck(f"feature store {store.spec.name}", "rows", _splits(store.clips), store.classes, findings)
+
+
+def check_image_set(folder: Path) -> DataCheck:
+    """Read every image of an image set and name all faults."""
+    from asc_mrkd.datasets import check_images
+    from asc_mrkd.datasets.images import open_images
+
+    images = open_images(folder)
+    splits = {name: len(split.table) for name, split in images.splits.items()}
+    return DataCheck(images.layout, "images", splits, images.classes, check_images(images))
+
+
+def check_clips(
+    folder: "Path | pd.DataFrame",
+    spec: str | os.PathLike[str] | None,
+    reading: "Reading | None",
+    cutting: "pieces.Cutting | None",
+    workers: int,
+    progress: Progress,
+) -> DataCheck:
+    """Read every clip of a data set and name all faults; see `check_data`."""
+    from asc_mrkd.datasets import check_recordings, read_dataset
+    from asc_mrkd.datasets.check import compare_lists, compare_shapes, examine_recordings
+    from asc_mrkd.datasets.own import describe_own
+    from asc_mrkd.datasets.pieces import Cutting
+    from asc_mrkd.features.spec import DEFAULT_SPEC, load_spec
+    from asc_mrkd.store.preparation import prepare
+
     dataset = read_dataset(folder, reading)
-    workers = workers or available_cores()
     summary: list[str] = []
-    if dataset.is_own or cutting not in (None, Cutting()):
+    if dataset.is_own or cutting not in (None, Cutting()):  # lengths may differ
         shapes, findings = examine_recordings(dataset, workers=workers, progress=progress)
         findings += compare_shapes(shapes, ("sample_rate", "channels")) + compare_lists(dataset)
         if dataset.is_own:
