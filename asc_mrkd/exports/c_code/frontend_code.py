@@ -1,5 +1,6 @@
 """frontend.c and frontend.h: a definition of a front end as tables and plain loops."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,20 @@ def write_frontend(
     Raises:
         ConfigError: the length of the transform is not a power of two, or the statistics differ from frame to frame.
     """
+    require_writable_frontend(spec, mean, std)
+    tables = frontend_tables(spec, arrays, mean, std)
+    write_text(folder / "frontend.c", code_text(spec, tables, mean))
+    write_text(folder / "frontend.h", header_text(spec))
+    flash = sum(values.size * (4 if kind == "float" else 2) for values, kind in tables.values())
+    return {"flash": flash, "ram": 4 * (2 * (spec.n_fft // 2) + spec.n_fft // 2 + 1)}
+
+
+def require_writable_frontend(spec: FrontendSpec, mean: np.ndarray, std: np.ndarray) -> None:
+    """Refuse a front end that the C code cannot compute.
+
+    Raises:
+        ConfigError: as from `write_frontend`.
+    """
     if spec.n_fft < 4 or spec.n_fft & (spec.n_fft - 1):
         raise ConfigError(
             f"front end {spec.name}: n_fft {spec.n_fft} is not a power of two, which the C code needs",
@@ -62,10 +77,15 @@ def write_frontend(
         raise ConfigError(
             "the mean differs from frame to frame, which the C code does not know", "export with --to onnx"
         )
+
+
+def frontend_tables(
+    spec: FrontendSpec, arrays: FrontendArrays, mean: np.ndarray, std: np.ndarray
+) -> dict[str, tuple[np.ndarray, str]]:
+    """Return the tables of frontend.c and the types of their values, by name."""
     starts, counts, factors = filter_ranges(arrays.filters)
     angles = 2 * np.pi * np.arange(spec.n_fft // 2) / spec.n_fft
-    is_log = spec.top_db is None
-    tables = {
+    return {
         "window": (arrays.window, "float"),
         "cosine": (np.cos(angles), "float"),
         "sine": (np.sin(angles), "float"),
@@ -76,21 +96,34 @@ def write_frontend(
         "mean": (mean, "float"),
         "deviation": (std, "float"),
     }
-    depth = "0.0f" if spec.top_db is None else float_text(spec.top_db / DB_PER_NEPER)
-    code = fill_in(
+
+
+def code_text(spec: FrontendSpec, tables: Mapping[str, tuple[np.ndarray, str]], mean: np.ndarray) -> str:
+    """Return frontend.c."""
+    if spec.top_db is None:
+        loudest = NO_LOUDEST
+        floor = NO_FLOOR
+    else:
+        loudest = LOUDEST
+        floor = FLOOR.format(depth=float_text(spec.top_db / DB_PER_NEPER))
+    return fill_in(
         "frontend.c.in",
         n_fft=spec.n_fft,
         hop_length=spec.hop_length,
         scale_name=_scale_name(spec),
         scale_of_power=_scale_of_power(spec),
         scale_of_band="total" if spec.log_offset is None else f"logf(total + {float_text(spec.log_offset)})",
-        loudest=NO_LOUDEST if is_log else LOUDEST,
-        floor=NO_FLOOR if is_log else FLOOR.format(depth=depth),
+        loudest=loudest,
+        floor=floor,
         statistics_channels=mean.shape[0],
         statistics_bands=mean.shape[1],
         **{name: array_text(name, values, kind) for name, (values, kind) in tables.items()},
     )
-    header = fill_in(
+
+
+def header_text(spec: FrontendSpec) -> str:
+    """Return frontend.h."""
+    return fill_in(
         "frontend.h.in",
         sample_rate=spec.sample_rate,
         channels=spec.channels,
@@ -98,12 +131,8 @@ def write_frontend(
         bands=spec.n_mels,
         frames=spec.frames,
         definition=f"{spec.name}: {spec.description}",
-        floor_note=ONE_PASS if is_log else TWO_PASSES,
+        floor_note=ONE_PASS if spec.top_db is None else TWO_PASSES,
     )
-    write_text(folder / "frontend.c", code)
-    write_text(folder / "frontend.h", header)
-    flash = sum(values.size * (4 if kind == "float" else 2) for values, kind in tables.values())
-    return {"flash": flash, "ram": 4 * (2 * (spec.n_fft // 2) + spec.n_fft // 2 + 1)}
 
 
 def _scale_name(spec: FrontendSpec) -> str:
