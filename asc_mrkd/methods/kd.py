@@ -5,7 +5,7 @@ Distillation" (CVPR 2022); Sun et al., "Logit Standardization in Knowledge Disti
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BeforeValidator, Field
@@ -113,10 +113,7 @@ class Kd(Method):
         self.teacher = TeacherEnsemble([load_teacher(path) for path in teacher_files or ()])
         self.cache: CachedTeachers | None = None
         if teachers == "cached":
-            # To the cache the ensemble is one backup that was pushed once.
-            self.cache = CachedTeachers(cast(Any, self.teacher), train_samples, num_classes, whole_batches=False)
-            self.cache.pushed = 1
-            self.cache.to(device_of(model))
+            self.cache = build_cache(self.teacher, train_samples, num_classes).to(device_of(model))
         self.replay: MemoryReplay | None = None
         if variant == "mrkd":
             self.replay = MemoryReplay(
@@ -242,6 +239,14 @@ class TeacherEnsemble:
         """Return the mean logits (batch, class), float32, of inputs `x` and samples `keywords["index"]`."""
         logits = [at_least_float32(logits_of(network(x, **keywords))) for network in self.networks]
         return torch.stack(logits).mean(0)
+
+
+def build_cache(teacher: TeacherEnsemble, train_samples: int, num_classes: int) -> CachedTeachers:
+    """Return a cache of the logits of trained teachers; to it they are one backup, which was pushed once."""
+    backups: Any = teacher
+    cache = CachedTeachers(backups, train_samples, num_classes, whole_batches=False)
+    cache.pushed = 1
+    return cache
 
 
 def standardised(logits: Tensor) -> Tensor:

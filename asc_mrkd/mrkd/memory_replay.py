@@ -27,7 +27,6 @@ EMA_DECAY = 0.999
 DIAGNOSE_EVERY = 10
 """Steps between two diagnostics of the teachers."""
 
-
 DEFAULT_SHARE = 0.125
 """Interval as a share of the run: 25 of the paper's 200 epochs."""
 
@@ -123,8 +122,6 @@ class MemoryReplay(nn.Module):
     ) -> None:
         super().__init__()
         require_ranges(num_classes, num_backups, alpha, temperature, ensemble_layers)
-        self.model = model
-        self.logits_of = logits_of
         settings = {
             "teacher_bn": teacher_bn,
             "warmup": warmup,
@@ -132,18 +129,26 @@ class MemoryReplay(nn.Module):
             "teacher_devices": teacher_devices,
         }
         require_fitting_options(teachers, settings)
+        self.model = model
+        self.logits_of = logits_of
+        self.alpha = alpha
+        self.temperature = temperature
+        self.ensemble_loss = ensemble_loss
+        self.adjustment = adjustment
+        self.adjustment_gradient = adjustment_gradient
+        self.warmup = warmup
+        self.total_steps = total_steps
+        self.steps_per_epoch = steps_per_epoch
+        self.num_samples = num_samples
         self.interval = _interval_in_steps(interval, total_steps, steps_per_epoch)
         """Optimiser steps between two backups."""
-        self.num_samples = num_samples
-        self.steps_per_epoch = steps_per_epoch
         self.period: int | None = None
         """Epochs after which the batches have to come back, with `teachers="repeat"`."""
-        if teachers != "exact":
-            _given("num_samples", num_samples, f"teachers='{teachers}'")
+        self._require_lengths(teachers)
         if teachers == "repeat":
-            steps = _given("steps_per_epoch", steps_per_epoch, "teachers='repeat'")
-            self.period = max(1, round(self.interval / steps))
-            self.interval = self.period * steps
+            assert steps_per_epoch is not None
+            self.period = max(1, round(self.interval / steps_per_epoch))
+            self.interval = self.period * steps_per_epoch
         self.teachers = build_teachers(
             teachers,
             lambda: Backups(model, num_backups, teacher_bn == "batch", teacher_devices, logits_of),
@@ -158,20 +163,10 @@ class MemoryReplay(nn.Module):
             self.ensemble = FullyConnectedEnsemble(
                 num_backups, num_classes, ensemble_layers, ensemble_input, temperature, seed
             )
-        self.alpha = alpha
-        self.temperature = temperature
-        self.ensemble_loss = ensemble_loss
-        self.adjustment = adjustment
-        self.adjustment_gradient = adjustment_gradient
-        self.warmup = warmup
-        self.total_steps = total_steps
-        if warmup == "linear":
-            _given("total_steps", total_steps, "warmup='linear'")
         self.steps = 0
+        """Optimiser steps taken."""
         self.to(device_of(model))
-        if self.ensemble is not None and isinstance(model, DistributedDataParallel):
-            for parameter in self.ensemble.parameters():  # the wrapper averages the gradients of the student alone
-                parameter.register_hook(lambda gradient: dist.all_reduce_sum(gradient) / dist.world_size())
+        self._average_ensemble_gradients()
         self._watch = self._start_watch(interval, total_steps)
 
     @property
@@ -245,6 +240,26 @@ class MemoryReplay(nn.Module):
             assert self.total_steps is not None
             return self.alpha * min(self.steps / self.total_steps, 1.0)
         return self.alpha
+
+    def _require_lengths(self, teachers: TeachersName) -> None:
+        """Refuse a run whose length is not known as far as the options need it.
+
+        Raises:
+            ConfigError: a length is not given, or not positive.
+        """
+        if teachers != "exact":
+            _require_given("num_samples", self.num_samples, f"teachers='{teachers}'")
+        if teachers == "repeat":
+            _require_given("steps_per_epoch", self.steps_per_epoch, "teachers='repeat'")
+        if self.warmup == "linear":
+            _require_given("total_steps", self.total_steps, "warmup='linear'")
+
+    def _average_ensemble_gradients(self) -> None:
+        """Average the gradients of the ensemble over the processes; the wrapper has those of the student alone."""
+        if self.ensemble is None or not isinstance(self.model, DistributedDataParallel):
+            return
+        for parameter in self.ensemble.parameters():
+            parameter.register_hook(lambda gradient: dist.all_reduce_sum(gradient) / dist.world_size())
 
     def _start_watch(self, interval: int | float | str | None, total_steps: int | None) -> IdleWatch:
         """Warn if no backup can be stored, and return the watch over the loop."""
@@ -380,17 +395,16 @@ def require_ranges(num_classes: int, num_backups: int, alpha: float, temperature
             raise ConfigError(f"MemoryReplay({name}={value}) is out of range", f"{name} is {expected}")
 
 
-def _given(name: str, value: int | None, purpose: str) -> int:
-    """Return a length that is given.
+def _require_given(name: str, value: int | None, purpose: str) -> None:
+    """Refuse a length that is not given, or not positive.
 
     Raises:
-        ConfigError: it is not, or it is not positive.
+        ConfigError: with the length and its purpose.
     """
     if value is None:
         raise ConfigError(f"MemoryReplay({purpose}) needs {name}=", f"give {name}, a number from 1")
     if value < 1:
         raise ConfigError(f"MemoryReplay({name}={value}) is out of range", f"{name} is at least 1")
-    return value
 
 
 def _interval_in_steps(interval: int | float | str | None, total_steps: int | None, steps_per_epoch: int | None) -> int:
