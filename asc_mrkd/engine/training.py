@@ -126,13 +126,13 @@ def train(
     with process_group(experiment.train.device):
         in_first_process(lambda: run.require_free(seeds))
         source = open_trainable(experiment, run)
-        experiment = of_these_data(experiment, source, seeds)
+        experiment = with_digests(experiment, source, seeds)
         if budget is not None:
             require_untrained_within(experiment, len(source.classes), source.input_shape, budget, budget_precision)
         device = choose_device(experiment.train.device)
-        experiment = with_fixed_precision(experiment, run, device)
         pending = [seed for seed in seeds if is_any(not _is_finished(experiment, run, seed))]
         if pending:
+            experiment = with_fixed_precision(experiment, run, device)
             data = source.load(device)
             require_rows(len(data.train), experiment.train.batch_size)
             in_first_process(lambda: run.create(experiment, environment(torch.get_num_threads(), gpu_name())))
@@ -156,7 +156,7 @@ def _cross_validate(
     folds = experiment.data.folds or 0
     with process_group(experiment.train.device), _listening(should_stop) as stop_asked:
         source = open_trainable(experiment, run)
-        experiment = of_these_data(experiment, source, seeds)
+        experiment = with_digests(experiment, source, seeds)
         experiment = with_fixed_precision(experiment, run, choose_device(experiment.train.device))
         in_first_process(lambda: run.create(experiment, environment(torch.get_num_threads(), gpu_name())))
         for fold in range(1, folds + 1):
@@ -177,12 +177,12 @@ def open_trainable(experiment: Experiment, run: RunFolder) -> ExperimentData:
         RunError: the folder belongs to another experiment or to other data.
     """
     source = open_data(experiment.data)
-    run.require_same(of_these_data(experiment, source, experiment.seeds))
+    run.require_same(with_digests(experiment, source, experiment.seeds))
     require_fitting_network(experiment, source)
     return source
 
 
-def of_these_data(experiment: Experiment, source: ExperimentData, seeds: Sequence[int]) -> Experiment:
+def with_digests(experiment: Experiment, source: ExperimentData, seeds: Sequence[int]) -> Experiment:
     """Return the experiment with the digests of all files that it names, and the seeds that are trained."""
     data = experiment.data.model_copy(update={"digest": source.digest})
     augment = identify_responses(experiment.augment)
