@@ -3,7 +3,6 @@
 A teacher is a network that runs on the student's inputs, or a table of answers stored by clip.
 """
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,9 +15,14 @@ from asc_mrkd.config import Experiment, MethodConfig, TrainConfig
 from asc_mrkd.deploy.model_file import ModelFile, load_model
 from asc_mrkd.engine.samples import ExperimentData, Samples
 from asc_mrkd.errors import ConfigError, DataError
+from asc_mrkd.files import file_sha256
 from asc_mrkd.methods.registry import STORED_TEACHER
 from asc_mrkd.models import build_network, without_storage
 from asc_mrkd.runs import find_model
+from asc_mrkd.runs.predictions import SUM_TOLERANCE
+
+STORED_HINT = "asc-mrkd predict TEACHER AUDIO --csv > teacher.csv writes it"
+"""Hint for a damaged table of answers."""
 
 
 class NetworkTeacher(nn.Module):
@@ -33,8 +37,10 @@ class NetworkTeacher(nn.Module):
     """
 
     scale: Tensor
+    """Factor from inputs that are normalised for the student to those of the teacher."""
 
     shift: Tensor
+    """Sum that is added after the factor."""
 
     def __init__(self, file: ModelFile, samples: Samples) -> None:
         super().__init__()
@@ -99,7 +105,7 @@ def identify_teachers(section: MethodConfig) -> MethodConfig:
     files = section.options.get("teacher_files")
     if not files:
         return section
-    digests = [sha256_of(find_model(path)) for path in files]
+    digests = [file_sha256(find_model(path)) for path in files]
     expected = section.options["teacher_digests"]
     if expected not in (None, digests):
         raise ConfigError(
@@ -107,12 +113,6 @@ def identify_teachers(section: MethodConfig) -> MethodConfig:
             "bring the former files back; method.teacher_digests=null takes any",
         )
     return MethodConfig(name=section.name, **section.options | {"teacher_digests": digests})
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, hexadecimal."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def require_fitting_teachers(experiment: Experiment, source: ExperimentData) -> None:
@@ -156,7 +156,7 @@ def identify_start(section: TrainConfig) -> TrainConfig:
     """
     if section.start is None:
         return section
-    digest = sha256_of(find_model(section.start))
+    digest = file_sha256(find_model(section.start))
     if section.start_digest not in (None, digest):
         raise ConfigError(
             f"{section.start} is another network than this experiment starts from",
@@ -256,9 +256,3 @@ def read_probabilities(path: Path, num_classes: int, classes: Sequence[str] | No
             f"{path}: {probabilities.index[int(np.argmin(is_valid))]} has no valid probabilities", STORED_HINT
         )
     return probabilities
-
-
-SUM_TOLERANCE = 1e-3
-"""Largest distance of the sum of a clip's probabilities from one."""
-
-STORED_HINT = "asc-mrkd predict TEACHER AUDIO --csv > teacher.csv writes it"

@@ -5,7 +5,6 @@ among them holds the checksum of every row of the memory map. So opening a store
 """
 
 import errno
-import hashlib
 import math
 import os
 import shutil
@@ -21,7 +20,7 @@ import yaml
 
 from asc_mrkd.errors import StoreError, first_line
 from asc_mrkd.features.spec import FrontendSpec
-from asc_mrkd.files import DISK_FULL, atomic_writer, no_room, write_text
+from asc_mrkd.files import DISK_FULL, atomic_writer, file_sha256, no_room, write_text
 from asc_mrkd.notebook import shown_by
 from asc_mrkd.schema import differing_key, parse, read_yaml
 from asc_mrkd.store.statistics import RunningStatistics, row_moments
@@ -217,10 +216,7 @@ def _changed_files(folder: Path) -> Iterator[str]:
 
 def _sha256(path: Path) -> str:
     """Return the SHA-256 of a file, hexadecimal; of a missing file the empty string."""
-    if not path.exists():
-        return ""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_sha256(path) if path.exists() else ""
 
 
 def _open_parts(folder: Path) -> FeatureStore:
