@@ -102,7 +102,7 @@ class Trainer:
         self.seed = seed
         self.samples = with_responses(samples, experiment.augment)
         self.device = samples.labels.device
-        self.model = experiment.model
+        self.model_config = experiment.model
         self.num_classes = num_classes
         self.class_weights: Tensor | None = None
         """Weights of the classes in the cross-entropy (class,)."""
@@ -115,7 +115,7 @@ class Trainer:
         if self.config.start is not None:
             network.load_state_dict(load_model(self.config.start).model.state_dict())
         model = self._compile(network)
-        self.method = build_method(experiment.method, model, self._context(num_classes))
+        self.method = build_method(experiment.method, model, self._context())
         self.method.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
         self.losses_of = wrap_ddp(self.method)
         self.optimizer = build_optimizer(self.config.optimizer, self.method)
@@ -130,9 +130,9 @@ class Trainer:
         self.skipped = 0
         """Steps of the current epoch that were skipped because they were not finite."""
         self.skipped_in_a_row = 0
-        """Steps since the last finite one."""
+        """Steps that were skipped since the last finite one."""
         self.fault = ""
-        """Description of the first of them."""
+        """Description of the first of these."""
         self.note = ""
         """Loss as the progress shows it."""
 
@@ -198,7 +198,8 @@ class Trainer:
         Raises:
             ValueError: the state is of another place than this training has.
         """
-        epoch, batch = state["epoch"], state["batch"]
+        epoch = state["epoch"]
+        batch = state["batch"]
         if not 0 <= epoch * self.steps_per_epoch + batch <= self.total_steps or not 0 <= batch < self.steps_per_epoch:
             raise ValueError(f"epoch {epoch}, batch {batch} is not in {self.epochs} epochs of {self.steps_per_epoch}")
         self.method.load_state_dict(state["method"])
@@ -222,9 +223,10 @@ class Trainer:
 
     def _new_model(self, seed: int) -> nn.Module:
         """Build the network with the initial weights of a seed."""
+        config = self.model_config
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = build_network(self.model.name, self.num_classes, **self.model.options).to(self.device)
+            model = build_network(config.name, self.num_classes, **config.options).to(self.device)
         if self.config.prune:
             attach_masks(model, self.config.prune.kernels)
         return model
@@ -237,9 +239,9 @@ class Trainer:
         # The last, shorter batch gets its own code.
         return torch.compile(model, dynamic=False)  # type: ignore[return-value]
 
-    def _context(self, num_classes: int) -> TrainingContext:
+    def _context(self) -> TrainingContext:
         return TrainingContext(
-            num_classes=num_classes,
+            num_classes=self.num_classes,
             input_shape=tuple(self.samples.gather(slice(0, 1)).shape[1:]),
             train_samples=len(self.samples),
             epochs=self.config.epochs,
@@ -247,7 +249,7 @@ class Trainer:
             seed=self.seed,
             new_model=self._new_model,
             load_teacher=partial(
-                load_teacher, samples=self.samples, num_classes=num_classes, memory_format=self.memory_format
+                load_teacher, samples=self.samples, num_classes=self.num_classes, memory_format=self.memory_format
             ),
         )
 
@@ -346,7 +348,7 @@ class Trainer:
         self.method.step()
         self.batch += 1
 
-    def _compute(self, key: BatchKey, previous: BatchKey | None) -> "_Step":
+    def _compute(self, key: BatchKey, previous: BatchKey | None) -> _Step:
         """Compute losses and gradients of a batch."""
         step = self.step
         self._set_learning_rate(step)
@@ -363,7 +365,7 @@ class Trainer:
         largest = nn.utils.get_total_norm(self._gradients())
         return _Step(key, batch, losses, torch.isfinite(losses.total.detach()) & torch.isfinite(largest))
 
-    def _apply(self, step: "_Step") -> None:
+    def _apply(self, step: _Step) -> None:
         """Take the optimiser step and count the batch."""
         self.optimizer.step()
         average_statistics(self.method)
@@ -384,7 +386,7 @@ class Trainer:
     def _has_finite_weights(self) -> Tensor:
         return torch.isfinite(nn.utils.get_total_norm([tensor.detach() for tensor in self._weights()]))
 
-    def _describe_fault(self, step: "_Step", batch: int) -> str:
+    def _describe_fault(self, step: _Step, batch: int) -> str:
         """Return step, rate, loss, culprit and samples of a step that is not finite; `batch` is its place."""
         number = self.epoch * self.steps_per_epoch + batch + 1
         losses = step.losses
@@ -395,7 +397,7 @@ class Trainer:
             f"samples: {self._name_samples(step)}"
         )
 
-    def _find_culprit(self, step: "_Step") -> str:
+    def _find_culprit(self, step: _Step) -> str:
         if not _are_finite([step.batch.x]):
             return "the inputs hold values that are not finite"
         layer = first_layer_not_finite(self.student, step.batch.x)
@@ -409,7 +411,7 @@ class Trainer:
                 return f"'{name}' is not finite after it"
         return "all layers are finite, the loss overflows"
 
-    def _name_samples(self, step: "_Step") -> str:
+    def _name_samples(self, step: _Step) -> str:
         """Return the names of the samples whose inputs, or else logits, are not finite; without such, of all."""
         positions = step.key.positions[local_rows()]
         for values in (step.batch.x, step.losses.logits.detach()):
@@ -421,7 +423,7 @@ class Trainer:
         more = f" and {len(names) - SHOWN_SAMPLES} more" if len(names) > SHOWN_SAMPLES else ""
         return ", ".join(names[:SHOWN_SAMPLES]) + more
 
-    def _hint(self, step: "_Step") -> str:
+    def _hint(self, step: _Step) -> str:
         if not _are_finite([step.batch.x]):
             return "asc-mrkd check-data STORE finds the damage; the last checkpoint is as it was"
         if self.bfloat16:
