@@ -30,7 +30,7 @@ class Transform:
     takes_normalised: bool = False
     """Whether it takes normalised inputs; the others take them as they are stored."""
     takes_responses: bool = False
-    """Whether a further argument are the gains of the devices, `Samples.responses`."""
+    """Whether it takes a further argument, the gains of the devices, `Samples.responses`."""
 
 
 def time_window(x: Tensor, augment: AugmentConfig, key: BatchKey) -> Tensor:

@@ -135,9 +135,8 @@ def expected_seconds(experiment: Experiment, seeds: Sequence[int]) -> float:
         experiment = experiment.model_copy(update={"data": data})
     source = open_data(experiment.data)
     require_fitting_network(experiment, source)
-    trainer = Trainer(
-        experiment, seeds[0], source.load(choose_device(experiment.train.device)).train, len(source.classes)
-    )
+    samples = source.load(choose_device(experiment.train.device)).train
+    trainer = Trainer(experiment, seeds[0], samples, len(source.classes))
     times: list[float] = []
 
     def note_time(amount: int = 1, note: str | None = None) -> None:

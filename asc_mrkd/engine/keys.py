@@ -38,10 +38,10 @@ class Epoch:
         pieces = [slice(i, i + batch_size) for i in range(0, self.count, batch_size)]
         return [BatchKey(self, order[piece], index[piece]) for piece in pieces]
 
-    def draw(self, purpose: str, sample: Callable[[np.random.Generator], np.ndarray]) -> Tensor:
-        """Return the draws (sample,) for a purpose, made on first use."""
+    def draw(self, purpose: str, make: Callable[[np.random.Generator], np.ndarray]) -> Tensor:
+        """Return the draws (sample,) for a purpose, made on first use by a function of the generator."""
         if purpose not in self._draws:
-            values = torch.from_numpy(sample(generator(purpose, self.seed, self.number)))
+            values = torch.from_numpy(make(generator(purpose, self.seed, self.number)))
             if torch.device(self.device).type == "mps" and values.is_floating_point():
                 values = values.float()  # Apple's GPUs have no float64
             self._draws[purpose] = values.to(self.device)

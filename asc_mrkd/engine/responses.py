@@ -25,9 +25,9 @@ def response_files(folder: str) -> list[Path]:
         ConfigError: there are none.
     """
     root = Path(folder)
-    files = (
-        sorted(path for path in root.iterdir() if path.suffix.lower() in audio.SOUND_SUFFIXES) if root.is_dir() else []
-    )
+    files: list[Path] = []
+    if root.is_dir():
+        files = sorted(path for path in root.iterdir() if path.suffix.lower() in audio.SOUND_SUFFIXES)
     if not files:
         raise ConfigError(
             f"augment.device_responses={folder} is not a folder of sound files", "name a folder of impulse responses"

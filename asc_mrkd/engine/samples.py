@@ -45,7 +45,6 @@ class Samples:
     """Mean to subtract from a sample, broadcastable to it."""
     std: Tensor
     """Standard deviation to divide by, of the same shape."""
-
     frontend: FrontendSpec | None = None
     """Front end of spectrograms; None for images."""
     responses: Tensor | None = None

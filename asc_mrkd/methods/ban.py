@@ -55,6 +55,7 @@ class Ban(Method):
         self.teacher = Backups(model, 1)
         seeds = [int(generator("generation", seed, number).integers(2**31)) for number in range(1, generations)]
         self.initial = [state_of(unwrap(new_model(one))) for one in seeds]
+        """Initial weights of the later generations."""
         self.generations = generations
         self.steps_per_generation = total_steps
         self.alpha = alpha

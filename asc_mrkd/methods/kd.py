@@ -37,6 +37,7 @@ def _read_one_file(value: Any) -> Any:
 
 
 TeacherFiles = Annotated[list[PathName], Field(max_length=64), BeforeValidator(_read_one_file)]
+"""Files of teachers, of which a single one may be written without a list."""
 
 
 class Kd(Method):
@@ -220,6 +221,8 @@ class Kd(Method):
 
 class TeacherEnsemble:
     """Trained networks whose logits are averaged; not a module, so that no optimiser and no checkpoint has them.
+
+    `CachedTeachers` takes it for a single backup, of age 0.
 
     Args:
         networks: modules from inputs and numbers of samples (batch,) to logits (batch, class).

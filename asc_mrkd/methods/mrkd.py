@@ -35,6 +35,7 @@ def _read_switch(value: Any) -> Any:
 
 
 IntervalOption = Annotated[int | float | str, BeforeValidator(_require_interval)]
+"""An interval as it is written in an experiment: steps, a share of the run, or "25 epochs"."""
 
 RANGES: dict[str, Any] = {
     "num_backups": Few,

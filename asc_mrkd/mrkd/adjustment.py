@@ -121,10 +121,10 @@ def _divergence_per_sample(
 def _masked_divergence(log_p: Tensor, log_q: Tensor, labels: Tensor) -> Tensor:
     """Return the divergence (batch,) over the true class and the classes below it.
 
-    The sum of two terms: the KL of (p_max, 1 - p_max) from (q_label, 1 - q_label), where the teacher's largest
-    probability stands for the true class, and 1 - p_max times the KL among the classes below the true one. For a right
-    teacher the sum is the whole KL. Sun et al., "Knowledge Distillation with
-    Refined Logits" (ICCV 2025), have two such terms with weights of their own.
+    It has two terms: the KL of (p_max, 1 - p_max) from (q_label, 1 - q_label), where the teacher's largest probability
+    stands for the true class, and 1 - p_max times the KL among the classes below the true one. For a right teacher
+    their sum is the whole KL. Sun et al., "Knowledge Distillation with Refined Logits" (ICCV 2025), weight two such
+    terms separately.
     """
     label = labels.unsqueeze(1)
     below = (log_p <= log_p.gather(1, label)).scatter(1, label, False)

@@ -211,8 +211,8 @@ class MemoryReplay(nn.Module):
             return Losses(ce, logits, {"ce": ce.detach()})
         backup_logits = found.logits.to(ce.dtype)
         if found.rows is not None:
-            return self._partly_taught(backup_logits, found.rows, logits, labels, ce)
-        total, kd, ensemble_logits = self._taught(backup_logits, logits, labels, ce)
+            return self._losses_of_partly_taught(backup_logits, found.rows, logits, labels, ce)
+        total, kd, ensemble_logits = self._taught_loss(backup_logits, logits, labels, ce)
         parts = {"ce": ce.detach(), "kd": kd.detach()}
         if self.steps % DIAGNOSE_EVERY == 0:
             parts |= teacher_diagnostics(
@@ -307,7 +307,7 @@ class MemoryReplay(nn.Module):
             first = self.num_samples * (self.steps // self.steps_per_epoch % self.period)
         return first + samples.to(device_of(self.model))
 
-    def _taught(
+    def _taught_loss(
         self, backup_logits: Tensor, logits: Tensor, labels: Labels, ce: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return the loss of Eq. 8, its term tau^2 KL, and the logits of the ensemble."""
@@ -322,7 +322,9 @@ class MemoryReplay(nn.Module):
             total = total + ensemble_ce - ensemble_ce.detach()  # the value stays that of Eq. 8
         return total, kd, ensemble_logits
 
-    def _partly_taught(self, backup_logits: Tensor, rows: Tensor, logits: Tensor, labels: Labels, ce: Tensor) -> Losses:
+    def _losses_of_partly_taught(
+        self, backup_logits: Tensor, rows: Tensor, logits: Tensor, labels: Labels, ce: Tensor
+    ) -> Losses:
         """Return the losses of a batch in which these rows alone have a teacher.
 
         The loss is the mean over the batch, so the shares of the processes of a data-parallel run add up to it.
@@ -334,7 +336,7 @@ class MemoryReplay(nn.Module):
                 total = ce + self.ensemble(self._fill_missing(backup_logits)).sum()
             return Losses(total, logits, {"ce": ce.detach(), "kd": torch.zeros_like(ce)})
         ce_of_rows = cross_entropy(logits[rows], labels[rows])
-        total, kd, _ = self._taught(backup_logits, logits[rows], labels[rows], ce_of_rows)
+        total, kd, _ = self._taught_loss(backup_logits, logits[rows], labels[rows], ce_of_rows)
         share = len(rows) / len(logits)
         return Losses(ce + share * (total - ce_of_rows), logits, {"ce": ce.detach(), "kd": share * kd.detach()})
 

@@ -157,10 +157,7 @@ def _write_buffer(network: nn.Module, name: str, tensor: Tensor) -> None:
     try:
         buffers = network.get_submodule(layer)._buffers
     except AttributeError:
-        raise ModelError(
-            f"'{name}' of the saved state is not in this network",
-            "build the network as it was when the state was saved",
-        ) from None
+        raise ModelError(f"'{name}' of the saved state is not in this network", SAME_NETWORK) from None
     here = buffers.get(buffer)
     if here is not None and here.shape == tensor.shape:
         here.copy_(tensor)

@@ -24,6 +24,7 @@ FOLD = "fold"
 """Start of the name of the run folder of a fold, inside that of its cross-validation; the number follows, from 1."""
 
 TRAIN = "asc-mrkd train CONF.yaml --out RUNDIR"
+"""Hint where there is no run."""
 
 ANOTHER_WRITER = "wait for it, give other --seeds, or choose another --out"
 """Hint for a seed that another process trains."""
@@ -329,7 +330,7 @@ def find_model(path: str | os.PathLike[str]) -> Path:
         for file in (folder.model, folder.onnx):
             if file.is_file():
                 return file
-    if RunFolder(path).fold_run(1).config_file.exists():
+    if run.fold_run(1).config_file.exists():
         raise RunError(
             f"{path} is a cross-validation, which has a model per fold",
             f"name that of a fold, as {run.fold_run(1)}, or train one model on the splits, without --folds",
