@@ -14,7 +14,9 @@ def export(
     run: Annotated[Path, typer.Argument(help="Run folder (its lowest seed), seed folder or model file.")],
     out: Annotated[Path, typer.Option(help="Folder to write, such as exp/board.")],
     overrides: Overrides = None,
-    to: Annotated[str, typer.Option(help="Format: onnx, c for C99 without dependencies, or web for a page.")] = "onnx",
+    to: Annotated[
+        str, typer.Option(help="Format: onnx, tflite, c for C99 without dependencies, or web for a page.")
+    ] = "onnx",
     precision: Annotated[
         str, typer.Option(help="float32, float16 (onnx) or int8, calibrated on training samples.")
     ] = "float32",
@@ -53,7 +55,8 @@ def export(
             f"compared with the network on {result.compared} {result.inputs}: logits differ by up to "
             f"{result.largest_difference:.2g}, {result.same_decisions} of {result.compared} decisions are the same"
         )
+    arena = "" if result.arena is None else f"arena {format_bytes(result.arena, kilo=1024)}, "
     say(
         f"{result.path}: {result.to}, {result.precision}, flash {format_bytes(result.flash, kilo=1024)}, RAM {ram}, "
-        f"{result.multiply_adds / 1e6:,.1f} MMAC; {agreement}"
+        f"{arena}{result.multiply_adds / 1e6:,.1f} MMAC; {agreement}"
     )

@@ -70,7 +70,7 @@ def save_onnx(path: Path, file: ModelFile) -> None:
     if isinstance(file.model, OnnxNetwork):
         raise ModelError("the network is an .onnx file already", "export the model.safetensors of the run")
     import_libraries("writing an .onnx file", "onnx", "onnxscript")
-    network = _without_damping(file.model).cpu().float().eval()
+    network = plain_copy(file.model)
     example = torch.zeros(2, *file.input_shape)  # a batch of 2: torch.export would fix a batch of 1
     try:
         with quiet():
@@ -188,12 +188,12 @@ def read_description(model: Any) -> dict[str, Any]:
     return json.loads(next(entry.value for entry in model.metadata_props if entry.key == KEY))
 
 
-def _without_damping(model: nn.Module) -> nn.Module:
-    """Return a copy whose damped convolutions are plain ones with the damped weight."""
+def plain_copy(model: nn.Module) -> nn.Module:
+    """Return a copy to convert: float32, on the CPU, with damped convolutions as plain ones with the damped weight."""
     plain = deepcopy(model)
     for layer in plain.modules():
         if isinstance(layer, DampedConv2d):
             with torch.no_grad():
                 layer.weight.mul_(layer.damper)
             layer.__class__ = nn.Conv2d  # type: ignore[assignment]
-    return plain
+    return plain.cpu().float().eval()

@@ -37,8 +37,8 @@ BLANK = b"0" * 64
 WRITES_ONE = "asc-mrkd export RUN --to onnx --out DIR writes one"
 
 
-def import_libraries(purpose: str, *libraries: str) -> list[Any]:
-    """Import libraries of the extra `deploy`; `purpose` opens the error message.
+def import_libraries(purpose: str, *libraries: str, extra: str = "deploy") -> list[Any]:
+    """Import libraries of an extra; `purpose` opens the error message.
 
     Raises:
         MissingExtraError: a library is not installed.
@@ -48,7 +48,7 @@ def import_libraries(purpose: str, *libraries: str) -> list[Any]:
     except ImportError as error:
         names = " and ".join(dict.fromkeys(name.partition(".")[0] for name in libraries))
         raise MissingExtraError(
-            f"{purpose} needs {names}: {first_line(error)}", "pip install 'asc-mrkd[deploy]'"
+            f"{purpose} needs {names}: {first_line(error)}", f"pip install 'asc-mrkd[{extra}]'"
         ) from None
 
 

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from asc_mrkd import __version__
 from asc_mrkd.budget import Verdict, check_budget, parse_limits
 from asc_mrkd.compression.compressor import experiment_with_data
-from asc_mrkd.compression.quantise import save_int8
+from asc_mrkd.compression.quantise import CALIBRATION_SAMPLES, save_int8, spread_inputs
 from asc_mrkd.deploy.choice import Accuracy, read_accuracy
 from asc_mrkd.deploy.model_file import ModelFile, describe, load_model
 from asc_mrkd.deploy.onnx_file import OnnxNetwork, save_float16, save_onnx, save_with_frontend
@@ -27,6 +28,8 @@ from asc_mrkd.exports.c_code.compiled import CompiledNetwork, find_compiler
 from asc_mrkd.exports.model_card import write_card
 from asc_mrkd.exports.page import find_runtime, write_page
 from asc_mrkd.exports.parity import ParityInputs, make_inputs, write_parity
+from asc_mrkd.exports.parity_check import run_tflite
+from asc_mrkd.exports.tflite import import_tflite, measure_arena, save_tflite
 from asc_mrkd.features.filterbank import FrontendArrays, compute_arrays, librosa_filterbank
 from asc_mrkd.files import write_text
 from asc_mrkd.progress import Progress, no_progress
@@ -34,10 +37,18 @@ from asc_mrkd.report.tables import TextTable
 from asc_mrkd.rng import generator
 from asc_mrkd.runs import SeedFolder, find_model
 
-PRECISIONS = {"onnx": ("float32", "float16", "int8"), "c": ("float32", "int8"), "web": ("float32", "int8")}
+PRECISIONS = {
+    "onnx": ("float32", "float16", "int8"),
+    "tflite": ("float32", "int8"),
+    "c": ("float32", "int8"),
+    "web": ("float32", "int8"),
+}
 """Precisions of exported networks, by format."""
 
-COMPARED = {"onnx": 512, "c": 64, "web": 512}
+MODELS = {"onnx": "model.onnx", "tflite": "model.tflite", "c": "model.c", "web": "model.onnx"}
+"""Name of the file with the network, by format."""
+
+COMPARED = {"onnx": 512, "tflite": 512, "c": 64, "web": 512}
 """Largest number of test clips on which an exported network is compared with the original, by format."""
 
 RANDOM_INPUTS = 16
@@ -59,16 +70,21 @@ class Export:
     path: Path
     """Folder of the export."""
     to: str
-    """Format: `onnx`, `c` or `web`."""
+    """Format: `onnx`, `tflite`, `c` or `web`."""
     precision: str
     with_frontend: bool
     """Whether the exported network takes samples."""
     file_bytes: int
-    """Size of the file with the network: model.onnx or model.c."""
+    """Size of the file with the network: model.onnx, model.tflite or model.c."""
     flash: int
-    """Bytes of weights and biases as the device stores them; for C with the tables of the front end."""
+    """Bytes of weights and biases as the device stores them; for C with the tables of the front end, for .tflite the
+    whole file."""
     ram: int | None
     """Bytes of activations that are alive at once, a lower bound; for C all static memory. None if not understood."""
+    arena: int | None
+    """Bytes that TensorFlow Lite Micro takes for a .tflite file, as tflite-micro reports them; else None."""
+    arena_note: str
+    """Reason why there is no arena of a .tflite file; else empty."""
     multiply_adds: int
     """Multiply-adds of one input, without the front end."""
     inputs: str
@@ -103,6 +119,8 @@ def export(
 
     - `onnx`: model.onnx from `input`, normalised, (batch, *input_shape), to `logits`; with its front end from `samples`
       (batch, channel, sample) to `probabilities`. `Predictor` takes it, and `check_budget` where it has no front end.
+    - `tflite`: model.tflite for LiteRT and TensorFlow Lite Micro, from one normalised input, (1, *input_shape), to its
+      logits. In int8, input and output are int8 too; the file has their scale and zero point.
     - `c`: model.c and frontend.c with their headers, and main.c, a program that reads a WAV file. C99, no dependencies.
     - `web`: a page, index.html, with model.onnx, its front end in it, and onnxruntime-web. It works offline and on any
       static server. `page.json` replaces model.json, the arrays and the bundle.
@@ -110,9 +128,9 @@ def export(
     Args:
         run: a run folder (its lowest seed), a seed folder or a model file. int8 needs a run whose data are at hand.
         out: folder to write, whole or not at all.
-        to: format: `onnx`, `c` or `web`.
+        to: format: `onnx`, `tflite`, `c` or `web`.
         precision: `float32`, `float16` (onnx) or `int8`, calibrated on training samples.
-        with_frontend: put the front end into the .onnx file. C code always has it.
+        with_frontend: put the front end into the .onnx file. C code always has it, a .tflite file never.
         progress: told about the parts of the work: reading, writing, comparing.
         overrides: place of the data where they have moved, as in `data.store=/data/store`.
         runtime: the npm package onnxruntime-web or its folder `dist`, for a page; None:
@@ -120,10 +138,11 @@ def export(
 
     Raises:
         ConfigError: unknown format or precision, or the front end cannot be exported.
-        ModelError: the network is an .onnx file already, has an operator that C code lacks, which is named, or the
+        ModelError: the network is an .onnx file already, has an operator that the format lacks, which is named, or the
             exported network computes something else.
         RunError, StoreError, DataError: there is no trained network, `out` holds something else, or int8 without data.
-        MissingExtraError: onnx, onnxscript, onnxruntime or, for a page, onnxruntime-web is not installed.
+        MissingExtraError: onnx, onnxscript or onnxruntime is not installed, or, for a page, onnxruntime-web, or, for
+            tflite, litert-torch or ai-edge-quantizer.
 
     Example:
         result = export("exp/ce", "exp/board", precision="int8")
@@ -132,14 +151,19 @@ def export(
     out = Path(out)
     _require_known(to, tuple(PRECISIONS), "format")
     _require_known(precision, PRECISIONS[to], f"precision of {to}")
+    if to == "tflite" and with_frontend:
+        raise ConfigError("a .tflite file has no front end in it", "--to c writes a front end in C")
     _require_replaceable(out)
     web_files = find_runtime(runtime) if to == "web" else None
-    import_libraries("an export", "onnx", "onnxruntime", "onnxscript")
+    if to == "tflite":
+        import_tflite()
+    else:
+        import_libraries("an export", "onnx", "onnxruntime", "onnxscript")
     model_path = find_model(run)
     file = load_model(model_path)
     if isinstance(file.model, OnnxNetwork):
         raise ModelError("the network is an .onnx file already", "export the model.safetensors of the run")
-    with_frontend = with_frontend or to != "onnx"
+    with_frontend = with_frontend or to in ("c", "web")
     if file.frontend is None and with_frontend:
         raise ConfigError("a network for pictures has no front end", "export it with --to onnx alone")
     with progress("exporting", 3, "parts") as advance:
@@ -196,24 +220,40 @@ class _Work:
         self.with_frontend = with_frontend
         self.place = place
         self.folder = place / "export"
+        self.model = self.folder / MODELS[to]
         self.graph = place / "graph.onnx"
         self.verdict: Verdict
         self.static_ram = 0
         self.static_flash = 0
+        self.arena: int | None = None
+        self.arena_note = ""
 
     def write(self) -> None:
         """Write the network and its description."""
         self.folder.mkdir()
-        self._write_graph()
-        self.verdict = check_budget(self.graph, STORED)
+        if self.to == "tflite":
+            self._write_tflite()
+        else:
+            self._write_graph()
+            self.verdict = check_budget(self.graph, STORED)
         if self.to == "c":
             self._write_c()
         elif self.with_frontend:
-            save_with_frontend(self.folder / "model.onnx", self.graph)
-        else:
-            shutil.copyfile(self.graph, self.folder / "model.onnx")
+            save_with_frontend(self.model, self.graph)
+        elif self.to == "onnx":
+            shutil.copyfile(self.graph, self.model)
         if self.to != "web":
             self._write_description()
+
+    def _write_tflite(self) -> None:
+        calibration = []
+        if self.precision == "int8":
+            assert self.data is not None
+            calibration = list(spread_inputs(self.data.train, CALIBRATION_SAMPLES))
+        save_tflite(self.model, self.file, calibration)
+        self.verdict = check_budget(self.file.model, STORED, self.precision, self.file.input_shape)
+        self.static_flash = self.model.stat().st_size
+        self.arena, self.arena_note = measure_arena(self.model)
 
     def _write_description(self) -> None:
         """Write model.json and the arrays of the front end."""
@@ -276,15 +316,16 @@ class _Work:
         self._write_parity(inputs, parity, runner)
         memory = self.verdict.memory
         peak = None if memory is None or memory.not_understood else memory.peak
-        model = self.folder / ("model.c" if self.to == "c" else "model.onnx")
         return Export(
             path=out,
             to=self.to,
             precision=self.precision,
             with_frontend=self.with_frontend,
-            file_bytes=model.stat().st_size,
+            file_bytes=self.model.stat().st_size,
             flash=self.static_flash or sum(layer.bytes for layer in self.verdict.layers),
             ram=self.static_ram or peak,
+            arena=self.arena,
+            arena_note=self.arena_note,
             multiply_adds=self.verdict.multiply_adds,
             inputs=description if runner is not None else "",
             compared=compared if runner is not None else 0,
@@ -294,6 +335,8 @@ class _Work:
 
     def _runner(self) -> Callable[[np.ndarray], np.ndarray] | None:
         """Return the function from normalised inputs to the logits of the exported network; None without a compiler."""
+        if self.to == "tflite":
+            return partial(run_tflite, self.model)
         if self.to != "c":
             return OnnxSession(self.graph).run
         compiler = find_compiler()
@@ -320,7 +363,7 @@ class _Work:
         tolerance = TOLERANCES[self.precision] * max(1.0, float(np.abs(logits).max()))
         takes_samples = self.with_frontend and self.to != "c"
         if takes_samples:
-            exported = OnnxSession(self.folder / "model.onnx").run(np.stack(inputs.clips))
+            exported = OnnxSession(self.model).run(np.stack(inputs.clips))
             tolerance = TOLERANCES[self.precision]
             difference = float(np.abs(exported - softmax(logits.astype(np.float64))).max())
             if self.precision == "float32" and difference > tolerance:
@@ -337,7 +380,7 @@ class _Work:
             inputs,
             self.file.frontend,
             arrays,
-            model="model.c" if self.to == "c" else "model.onnx",
+            model=MODELS[self.to],
             takes_samples=takes_samples,
             tolerance=tolerance,
         )

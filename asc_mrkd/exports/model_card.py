@@ -15,6 +15,8 @@ USE = {
     ("onnx", True): "`model.onnx` maps `samples` (batch, {samples}) at {rate:,} Hz, full scale 1, to `probabilities`.",
     ("web", True): "`index.html` classifies sounds in a browser, once a static server serves this folder: "
     "`python -m http.server`. Its `model.onnx` maps `samples` (batch, {samples}) at {rate:,} Hz to `probabilities`.",
+    ("tflite", False): "`model.tflite` maps one input, normalised, (1, {shape}), to logits (1, class), in LiteRT and "
+    "TensorFlow Lite Micro. In int8, input and output are int8: value = scale * (integer - zero point).",
     ("c", True): "`main.c`, `frontend.c` and `model.c` name the scene of a WAV file of 16 bits at {rate:,} Hz: "
     "`cc -std=c99 -O2 main.c frontend.c model.c -lm -o classify && ./classify FILE.wav`.",
 }
@@ -35,6 +37,15 @@ DATA_OF_PAGE = (
 """Sentence on the other files of a page."""
 
 
+FLASH = {
+    "onnx": "weights",
+    "tflite": "the file",
+    "c": "weights and tables of the front end; the program comes on top",
+    "web": "weights",
+}
+"""Parts that the flash of an export counts, by format."""
+
+
 def write_card(path: Path, file: ModelFile, result: "Export") -> None:
     """Write the model card."""
     spec = file.frontend
@@ -52,8 +63,9 @@ def write_card(path: Path, file: ModelFile, result: "Export") -> None:
         "",
         "| | |",
         "|---|---|",
-        f"| flash | {result.flash:,} bytes ({format_bytes(result.flash, kilo=1024)}): weights{_tables(result)} |",
+        f"| flash | {result.flash:,} bytes ({format_bytes(result.flash, kilo=1024)}): {FLASH[result.to]} |",
         f"| RAM | {_ram(result)} |",
+        *_arena_lines(result),
         f"| multiply-adds | {result.multiply_adds / 1e6:,.1f} million per input, without the front end |",
         f"| agreement | {_agreement(result)} |",
         "",
@@ -80,8 +92,13 @@ def _frontend_lines(file: ModelFile) -> list[str]:
     ]
 
 
-def _tables(result: "Export") -> str:
-    return " and tables of the front end; the program comes on top" if result.to == "c" else ""
+def _arena_lines(result: "Export") -> list[str]:
+    if result.to != "tflite":
+        return []
+    if result.arena is None:
+        return [f"| arena | unknown: {result.arena_note} |"]
+    size = f"{result.arena:,} bytes ({format_bytes(result.arena, kilo=1024)})"
+    return [f"| arena | {size}: all that TensorFlow Lite Micro takes, as tflite-micro reports it on this machine |"]
 
 
 def _ram(result: "Export") -> str:

@@ -66,7 +66,7 @@ def write_parity(
 
     Args:
         folder: folder to make.
-        kind: `onnx` or `c`.
+        kind: `onnx`, `tflite` or `c`.
         inputs: clips and features.
         spec: front end; None for pictures.
         arrays: `mean`, `std`, `logits` of the trained network and `exported`, what the exported one gave.

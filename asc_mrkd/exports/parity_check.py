@@ -1,7 +1,8 @@
 """Repeat the comparison of an exported network on this machine: python check.py
 
-This file lies in the folder `parity` of an export, next to its data. It needs numpy, and onnxruntime for an .onnx file
-or a C compiler (CC, or cc) for C code. Exit code 0 if everything is within the tolerances, 1 if not.
+This file lies in the folder `parity` of an export, next to its data. It needs numpy, and onnxruntime for an .onnx file,
+ai-edge-litert for a .tflite file or a C compiler (CC, or cc) for C code. Exit code 0 if everything is within the
+tolerances, 1 if not.
 
 - parity.json: kind of the export, tolerances, names of the files
 - parity.npz: `features` of the clips before normalisation, `mean`, `std`, `logits` of the trained network, and
@@ -32,6 +33,11 @@ def read_wav(path: Path) -> np.ndarray:
         return np.ascontiguousarray(samples.reshape(-1, stream.getnchannels()).T, np.float32) / 32768
 
 
+def normalise(data: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the inputs of the network, (clip, channel, mel, frame)."""
+    return (data["features"] - data["mean"]) / data["std"]
+
+
 def run_onnx(folder: Path, facts: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return what an .onnx file computes for the clips, (clip, class)."""
     onnxruntime = import_module("onnxruntime")
@@ -40,8 +46,44 @@ def run_onnx(folder: Path, facts: Mapping[str, Any], data: Mapping[str, np.ndarr
     if facts["takes_samples"]:
         inputs = [read_wav(folder / name) for name in facts["clips"]]
     else:
-        inputs = list((data["features"] - data["mean"]) / data["std"])
+        inputs = list(normalise(data))
     return np.concatenate([session.run(None, {source: one[None].astype(np.float32)})[0] for one in inputs])
+
+
+def run_tflite(model: Path, inputs: np.ndarray) -> np.ndarray:
+    """Return the logits, (input, class), that LiteRT computes with a .tflite file from normalised inputs, one by one.
+
+    Its own kernels compute, in int8 those of TensorFlow Lite Micro, without the faster ones of a processor.
+    """
+    litert = import_module("ai_edge_litert.interpreter")
+    own_kernels = litert.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = litert.Interpreter(str(model), experimental_op_resolver_type=own_kernels)
+    interpreter.allocate_tensors()
+    (source,) = interpreter.get_input_details()
+    (output,) = interpreter.get_output_details()
+    answers = []
+    for one in inputs:
+        interpreter.set_tensor(source["index"], as_stored(one[None], source))
+        interpreter.invoke()
+        answers.append(as_real(interpreter.get_tensor(output["index"]), output))
+    return np.concatenate(answers)
+
+
+def as_stored(values: np.ndarray, tensor: Mapping[str, Any]) -> np.ndarray:
+    """Return real values as a tensor of a .tflite file stores them: value = scale * (integer - zero point)."""
+    if tensor["dtype"] == np.float32:
+        return values.astype(np.float32)
+    scale, zero_point = tensor["quantization"]
+    limits = np.iinfo(tensor["dtype"])
+    return np.clip(np.round(values / scale) + zero_point, limits.min, limits.max).astype(tensor["dtype"])
+
+
+def as_real(stored: np.ndarray, tensor: Mapping[str, Any]) -> np.ndarray:
+    """Return the real values, float32, that a tensor of a .tflite file stands for."""
+    if tensor["dtype"] == np.float32:
+        return stored
+    scale, zero_point = tensor["quantization"]
+    return (np.float32(scale) * (stored.astype(np.float32) - zero_point)).astype(np.float32)
 
 
 def run_c(folder: Path, facts: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -73,6 +115,8 @@ def compare(folder: Path = HERE) -> list[str]:
     if facts["kind"] == "c":
         features, found = run_c(folder, facts, data)
         faults += judge("features", features, data["features"], facts["tolerances"]["features"])
+    elif facts["kind"] == "tflite":
+        found = run_tflite(folder.parent / facts["model"], normalise(data))
     else:
         found = run_onnx(folder, facts, data)
     name = "probabilities" if facts["takes_samples"] else "logits"
