@@ -25,7 +25,6 @@ Limits = Annotated[
 Ram = Annotated[str | None, typer.Option(help="Largest memory of activations, as in 256KB (of 1024 bytes).")]
 MaxBad = Annotated[float, typer.Option(help="Share of unusable clips above which the check fails.", min=0, max=1)]
 
-
 SEEDS = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 """A seed, or the first and the last of several."""
 

@@ -25,7 +25,6 @@ from asc_mrkd.mrkd.losses import Losses
 STOP_CHECK_EVERY = 50
 """Steps between two checks on a GPU, each of which waits for the device; a CPU checks after every step."""
 
-
 LAUNCHER = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 """Variables that `torchrun` sets besides WORLD_SIZE."""
 

@@ -32,7 +32,6 @@ ONE_TRAINING = threading.Lock()
 """Held by the training of a process: torch's generator and threads belong to the process, and a Dask worker may have
 several threads."""
 
-
 SLOW_IMPORTS = ("asc_mrkd.engine.training", "torch._dynamo")
 """Modules that workers import before their first step; the optimiser needs the second."""
 

@@ -163,7 +163,6 @@ METHODS: dict[str, MethodEntry] = {
 }
 """The methods by their names in an experiment, in the order of `asc-mrkd methods`."""
 
-
 OWN_HINT = "write a subclass of asc_mrkd.methods.Method; asc-mrkd recipes cp template OUT shows one"
 """Hint for a file without a method."""
 
