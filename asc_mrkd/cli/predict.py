@@ -45,6 +45,10 @@ def predict(
     ] = False,
     rate: Annotated[int | None, typer.Option(help="Sample rate of the stream (Hz); default: the front end's.")] = None,
     channels: Annotated[int | None, typer.Option(help="Channels of the stream; default: the front end's.")] = None,
+    microphone: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Listen to this microphone instead of stdin: default, or part of a name."),
+    ] = None,
     hop: Annotated[float, typer.Option(help="Time from one decision about a stream to the next (s).")] = 1.0,
     hold: Annotated[int, typer.Option(help="Decisions in a row that a new class of a stream needs.")] = 2,
     as_json: Json = False,
@@ -55,16 +59,17 @@ def predict(
     Answers come in the order of the files, as soon as they are known. Files that cannot be used are left out; then the
     exit code is 1. Of a run folder the lowest seed answers. With --every a long recording gets a time line: each
     interval has the class of the clip around its middle; the text joins equal ones. With --stream the sound comes from
-    stdin, as from `ffmpeg -i IN -f s16le -ar 22050 -ac 2 -`, and each line has the time, the class and its probability.
+    stdin, as from `ffmpeg -i IN -f s16le -ar 22050 -ac 2 -`, and each line has the time, the class and its probability;
+    with --microphone it comes from there, until Ctrl-C.
 
     Example: asc-mrkd predict exp/ce recording.wav --top 3
     """
     if as_json and as_csv:
         raise typer.BadParameter("give either --json or --csv", param_hint="--csv")
-    if stream:
+    if stream or microphone is not None:
         if every is not None or embeddings is not None or as_csv:
             raise typer.BadParameter("a stream has neither --every, --embeddings nor --csv", param_hint="--stream")
-        predict_stream(model, sources or [], rate, channels, hop, hold, as_json, device)
+        predict_stream(model, sources or [], microphone, rate, channels, hop, hold, as_json, device)
         return
     if not sources:
         raise typer.BadParameter("name recordings or folders, or give --stream", param_hint="FILE_OR_DIR")
@@ -152,6 +157,7 @@ def write_embeddings(path: Path, answers: "list[Answer]") -> None:
 def predict_stream(
     model: Path,
     sources: list[Path],
+    microphone: str | None,
     rate: int | None,
     channels: int | None,
     hop: float,
@@ -159,19 +165,26 @@ def predict_stream(
     as_json: bool,
     device: str,
 ) -> None:
-    """Print one line per decision about the sound that comes from stdin, and at the end the time that it took."""
+    """Print one line per decision about the sound of stdin or a microphone, and at the end the time that it took."""
     from asc_mrkd.deploy import Predictor
-    from asc_mrkd.deploy.streaming import Stream, read_pcm_pieces, require_decisions
+    from asc_mrkd.deploy.streaming import Stream, read_microphone, read_pcm_pieces, require_decisions
 
     if sources:
-        raise typer.BadParameter("a stream comes from stdin: leave the files out", param_hint="FILE_OR_DIR")
+        raise typer.BadParameter("a stream comes from elsewhere: leave the files out", param_hint="FILE_OR_DIR")
     stream = Stream(Predictor(model, device), rate, channels, hop, hold)
-    source: Any = sys.stdin.buffer
+    if microphone is None:
+        stdin: Any = sys.stdin.buffer
+        pieces = read_pcm_pieces(iter(lambda: stdin.read1(PIECE_BYTES), b""), stream.channels)
+    else:
+        pieces = read_microphone(microphone, stream.rate, stream.channels)
     try:
-        for samples in read_pcm_pieces(iter(lambda: source.read1(PIECE_BYTES), b""), stream.channels):
+        for samples in pieces:
             for decision in stream.push(samples):
                 line = f"{decision.seconds:.2f}  {decision.name}  {decision.probability:.3f}"
                 say(json.dumps(decision._asdict()) if as_json else line)
+    except KeyboardInterrupt:
+        if microphone is None:
+            raise
     finally:
         figures = stream.figures
         say(

@@ -3,13 +3,20 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from asc_mrkd.audio.read import match_channels
-from asc_mrkd.errors import ConfigError, DataError
+from asc_mrkd.errors import ConfigError, DataError, MissingExtraError, first_line
 from asc_mrkd.features.spec import FrontendSpec
+
+DEFAULT_MICROPHONE = "default"
+"""Name of the microphone that the system chooses."""
+
+BLOCK_SECONDS = 0.1
+"""Length (s) of the blocks that come from a microphone."""
 
 
 class Listener(Protocol):
@@ -207,6 +214,37 @@ def read_pcm_pieces(pieces: Iterable[bytes], channels: int) -> Iterator[np.ndarr
         left = content[whole:]
         if whole:
             yield np.frombuffer(content[:whole], "<i2").reshape(-1, channels).T.astype(np.float32) / 32768
+
+
+def read_microphone(name: str, rate: int, channels: int) -> Iterator[np.ndarray]:
+    """Yield samples (channel, sample), float32, full scale 1, from a microphone, for as long as they are asked for.
+
+    Args:
+        name: `default`, or a part of the name of a device in the list of `python -m sounddevice`.
+        rate: sample rate (Hz).
+        channels: number of channels.
+
+    Raises:
+        MissingExtraError: sounddevice is not installed, or PortAudio, the library that it loads.
+        DataError: there is no such microphone, or it has another rate or fewer channels.
+    """
+    try:
+        sounddevice = import_module("sounddevice")
+    except (ImportError, OSError) as error:
+        raise MissingExtraError(
+            f"a microphone needs sounddevice and PortAudio: {first_line(error)}", "pip install 'asc-mrkd[microphone]'"
+        ) from None
+    device = None if name == DEFAULT_MICROPHONE else name
+    try:
+        with sounddevice.InputStream(samplerate=rate, device=device, channels=channels, dtype="float32") as microphone:
+            while True:
+                samples, _ = microphone.read(round(rate * BLOCK_SECONDS))
+                yield samples.T
+    except (sounddevice.PortAudioError, ValueError) as error:
+        raise DataError(
+            f"the microphone '{name}' does not give {channels} channels at {rate} Hz: {first_line(error)}",
+            "python -m sounddevice lists the devices; --rate and --channels describe another stream",
+        ) from None
 
 
 def require_decisions(stream: Stream) -> None:

@@ -1,5 +1,6 @@
 """Streams: the decisions are those about the clips, whatever the pieces; a class is held; the memory does not grow."""
 
+import contextlib
 import io
 import json
 import sys
@@ -12,8 +13,8 @@ import pytest
 from helpers.cli import run_cli
 
 from asc_mrkd import Predictor
-from asc_mrkd.deploy.streaming import Stream, read_pcm_pieces
-from asc_mrkd.errors import ConfigError
+from asc_mrkd.deploy.streaming import Stream, read_microphone, read_pcm_pieces
+from asc_mrkd.errors import ConfigError, DataError, MissingExtraError
 from asc_mrkd.features import FrontendSpec
 
 SPEC = FrontendSpec(
@@ -137,3 +138,65 @@ def test_the_verb_prints_a_line_per_decision_and_the_time_it_took(trained):
     assert (nothing.code, "without a decision" in nothing.err, "ffmpeg" in nothing.err) == (2, True, True)
     assert run_stream(b"", trained, "some.wav").code == 2
     assert run_cli("predict", trained).code == 2
+
+
+class StandInSound:
+    """The part of sounddevice that is used: a microphone that gives blocks of noise until the user presses Ctrl-C."""
+
+    class PortAudioError(Exception):
+        pass
+
+    def __init__(self, seconds: float) -> None:
+        self.blocks = round(10 * seconds)
+        self.opened: list[tuple] = []
+        self.closed = 0
+
+    @contextlib.contextmanager
+    def InputStream(self, samplerate, device, channels, dtype):
+        if device == "none":
+            raise ValueError("No input device matching 'none'")
+        if channels > 2:
+            raise self.PortAudioError("Invalid number of channels")
+        self.opened.append((samplerate, device, channels, dtype))
+        blocks = iter(
+            np.random.default_rng(0).uniform(-0.1, 0.1, (self.blocks, samplerate // 10, channels)).astype(dtype)
+        )
+
+        def read(frames):
+            assert frames == samplerate // 10
+            block = next(blocks, None)
+            if block is None:
+                raise KeyboardInterrupt
+            return block, False
+
+        try:
+            yield SimpleNamespace(read=read)
+        finally:
+            self.closed += 1
+
+
+def test_a_microphone_is_heard_until_ctrl_c(trained, monkeypatch):
+    sound = StandInSound(2)
+    monkeypatch.setitem(sys.modules, "sounddevice", sound)
+    outcome = run_cli("predict", trained, "--microphone", "default", "--hop", "0.5")
+    assert outcome.code == 0
+    assert [line.split("  ")[0] for line in outcome.out.splitlines()] == ["0.50", "1.00", "1.50", "2.00"]
+    assert "2.0 s of sound, 4 decisions" in outcome.err
+    arguments = ("--stream", "--microphone", "USB", "--rate", "16000", "--channels", "1")
+    assert run_cli("predict", trained, *arguments).code == 0
+    assert sound.opened == [(8000, None, 2, "float32"), (16000, "USB", 1, "float32")]
+    assert sound.closed == 2
+
+
+def test_a_microphone_that_cannot_be_heard_is_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sounddevice", StandInSound(1))
+    with pytest.raises(
+        DataError, match="the microphone 'none' does not give 2 channels at 8000 Hz: ValueError: No input"
+    ):
+        next(read_microphone("none", 8000, 2))
+    with pytest.raises(DataError, match="Invalid number of channels"):
+        next(read_microphone("default", 8000, 3))
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    with pytest.raises(MissingExtraError) as raised:
+        next(read_microphone("default", 8000, 2))
+    assert raised.value.hint == "pip install 'asc-mrkd[microphone]'"
