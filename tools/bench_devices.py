@@ -4,7 +4,8 @@
 
 The networks have drawn weights; sizes and times do not depend on them. Every time is the shortest of several rounds in
 which torch, onnxruntime and C take turns on one thread, so that a busy machine slows all of them down. C is compiled by
-`cc -O3 -march=native`.
+`cc -O3 -march=native`. The size of the .tflite file and its arena in TensorFlow Lite Micro are there where the extra
+`tflite` is installed.
 """
 
 import ctypes
@@ -13,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,7 @@ from asc_mrkd.deploy.onnx_file import save_onnx
 from asc_mrkd.deploy.onnx_session import OnnxSession
 from asc_mrkd.exports.c_code import CodeSize, write_network
 from asc_mrkd.exports.c_code.compiled import DRIVER
+from asc_mrkd.exports.tflite import measure_arena, save_tflite
 from asc_mrkd.models import build_model
 
 ROUNDS = 5
@@ -34,9 +37,21 @@ NETWORKS = {
     "reduced dcase18": ("cp_resnet", 10, {"rho": 4, "width": 16, "blocks": [4, 2, 1]}, (2, 256, 431)),
     "damped": ("cp_resnet_damped", 3, {}, (2, 256, 431)),
     "damped, mono, 1 s": ("cp_resnet_damped", 3, {"in_channels": 1}, (1, 256, 65)),
+    "cp_mobile": ("cp_mobile", 10, {}, (1, 256, 65)),
     "resnet20": ("resnet20", 10, {}, (3, 32, 32)),
 }
-COLUMNS = ("network", "precision", "flash", "RAM", "C: static RAM", "MMAC", "onnxruntime / torch", "C / torch")
+COLUMNS = (
+    "network",
+    "precision",
+    "flash",
+    "RAM",
+    "C: static RAM",
+    "tflite: file",
+    "tflite: arena",
+    "MMAC",
+    "onnxruntime / torch",
+    "C / torch",
+)
 
 
 def draw_network(name: str, classes: int, options: dict, shape: tuple[int, ...]) -> ModelFile:
@@ -72,6 +87,15 @@ def compile_network(folder: Path, source: Path, classes: list[str]) -> tuple[Cod
     run = ctypes.CDLL(str(folder / "model.so")).run_one
     logits = np.empty(len(classes), np.float32)
     return size, lambda x: run(x.ctypes.data_as(ctypes.c_void_p), logits.ctypes.data_as(ctypes.c_void_p))
+
+
+def measure_tflite(path: Path, file: ModelFile, calibration: list[np.ndarray]) -> tuple[str, str]:
+    """Write a .tflite file; return its size and its arena, both "-" without the extra `tflite`."""
+    if find_spec("litert_torch") is None:
+        return "-", "-"
+    save_tflite(path, file, calibration)
+    arena, _ = measure_arena(path)
+    return f"{path.stat().st_size:,}", "-" if arena is None else f"{arena:,}"
 
 
 def shortest_times(x: np.ndarray, runners: dict[str, Callable[[np.ndarray], object]]) -> dict[str, float]:
@@ -111,6 +135,7 @@ def measure(title: str, work: Path) -> list[tuple[str, ...]]:
                 f"{sum(layer.bytes for layer in verdict.layers):,}",
                 f"{verdict.memory.peak:,}",
                 f"{sizes[precision].ram:,}",
+                *measure_tflite(work / f"{precision}.tflite", file, [x] if precision == "int8" else []),
                 f"{verdict.multiply_adds / 1e6:,.1f}",
                 f"{times[f'onnx {precision}'] / times['torch']:.2f}",
                 f"{times[f'c {precision}'] / times['torch']:.2f}",
