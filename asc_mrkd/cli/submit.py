@@ -142,5 +142,7 @@ def print_tasks(as_json: Json = False) -> None:
             words.append(f"limits: {task.rule}")
         if task.splits:
             words.append("one run for each of " + ", ".join(str(percent) for percent in task.splits) + " % of the data")
+        if task.inference_code:
+            words.append("asks for an inference package too, which is yours to write")
         rows.append([task.name, str(len(task.classes)), f"{task.clips:,}", "; ".join(words)])
     print_catalogue("Challenge tasks", ("task", "classes", "clips", "description"), rows)

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from asc_mrkd.budget import RULES, exact_size
+from asc_mrkd.budget import PRECISIONS, RULES, exact_size
 from asc_mrkd.schema import compose_yaml
 from asc_mrkd.submission.tasks import DEVELOPMENT, SIZE_UNITS, Problem, Severity, Task
 
@@ -17,6 +17,9 @@ SCORES = ("accuracy", "logloss")
 MAX_ABBREVIATION = 10
 PLACEHOLDER = "FILL-IN"
 """Text in a new meta file in place of values that only the author knows."""
+
+MEASURED = ("system.complexity.memory_use", "system.energy_consumption.")
+"""Beginnings of the dotted keys of numbers that only the author knows."""
 
 AUTHOR = ("lastname", "firstname", "email", "affiliation")
 DATASET = ("name", "url", "total_audio_length")
@@ -40,8 +43,13 @@ def required_keys(task: Task) -> dict[str, tuple[str, ...]]:
         "system.complexity": task.complexity,
         "results": ("development_dataset",),
     }
-    if task.splits:
-        keys[DEVELOPMENT] = task.parts
+    if task.energy:
+        keys["system"] += ("energy_consumption",)
+        keys["system.energy_consumption"] = task.energy
+    if task.inference_code:
+        keys["system"] += ("inference_code",)
+    if task.result_blocks != ("",):
+        keys[DEVELOPMENT] = task.result_blocks
     for block in task.results:
         keys[block] = ("overall", *groups)
         keys[f"{block}.overall"] = SCORES
@@ -133,6 +141,7 @@ def check_meta(file: str, text: str, task: Task, label: str) -> list[Problem]:
         *_label_faults(meta, label),
         *_author_faults(meta),
         *_dataset_faults(meta),
+        *_code_faults(meta, task),
         *_number_faults(meta, task),
         *_limit_faults(meta, task),
     ]
@@ -207,11 +216,24 @@ def _dataset_faults(meta: Any) -> Iterator[Fault]:
                 yield key, "missing-key", f"external data set {number} has no {name}"
 
 
+def _code_faults(meta: Any, task: Task) -> Iterator[Fault]:
+    key = "system.inference_code"
+    address = lookup(meta, key)
+    if task.inference_code and has_key(meta, key) and not (isinstance(address, str) and address.strip()):
+        yield key, "no-inference-code", f"{key} must be the address of the inference package"
+
+
 def _number_faults(meta: Any, task: Task) -> Iterator[Fault]:
-    for key in [f"system.complexity.{name}" for name in task.complexity] + score_keys(task):
+    keys = [f"system.complexity.{name}" for name in task.complexity]
+    keys += [f"system.energy_consumption.{name}" for name in task.energy]
+    for key in keys + score_keys(task):
+        value = lookup(meta, key)
         if not has_key(meta, key):
             continue  # reported as missing
-        value = lookup(meta, key)
+        if value == PLACEHOLDER and key.startswith(MEASURED):
+            continue  # reported as still to be filled in
+        if value is None and task.device_models and key.startswith(DEVELOPMENT):
+            continue  # the template of the meta file allows results in part
         if value is None and ".device_wise." in key:
             yield key, "no-clips", f"{key} is empty, as if no test clip were of that device"
         elif not _is_number(value):
@@ -233,10 +255,12 @@ def _limit_faults(meta: Any, task: Task) -> Iterator[Fault]:
     if task.rule is None:
         return
     rule = RULES[task.rule]
-    for name, unit in SIZE_UNITS.items():
-        if numbers.get(name, 0) * unit > rule.limit:
-            size = exact_size(math.ceil(numbers[name] * unit))
-            message = f"{size} is over the limit of {exact_size(rule.limit)}"
+    sizes = {name: numbers[name] * unit for name, unit in SIZE_UNITS.items() if name in numbers}
+    if rule.stored_as is not None and total is not None:
+        sizes["total_parameters"] = total * PRECISIONS[rule.stored_as]
+    for name, size in sizes.items():
+        if size > rule.limit:
+            message = f"{exact_size(math.ceil(size))} is over the limit of {exact_size(rule.limit)}"
             yield f"system.complexity.{name}", "model-size", message
     if rule.multiply_adds is not None and numbers.get("macs", 0) > rule.multiply_adds:
         message = f"{numbers['macs']:,} multiply-adds are over the limit of {rule.multiply_adds:,}"

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
 Run = str | os.PathLike[str]
 
+INFERENCE = (
+    "a Python package with predict, load_model, load_inputs and get_model_for_device, as in "
+    "CPJKU/dcase2025_task1_inference, at the address system.inference_code of the meta file"
+)
+"""The inference package of 2025 in words."""
+
 
 def make_submission(
     run: Run | Mapping[int, Run],
@@ -60,7 +66,7 @@ def make_submission(
             the test clips of the run, or `even`. The rules want a row for every recording.
         progress: reports the recordings that are predicted.
         tell: receives sentences: the seed that is taken, its accuracy and the alternatives; every recording that cannot
-            be used, and why.
+            be used, and why; what the task asks for besides the package.
 
     Raises:
         ConfigError: unknown task, precision, budget or `unreadable`, or unreadable `meta`.
@@ -83,6 +89,8 @@ def make_submission(
         systems[part] = load_system(folder, rules, precision, ensemble, budget)
     for system in systems.values():
         tell(system.choice)
+    if rules.inference_code:
+        tell(f"{rules.title} also asks for {INFERENCE}; it is yours to write")
 
     files = {}
     for part, suffix in zip(rules.parts, rules.outputs, strict=True):

@@ -23,7 +23,6 @@ def build_meta(systems: Mapping[str, System], task: Task, label: str) -> dict[st
     """
     lastname, institute = label.split("_")[:2]
     first = systems[task.parts[0]]
-    results = {part: development_results(systems[part].predictions, task) for part in task.parts}
     return {
         "submission": {
             "label": label,
@@ -39,14 +38,44 @@ def build_meta(systems: Mapping[str, System], task: Task, label: str) -> dict[st
                 }
             ],
         },
-        "system": {
-            "description": describe_systems(systems, task),
-            "complexity": largest_complexity(systems, task),
-            "external_datasets": [],
-            "source_code": None,
-        },
-        "results": {"development_dataset": results if task.splits else results[task.parts[0]]},
+        "system": describe_systems(systems, task),
+        "results": {"development_dataset": results_by_block(systems, task)},
     }
+
+
+def describe_systems(systems: Mapping[str, System], task: Task) -> dict[str, Any]:
+    """Return the block system."""
+    block: dict[str, Any] = {
+        "description": describe_in_words(systems, task),
+        "complexity": largest_complexity(systems, task),
+        "external_datasets": [],
+        "source_code": None,
+    }
+    if task.energy:
+        block["energy_consumption"] = dict.fromkeys(task.energy, PLACEHOLDER)
+    if task.inference_code:
+        block["inference_code"] = PLACEHOLDER
+    return block
+
+
+def results_by_block(systems: Mapping[str, System], task: Task) -> dict[str, Any]:
+    """Return the block results.development_dataset. A run is one network for all devices: others have no scores."""
+    results = {part: development_results(systems[part].predictions, task) for part in task.parts}
+    if task.splits:
+        return results
+    only = results[task.parts[0]]
+    if task.device_models:
+        return {"general": only, "device_specific": without_scores(only)}
+    return only
+
+
+def without_scores(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a block of results with null for every score.
+
+    >>> without_scores({"overall": {"accuracy": 57.5, "logloss": 1.2}})
+    {'overall': {'accuracy': None, 'logloss': None}}
+    """
+    return {key: without_scores(value) if isinstance(value, Mapping) else None for key, value in results.items()}
 
 
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -62,7 +91,7 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def describe_systems(systems: Mapping[str, System], task: Task) -> dict[str, Any]:
+def describe_in_words(systems: Mapping[str, System], task: Task) -> dict[str, Any]:
     """Return the block system.description: the first system in words, with the measures of all to make them small."""
     first = systems[task.parts[0]]
     count = len(first.networks)
@@ -81,6 +110,9 @@ def describe_systems(systems: Mapping[str, System], task: Task) -> dict[str, Any
         "framework": "PyTorch",
         "split_adaptations": PLACEHOLDER,
         "system_adaptations": PLACEHOLDER,
+        "device_information": None,
+        "num_models_at_inference": count,
+        "model_weight_sharing": "fully shared",
     }
     return {key: description[key] for key in task.description}
 
@@ -93,11 +125,15 @@ def describe_training(experiment: Experiment) -> str:
 
 
 def largest_complexity(systems: Mapping[str, System], task: Task) -> dict[str, Any]:
-    """Return the block system.complexity: the largest of each figure over the systems."""
+    """Return the block system.complexity: the largest of each figure over the systems.
+
+    `memory_use` of 2022 and 2023 is left to the author: the sources of these tasks do not define it.
+    """
     size = max(system.complexity.bytes for system in systems.values())
     complexity: dict[str, Any] = {
         "total_parameters": max(system.complexity.parameters for system in systems.values()),
         "total_parameters_non_zero": max(system.complexity.non_zero for system in systems.values()),
+        "memory_use": PLACEHOLDER,
         "macs": max(system.complexity.multiply_adds for system in systems.values()),
     }
     for key, unit in SIZE_UNITS.items():

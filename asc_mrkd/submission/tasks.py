@@ -46,8 +46,23 @@ DESCRIPTION = (
     "decision_making",
     "external_data_usage",
 )
+"""Keys of system.description in the tasks of 2018 to 2023."""
+
+PIPELINE = ("complexity_management", "pipeline", "framework")
+"""Further keys of system.description since 2022."""
+
+SHORT_DESCRIPTION = (
+    "input_sampling_rate",
+    "acoustic_features",
+    "data_augmentation",
+    "machine_learning_method",
+    "external_data_usage",
+    *PIPELINE,
+)
+"""Keys of system.description since 2024."""
+
 SIZE_UNITS = {"model_size": 1024, "total_model_size": 1}
-"""Bytes in the unit of a key for the size: KB of 1024 bytes in 2020 and 2021, bytes in 2024."""
+"""Bytes in the unit of a key for the size: KB of 1024 bytes in 2020 and 2021, bytes since 2023."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +83,10 @@ class Task:
     """Keys of the block system.description in the meta file."""
     complexity: tuple[str, ...]
     """Keys of the block system.complexity."""
+    energy: tuple[str, ...] = ()
+    """Keys of the block system.energy_consumption, in kWh; empty for a meta file without this block."""
+    inference_code: bool = False
+    """Whether the meta file links a Python package with which the organisers run the system."""
     rule: str | None = None
     """Rule of `asc_mrkd.budget.RULES` that a system must keep; None for no limit."""
     probabilities: bool = True
@@ -76,6 +95,8 @@ class Task:
     """Recording devices that results are reported for, besides the classes."""
     splits: tuple[int, ...] = ()
     """Shares of the training data in percent, each with a separate system; empty for one system."""
+    device_models: bool = False
+    """Whether results are given for one network for all devices and for a network per device, each where it exists."""
     layout: str = "<package>/task1/<label>"
     """Folder of a submission in the zip."""
     any_name: bool = False
@@ -106,9 +127,14 @@ class Task:
         return tuple(f".output.{part}.csv" if part else ".output.csv" for part in self.parts)
 
     @property
+    def result_blocks(self) -> tuple[str, ...]:
+        """Names of the blocks in results.development_dataset; one empty name if its keys stand there directly."""
+        return ("general", "device_specific") if self.device_models else self.parts
+
+    @property
     def results(self) -> tuple[str, ...]:
-        """Dotted keys of the blocks of results in the meta file, in the order of `parts`."""
-        return tuple(f"{DEVELOPMENT}.{part}".rstrip(".") for part in self.parts)
+        """Dotted keys of the blocks of results in the meta file, in the order of `result_blocks`."""
+        return tuple(f"{DEVELOPMENT}.{block}".rstrip(".") for block in self.result_blocks)
 
     def is_label(self, label: str) -> bool:
         """Return whether `label` reads <Lastname>_<Institute>_<tag>_<1-4>.
@@ -172,30 +198,69 @@ TASKS: dict[str, Task] = {
             rule="dcase2021-task1a",
             devices=DEVICES,
         ),
+        # toni-heittola/dcase2022_task1_submission_validator, main.py.
+        Task(
+            name="dcase2022-task1",
+            title="DCASE 2022 task 1",
+            tag="task1",
+            classes=TEN_SCENES,
+            clips=118_800,
+            description=(*DESCRIPTION, *PIPELINE),
+            complexity=("total_parameters", "total_parameters_non_zero", "memory_use", "macs"),
+            rule="dcase2022-task1",
+            devices=DEVICES,
+            layout="task1/<label>",
+        ),
+        # toni-heittola/dcase2023_task1_submission_validator, main.py. Energy in kWh: task1_inference.py of the baseline
+        # of 2023, in marmoi/dcase2022_task1_baseline.
+        Task(
+            name="dcase2023-task1",
+            title="DCASE 2023 task 1",
+            tag="task1",
+            classes=TEN_SCENES,
+            clips=118_800,
+            description=(*DESCRIPTION, *PIPELINE),
+            complexity=("total_model_size", "total_parameters", "total_parameters_non_zero", "memory_use", "macs"),
+            energy=("training", "inference", "baseline_inference"),
+            rule="dcase2023-task1",
+            devices=DEVICES,
+            layout="task1/<label>",
+        ),
         Task(
             name="dcase2024-task1",
             title="DCASE 2024 task 1",
             tag="task1",
             classes=TEN_SCENES,
             clips=135_730,
-            description=(
-                "input_sampling_rate",
-                "acoustic_features",
-                "data_augmentation",
-                "machine_learning_method",
-                "external_data_usage",
-                "complexity_management",
-                "pipeline",
-                "framework",
-                "split_adaptations",
-                "system_adaptations",
-            ),
+            description=(*SHORT_DESCRIPTION, "split_adaptations", "system_adaptations"),
             complexity=("total_model_size", "total_parameters", "macs"),
             rule="dcase2024-task1",
             devices=DEVICES,
             splits=(5, 10, 25, 50, 100),
             layout="task1/<label>",
             any_name=True,
+        ),
+        # Output and label: README.md and evaluate_submission.py of CPJKU/dcase2025_task1_inference. Clips: the list of
+        # the evaluation set, evaluation_setup/fold1_test.csv, which ends with audio/178929.wav. Keys: the template of
+        # the meta file. The folders in the zip are those of 2022 to 2024: no validator of 2025 is known.
+        Task(
+            name="dcase2025-task1",
+            title="DCASE 2025 task 1",
+            tag="task1",
+            classes=TEN_SCENES,
+            clips=178_930,
+            description=(
+                *SHORT_DESCRIPTION,
+                "device_information",
+                "num_models_at_inference",
+                "model_weight_sharing",
+            ),
+            complexity=("total_model_size", "total_parameters", "macs"),
+            inference_code=True,
+            rule="dcase2025-task1",
+            devices=DEVICES,
+            device_models=True,
+            layout="task1/<label>",
         ),
     )
 }

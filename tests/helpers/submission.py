@@ -34,7 +34,14 @@ system:
   source_code: somewhere
   external_datasets: [{name: Sounds, url: here, total_audio_length: 60}]
 """
-ADAPTATIONS = "  description: {split_adaptations: none, system_adaptations: none}\n"
+ADDITIONS = {
+    "dcase2022-task1": "  complexity: {memory_use: 65280}\n",
+    "dcase2023-task1": "  complexity: {memory_use: 65280}\n"
+    "  energy_consumption: {training: 1.5, inference: 0.2, baseline_inference: 0.3}\n",
+    "dcase2024-task1": "  description: {split_adaptations: none, system_adaptations: none}\n",
+    "dcase2025-task1": "  inference_code: https://example.org/Kim_KETI_task1\n",
+}
+"""Author's part of the block system, besides AUTHORS, by task."""
 
 
 def write_predictions(path: Path, classes: list[str], clips: int, seed: int, devices: list[str]) -> None:
@@ -171,7 +178,7 @@ def make_package(folder: Path, name: str) -> Package:
         write_run(folder / part, name, count, {"seed0": number}, small=True, devices=DEVICES)
         for number, part in enumerate(parts)
     ]
-    (folder / "authors.yaml").write_text(AUTHORS + ADAPTATIONS * bool(task.splits))
+    (folder / "authors.yaml").write_text(AUTHORS + ADDITIONS.get(name, ""))
     (folder / "clips.csv").write_text("filename\n" + "".join(f"audio/{i}.wav\n" for i in range(count)))
     run = dict(zip(task.splits, runs, strict=True)) if task.splits else runs[0]
     label = f"Kim_KETI_{task.tag}_1"

@@ -84,6 +84,9 @@ def test_the_names_of_2024_may_take_other_forms(packages, tmp_path, name):
     [
         (TASK, "model_size", 500.0),
         ("dcase2021-task1a", "model_size", 125.0),
+        ("dcase2022-task1", "total_parameters", 128_000),
+        ("dcase2022-task1", "macs", 30_000_000),
+        ("dcase2023-task1", "total_model_size", 128_000),
         ("dcase2024-task1", "total_model_size", 128_000),
         ("dcase2024-task1", "macs", 30_000_000),
     ],
@@ -112,6 +115,30 @@ def test_a_device_without_clips_is_a_warning(packages, tmp_path):
     problems = package.check(tmp_path)
     assert [(problem.code, problem.severity) for problem in problems] == [("no-clips", "warning")] * 2
     assert "device_wise.s4.accuracy" in problems[0].message
+
+
+@pytest.mark.parametrize("block", ["general", "device_specific"])
+def test_results_of_2025_may_be_partial(packages, tmp_path, block):
+    package = packages["dcase2025-task1"].copy()
+    nothing = {"accuracy": None, "logloss": None}
+    package.meta(f"results.development_dataset.{block}.overall", nothing)
+    package.meta(f"results.development_dataset.{block}.class_wise.tram", nothing)
+    assert package.check(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("task", "key"),
+    [
+        ("dcase2022-task1", "complexity.memory_use"),
+        ("dcase2023-task1", "energy_consumption.training"),
+        ("dcase2025-task1", "inference_code"),
+    ],
+)
+def test_what_only_the_author_knows_is_a_warning_until_it_is_filled_in(packages, tmp_path, task, key):
+    package = packages[task].copy()
+    package.meta(f"system.{key}", "FILL-IN")
+    [problem] = package.check(tmp_path)
+    assert (problem.code, problem.severity) == ("placeholder", "warning")
 
 
 def test_aliases_of_aliases_are_named_and_not_expanded(package, tmp_path):

@@ -10,10 +10,12 @@ from helpers.cli import run_cli
 
 B, A18, A20 = "dcase2020-task1b", "dcase2018-task1a", "dcase2020-task1a"
 A21, A24 = "dcase2021-task1a", "dcase2024-task1"
+A22, A23, A25 = "dcase2022-task1", "dcase2023-task1", "dcase2025-task1"
 OUTPUT, META, SPLIT = ".output.csv", ".meta.yaml", ".output.split_25.csv"
 RESULTS, DATA, AUTHORS = "results.development_dataset", "system.external_datasets", "submission.authors"
 CLASSES, DEVICES = f"{RESULTS}.class_wise", f"{RESULTS}.device_wise"
 SIZE, ABOUT = "system.complexity", "system.description"
+ENERGY, CODE = "system.energy_consumption", "system.inference_code"
 ONE, M, L, K = "corresponding-author", "missing-files", "label-mismatch", "missing-key"
 GOOD = ("outdoor", "0.2", "0.7", "0.1")
 
@@ -79,6 +81,10 @@ OUTPUTS = [
     (A20, "three classes", ("cell", 5, 1, "indoor"), "scene-label", "'indoor'", 5),
     (A21, "percent", ("cell", 4, 2, "99.5"), "probability-range", "audio/2.wav", 4),
     (A21, "padded index", ("replace", "3.wav", "03.wav"), "padded-name", "3.wav", 5, M),
+    (A22, "class column missing", ("replace", "\ttram", ""), "header-fields", "street_traffic tram", 1),
+    (A22, "padded index", ("replace", "3.wav", "03.wav"), "padded-name", "3.wav", 5, M),
+    (A25, "other folder", ("replace", "audio/4", "data/4"), "file-folder", "written as 4.wav or audio/4.wav", 6),
+    (A25, "logits", ("cell", 4, 2, "-3.5"), "probability-range", "audio/2.wav", 4),
     (A24, "clip missing in one split", ("row", 6, {"suffix": SPLIT}), "missing-files", "4.wav", None),
     (A24, "sum in one split", ("cell", 3, 2, "1.0", {"suffix": SPLIT}), "probability-sum", "add up to", 3, "argmax"),
     (A24, "padded clip twice", ("cell", 3, 0, "00.wav", {"suffix": SPLIT}), "duplicate-file", "in line 2", 3, M),
@@ -144,6 +150,24 @@ METAS = [
     (A20, "device without log loss", ("meta", f"{DEVICES}.b.logloss", ...), K, "b.logloss", "b:"),
     (A21, "size over the limit", ("meta", f"{SIZE}.model_size", 125.1), "model-size", "limit of 128,000", "125.1"),
     (A21, "non-zero missing", ("meta", f"{SIZE}.total_parameters_non_zero", ...), K, "non_zero", "complexity:"),
+    (A22, "too many parameters", ("meta", f"{SIZE}.total_parameters", 128_001), "model-size", "128,001", "s: 128001"),
+    (A22, "no memory", ("meta", f"{SIZE}.memory_use", ...), K, "complexity.memory_use", "complexity:"),
+    (A22, "memory as text", ("meta", f"{SIZE}.memory_use", "65 KB"), "not-a-number", "'65 KB'", "memory_use: 65 KB"),
+    (A22, "MACs over the limit", ("meta", f"{SIZE}.macs", 30_000_001), "multiply-adds", "30,000,001", "macs:"),
+    (A22, "no framework", ("meta", f"{ABOUT}.framework", ...), K, "description.framework", "description:"),
+    (A23, "no energy", ("meta", "system.energy_consumption", ...), K, "energy_consumption is missing", "system:"),
+    (A23, "no energy of the baseline", ("meta", f"{ENERGY}.baseline_inference", ...), K, "baseline", "energy_con"),
+    (A23, "energy as text", ("meta", f"{ENERGY}.training", "1 kWh"), "not-a-number", "'1 kWh'", "training: 1 kWh"),
+    (A23, "energy below zero", ("meta", f"{ENERGY}.inference", -0.1), "number-range", "-0.1", "inference: -0.1"),
+    (A23, "size over the limit", ("meta", f"{SIZE}.total_model_size", 128001), "model-size", "128,001 bytes", "128001"),
+    (A25, "size over the limit", ("meta", f"{SIZE}.total_model_size", 128001), "model-size", "128,001 bytes", "128001"),
+    (A25, "no inference code", ("meta", CODE, ...), K, "system.inference_code is missing", "system:"),
+    (A25, "inference code is null", ("meta", CODE, None), "no-inference-code", "address", "inference_code:"),
+    (A25, "inference code is a list", ("meta", CODE, ["x"]), "no-inference-code", "address", "inference_code:"),
+    (A25, "no number of models", ("meta", f"{ABOUT}.num_models_at_inference", ...), K, "num_models", "description:"),
+    (A25, "no general results", ("meta", f"{RESULTS}.general", ...), K, "dataset.general", "development_dataset:"),
+    (A25, "no device", ("meta", f"{RESULTS}.general.device_wise.s4", ...), K, "device_wise.s4", "device_wise:"),
+    (A25, "accuracy of 120", ("meta", f"{RESULTS}.general.overall.accuracy", 120), "number-range", "120", "cy: 120"),
     (A24, "size over the limit", ("meta", f"{SIZE}.total_model_size", 128001), "model-size", "128,001 bytes", "128001"),
     (A24, "MACs over the limit", ("meta", f"{SIZE}.macs", 30_000_001), "multiply-adds", "limit of 30,000,000", "macs:"),
     (A24, "MACs as text", ("meta", f"{SIZE}.macs", "29 M"), "not-a-number", "'29 M'", "macs: 29 M"),
@@ -170,6 +194,9 @@ PACKAGES = [
     (B, "drive", ("rename", "Kim_KETI_task1b/", "C:/"), "unsafe-path", "'C:/task1", None),
     (B, "backslashes", ("rename", "/task1/", "\\task1/"), "unsafe-path", "\\task1/", None),
     (A20, "label of task 1B", ("rename", "task1a_1", "task1b_1"), "label-pattern", "_task1a_N", None, L),
+    (A23, "label with a letter", ("rename", "_task1_", "_task1a_"), "label-pattern", "INSTITUTE_task1_N", None, L),
+    (A23, "a folder around", ("rename", "task1/K", "Kim/task1/K"), "layout", "as task1/<label>/<label>", None),
+    (A25, "no output file", ("remove", OUTPUT), "missing-output", "Kim_KETI_task1_1.output.csv is missing", None),
     (A24, "a split is missing", ("remove", SPLIT), "missing-output", "split_25.csv is missing", None),
     (A24, "one output for all", ("rename", SPLIT, OUTPUT), "missing-output", ".output.split_25.csv", None),
     (A24, "a folder around", ("rename", "task1/K", "Kim/task1/K"), "layout", "as task1/<label>/<label>", None),

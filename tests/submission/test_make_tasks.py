@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import zipfile
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -13,15 +14,18 @@ from helpers.cli import run_cli
 from helpers.submission import write_run
 
 from asc_mrkd.budget import check_budget
+from asc_mrkd.datasets.synthetic import make_scenes, mobile
+from asc_mrkd.datasets.synthetic.scenes import FRAMES
 from asc_mrkd.deploy.model_file import load_model, save_model
 from asc_mrkd.errors import BudgetError, ConfigError, DamagedFileError, SubmissionError
 from asc_mrkd.runs import read_predictions
-from asc_mrkd.submission import TASKS, make_submission
+from asc_mrkd.submission import TASKS, check_submission, make_submission
 
 pytestmark = pytest.mark.slow
 
 TASK, LABEL = "dcase2020-task1b", "Kim_KETI_task1b_1"
 A18, A20, A24 = "dcase2018-task1a", "dcase2020-task1a", "dcase2024-task1"
+A22, A23, A25 = "dcase2022-task1", "dcase2023-task1", "dcase2025-task1"
 TEN, SPLITS = "Kim_KETI_task1a_1", "Kim_KETI_task1_1"
 DEVICES = ["a", "b", "c", "s1", "s2", "s3", "s4", "s5"]
 
@@ -55,6 +59,68 @@ def test_ten_scenes_have_a_column_each_in_2020_and_no_complexity_but_the_paramet
     system = read_meta(tmp_path / "out", TEN)["system"]
     assert list(system["complexity"]) == ["total_parameters"]
     assert "complexity_management" not in system["description"]
+
+
+@pytest.mark.parametrize(("task", "precision"), [(A22, None), (A23, "float16")])
+def test_2022_and_2023_leave_memory_and_energy_to_the_author(tmp_path, task, precision):
+    run = write_run(tmp_path / "run", task, clips=10, small=True, zeros=3, devices=DEVICES)
+    archive = make_submission(run, task, SPLITS, tmp_path / "out", precision=precision)
+    assert sorted(zipfile.ZipFile(archive).namelist()) == [
+        f"task1/{SPLITS}/{SPLITS}.meta.yaml",
+        f"task1/{SPLITS}/{SPLITS}.output.csv",
+    ]
+    system = read_meta(tmp_path / "out", SPLITS)["system"]
+    verdict = check_budget(run / "seed0", task)
+    complexity = system["complexity"]
+    assert complexity.pop("memory_use") == "FILL-IN"
+    assert complexity.pop("total_model_size", verdict.bytes) == verdict.bytes
+    assert complexity == {
+        "total_parameters": verdict.parameters,
+        "total_parameters_non_zero": verdict.parameters - 3,
+        "macs": verdict.multiply_adds,
+    }
+    assert set(system.get("energy_consumption", {"training": "FILL-IN"}).values()) == {"FILL-IN"}
+    assert ("energy_consumption" in system) == (task == A23)
+
+
+def test_2025_gives_results_of_one_network_for_all_devices_and_names_what_is_missing(tmp_path):
+    run = write_run(tmp_path / "run", A25, clips=60, small=True, devices=[*DEVICES, "s6"])
+    said = []
+    make_submission(run, A25, SPLITS, tmp_path / "out", tell=said.append)
+    assert "Python package" in said[-1]
+    assert "system.inference_code" in said[-1]
+    meta = read_meta(tmp_path / "out", SPLITS)
+    results = meta["results"]["development_dataset"]
+    truth = read_predictions(run / "seed0" / "predictions.csv")
+    accuracy = sklearn.metrics.balanced_accuracy_score(truth.table["label"], truth.table["prediction"])
+    assert results["general"]["overall"]["accuracy"] == pytest.approx(100 * accuracy, abs=0.005)
+    unknown = {"accuracy": None, "logloss": None}
+    assert results["device_specific"]["overall"] == unknown
+    assert results["device_specific"]["device_wise"] == dict.fromkeys([*DEVICES, "s6"], unknown)
+    assert meta["system"]["inference_code"] == "FILL-IN"
+    description = meta["system"]["description"]
+    assert description["num_models_at_inference"] == 1
+    assert description["model_weight_sharing"] == "fully shared"
+
+
+@pytest.fixture(scope="module")
+def evaluation(tmp_path_factory):
+    """Built-in evaluation set of one-second clips; its recordings are noise, which takes no time."""
+    noise = np.random.default_rng(0).normal(0, 0.1, (FRAMES, 2))
+    with mock.patch.object(mobile, "render_clip", return_value=noise):
+        scenes = make_scenes(tmp_path_factory.mktemp("scenes"), 2, layout="tau2022-mobile", workers=1)
+    return scenes.with_name("TAU-urban-acoustic-scenes-2025-mobile-evaluation")
+
+
+@pytest.mark.parametrize("task", [A22, A23, A25])
+def test_built_in_recordings_of_one_second_become_an_accepted_entry(evaluation, tmp_path, task):
+    run = write_run(tmp_path / "run", task, clips=10, small=True, devices=[*DEVICES, "s6"])
+    archive = make_submission(run, task, SPLITS, tmp_path / "out", audio=evaluation)
+    clips = evaluation / "evaluation_setup" / "fold1_test.csv"
+    problems = check_submission(archive, task, clips)
+    assert {(problem.code, problem.severity) for problem in problems} == {("placeholder", "warning")}
+    listed = pd.read_csv(clips, sep="\t")["filename"]
+    assert sorted(read_output(tmp_path / "out", SPLITS)["filename"]) == sorted(listed)
 
 
 @pytest.fixture

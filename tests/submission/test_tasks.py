@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from asc_mrkd.submission import TASKS
-from asc_mrkd.submission.check_meta import required_keys
+from asc_mrkd.submission.check_meta import lookup, required_keys
 from asc_mrkd.submission.check_output import check_output
 
 pytestmark = pytest.mark.slow
@@ -33,6 +33,71 @@ def test_the_official_evaluation_sets(task, clips, columns):
     wrong = "\n".join([*header, *rows[:-1], rows[-1].replace(f"{clips - 1}.wav", f"{clips}.wav")])
     codes = [problem.code for problem in check_output("x", wrong, rules, rules.official_files)]
     assert codes == ["unknown-file", "missing-files"]
+
+
+@pytest.mark.parametrize(
+    ("task", "clips"), [("dcase2022-task1", 118_800), ("dcase2023-task1", 118_800), ("dcase2025-task1", 178_930)]
+)
+def test_the_official_evaluation_sets_of_one_second(task, clips):
+    rules = TASKS[task]
+    header = "filename\tscene_label\t" + "\t".join(SCENES.split())
+    rows = [f"audio/{index}.wav\tbus\t0\t1" + "\t0" * 8 for index in (0, clips - 1, clips)]
+    problems = check_output("x", "\n".join([header, *rows]), rules, rules.official_files)
+    assert [(problem.code, problem.line) for problem in problems] == [("unknown-file", 4), ("missing-files", None)]
+    assert problems[1].message.startswith(f"{clips - 2} of {clips} clips have no row: 1.wav")
+
+
+SYSTEM = "description complexity external_datasets source_code"
+IN_FULL = (
+    "input_sampling_rate acoustic_features embeddings data_augmentation machine_learning_method "
+    "ensemble_method_subsystem_count decision_making external_data_usage complexity_management pipeline framework"
+)
+IN_SHORT = (
+    "input_sampling_rate acoustic_features data_augmentation machine_learning_method external_data_usage "
+    "complexity_management pipeline framework"
+)
+SCENES = "airport bus metro metro_station park public_square shopping_mall street_pedestrian street_traffic tram"
+OFFICIAL_KEYS = {
+    "dcase2022-task1": {
+        "system": SYSTEM,
+        "system.description": IN_FULL,
+        "system.complexity": "total_parameters total_parameters_non_zero memory_use macs",
+        "results.development_dataset": "overall class_wise device_wise",
+        "results.development_dataset.class_wise": SCENES,
+        "results.development_dataset.device_wise": "a b c s1 s2 s3 s4 s5 s6",
+    },
+    "dcase2023-task1": {
+        "system": f"{SYSTEM} energy_consumption",
+        "system.description": IN_FULL,
+        "system.complexity": "total_model_size total_parameters total_parameters_non_zero memory_use macs",
+        "system.energy_consumption": "training inference baseline_inference",
+        "results.development_dataset": "overall class_wise device_wise",
+        "results.development_dataset.class_wise": SCENES,
+        "results.development_dataset.device_wise": "a b c s1 s2 s3 s4 s5 s6",
+    },
+    "dcase2025-task1": {
+        "system": f"{SYSTEM} inference_code",
+        "system.description": f"{IN_SHORT} device_information num_models_at_inference model_weight_sharing",
+        "system.complexity": "total_model_size total_parameters macs",
+        "results.development_dataset": "general device_specific",
+        "results.development_dataset.general": "overall class_wise device_wise",
+        "results.development_dataset.device_specific": "overall class_wise device_wise",
+        "results.development_dataset.device_specific.class_wise": SCENES,
+        "results.development_dataset.general.device_wise": "a b c s1 s2 s3 s4 s5 s6",
+    },
+}
+"""Keys of the meta file by block: the required fields of the validators of 2022 and 2023, and the template of 2025."""
+
+
+@pytest.mark.parametrize("task", OFFICIAL_KEYS)
+def test_the_meta_file_has_the_official_keys_and_no_other(packages, task):
+    meta = yaml.safe_load(packages[task].text(META))
+    required = required_keys(TASKS[task])
+    for block, keys in OFFICIAL_KEYS[task].items():
+        assert sorted(required[block]) == sorted(keys.split())
+        assert sorted(lookup(meta, block)) == sorted(keys.split())
+    assert list(meta["submission"]) == ["label", "name", "abbreviation", "authors"]
+    assert meta["submission"]["label"] == "Kim_KETI_task1_1"
 
 
 def test_the_keys_of_2024():
