@@ -173,7 +173,7 @@ def test_the_whole_recipe_on_built_in_scenes(built_in_scenes, tmp_path):
         assert len(archive.namelist()) == 2
 
     products = [*out.glob("scenes/**/*.wav"), *out.glob("store/*"), *out.glob("reduced/*/seed0/*")]
-    assert len(products) == 120 + 6 + 2 * 4
+    assert len(products) == 120 + 6 + 2 * 5
     before = modification_times(products)
     again = run_recipe("dcase18", *options, "--method", "mrkd", "--stop-stage", 4, folder=tmp_path)
     assert again.returncode == 0, again.stderr
