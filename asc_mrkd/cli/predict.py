@@ -109,7 +109,7 @@ def print_answers(
         answers: answer about each file, or the reason why it was left out.
         count: number of files.
         lines: function that makes the lines of an answer.
-        is_lone_file: whether one file was named: there is no progress, and its error is raised.
+        is_lone_file: whether one file was named; then no progress is shown, and its error is raised.
     """
     printed: list[Answer] = []
     warned: set[str] = set()

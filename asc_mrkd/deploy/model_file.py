@@ -84,7 +84,7 @@ def load_model(path: str | Path) -> ModelFile:
     """Read a model file, or that of a seed or run folder (its lowest seed).
 
     Raises:
-        RunError: there is no model, or in the run folder it is another one than was written there.
+        RunError: there is no model, or its checksum in the run folder is that of another network.
         DamagedFileError: the file is damaged, or another program wrote it.
         MissingExtraError: the file is .onnx, and onnxruntime is not installed.
         ModelError: the network is made by a Python file of a user, which `allow_code` has not allowed to run.

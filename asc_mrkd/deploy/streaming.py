@@ -226,7 +226,7 @@ def read_microphone(name: str, rate: int, channels: int) -> Iterator[np.ndarray]
 
     Raises:
         MissingExtraError: sounddevice is not installed, or PortAudio, the library that it loads.
-        DataError: there is no such microphone, or it has another rate or fewer channels.
+        DataError: the microphone does not exist, or does not support the rate or the number of channels.
     """
     try:
         sounddevice = import_module("sounddevice")

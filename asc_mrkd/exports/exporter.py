@@ -84,7 +84,7 @@ class Export:
     arena: int | None
     """Bytes that TensorFlow Lite Micro takes for a .tflite file, as tflite-micro reports them; else None."""
     arena_note: str
-    """Reason why there is no arena of a .tflite file; else empty."""
+    """Reason why the arena of a .tflite file is unknown; empty for other formats, or if it is known."""
     multiply_adds: int
     """Multiply-adds of one input, without the front end."""
     inputs: str

@@ -24,7 +24,7 @@ FOLD = "fold"
 """Start of the name of the run folder of a fold, inside that of its cross-validation; the number follows, from 1."""
 
 TRAIN = "asc-mrkd train CONF.yaml --out RUNDIR"
-"""Hint where there is no run."""
+"""Hint for a folder that is not a run."""
 
 ANOTHER_WRITER = "wait for it, give other --seeds, or choose another --out"
 """Hint for a seed that another process trains."""
