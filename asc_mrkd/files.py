@@ -17,7 +17,7 @@ from pathlib import Path, PureWindowsPath
 from typing import IO, Any
 from zipfile import ZipInfo
 
-from asc_mrkd.errors import AscMrkdError, DiskFullError
+from asc_mrkd.errors import AscMrkdError, DiskFullError, RunError
 
 locks_of_unix: Any
 locks_of_windows: Any
@@ -261,22 +261,25 @@ def checksum_file(path: Path) -> Path:
     return path.with_name(f"{path.name}.sha256")
 
 
-def write_checksum(path: Path, content: bytes) -> None:
+def write_checksum(path: Path) -> None:
     """Write the SHA-256 of a file next to it, in the format of `sha256sum`."""
-    write_text(checksum_file(path), f"{hashlib.sha256(content).hexdigest()}  {path.name}\n")
+    write_text(checksum_file(path), f"{file_sha256(path)}  {path.name}\n")
 
 
-def has_its_checksum(path: Path, content: bytes) -> bool:
-    """Return whether the content of a file has the checksum next to it; a file without a checksum may have any.
+def has_its_checksum(path: Path) -> bool:
+    """Return whether a file has the checksum next to it; a file without a checksum may have any content.
 
     Raises:
-        OSError: the checksum cannot be read.
+        RunError: the checksum cannot be read.
     """
+    checksum = checksum_file(path)
     try:
-        expected = checksum_file(path).read_bytes()
+        expected = checksum.read_bytes()
     except FileNotFoundError:
         return True
-    return expected.split()[:1] == [hashlib.sha256(content).hexdigest().encode()]
+    except OSError as error:
+        raise RunError(f"{checksum}: {error.strerror}", f"remove it: without it any {path.name} is taken") from None
+    return expected.split()[:1] == [file_sha256(path).encode()]
 
 
 def resource_folder(kind: str) -> Path:

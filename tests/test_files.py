@@ -17,8 +17,8 @@ import pytest
 import torch
 
 from asc_mrkd import files
-from asc_mrkd.errors import AscMrkdError, DataError, DiskFullError
-from asc_mrkd.files import LOCK, atomic_writer, exclusive_lock, write_text
+from asc_mrkd.errors import AscMrkdError, DataError, DiskFullError, RunError
+from asc_mrkd.files import LOCK, atomic_writer, exclusive_lock, has_its_checksum, write_checksum, write_text
 
 fork = multiprocessing.get_context("fork")
 
@@ -265,3 +265,24 @@ def test_f3_6_files_are_written_without_fcntl(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "has no locks" in done.stderr
     assert names(tmp_path) == {"a.txt"}
+
+
+def test_a_checksum_belongs_to_one_content(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"abc")
+    assert has_its_checksum(path)
+    write_checksum(path)
+    written = (tmp_path / "model.safetensors.sha256").read_text()
+    assert written == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  model.safetensors\n"
+    assert has_its_checksum(path)
+    path.write_bytes(b"abd")
+    assert not has_its_checksum(path)
+
+
+def test_a_checksum_that_cannot_be_read_is_named(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"abc")
+    (tmp_path / "model.safetensors.sha256").mkdir()
+    with pytest.raises(RunError, match=r"model\.safetensors\.sha256: Is a directory") as caught:
+        has_its_checksum(path)
+    assert caught.value.hint == "remove it: without it any model.safetensors is taken"

@@ -255,7 +255,7 @@ class Compressor:
         else:
             save_model(seed.model, compressed)
         stored = find_model(seed)
-        write_checksum(stored, stored.read_bytes())
+        write_checksum(stored)
         probabilities = predict(load_model(stored).model, self.test, advance)
         write_predictions(seed.predictions, self.test.table, self.file.classes, probabilities)
         metrics = overall_metrics(clip_scores(read_predictions(seed.predictions), self.experiment.domain))

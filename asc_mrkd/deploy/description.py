@@ -117,13 +117,13 @@ def parse_description(description: Any, path: Path) -> Description:
         raise DamagedFileError(str(error) if isinstance(error, ConfigError) else first_line(error), hint) from None
 
 
-def require_own_network(path: Path, content: bytes) -> None:
+def require_own_network(path: Path) -> None:
     """Refuse a network in a run folder that is not the one that was written there, such as that of another seed.
 
     Raises:
-        RunError: the file has another checksum than the one next to it.
+        RunError: the file has another checksum than the one next to it, or that one cannot be read.
     """
-    if not has_its_checksum(path, content):
+    if not has_its_checksum(path):
         name = checksum_file(path).name
         raise RunError(
             f"{path} is another network than the one that was written there, whose checksum is in {name}",

@@ -112,7 +112,7 @@ def load_model(path: str | Path) -> ModelFile:
         ) from None
     if found != expected:
         raise DamagedFileError(f"{path} is damaged: its content does not have its checksum", "train or copy it again")
-    require_own_network(path, path.read_bytes())
+    require_own_network(path)
     read = parse_description(description, path)
     return assemble(read, _build_with(read, tensors, path))
 

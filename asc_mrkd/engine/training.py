@@ -429,7 +429,7 @@ class _SeedTraining:
             probabilities = predict(self.trainer.student, self.test)
         write_predictions(self.files.predictions, self.test.table, self.source.classes, probabilities)
         save_model(self.files.model, self._model_file())
-        write_checksum(self.files.model, self.files.model.read_bytes())
+        write_checksum(self.files.model)
 
     def _model_file(self) -> ModelFile:
         samples = self.trainer.samples

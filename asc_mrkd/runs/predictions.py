@@ -79,7 +79,7 @@ def write_predictions(
     text = pd.concat([decided, columns], axis=1).to_csv(index=False, lineterminator="\n")
     path = Path(path)
     write_text(path, text)
-    write_checksum(path, text.encode())
+    write_checksum(path)
 
 
 def read_predictions(path: str | os.PathLike[str]) -> Predictions:
@@ -107,7 +107,8 @@ def _read_table(path: Path) -> pd.DataFrame:
     except OSError as error:
         hint = "training writes it after the last epoch: continue with the same `asc-mrkd train` command"
         raise RunError(f"{path}: {error.strerror}", hint) from None
-    _require_checksum(content, path)
+    if not has_its_checksum(path):
+        raise _damaged(path, f"it is not as it was written: {checksum_file(path).name} has another checksum")
     try:
         columns = dict.fromkeys(TEXT_COLUMNS, "str")
         table = pd.read_csv(io.BytesIO(content), dtype=columns, keep_default_na=False)
@@ -116,16 +117,6 @@ def _read_table(path: Path) -> pd.DataFrame:
     if "filename" not in table:
         raise _damaged(path, "there is no column 'filename'")
     return table.sort_values("filename", ignore_index=True)
-
-
-def _require_checksum(content: bytes, path: Path) -> None:
-    """Refuse a file that is not as it was written."""
-    try:
-        is_whole = has_its_checksum(path, content)
-    except OSError as error:
-        raise _damaged(checksum_file(path), str(error.strerror)) from None
-    if not is_whole:
-        raise _damaged(path, f"it is not as it was written: {checksum_file(path).name} has another checksum")
 
 
 def _require_valid_header(table: pd.DataFrame, classes: tuple[str, ...], path: Path) -> None:
