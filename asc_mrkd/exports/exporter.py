@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -37,19 +37,31 @@ from asc_mrkd.report.tables import TextTable
 from asc_mrkd.rng import generator
 from asc_mrkd.runs import SeedFolder, find_model
 
-PRECISIONS = {
-    "onnx": ("float32", "float16", "int8"),
-    "tflite": ("float32", "int8"),
-    "c": ("float32", "int8"),
-    "web": ("float32", "int8"),
+
+@dataclass(frozen=True)
+class Format:
+    """A format of exported networks."""
+
+    model: str
+    """Name of the file with the network."""
+    precisions: tuple[str, ...]
+    frontend: Literal["never", "if asked", "always"]
+    """Whether the front end is exported too."""
+    compared: int
+    """Largest number of test clips on which an exported network is compared with the original."""
+    require_libraries: Callable[[], object]
+    """Raises MissingExtraError if a library is missing."""
+
+
+_require_onnx = partial(import_libraries, "an export", "onnx", "onnxruntime", "onnxscript")
+
+FORMATS = {
+    "onnx": Format("model.onnx", ("float32", "float16", "int8"), "if asked", 512, _require_onnx),
+    "tflite": Format("model.tflite", ("float32", "int8"), "never", 512, import_tflite),
+    "c": Format("model.c", ("float32", "int8"), "always", 64, _require_onnx),
+    "web": Format("model.onnx", ("float32", "int8"), "always", 512, _require_onnx),
 }
-"""Precisions of exported networks, by format."""
-
-MODELS = {"onnx": "model.onnx", "tflite": "model.tflite", "c": "model.c", "web": "model.onnx"}
-"""Name of the file with the network, by format."""
-
-COMPARED = {"onnx": 512, "tflite": 512, "c": 64, "web": 512}
-"""Largest number of test clips on which an exported network is compared with the original, by format."""
+"""Formats by name."""
 
 RANDOM_INPUTS = 16
 """Number of random inputs for the comparison where there are no test clips."""
@@ -149,21 +161,19 @@ def export(
         print(result.flash, result.ram, result.same_decisions, result.compared)
     """
     out = Path(out)
-    _require_known(to, tuple(PRECISIONS), "format")
-    _require_known(precision, PRECISIONS[to], f"precision of {to}")
-    if to == "tflite" and with_frontend:
-        raise ConfigError("a .tflite file has no front end in it", "--to c writes a front end in C")
+    _require_known(to, tuple(FORMATS), "format")
+    kind = FORMATS[to]
+    _require_known(precision, kind.precisions, f"precision of {to}")
+    if with_frontend and kind.frontend == "never":
+        raise ConfigError(f"a .{to} file has no front end in it", "--to c writes a front end in C")
     _require_replaceable(out)
     web_files = find_runtime(runtime) if to == "web" else None
-    if to == "tflite":
-        import_tflite()
-    else:
-        import_libraries("an export", "onnx", "onnxruntime", "onnxscript")
+    kind.require_libraries()
     model_path = find_model(run)
     file = load_model(model_path)
     if isinstance(file.model, OnnxNetwork):
         raise ModelError("the network is an .onnx file already", "export the model.safetensors of the run")
-    with_frontend = with_frontend or to in ("c", "web")
+    with_frontend = with_frontend or kind.frontend == "always"
     if file.frontend is None and with_frontend:
         raise ConfigError("a network for pictures has no front end", "export it with --to onnx alone")
     with progress("exporting", 3, "parts") as advance:
@@ -220,7 +230,7 @@ class _Work:
         self.with_frontend = with_frontend
         self.place = place
         self.folder = place / "export"
-        self.model = self.folder / MODELS[to]
+        self.model = self.folder / FORMATS[to].model
         self.graph = place / "graph.onnx"
         self.verdict: Verdict
         self.static_ram = 0
@@ -349,7 +359,7 @@ class _Work:
         if self.data is None:
             shape = (RANDOM_INPUTS, *self.file.input_shape)
             return iter([generator("export").standard_normal(shape, dtype=np.float32)]), "random inputs"
-        return _spread_batches(self.data.test, COMPARED[self.to]), f"test {self.file.domain.samples}"
+        return _spread_batches(self.data.test, FORMATS[self.to].compared), f"test {self.file.domain.samples}"
 
     @torch.no_grad()
     def _trained(self, x: np.ndarray) -> np.ndarray:
@@ -380,7 +390,7 @@ class _Work:
             inputs,
             self.file.frontend,
             arrays,
-            model=MODELS[self.to],
+            model=FORMATS[self.to].model,
             takes_samples=takes_samples,
             tolerance=tolerance,
         )
