@@ -23,7 +23,7 @@ from asc_mrkd.engine.samples import open_data
 from asc_mrkd.errors import ConfigError, DataError, RunError
 from asc_mrkd.evaluation import Metrics, clip_scores, overall_metrics
 from asc_mrkd.files import write_checksum
-from asc_mrkd.progress import Progress, no_progress
+from asc_mrkd.progress import Progress, count_nothing, no_progress
 from asc_mrkd.runs import RunFolder, SeedFolder, find_model, read_predictions, write_predictions
 
 LADDER = (
@@ -214,7 +214,7 @@ class Compressor:
         self.train, self.test = open_data(self.experiment.data).load(torch.device("cpu"))
 
     def write(
-        self, steps: str, out: Path, only_within: bool = False, advance: Callable[[int], object] = int
+        self, steps: str, out: Path, only_within: bool = False, advance: Callable[[int], object] = count_nothing
     ) -> Candidate:
         """Write the network after `steps` as a run folder and measure it.
 
@@ -239,7 +239,7 @@ class Compressor:
                 write_run_card(RunFolder(out))
         return candidate
 
-    def measure(self, steps: str, advance: Callable[[int], object] = int) -> Candidate:
+    def measure(self, steps: str, advance: Callable[[int], object] = count_nothing) -> Candidate:
         """Measure the network after `steps`, without keeping it."""
         compressed = apply_steps(self.file, parse_steps(steps))
         with tempfile.TemporaryDirectory() as folder:

@@ -87,14 +87,14 @@ class Checkpoints:
     def _require_owner(self, owner: Mapping[str, Any], path: Path) -> None:
         hint = f"bring its own checkpoint back, or start this seed again: rm '{self.last}' '{self.previous}'"
         for name in dict.fromkeys([*self.owner, *owner]):
-            here = owner.get(name)
-            there = self.owner.get(name)
-            if here == there:
+            found = owner.get(name)
+            expected = self.owner.get(name)
+            if found == expected:
                 continue
-            if name == "processes":
-                hint = f"torchrun --nproc-per-node {here} -m asc_mrkd train ...; {hint}" if here != 1 else hint
+            if name == "processes" and found != 1:
+                hint = f"torchrun --nproc-per-node {found} -m asc_mrkd train ...; {hint}"
             raise RunError(
-                f"checkpoint {path} is of another training: {name} is {here!r} in it and {there!r} here", hint
+                f"checkpoint {path} is of another training: {name} is {found!r} in it and {expected!r} here", hint
             )
 
 

@@ -21,7 +21,7 @@ MANY_CLIPS = 2000
 """Number of training clips above which the network is twice as wide."""
 
 SEEN_CLIPS = 30_000
-"""Clips that a training sees, each as often as it has epochs, within EPOCHS."""
+"""Number of clips that a training sees over all its epochs; EPOCHS bounds the number of epochs that follows."""
 
 EPOCHS = (20, 100)
 """Fewest and most epochs."""
@@ -64,7 +64,9 @@ def fit_experiment(store: str | os.PathLike[str], overrides: Sequence[str] = ())
     name = chosen["model"].get("name") if isinstance(chosen["model"], dict) else None
     if isinstance(name, str) and name != values["model"]["name"]:
         options = values["model"]["options"]
-        values["model"]["options"] = {key: options[key] for key in ("in_channels",) if network_takes(name, key)}
+        values["model"]["options"] = {}
+        if network_takes(name, "in_channels"):
+            values["model"]["options"] = {"in_channels": options["in_channels"]}
     for override in overrides:
         apply_override(values, override)
     return check_experiment(parse(Experiment, values, f"settings for {store}"), f"settings for {store}")

@@ -50,6 +50,8 @@ def _write_if_changed(run: RunFolder, seed: int, parts: Sequence[Predictions]) -
 
 def _mean_records(history: pd.DataFrame) -> list[dict[str, float]]:
     """Return the means over the folds by epoch, without values that no fold has logged."""
+    if "skipped_steps" in history:  # a fold logs it where it has skipped some
+        history = history.fillna({"skipped_steps": 0})
     means = history.drop(columns="seed").groupby("epoch").mean()
     records = []
     for values in means.reset_index().to_dict("records"):

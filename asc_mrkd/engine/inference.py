@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from asc_mrkd.engine.samples import Samples
 from asc_mrkd.errors import NonFiniteError
+from asc_mrkd.progress import count_nothing
 
 LOWER_RATE = "choose another --out and a lower train.optimizer.lr; the last checkpoint is as it was"
 """Hint for a training that diverges."""
@@ -17,7 +18,7 @@ BATCH_VALUES = 2**19
 
 
 @torch.no_grad()
-def predict(model: nn.Module, samples: Samples, advance: Callable[[int], object] = int) -> np.ndarray:
+def predict(model: nn.Module, samples: Samples, advance: Callable[[int], object] = count_nothing) -> np.ndarray:
     """Return class probabilities (sample, class), float64, of all samples; the network's mode is left as it was.
 
     Batches are views of the stored samples, and the logits leave the device once, at the end.

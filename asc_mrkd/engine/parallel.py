@@ -189,16 +189,20 @@ def share_of_loss(own: int, whole: int) -> float:
 
 
 def any_rank_stops(should_stop: Callable[[], bool], device: torch.device) -> Callable[[], bool]:
-    """Return a function that is true in all processes as soon as `should_stop` is in one of them."""
+    """Return a function that is true in all processes soon after `should_stop` is in one of them, and from then on.
+
+    On a GPU the processes exchange their answers in every STOP_CHECK_EVERY-th call alone.
+    """
     if not is_parallel():
         return should_stop
     asked = 0
+    stops = False
 
     def ask() -> bool:
-        nonlocal asked
+        nonlocal asked, stops
         asked += 1
-        if device.type != "cpu" and asked % STOP_CHECK_EVERY:
-            return False
-        return is_any(should_stop())
+        if not stops and (device.type == "cpu" or asked % STOP_CHECK_EVERY == 0):
+            stops = is_any(should_stop())
+        return stops
 
     return ask

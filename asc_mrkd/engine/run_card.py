@@ -41,7 +41,7 @@ asc-mrkd {option}predict {run} {file} --top 3
 ```python
 import asc_mrkd
 
-{allow}predictor = asc_mrkd.Predictor("{run}")
+{allow}predictor = asc_mrkd.Predictor({run!r})
 probabilities = predictor.predict_file("{file}")
 print(predictor.classes[probabilities.argmax()])
 ```

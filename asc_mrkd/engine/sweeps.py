@@ -115,7 +115,7 @@ def sweep(
     if not side_by_side:
         with _only_sweep_in(Path(out)):
             return Sweep(_train_in_turn(todo, seeds, progress), seeds)
-    if os.environ.get("WORLD_SIZE", "1") not in ("", "1"):
+    if launched_processes() > 1:
         raise ConfigError("torchrun and several jobs cannot be combined", "leave out --jobs and --scheduler")
     with _open_pool(min(jobs, len(todo)), scheduler) as pool:
         return Sweep(_train_side_by_side(pool, Path(out), todo, seeds, progress), seeds)

@@ -208,10 +208,15 @@ def stored_logits(path: Path, names: Sequence[str] | pd.Series, num_classes: int
 
     Raises:
         ConfigError: the table is damaged.
-        DataError: it lacks one of the clips.
+        DataError: it lacks one of the clips, or two clips have the same last part.
     """
     table = read_probabilities(path, num_classes)
-    wanted = [Path(name).name for name in names]
+    wanted = pd.Index([Path(name).name for name in names])
+    twice = wanted[wanted.duplicated()]
+    if len(twice):
+        raise DataError(
+            f"{path}: several training clips are called {twice[0]}", "a stored teacher needs clips with different names"
+        )
     missing = [name for name in wanted if name not in table.index]
     if missing:
         raise DataError(

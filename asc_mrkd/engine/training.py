@@ -245,7 +245,7 @@ def require_fitting_network(experiment: Experiment, source: ExperimentData) -> N
                     "the network gives logits (batch, class)",
                 )
         method_entry(experiment.method.name).method_class.check_network(
-            experiment.method.options, network, source.input_shape
+            experiment.method.options, network, experiment.training_shape(source.input_shape)
         )
 
 

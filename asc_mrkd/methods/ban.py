@@ -53,9 +53,8 @@ class Ban(Method):
         super().__init__()
         self.model = model
         self.teacher = Backups(model, 1)
-        seeds = [int(generator("generation", seed, number).integers(2**31)) for number in range(1, generations)]
-        self.initial = [state_of(unwrap(new_model(one))) for one in seeds]
-        """Initial weights of the later generations."""
+        self.new_model = new_model
+        self.seed = seed
         self.generations = generations
         self.steps_per_generation = total_steps
         self.alpha = alpha
@@ -87,8 +86,9 @@ class Ban(Method):
     def _start_generation(self) -> None:
         """Make the student the teacher and give it initial weights, in place."""
         self.teacher.push(self.model)
-        write_state(unwrap(self.model), self.initial[self.generation_started])
         self.generation_started += 1
+        seed = int(generator("generation", self.seed, self.generation_started).integers(2**31))
+        write_state(unwrap(self.model), state_of(unwrap(self.new_model(seed))))
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return the number of steps taken and of the generation, for `state_dict`."""

@@ -41,6 +41,8 @@ class Dlb(Method):
         self.temperature = temperature
         self.previous_logits: Tensor | None = None
         """Logits of the whole batch of the last step (batch, class), of all processes; None before the first step."""
+        self.has_new_logits = False
+        """Whether they are those of the step in progress."""
 
     def training_losses(self, x: Tensor, labels: Labels, previous: tuple[Tensor, Labels] | None) -> Losses:
         """Return the loss of a batch and the previous one.
@@ -50,6 +52,7 @@ class Dlb(Method):
             labels: class indices (batch,), or `MixedLabels` when `x` is mixed.
             previous: inputs and labels of the previous batch in another view; None in the first step.
         """
+        self.has_new_logits = True
         if previous is None or self.previous_logits is None:
             losses = label_losses(self.model, x, labels)
             self.previous_logits = all_gather_rows(losses.logits.detach())
@@ -69,6 +72,13 @@ class Dlb(Method):
         kd = share * distillation(teacher[local_rows()], before, self.temperature)
         return Losses(ce + self.weight * kd, now, {"ce": ce_now.detach(), "kd": kd.detach()})
 
+    def step(self) -> None:
+        """Count one optimiser step; after one that was undone, nothing teaches the next batch."""
+        super().step()
+        if not self.has_new_logits:
+            self.previous_logits = None
+        self.has_new_logits = False
+
     def get_extra_state(self) -> dict[str, Any]:
         """Return the number of steps taken and the logits of the last batch, for `state_dict`."""
         return super().get_extra_state() | {"previous_logits": self.previous_logits}
@@ -77,3 +87,4 @@ class Dlb(Method):
         """Take these from a `state_dict`."""
         super().set_extra_state(state)
         self.previous_logits = state["previous_logits"]
+        self.has_new_logits = False

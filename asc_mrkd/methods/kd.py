@@ -228,9 +228,6 @@ class TeacherEnsemble:
         networks: modules from inputs and numbers of samples (batch,) to logits (batch, class).
     """
 
-    filled = 1
-    """Number of real backups, as the cache of logits counts them."""
-
     def __init__(self, networks: Sequence[nn.Module]) -> None:
         self.networks = tuple(network.eval().requires_grad_(False) for network in networks)
 

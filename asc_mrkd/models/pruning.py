@@ -35,8 +35,18 @@ class Mask(nn.Module):
         return weight * self.mask
 
 
+def is_masked(layer: nn.Module) -> bool:
+    """Return whether `attach_masks` has put a mask on the weight of a layer."""
+    if not parametrize.is_parametrized(layer, "weight"):
+        return False
+    parametrizations = cast(nn.ModuleDict, layer.parametrizations)
+    return isinstance(cast(nn.ModuleList, parametrizations["weight"])[0], Mask)
+
+
 def prunable_layers(model: nn.Module, kernels: Kernels = "all") -> dict[str, nn.Module]:
     """Map names to the layers whose weight has more than one dimension; `1x1` leaves out the larger kernels.
+
+    A weight that is computed from others, as under `weight_norm`, is not pruned.
 
     Raises:
         ModelError: no layer is left.
@@ -44,7 +54,9 @@ def prunable_layers(model: nn.Module, kernels: Kernels = "all") -> dict[str, nn.
     layers = {
         name: layer
         for name, layer in model.named_modules()
-        if isinstance(getattr(layer, "weight", None), Tensor) and cast(Tensor, layer.weight).dim() > 1
+        if (is_masked(layer) or "weight" in layer._parameters)
+        and isinstance(layer.weight, Tensor)
+        and layer.weight.dim() > 1
     }
     if kernels == "1x1":
         layers = {name: layer for name, layer in layers.items() if cast(Tensor, layer.weight)[0, 0].numel() == 1}
@@ -112,7 +124,7 @@ def attach_masks(model: nn.Module, kernels: Kernels = "all") -> None:
 
 def set_masks(model: nn.Module, amount: float, scope: Scope = "global") -> None:
     """Set the masks that `attach_masks` has put on `model` by the magnitudes of the weights under them."""
-    masked = {name: layer for name, layer in model.named_modules() if parametrize.is_parametrized(layer, "weight")}
+    masked = {name: layer for name, layer in model.named_modules() if is_masked(layer)}
     weights = {name: layer.parametrizations.weight.original for name, layer in masked.items()}
     for name, mask in magnitude_masks(weights, amount, scope).items():
         masked[name].parametrizations.weight[0].mask.copy_(mask)
@@ -122,7 +134,7 @@ def without_masks(model: nn.Module) -> nn.Module:
     """Return a copy of `model` with its masks multiplied into the weights."""
     plain = copy.deepcopy(model)
     for layer in plain.modules():
-        if parametrize.is_parametrized(layer, "weight"):
+        if is_masked(layer):
             # Not remove_parametrizations: copies share a class, and it takes the weight out of that class.
             weight = cast(Tensor, layer.weight).detach()
             del layer.parametrizations

@@ -28,14 +28,14 @@ IMAGE = (32, 32)
 """Size of an image of the CIFAR sets, (height, width)."""
 
 
-Whole = Annotated[int, Field(ge=-1, le=100_000), NUMBER]
-Real = Annotated[float, Field(ge=-1e6, le=1e6), NUMBER]
+OptionInteger = Annotated[int, Field(ge=-1, le=100_000), NUMBER]
+OptionNumber = Annotated[float, Field(ge=-1e6, le=1e6), NUMBER]
 
 TYPES: dict[Any, Any] = {
-    int: Whole,
-    float: Real,
-    float | None: Real | None,
-    Sequence[int]: tuple[Whole, ...],
+    int: OptionInteger,
+    float: OptionNumber,
+    float | None: OptionNumber | None,
+    Sequence[int]: tuple[OptionInteger, ...],
     bool: bool,
 }
 """Types of the numbers among the options; the networks check all else, and have closer ranges of their own."""

@@ -1,4 +1,4 @@
-"""Parts that the image networks share: convolutions, stages, shortcuts, initial weights and published names."""
+"""Parts that several networks share: convolutions, stages, shortcuts, initial weights and published names."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +13,7 @@ Block = Callable[[int, int, int], nn.Module]
 
 WRAPPERS = {"module", "_orig_mod", "layer"}
 """Parts of a published name that stand for a wrapper alone: DataParallel, torch.compile, a stage of a WRN."""
+
 MAX_DEPTH = 2000
 """Largest depth of a network that is built."""
 

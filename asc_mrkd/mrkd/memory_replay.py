@@ -163,6 +163,8 @@ class MemoryReplay(nn.Module):
             self.ensemble = FullyConnectedEnsemble(
                 num_backups, num_classes, ensemble_layers, ensemble_input, temperature, seed
             )
+            if any(parameter.dtype == torch.float64 for parameter in model.parameters()):
+                self.ensemble.double()
         self.steps = 0
         """Optimiser steps taken."""
         self.to(device_of(model))

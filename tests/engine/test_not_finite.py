@@ -97,7 +97,7 @@ def tensors_of(tree) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    "method", ["ce", "{name: mrkd, interval: 3}", "pskd", "{name: mrkd, interval: 2, snapshot_source: ema}"]
+    "method", ["ce", "{name: mrkd, interval: 3}", "pskd", "{name: mrkd, interval: 2, snapshot_source: ema}", "dlb"]
 )
 def test_f1_7_up_to_three_steps_in_a_row_are_skipped_without_a_trace(conf, tmp_path, poison_inputs, method):
     poison_inputs({1, 4, 5, 6, 9})

@@ -94,6 +94,23 @@ def test_logits_of_a_batch_of_any_size_are_saved(tmp_path, sizes):
     assert other.previous_logits.untyped_storage().nbytes() == other.previous_logits.nbytes
 
 
+def test_after_a_step_that_was_undone_nothing_teaches_the_next_one():
+    """The logits at hand are then those of the batch before the previous one, which has another size here."""
+    method = Dlb(make_network())
+    method(*make_batch(0, size=12), previous=None)
+    method.step()
+    before = copy.deepcopy(method.state_dict())
+    skipped = make_batch(1, size=5)
+    method(*skipped, previous=make_batch(0, size=12))
+    method.load_state_dict(before)
+    method.step()
+    x, labels = make_batch(2, size=12)
+    losses = method(x, labels, previous=skipped)
+    assert torch.equal(losses.total, torch.nn.functional.cross_entropy(method.model(x), labels))
+    method.step()
+    assert "kd" in method(*make_batch(3), previous=(x, labels)).parts
+
+
 def test_weight_one_and_evaluation_mode(previous):
     method = Dlb(make_network(), weight=0.0)  # what was said changes from call to call
     x, labels = make_batch()
