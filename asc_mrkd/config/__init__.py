@@ -18,6 +18,7 @@ from asc_mrkd.config.experiment import (
     TrainConfig,
     experiment_yaml,
     load_experiment,
+    require_seeds,
     save_experiment,
 )
 
@@ -39,5 +40,6 @@ __all__ = [
     "TrainConfig",
     "experiment_yaml",
     "load_experiment",
+    "require_seeds",
     "save_experiment",
 ]

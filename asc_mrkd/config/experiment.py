@@ -1,11 +1,21 @@
 """The sections of an experiment file, and how it is read and written."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
-from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from asc_mrkd.config.domain import DOMAINS, IMAGES, SCENES, Domain
 from asc_mrkd.errors import ConfigError
@@ -299,6 +309,29 @@ The files of a run are known by their checksums, wherever they lie: data by `dat
 """
 
 
+def _require_different(seeds: list[int]) -> list[int]:
+    for seed in seeds:
+        if seeds.count(seed) > 1:
+            raise ValueError(f"{seed} stands twice")
+    return seeds
+
+
+Seeds = Annotated[list[Seed], Field(min_length=1, max_length=1000), AfterValidator(_require_different)]
+
+
+class _SeedSection(Schema):
+    seeds: Seeds
+
+
+def require_seeds(seeds: Sequence[int]) -> None:
+    """Refuse seeds that an experiment cannot have.
+
+    Raises:
+        ConfigError: there is none, one is out of range, or one stands twice.
+    """
+    parse(_SeedSection, {"seeds": list(seeds)}, "the seeds to train")
+
+
 class Experiment(Schema):
     """Everything that decides the numbers of a run."""
 
@@ -312,7 +345,7 @@ class Experiment(Schema):
     """Augmentation of the training batches."""
     train: TrainConfig
     """The training loop."""
-    seeds: list[Seed] = Field(default_factory=lambda: [0], min_length=1, max_length=1000)
+    seeds: Seeds = Field(default_factory=lambda: [0])
     """Seeds to train, one network each; no seed stands twice."""
     code: dict[Literal["model", "method"], str] = Field(default_factory=dict)
     """SHA-256 of the user's files that `model.name` and `method.name` name, as training notes them."""
@@ -322,13 +355,6 @@ class Experiment(Schema):
     def _name_only_method(cls, values: dict[str, Any]) -> dict[str, Any]:
         method = values.get("method")
         return {**values, "method": {"name": method}} if isinstance(method, str) else values
-
-    @model_validator(mode="after")
-    def _require_different_seeds(self) -> "Experiment":
-        for seed in self.seeds:
-            if self.seeds.count(seed) > 1:
-                raise ValueError(f"seeds: {seed} stands twice")
-        return self
 
     @model_serializer(mode="wrap")
     def _leave_out_no_code(self, serialize: Any) -> dict[str, Any]:

@@ -4,12 +4,12 @@ import copy
 import os
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
-from asc_mrkd.config import Experiment
+from asc_mrkd.config import Experiment, StoreConfig
 from asc_mrkd.device import choose_device
 from asc_mrkd.engine.device import use_threads
-from asc_mrkd.engine.samples import open_data
+from asc_mrkd.engine.samples import clips_in_use, open_data
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.engine.training import require_fitting_network
 from asc_mrkd.methods import check_experiment
@@ -57,7 +57,7 @@ def fit_experiment(store: str | os.PathLike[str], overrides: Sequence[str] = ())
         train(experiment, "exp/mrkd", seeds=[0, 1, 2, 3])
         ```
     """
-    values = fitting_values(open_store(store))
+    values = fitting_values(open_store(store), _data_section(store, overrides))
     chosen = copy.deepcopy(values)
     for override in overrides:
         apply_override(chosen, override)
@@ -72,10 +72,21 @@ def fit_experiment(store: str | os.PathLike[str], overrides: Sequence[str] = ())
     return check_experiment(parse(Experiment, values, f"settings for {store}"), f"settings for {store}")
 
 
-def fitting_values(store: FeatureStore) -> dict[str, Any]:
-    """Return the sections of the experiment as an experiment file has them."""
+def _data_section(store: str | os.PathLike[str], overrides: Sequence[str]) -> StoreConfig:
+    """Return the section `data` as the overrides have it, but in one split: folds train on about as many clips."""
+    values = {"data": {"store": str(store)}}
+    for override in overrides:
+        if override.startswith("data"):
+            apply_override(values, override)
+    section = parse(StoreConfig, values["data"], f"settings for {store}")
+    return section.model_copy(update={"folds": None, "fold": None})
+
+
+def fitting_values(store: FeatureStore, data: StoreConfig) -> dict[str, Any]:
+    """Return the sections of the experiment as an experiment file has them; `data` names the clips of the store."""
     channels, _, frames = store.spec.shape
-    clips = store.rows("train")
+    clips = clips_in_use(store, data)
+    clips = clips[clips["split"] == "train"]
     counts = clips["label"].value_counts()
     few, many = EPOCHS
     epochs = min(max(SEEN_CLIPS // max(len(clips), 1), few), many)
@@ -114,8 +125,10 @@ def describe_fit(experiment: Experiment) -> str:
     if "width" in experiment.model.options:
         words.append(f"of width {experiment.model.options['width']}")
     if experiment.data.folds is None:
-        store = open_store(experiment.data.folder)
-        words.append(f"on {len(store.rows('train'))} clips, tested on {len(store.rows('test'))} others")
+        counts = clips_in_use(open_store(experiment.data.folder), cast(StoreConfig, experiment.data))[
+            "split"
+        ].value_counts()
+        words.append(f"on {counts.get('train', 0)} clips, tested on {counts.get('test', 0)} others")
     return " ".join(words)
 
 

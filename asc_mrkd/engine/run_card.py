@@ -1,25 +1,28 @@
 """The model card of a run, README.md in its folder: data, splits, figures, size, front end, and how to predict."""
 
+import json
 import re
+import shlex
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
+from typing import Any, cast
 
 from asc_mrkd import __version__
 from asc_mrkd.budget import check_budget
-from asc_mrkd.config import Experiment
+from asc_mrkd.config import Experiment, StoreConfig
 from asc_mrkd.config.domain import SCENES
 from asc_mrkd.deploy.card_text import LIMITS, frontend_text, network_text
 from asc_mrkd.deploy.model_file import ModelFile, load_model
+from asc_mrkd.engine.samples import clips_in_use
 from asc_mrkd.errors import AscMrkdError, DamagedFileError, ModelError, RunError
 from asc_mrkd.files import format_bytes, write_text
 from asc_mrkd.methods import method_title
 from asc_mrkd.own_code import parse_own
 from asc_mrkd.runs import RunFolder, SeedFolder, accuracy_and_log_loss, find_model, read_predictions
 from asc_mrkd.schema import read_json
-from asc_mrkd.store.layout import OK, open_store
+from asc_mrkd.store.layout import open_store
 from asc_mrkd.store.origin import read_origin
 
 YOURS = """## Yours
@@ -41,7 +44,7 @@ asc-mrkd {option}predict {run} {file} --top 3
 ```python
 import asc_mrkd
 
-{allow}predictor = asc_mrkd.Predictor({run!r})
+{allow}predictor = asc_mrkd.Predictor({run_in_code})
 probabilities = predictor.predict_file("{file}")
 print(predictor.classes[probabilities.argmax()])
 ```
@@ -97,11 +100,17 @@ def use_text(run: RunFolder, experiment: Experiment, stored: Path, file: ModelFi
     """Return the part that shows how to predict; a network in a file of the user needs that file, unless it is ONNX."""
     own = None if stored.suffix == ".onnx" else parse_own(experiment.model.name)
     return USE.format(
-        run=run.path,
+        run=shlex.quote(str(run.path)),
+        run_in_code=as_literal(run.path),
         file="picture.png" if file.frontend is None else "recording.wav",
-        option="" if own is None else f"--code {own.file} ",
-        allow="" if own is None else f'asc_mrkd.allow_code("{own.file}")\n',
+        option="" if own is None else f"--code {shlex.quote(str(own.file))} ",
+        allow="" if own is None else f"asc_mrkd.allow_code({as_literal(own.file)})\n",
     )
+
+
+def as_literal(path: Path) -> str:
+    """Write a path as a string of Python code, with double quotes."""
+    return json.dumps(str(path), ensure_ascii=False)
 
 
 def about_data(experiment: Experiment, folds: int | None) -> list[list[str]]:
@@ -112,9 +121,9 @@ def about_data(experiment: Experiment, folds: int | None) -> list[list[str]]:
     try:
         store = open_store(experiment.data.folder)
         origin = read_origin(store.folder)
+        clips = clips_in_use(store, cast(StoreConfig, experiment.data))
     except AscMrkdError:
         return rows
-    clips = store.clips[store.clips["status"] == OK]
     if folds or experiment.data.fold:
         number = experiment.data.folds
         which = "each is for testing once" if folds else f"fold {experiment.data.fold} is for testing"

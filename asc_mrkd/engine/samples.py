@@ -137,19 +137,41 @@ def open_data(config: StoreConfig | ImagesConfig) -> ExperimentData:
 
 def _open_scenes(config: StoreConfig) -> ExperimentData:
     store = open_store(config.folder)
-    clips = store.clips[store.clips["status"] == OK]
-    if config.folds is not None:
-        clips = clips[clips["split"] != "unused"]
-        if config.fold is None:
-            _warn_of_untestable(classes_of_one_unit(clips))
-        parts = np.where(fold_numbers(clips, config.folds) == config.fold, "test", "train")
-        clips = clips.assign(split=parts)
-    digest = store.digest
-    if config.train_list is not None:
-        clips, digest = _with_train_list(store, clips, Path(config.train_list))
+    clips, digest = _clips_of_all_devices(store, config)
+    if config.folds is not None and config.fold is None:
+        _warn_of_untestable(classes_of_one_unit(clips))
     is_part = config.folds is not None or config.train_list is not None
     load = partial(_load_store, store, clips, is_part, config.devices)
     return ExperimentData(store.classes, store.spec.shape, store.spec, digest, load)
+
+
+def clips_in_use(store: FeatureStore, config: StoreConfig) -> pd.DataFrame:
+    """Return the usable clips of a store that a data section names by fold, list and devices, with their splits.
+
+    In a cross-validation without a fold all of them are in the split train.
+
+    Raises:
+        DataError: the list cannot be read, or has a clip that is not a training clip of the store.
+    """
+    clips, _ = _clips_of_all_devices(store, config)
+    return _of_devices(clips, config.devices)
+
+
+def _clips_of_all_devices(store: FeatureStore, config: StoreConfig) -> tuple[pd.DataFrame, str]:
+    """Return the usable clips by fold and list, with their splits; and the digest of the store and the list."""
+    clips = store.clips[store.clips["status"] == OK]
+    if config.folds is not None:
+        clips = clips[clips["split"] != "unused"]
+        parts = np.where(fold_numbers(clips, config.folds) == config.fold, "test", "train")
+        clips = clips.assign(split=parts)
+    if config.train_list is not None:
+        return _with_train_list(store, clips, Path(config.train_list))
+    return clips, store.digest
+
+
+def _of_devices(clips: pd.DataFrame, devices: list[str] | None) -> pd.DataFrame:
+    """Return the clips of these recording devices; None takes all."""
+    return clips if devices is None else clips[clips["source_label"].isin(devices)]
 
 
 def _with_train_list(store: FeatureStore, clips: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, str]:
@@ -211,8 +233,7 @@ def _load_store(
     training_rows = clips.loc[clips["split"] == "train", "row"].to_numpy()
     statistics = store.statistics_of(training_rows) if is_part else store.statistics()
     mean, std = (values.reshape(1, -1, 1) for values in statistics)
-    if recorders is not None:
-        clips = clips[clips["source_label"].isin(recorders)]
+    clips = _of_devices(clips, recorders)
 
     def samples(split: str) -> Samples:
         table = clips[clips["split"] == split]

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -120,16 +120,17 @@ def trackers_opened(
         seed: seed of the training.
         records: log of the epochs that were finished before.
     """
-    trackers = [TRACKERS[name](run, experiment, seed) for name in names]
-    try:
+    with ExitStack() as stack:
+        trackers = []
+        for name in names:
+            tracker = TRACKERS[name](run, experiment, seed)
+            stack.callback(tracker.close)
+            trackers.append(tracker)
         for tracker in trackers:
             if isinstance(tracker, TensorBoard):
                 for record in records:
                     tracker.log(record)
         yield trackers
-    finally:
-        for tracker in trackers:
-            tracker.close()
 
 
 def shown_values(record: Mapping[str, Any]) -> dict[str, float]:

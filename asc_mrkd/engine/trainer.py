@@ -101,6 +101,8 @@ class Trainer:
         self.augment = experiment.augment
         self.seed = seed
         self.samples = with_responses(samples, experiment.augment)
+        self.training_shape = experiment.training_shape(tuple(samples.gather(slice(0, 1)).shape[1:]))
+        """Shape of one input of the student in training: (channel, mel, frame), cut if the augmentation cuts."""
         self.device = samples.labels.device
         self.model_config = experiment.model
         self.num_classes = num_classes
@@ -242,7 +244,7 @@ class Trainer:
     def _context(self) -> TrainingContext:
         return TrainingContext(
             num_classes=self.num_classes,
-            input_shape=tuple(self.samples.gather(slice(0, 1)).shape[1:]),
+            input_shape=self.training_shape,
             train_samples=len(self.samples),
             epochs=self.config.epochs,
             steps_per_epoch=self.steps_per_epoch,

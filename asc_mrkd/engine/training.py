@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from asc_mrkd.budget.gate import require_trained_within, require_untrained_within
-from asc_mrkd.config import Experiment
+from asc_mrkd.config import Experiment, require_seeds
 from asc_mrkd.deploy.model_file import ModelFile, load_model, save_model
 from asc_mrkd.device import choose_device
 from asc_mrkd.dist import rank
@@ -96,8 +96,8 @@ def train(
         The run folder.
 
     Raises:
-        StoreError, DataError, ModelError, ConfigError: the data, the network, the method or the device cannot be used;
-            nothing was written.
+        StoreError, DataError, ModelError, ConfigError: the data, the network, the method, the device or the seeds
+            cannot be used; nothing was written.
         RunError: the folder belongs to another experiment or to other data, a checkpoint to another training, or
             another process trains the same seed.
         DamagedFileError: no checkpoint of a seed is whole.
@@ -118,6 +118,7 @@ def train(
         allow_code(own.file)
     if seeds is None:
         seeds = experiment.seeds
+    require_seeds(seeds)
     run = RunFolder(out)
     if experiment.data.folds is not None and experiment.data.fold is None:
         train_fold = partial(train, seeds=seeds, budget=budget, budget_precision=budget_precision, track=track)

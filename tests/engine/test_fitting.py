@@ -8,6 +8,7 @@ import pytest
 from helpers.cli import run_cli
 from helpers.data import SPEC, make_store
 
+from asc_mrkd.config import StoreConfig
 from asc_mrkd.engine.fitting import expected_seconds, fit_experiment, fitting_values
 from asc_mrkd.errors import ConfigError, ModelError, StoreError
 from asc_mrkd.runs import RunFolder
@@ -32,7 +33,7 @@ def described_store(clips: int, uneven: int = 1, frames: int = 200, channels: in
     ],
 )
 def test_the_settings_follow_the_store(store, width, epochs, batch, crop, weights):
-    values = fitting_values(store)
+    values = fitting_values(store, StoreConfig(store="store"))
     assert values["model"]["options"]["width"] == width
     assert values["model"]["options"]["in_channels"] == store.spec.channels == 1
     assert (values["train"]["epochs"], values["train"]["batch_size"]) == (epochs, batch)

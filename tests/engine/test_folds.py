@@ -14,6 +14,7 @@ from helpers.engine import train_run
 from asc_mrkd.config import load_experiment
 from asc_mrkd.datasets.splits import fold_numbers
 from asc_mrkd.deploy.model_file import load_model
+from asc_mrkd.engine.folds import _mean_records
 from asc_mrkd.engine.samples import open_data
 from asc_mrkd.engine.sweeps import sweep
 from asc_mrkd.errors import DataError, InterruptedRun, RunError
@@ -156,3 +157,9 @@ def test_a_sweep_cross_validates_every_point(cross_validated, tmp_path):
     changes = ["method=ce,label_smoothing", "train.epochs=1", "data.folds=2"]
     points = sweep(conf, changes, tmp_path / "sweep")
     assert [evaluate(point.run).test_clips for point in points] == [24, 24]
+
+
+def test_skipped_steps_are_those_of_the_mean_fold():
+    """A fold logs them where it has skipped some."""
+    history = pd.DataFrame({"seed": 0, "epoch": 1, "loss": [1.0, 2.0, 3.0], "skipped_steps": [np.nan, 3.0, np.nan]})
+    assert _mean_records(history) == [{"epoch": 1, "loss": 2.0, "skipped_steps": 1.0}]

@@ -10,6 +10,7 @@ import torch
 from helpers.engine import train_run
 
 from asc_mrkd.deploy.model_file import load_model
+from asc_mrkd.engine.fitting import describe_fit, fit_experiment
 from asc_mrkd.engine.samples import open_data
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import ConfigError, DataError, InterruptedRun, RunError
@@ -85,6 +86,7 @@ def test_the_clips_of_one_device_train_and_test_with_the_statistics_of_all(conf,
     out = train_run(conf, tmp_path / "run", *overrides)
     predictions = read_predictions(RunFolder(out).seed_folder(0).predictions)
     assert set(predictions.table["source_label"]) == {"b"}
+    assert f"| splits | {len(train)} train, {len(test)} test" in (out / "README.md").read_text()
     with pytest.raises(DataError, match="no usable train clips of s9"):
         train_run(conf, tmp_path / "none", f"data={{store: {two_devices}, devices: [s9]}}", *SHORT)
 
@@ -99,6 +101,8 @@ def test_a_list_chooses_the_training_clips(conf, store, tmp_path):
     train, test = data.load(CPU)
     every = open_data(load_experiment(conf).data)
     assert sorted(train.table["filename"]) == chosen
+    fitted = fit_experiment(store, [f"data.train_list={path}"])
+    assert describe_fit(fitted).endswith(f"on {len(chosen)} clips, tested on {len(test)} others")
     assert len(test) == len(every.load(CPU).test)
     assert data.digest != every.digest
     mean, _ = opened.statistics_of(rows.loc[rows["filename"].isin(chosen), "row"].to_numpy())

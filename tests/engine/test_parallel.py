@@ -24,7 +24,7 @@ from asc_mrkd.config import load_experiment
 from asc_mrkd.deploy.model_file import ModelFile, save_model
 from asc_mrkd.dist import all_gather_rows, all_reduce_sum, local_rows
 from asc_mrkd.engine import trainer as trainer_module
-from asc_mrkd.engine.parallel import require_rows
+from asc_mrkd.engine.parallel import STOP_CHECK_EVERY, any_rank_stops, require_rows
 from asc_mrkd.engine.samples import open_data
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import ConfigError
@@ -227,3 +227,14 @@ def test_torchrun_trains_and_continues_to_the_same_bits(image_conf, tmp_path):
     assert all(torch.equal(tensor, parts[name]) for name, tensor in whole.items())
     epochs = [json.loads(line)["epoch"] for line in log.read_text().splitlines()]
     assert epochs == list(range(1, 16))
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_stop_is_told_to_all_processes_and_stays(monkeypatch, device):
+    monkeypatch.setattr("asc_mrkd.engine.parallel.is_parallel", lambda: True)
+    monkeypatch.setattr("asc_mrkd.engine.parallel.is_any", lambda value: value)
+    signals = iter([False] * 3 + [True] + [False] * 200)
+    ask = any_rank_stops(lambda: next(signals), torch.device(device))
+    answers = [ask() for _ in range(250)]
+    assert answers == sorted(answers), "once it is true, it stays true"
+    assert answers.index(True) == (3 if device == "cpu" else 4 * STOP_CHECK_EVERY - 1)

@@ -1,5 +1,7 @@
 """The model card of a run: its figures are those of the evaluation, and the user's part stays."""
 
+import ast
+import shlex
 import shutil
 
 import pytest
@@ -28,6 +30,16 @@ def test_the_card_says_what_the_run_is(trained, store):
         "Licence of the network: to be filled in",
     ):
         assert words in card
+
+
+def test_a_path_with_a_space_and_a_quote_works_in_both_languages(trained, tmp_path):
+    run = RunFolder(shutil.copytree(trained, tmp_path / 'my "run" 1'))
+    write_run_card(run)
+    card = run.card_file.read_text()
+    command = next(line for line in card.splitlines() if line.startswith("asc-mrkd predict"))
+    assert shlex.split(command)[2] == str(run.path)
+    code = next(line for line in card.splitlines() if line.startswith("predictor = "))
+    assert ast.literal_eval(code.partition("Predictor")[2]) == str(run.path)
 
 
 def test_the_part_of_the_user_stays(trained, tmp_path):

@@ -150,6 +150,11 @@ def test_stored_answers_teach_like_their_network(conf, trained, answers, tmp_pat
     assert RunFolder(out).finished_seeds() == [0]
 
 
+def test_stored_answers_need_clips_with_different_names(answers):
+    with pytest.raises(DataError, match=r"several training clips are called 001\.wav"):
+        stored_logits(answers, ["bus/001.wav", "tram/002.wav", "tram/001.wav"], 3)
+
+
 def test_teachers_that_do_not_fit_are_refused_before_anything_is_written(conf, trained, answers, tmp_path):
     elsewhere = SPEC.model_copy(update={"fmax": 3000.0})
     table = pd.read_csv(answers)

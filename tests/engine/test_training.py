@@ -17,7 +17,12 @@ from helpers.warm import warm_command_line
 
 from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.engine import trainer as trainer_module
+from asc_mrkd.engine.samples import open_data
+from asc_mrkd.engine.trainer import Trainer
+from asc_mrkd.engine.training import require_fitting_network
 from asc_mrkd.errors import ConfigError, DamagedFileError, InterruptedRun, NonFiniteError, RunError
+from asc_mrkd.methods import load_experiment
+from asc_mrkd.methods.ce import CrossEntropy
 from asc_mrkd.runs import RunFolder
 
 pytestmark = pytest.mark.slow
@@ -209,3 +214,24 @@ def test_precision_and_memory_format_train(conf, tmp_path, precision):
 def test_unknown_device_is_named(conf, tmp_path):
     with pytest.raises(ConfigError, match="device=cuda:99"):
         train_run(conf, tmp_path / "run", "train.device=cuda:99")
+
+
+def test_a_method_is_checked_and_built_for_the_cut_inputs(conf, monkeypatch):
+    """A clip has 32 frames, of which training sees 24."""
+    checked = []
+    monkeypatch.setattr(CrossEntropy, "check_network", lambda options, network, shape: checked.append(shape))
+    experiment = load_experiment(conf, ["method=ce"])
+    source = open_data(experiment.data)
+    require_fitting_network(experiment, source)
+    trainer = Trainer(experiment, 0, source.load(torch.device("cpu")).train, 3)
+    assert [trainer.training_shape, *checked] == [(2, 24, 24)] * 2
+
+
+@pytest.mark.parametrize(
+    ("seeds", "message"),
+    [([0, 0], "0 stands twice"), ([-1], "greater than or equal to 0"), ([], "at least 1 item")],
+)
+def test_seeds_that_cannot_be_kept_are_refused_before_anything_is_written(conf, tmp_path, seeds, message):
+    with pytest.raises(ConfigError, match=message):
+        train_run(conf, tmp_path / "run", "method=ce", seeds=seeds)
+    assert not (tmp_path / "run").exists()

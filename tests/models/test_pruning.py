@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations
 from torch.nn.utils import prune as torch_prune
 
 from asc_mrkd.errors import ModelError
@@ -30,6 +31,21 @@ def network():
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.ones_(layer.bias)  # the pruned values are the only zeros
     return model
+
+
+def test_weights_under_another_parametrisation_stay_as_they_are():
+    def build() -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(parametrizations.weight_norm(nn.Linear(6, 4)), nn.Linear(4, 3))
+
+    network = build()
+    assert list(prunable_layers(network)) == ["1"]
+    pruned = prune(network, 0.5)
+    assert pruned.state_dict().keys() == network.state_dict().keys()
+    build().load_state_dict(pruned.state_dict())
+    assert zeros(pruned) == 6
+    x = torch.randn(2, 6)
+    assert torch.equal(pruned[0](x), network[0](x))
 
 
 def zeros(model: nn.Module) -> int:

@@ -201,3 +201,16 @@ def test_variants_leave_out_what_they_say(variant):
     assert with_labels_turned == (variant in ("full", "no_fcn", "mean"))  # those adjust to the labels
     layers = sum(p.numel() for p in method.parameters()) - sum(p.numel() for p in method.model.parameters())
     assert (layers > 0) == (variant in ("full", "no_ka"))
+
+
+@pytest.mark.parametrize("teachers", ["exact", "replay"])
+def test_a_network_in_float64_is_taught_in_float64(teachers):
+    method = MemoryReplay(nn.Linear(4, 3).double(), 3, interval=2, teachers=teachers, num_samples=8)
+    x = torch.randn(8, 4, dtype=torch.float64)
+    y = torch.randint(3, (8,))
+    for _ in range(6):
+        losses = method(x, y, samples=torch.arange(8))
+        losses.total.backward()
+        method.step()
+    assert losses.total.dtype == torch.float64
+    assert losses.parts["kd"] > 0
