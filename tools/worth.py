@@ -2,8 +2,8 @@
 
 python tools/worth.py exp/laptop/images_long exp/laptop/images_short
 
-Every folder is a sweep over methods. Differences to cross-entropy are paired by seed; the p-values of a table are
-corrected by Holm's method, accuracy and log loss each for themselves.
+Every folder is a sweep over methods; runs without a finished seed are left out. Differences to cross-entropy are
+paired by seed; the p-values of a table are corrected by Holm's method, accuracy and log loss each for themselves.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from asc_mrkd.evaluation import RunSummary, evaluate
 from asc_mrkd.evaluation.statistics import paired_test
+from asc_mrkd.runs import RunFolder
 
 COLUMNS = ("method", "seeds", "train acc.", "accuracy", "p", "log loss", "p", "calibration error")
 
@@ -30,7 +31,8 @@ class Row:
 
 def worth_rows(sweep: Path) -> list[Row]:
     """Score the runs of a sweep; cross-entropy comes first, then the others by their mean accuracy."""
-    summaries = [evaluate(config.parent) for config in sorted(sweep.glob("*/config.yaml"))]
+    runs = [RunFolder(config.parent) for config in sorted(sweep.glob("*/config.yaml"))]
+    summaries = [evaluate(run.path) for run in runs if run.finished_seeds()]
     baseline = next(one for one in summaries if one.experiment.method.name == "ce")
     others = sorted((one for one in summaries if one is not baseline), key=lambda one: -one.spread("accuracy").mean)
     accuracies = holm([p_value(one, baseline, "accuracy") for one in others])
@@ -69,7 +71,8 @@ def method_name(summary: RunSummary) -> str:
 
 def train_accuracy(summary: RunSummary) -> float:
     """Return the mean accuracy of training in the last epoch, over the seeds."""
-    return float(summary.history.groupby("seed")["train_accuracy"].last().mean())
+    history = summary.history[summary.history["seed"].isin(summary.seeds)]
+    return float(history.groupby("seed")["train_accuracy"].last().mean())
 
 
 def cells(row: Row) -> list[str]:
