@@ -116,7 +116,7 @@ def load_own(code: OwnCode, hint: str) -> Any:
         module = run_file(code.file.resolve(), digest)
     except AscMrkdError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"{code.file} failed: {first_line(error)}", hint) from error
     if not hasattr(module, code.name):
         names = [name for name in vars(module) if not name.startswith("_")]

@@ -21,6 +21,10 @@ from asc_mrkd.budget.tensors import (
 from asc_mrkd.errors import ModelError
 
 
+LONGEST_WINDOW = 2**14
+"""Values up to which a vector outside of the parameters is taken for a window, a scale or a table of bins."""
+
+
 @dataclass(frozen=True)
 class Tally:
     """Number and size of the values in some tensors."""
@@ -145,7 +149,8 @@ def _possible_weights(model: nn.Module) -> Iterator[Uncounted]:
     for name, layer, tensors in layers_with_tensors(model):
         for part, tensor in other_tensors(layer).items():
             is_candidate = tensor.is_floating_point() or tensor.dtype in (torch.int16, torch.int32)
-            if part in tensors or tensor.dim() < 2 or not is_candidate or _is_computed_from(layer, tensor):
+            is_window = tensor.dim() < 2 and tensor.numel() <= LONGEST_WINDOW
+            if part in tensors or is_window or not is_candidate or _is_computed_from(layer, tensor):
                 continue
             size = tensor.numel() * tensor.element_size()
             reason = f"{tensor.numel():,} values outside of the parameters may be weights: an input shape tells"

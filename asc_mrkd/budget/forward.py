@@ -278,7 +278,8 @@ class _Watch(TorchDispatchMode):
         largest = max((self._parameters.get(name, 0) for name in origin), default=0)
         for name in origin - self._parameters.keys():
             owned = self._owned.get(name, tensor)
-            if owned.dim() < 2 or owned.numel() < largest or (owned.numel() == largest and is_mask(owned)):
+            is_scale = owned.dim() < 2 and owned.numel() < tensor.numel()
+            if is_scale or owned.numel() < largest or (owned.numel() == largest and is_mask(owned)):
                 continue
             if name == FOREIGN:
                 self._figures.unknown[module] = f"a product with {FOREIGN}"

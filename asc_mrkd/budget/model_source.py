@@ -94,7 +94,7 @@ def call_network_function(path: Path, name: str | None) -> nn.Module:
         function = getattr(module, name, None)
         with importable(path.parent):
             network = function() if callable(function) else None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         message, advice = explain_failure(error)
         raise ModelError(f"{path}:{name} failed: {message}", advice or hint) from error
     if isinstance(network, nn.Module):
@@ -104,7 +104,7 @@ def call_network_function(path: Path, name: str | None) -> nn.Module:
     raise ModelError(f"{path} has no function {name}", hint)
 
 
-def explain_failure(error: Exception) -> tuple[str, str]:
+def explain_failure(error: BaseException) -> tuple[str, str]:
     """Return an error of a network's function in one line, and a hint where its weights have other names.
 
     >>> explain_failure(RuntimeError('Error(s):\\n Missing key(s) in state_dict: "a", "b".'))

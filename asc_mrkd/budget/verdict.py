@@ -243,7 +243,7 @@ class Verdict:
 def sum_verdicts(verdicts: Sequence[Verdict]) -> Verdict:
     """Return the verdict about networks that work together, all counted under one rule: the sum of all counts."""
     first = verdicts[0]
-    memories = [verdict.memory for verdict in verdicts if verdict.memory is not None]  # they run one after the other
+    memories = [verdict.memory for verdict in verdicts if verdict.memory is not None]
     return replace(
         first,
         layers=[layer for verdict in verdicts for layer in verdict.layers],
@@ -251,9 +251,16 @@ def sum_verdicts(verdicts: Sequence[Verdict]) -> Verdict:
         what_if={name: sum(verdict.what_if[name] for verdict in verdicts) for name in first.what_if},
         uncounted=[part for verdict in verdicts for part in verdict.uncounted],
         nessi=_sum_of_nessi([verdict.nessi for verdict in verdicts if verdict.nessi is not None]),
-        memory=max(memories, key=lambda memory: memory.peak) if len(memories) == len(verdicts) else None,
+        memory=_largest_memory(memories) if len(memories) == len(verdicts) else None,
         ram_at={name: max(verdict.ram_at.get(name, 0) for verdict in verdicts) for name in first.ram_at},
     )
+
+
+def _largest_memory(memories: list[Memory]) -> Memory:
+    """Return the memory of networks that run one after the other, with the reasons of all to doubt it."""
+    reasons = [reason for memory in memories for reason in memory.not_understood]
+    largest = max(memories, key=lambda memory: memory.peak)
+    return replace(largest, not_understood=tuple(dict.fromkeys(reasons)))
 
 
 def _sum_of_nessi(figures: list[NessiFigures]) -> NessiFigures | None:

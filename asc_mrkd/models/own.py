@@ -43,7 +43,7 @@ def build_own(code: OwnCode, num_classes: int, options: dict[str, Any]) -> nn.Mo
             network = function(num_classes=num_classes, **options)
     except AscMrkdError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelError(f"{code.label} failed: {first_line(error)}", HINT) from error
     if not isinstance(network, nn.Module):
         raise ModelError(f"{code.label} returned {type(network).__name__}, not a network", HINT)

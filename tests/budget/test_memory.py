@@ -193,6 +193,8 @@ def test_networks_that_work_together_run_one_after_the_other():
     large = check_budget(nn.Conv2d(1, 8, 1), input_shape=(1, 5, 5))
     assert sum_verdicts([small, large]).memory == large.memory
     assert sum_verdicts([small, check_budget(network_of_ones(3))]).memory is None
+    doubtful = replace(small, memory=replace(small.memory, not_understood=("a doubt",)))
+    assert sum_verdicts([large, doubtful]).memory == replace(large.memory, not_understood=("a doubt",))
 
 
 def test_the_catalogue_names_the_memory():

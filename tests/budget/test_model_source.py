@@ -37,6 +37,10 @@ def broken():
     raise KeyError("no weights")
 
 
+def leaves():
+    raise SystemExit(0)
+
+
 value = 7
 """
 
@@ -61,6 +65,7 @@ def test_function_of_a_python_file(own):
     [
         (":nothing", "nothing returned int"),
         (":broken", "failed: KeyError"),
+        (":leaves", "failed: SystemExit: 0"),
         (":value", "has no function value"),
         (":missing", "has no function missing"),
         ("", "needs the name of the function"),

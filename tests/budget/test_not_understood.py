@@ -205,6 +205,23 @@ def test_b3_other_buffers_that_multiply_like_weights(dtype, name):
     assert f"{name} 204,800 values outside of the parameters may be weights" in " ".join(print_verdict(without).split())
 
 
+class FlatWeight(nn.Module):
+    """Dense layer whose weight is kept flat, in a buffer of one dimension."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("flat", torch.randn(512 * 400))
+
+    def forward(self, x):
+        return nn.functional.linear(x, self.flat.view(400, 512))
+
+
+def test_b3_a_weight_kept_flat_counts():
+    with_input = check_budget(FlatWeight(), "dcase2020-task1b", input_shape=(512,))
+    assert (with_input.bytes, with_input.decision) == (4 * 512 * 400, "over")
+    assert check_budget(FlatWeight()).decision == "unknown"
+
+
 class WithTables(nn.Module):
     """Network with a mask, a position table, a window and the index of a table: none of them a weight."""
 
@@ -224,6 +241,7 @@ class WithTables(nn.Module):
 def test_b3_masks_and_tables_are_no_weights():
     verdict = check_budget(WithTables(), RULE, input_shape=(65, 64))
     assert (verdict.parameters, verdict.buffers) == (260, 64 * 64 + 65 * 64 + 64 + 65 * 64)
+    assert "window" not in {part.name for part in check_budget(WithTables()).uncounted}
 
 
 class Foreign(nn.Module):

@@ -7,8 +7,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from asc_mrkd.budget import count_layers
-from asc_mrkd.budget.onnx import count_onnx
+from asc_mrkd.budget import check_budget, count_layers
+from asc_mrkd.budget.onnx import OnnxCounter, count_onnx
 from asc_mrkd.errors import DamagedFileError, ModelError
 
 
@@ -165,6 +165,20 @@ def test_depthwise_and_recurrent_layers(tmp_path):
     (row,) = count_onnx(path)
     (torch_row,) = count_layers(nn.LSTM(4, 5, batch_first=True), (7, 4))
     assert (row.parameters, row.multiply_adds) == (torch_row.parameters, torch_row.multiply_adds)
+
+
+@pytest.mark.parametrize(("kind", "gates"), [("RNN", 1), ("GRU", 3), ("LSTM", 4)])
+def test_a_recurrent_layer_whose_sequence_nobody_takes_counts_as_any(tmp_path, kind, gates):
+    arrays = {"w": ones(1, gates * 5, 4), "r": ones(1, gates * 5, 5)}
+    found = []
+    for name, outputs in (("both", ["y", "out"]), ("state", ["", "out"])):
+        recurrent = helper.make_node(kind, ["x", "w", "r"], outputs, hidden_size=5)
+        path = write(tmp_path / f"{name}.onnx", [recurrent], arrays, shape=[7, 1, 4])
+        found.append(check_budget(path))
+    assert found[1].multiply_adds == found[0].multiply_adds == 7 * gates * 5 * (4 + 5)
+    assert found[1].layers == found[0].layers
+    assert [verdict.uncounted for verdict in found] == [[], []]
+    assert [operation.writes for operation in OnnxCounter(path).trace().operations] == [("out",)]
 
 
 def test_weights_in_a_separate_file_count_and_are_missed(tmp_path):

@@ -92,6 +92,7 @@ from torch import nn
 def no_classes(in_channels=2): ...
 def nothing(num_classes): return 3
 def broken(num_classes): raise KeyError("weights")
+def leaves(num_classes): raise SystemExit(0)
 def flat(num_classes): return nn.Flatten()
 def narrow(num_classes): return nn.Sequential(nn.Conv2d(1, num_classes, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 number = 7
@@ -104,6 +105,7 @@ number = 7
         ("no_classes", "has no argument num_classes"),
         ("nothing", "returned int, not a network"),
         ("broken", "failed: KeyError"),
+        ("leaves", "failed: SystemExit: 0"),
         ("flat", "maps 2 inputs to"),
         ("narrow", "does not take inputs of 2 x 24"),
         ("number", "is not a function"),
@@ -138,6 +140,9 @@ def test_what_is_not_a_method_is_said(conf, tmp_path, name, message):
         load_experiment(conf, [f"method={tmp_path}/method.py:{name}"])
     with pytest.raises(ConfigError, match="there is no file"):
         load_experiment(conf, ["method=nowhere.py:Method"])
+    (tmp_path / "leaves.py").write_text("raise SystemExit(0)\n")
+    with pytest.raises(ConfigError, match="failed: SystemExit: 0"):
+        load_experiment(conf, [f"method={tmp_path}/leaves.py:Method"])
     (tmp_path / "broken.py").write_text("import nowhere_at_all")
     with pytest.raises(ConfigError, match="failed: ModuleNotFoundError"):
         load_experiment(conf, [f"method={tmp_path}/broken.py:Method"])

@@ -73,7 +73,7 @@ class OnnxCounter:
 
     def __init__(self, path: Path) -> None:
         self.graph = Graph(path)
-        nodes = [node for node in self.graph.nodes if not self.graph.is_constant(node.output[0])]
+        nodes = [node for node in self.graph.nodes if not all(map(self.graph.is_constant, node.output))]
         self._nodes = nodes
         self._unknown = {id(node) for node in nodes if not is_understood(self.graph, node)}
 
@@ -171,8 +171,8 @@ def memory_effect(
 
 
 def node_name(node: Any) -> str:
-    """Return the name of a node; of one without a name that of its first output."""
-    return node.name or node.output[0]
+    """Return the name of a node; of one without a name that of its first output that is not left out."""
+    return node.name or next(filter(None, node.output))
 
 
 def is_understood(graph: Graph, node: Any) -> bool:

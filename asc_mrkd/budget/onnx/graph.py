@@ -35,8 +35,10 @@ class Graph:
         """Arrays by name: initialisers first, then the values of `Constant` nodes."""
         self.initialisers = {tensor.name for tensor in self._model.graph.initializer}
         """Names of the constants that are initialisers."""
-        self.producers = {name: node for node in self.nodes for name in node.output if node.op_type != "Constant"}
-        """Node that makes a value; constants and inputs are left out."""
+        self.producers = {
+            name: node for node in self.nodes if node.op_type != "Constant" for name in node.output if name
+        }
+        """Node that makes a value; constants and inputs are left out, and outputs without a name."""
         self._consumers: defaultdict[str, list[tuple[Any, int]]] = defaultdict(list)
         for node in self.nodes:
             for position, name in enumerate(node.input):
@@ -88,7 +90,7 @@ class Graph:
         return any(node.op_type == "DequantizeLinear" and position == 0 for node, position in self._consumers[name])
 
     def is_constant(self, name: str) -> bool:
-        """Return whether a value depends on constants only."""
+        """Return whether a value depends on constants only; the empty name, of a part left out, counts as constant."""
         return name in self._fixed
 
     def sources(self, name: str) -> Iterator[str]:
