@@ -20,7 +20,6 @@ from asc_mrkd.budget.tensors import (
 )
 from asc_mrkd.errors import ModelError
 
-
 LONGEST_WINDOW = 2**14
 """Values up to which a vector outside of the parameters is taken for a window, a scale or a table of bins."""
 

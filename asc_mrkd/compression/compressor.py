@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 
 from asc_mrkd.budget import Rule, Verdict, check_budget, find_rule
+from asc_mrkd.compression.decompose import can_decompose
 from asc_mrkd.compression.quantise import save_int8
-from asc_mrkd.compression.steps import INT8, apply_steps, parse_steps
+from asc_mrkd.compression.steps import INT8, DecomposeOptions, apply_steps, parse_steps, read_steps
 from asc_mrkd.compression.table import candidates_table
 from asc_mrkd.config import Experiment, load_experiment, save_experiment
 from asc_mrkd.deploy.model_file import ModelFile, load_model, save_model
@@ -53,6 +54,8 @@ class Candidate:
     """Verdict under the rule."""
     file_bytes: int
     """Size of the model file on the disk."""
+    samples: str = "clips"
+    """Noun of the test samples: `clips` or `images`."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ def compress(
     """
     require_writable([steps], Path(out))
     compressor = Compressor(run, rule, overrides)
-    with progress("measuring", 2 * len(compressor.test), "clips") as advance:
+    with progress("measuring", 2 * len(compressor.test), compressor.domain.samples) as advance:
         after = compressor.write(steps, Path(out), advance=advance)
         before = compressor.measure("", advance)
     return Compression(compressor.rule, before, after)
@@ -134,7 +137,8 @@ def fit_budget(
         run: a run folder (its lowest seed) or a seed folder.
         rule: a key of `asc_mrkd.budget.RULES`, or your own rule.
         out: run folder to write the network that fits into; None only measures.
-        steps: steps to try in this order; None takes those of `LADDER` that make sense under the rule.
+        steps: steps to try in this order; None takes those of `LADDER` that make sense under the rule and that the
+            network allows.
         progress: told about the clips of every measurement.
         overrides: place of the data where they have moved, as in `data.store=/data/store`; they must be the same data.
 
@@ -146,11 +150,12 @@ def fit_budget(
         print(fitted.within, fitted.candidates[-1].steps)
     """
     out = None if out is None else Path(out)
-    ladder = list(steps or ladder_for(find_rule(rule)))
+    rule = find_rule(rule)
     require_writable(steps or (), out)  # a ladder of ours may end before it comes to int8
     compressor = Compressor(run, rule, overrides)
+    ladder = list(steps or ladder_for(rule, compressor.file))
     candidates = []
-    with progress("measuring", len(ladder) * len(compressor.test), "clips") as advance:
+    with progress("measuring", len(ladder) * len(compressor.test), compressor.domain.samples) as advance:
         for text in ladder:
             if out is None:
                 candidates.append(compressor.measure(text, advance))
@@ -161,9 +166,20 @@ def fit_budget(
     return FittedBudget(compressor.rule, candidates)
 
 
-def ladder_for(rule: Rule) -> list[str]:
-    """Return the steps of `LADDER` that make sense under a rule: pruning gains nothing where zeros count."""
-    return [steps for steps in LADDER if not (rule.counts_zeros and "prune" in steps)]
+def ladder_for(rule: Rule, file: ModelFile) -> list[str]:
+    """Return the steps of `LADDER` that make sense under a rule and that a network allows.
+
+    Pruning gains nothing where zeros count, nor does float16 where a rule takes every network to be stored alike.
+    """
+    ladder = []
+    for text in LADDER:
+        steps = parse_steps(text)
+        is_in_vain = rule.counts_zeros and any(step.name == "prune" for step in steps)
+        is_in_vain |= rule.stored_as is not None and text == "float16"
+        factors = [step.options.factor for step in steps if isinstance(step.options, DecomposeOptions)]
+        if not is_in_vain and all(can_decompose(file, factor) for factor in factors):
+            ladder.append(text)
+    return ladder
 
 
 def require_writable(steps: Sequence[str], out: Path | None) -> None:
@@ -210,6 +226,7 @@ class Compressor:
         self.run_folder = self.seed_folder.run
         self.rule = find_rule(rule)
         self.experiment = experiment_with_data(self.run_folder, overrides)
+        self.domain = self.experiment.domain
         self.file = load_model(trained)
         self.train, self.test = open_data(self.experiment.data).load(torch.device("cpu"))
 
@@ -219,8 +236,9 @@ class Compressor:
         """Write the network after `steps` as a run folder and measure it.
 
         The folder takes config.yaml, metrics.jsonl and environment.json from the run, and gets a model card. The seed
-        folder in it holds the model file, the predictions of the compressed network and compression.json. An earlier
-        result is replaced. With `only_within` a network over the limits is measured and not kept.
+        folder in it holds the model file, the predictions of the compressed network and compression.json, which names
+        the steps of earlier compressions too. An earlier result is replaced. With `only_within` a network over the
+        limits is measured and not kept.
 
         Raises:
             ConfigError, ModelError: the steps are unknown or the network does not allow them.
@@ -258,9 +276,11 @@ class Compressor:
         write_checksum(stored)
         probabilities = predict(load_model(stored).model, self.test, advance)
         write_predictions(seed.predictions, self.test.table, self.file.classes, probabilities)
-        metrics = overall_metrics(clip_scores(read_predictions(seed.predictions), self.experiment.domain))
-        candidate = Candidate(text, metrics, check_budget(stored, self.rule), stored.stat().st_size)
-        record = {"steps": [step.text for step in steps], "file_bytes": candidate.file_bytes}
+        metrics = overall_metrics(clip_scores(read_predictions(seed.predictions), self.domain))
+        verdict = check_budget(stored, self.rule)
+        candidate = Candidate(text, metrics, verdict, stored.stat().st_size, self.domain.samples)
+        all_steps = [*read_steps(self.seed_folder.compression), *(step.text for step in steps)]
+        record = {"steps": all_steps, "file_bytes": candidate.file_bytes}
         seed.compression.write_text(json.dumps(record, indent=2) + "\n")
         return candidate
 

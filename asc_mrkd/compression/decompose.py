@@ -5,14 +5,14 @@ the truncated higher-order SVD of its weight along output and input channels (Tu
 """
 
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from asc_mrkd.deploy.model_file import ModelFile
 from asc_mrkd.errors import ModelError
-from asc_mrkd.models import build_model, network_takes
+from asc_mrkd.models import build_model, network_takes, without_storage
 from asc_mrkd.models.cp_resnet import DampedConv2d
 
 
@@ -26,14 +26,7 @@ def decompose(file: ModelFile, factor: int) -> ModelFile:
     Raises:
         ModelError: the network has no such option or uses it already, or `factor` does not divide its width.
     """
-    name = file.architecture["name"]
-    options = file.architecture["options"]
-    if "code" in file.architecture or not network_takes(name, "decomposition"):
-        raise ModelError(f"{name} has no decomposed form", "the networks that have one: cp_resnet, cp_resnet_damped")
-    if options.get("decomposition", 1) != 1:
-        raise ModelError(f"the convolutions are decomposed already, by a factor of {options['decomposition']}")
-    architecture = {**file.architecture, "options": {**options, "decomposition": factor}}
-    network = build_model(name, architecture["num_classes"], **architecture["options"])
+    network, architecture = _build_decomposed(file, factor)
     for path, layer in file.model.named_modules():
         target = network.get_submodule(path)
         if isinstance(layer, nn.Conv2d) and isinstance(target, nn.Sequential):
@@ -43,6 +36,28 @@ def decompose(file: ModelFile, factor: int) -> ModelFile:
             if isinstance(layer, DampedConv2d) and not isinstance(target, DampedConv2d):  # the stem
                 cast(nn.Conv2d, target).weight.data *= layer.damper
     return replace(file, model=network.eval(), architecture=architecture)
+
+
+def can_decompose(file: ModelFile, factor: int) -> bool:
+    """Return whether `decompose` takes a network and a factor."""
+    try:
+        with without_storage():
+            _build_decomposed(file, factor)
+    except ModelError:
+        return False
+    return True
+
+
+def _build_decomposed(file: ModelFile, factor: int) -> tuple[nn.Module, dict[str, Any]]:
+    """Build the decomposed form of a network, untrained; return it and its architecture."""
+    name = file.architecture["name"]
+    options = file.architecture["options"]
+    if "code" in file.architecture or not network_takes(name, "decomposition"):
+        raise ModelError(f"{name} has no decomposed form", "the networks that have one: cp_resnet, cp_resnet_damped")
+    if options.get("decomposition", 1) != 1:
+        raise ModelError(f"the convolutions are decomposed already, by a factor of {options['decomposition']}")
+    architecture = {**file.architecture, "options": {**options, "decomposition": factor}}
+    return build_model(name, architecture["num_classes"], **architecture["options"]), architecture
 
 
 @torch.no_grad()

@@ -13,15 +13,19 @@ if TYPE_CHECKING:
 COLUMNS = ("steps", "accuracy %", "log loss", "counted", "file", "MMAC", "RAM", "fits")
 
 NOTES = (
-    "accuracy: macro, of all test clips; counted: size under the rule; file: the model file on the disk",
+    "accuracy: macro, of all test {samples}; counted: size under the rule; file: the model file on the disk",
     "RAM: activations alive at once; a runtime takes at least as much",
 )
+
+FITS = {"within": "yes", "over": "no"}
+"""Cells of the last column by verdict; another verdict stands there as it is."""
 
 
 def candidates_table(candidates: Sequence["Candidate"], rule: Rule) -> TextTable:
     """Tabulate networks that were measured under a rule, one per row."""
     rows = [candidate_cells(candidate) for candidate in candidates]
-    return TextTable(f"compression, {rule.title}", COLUMNS, rows, notes=NOTES)
+    notes = [note.format(samples=candidates[0].samples) for note in NOTES]
+    return TextTable(f"compression, {rule.title}", COLUMNS, rows, notes=notes)
 
 
 def candidate_cells(candidate: "Candidate") -> tuple[str, ...]:
@@ -35,7 +39,7 @@ def candidate_cells(candidate: "Candidate") -> tuple[str, ...]:
         format_bytes(candidate.file_bytes, kilo=1024),
         f"{candidate.budget.multiply_adds / 1e6:,.1f}",
         "?" if memory is None else format_bytes(memory.peak, kilo=1024),
-        "yes" if candidate.budget.within else "no",
+        FITS.get(candidate.budget.decision, candidate.budget.decision),
     )
 
 

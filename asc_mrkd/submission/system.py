@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 
 from asc_mrkd.budget import Verdict, check_budget, sum_verdicts
-from asc_mrkd.compression.steps import SEPARATOR, STEPS, parse_steps
+from asc_mrkd.compression.steps import STEPS, parse_steps, read_steps
 from asc_mrkd.config import Experiment
 from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.errors import DamagedFileError, RunError, SubmissionError
 from asc_mrkd.evaluation import clip_scores, group_table, overall_metrics
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.runs import Predictions, SeedFolder, find_scored_seeds, read_predictions
-from asc_mrkd.schema import read_json
 from asc_mrkd.submission.tasks import Task
 
 COUNTING_RULE = "dcase2020-task1b"
@@ -147,16 +146,8 @@ def compression_measures(seed: SeedFolder, experiment: Experiment, precision: st
     measures = []
     if experiment.train.prune:
         measures.append(STEPS["prune"].title)
-    record = seed.compression
-    if record.is_file():
-        values = read_json(record, DamagedFileError, "asc-mrkd compress writes it")
-        try:
-            steps = SEPARATOR.join(values["steps"])
-        except (KeyError, TypeError):
-            raise DamagedFileError(
-                f"{record} cannot be read: it names no steps", "asc-mrkd compress writes it"
-            ) from None
-        measures += [step.kind.title for step in parse_steps(steps)]
+    for text in read_steps(seed.compression):
+        measures += [step.kind.title for step in parse_steps(text)]
     if precision:
         measures.append(f"weights stored as {precision}")
     return tuple(dict.fromkeys(measures))

@@ -17,11 +17,14 @@ from asc_mrkd.compression import compressor as compressor_module
 from asc_mrkd.compression.compressor import LADDER, Compressor, ladder_for
 from asc_mrkd.compression.quantise import spread_inputs
 from asc_mrkd.compression.steps import parse_steps
+from asc_mrkd.compression.table import candidate_cells, candidates_table
 from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.engine.samples import open_data
 from asc_mrkd.errors import ConfigError, MissingExtraError, RunError
 from asc_mrkd.evaluation import evaluate
 from asc_mrkd.models.pruning import prunable_layers
+from asc_mrkd.runs import RunFolder
+from asc_mrkd.submission.system import compression_measures
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +80,24 @@ def test_the_folder_is_a_run(compressor, trained, tmp_path):
     assert load_model(trained).dtype == "float32"
 
 
+def test_a_network_compressed_twice_remembers_all_steps(compressor, tmp_path):
+    compressor.write("float16", tmp_path / "half")
+    Compressor(tmp_path / "half").write("prune:amount=0.5", tmp_path / "both")
+    seed = RunFolder(tmp_path / "both").seed_folder(0)
+    assert json.loads(seed.compression.read_text())["steps"] == ["float16", "prune:amount=0.5"]
+    measures = compression_measures(seed, compressor.experiment, None)
+    assert measures == ("weights stored as float16", "magnitude pruning")
+    assert "float16, prune:amount=0.5" in (tmp_path / "both/README.md").read_text()
+
+
+def test_the_table_names_the_samples_and_every_verdict(compressor):
+    candidate = replace(compressor.measure(""), samples="images")
+    budget = check_budget("resnet20", replace(RULES["dcase2020-task1b"], limit=1_000_000, grey_limit=2_000_000))
+    cells = [candidate_cells(replace(candidate, budget=verdict))[-1] for verdict in (candidate.budget, budget)]
+    assert (budget.decision, cells) == ("grey", ["yes", "grey"])
+    assert "of all test images" in candidates_table([candidate], candidate.budget.rule).notes[0]
+
+
 @pytest.mark.slow
 def test_int8_is_written_and_read(compressor, tmp_path):
     before = compressor.measure("")
@@ -103,10 +124,28 @@ def test_calibration_samples_are_normalised_training_samples(compressor):
     np.testing.assert_array_equal(batches[-1], train.normalise(train.gather(slice(len(train) - 1, None))).numpy())
 
 
-def test_the_ladder_gets_harder_and_fits_the_rule():
+def test_the_ladder_gets_harder_and_fits_the_rule(compressor):
     assert [parse_steps(steps) for steps in LADDER]
-    assert list(LADDER) == ladder_for(RULES["dcase2020-task1b"])
-    assert not any("prune" in steps for steps in ladder_for(RULES["dcase2022-task1"]))
+    file = compressor.file
+    assert list(LADDER) == ladder_for(RULES["dcase2020-task1b"], file)
+    in_2022 = ["", "int8", "decompose:factor=2+float16", "decompose:factor=2+int8", "decompose:factor=4+int8"]
+    assert ladder_for(RULES["dcase2022-task1"], file) == in_2022
+
+
+@pytest.mark.parametrize(
+    ("change", "factors"),
+    [
+        ({"options": {"width": 6}}, ["2", "2"]),
+        ({"options": {"width": 4, "decomposition": 2}}, []),
+        ({"name": "resnet20", "options": {}}, []),
+        ({"code": {}}, []),
+    ],
+)
+def test_the_ladder_leaves_out_steps_that_the_network_does_not_allow(compressor, change, factors):
+    file = replace(compressor.file, architecture=compressor.file.architecture | change)
+    ladder = ladder_for(RULES["dcase2020-task1b"], file)
+    assert ladder[:7] == list(LADDER[:7])
+    assert [steps.partition("factor=")[2][0] for steps in ladder[7:]] == factors
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,9 @@ def test_the_verb_takes_the_number_of_folds(cross_validated, tmp_path):
     assert done.code == 0, done.err
     assert RunFolder(tmp_path / "run").experiment.data.folds == 2
     assert "fold 2 of 2: fold2 seed 0" in done.err.replace("\n", " ") or done.err == ""
+    budget = "--budget", "dcase2020-task1b"
+    again = run_cli("train", conf, "train.epochs=1", "data.folds=2", "--out", tmp_path / "run", *budget)
+    assert again.code == 0, again.err
 
 
 def test_a_sweep_cross_validates_every_point(cross_validated, tmp_path):
