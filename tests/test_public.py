@@ -14,6 +14,8 @@ import typer.main
 
 import asc_mrkd
 from asc_mrkd.cli.app import build_app
+from asc_mrkd.engine.sweeps import load_points
+from asc_mrkd.errors import AscMrkdError
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -172,6 +174,40 @@ def test_the_commands_of_the_pages_exist(tool):
     assert commands
     for words in commands:
         CHECKS[tool](words)
+
+
+def settings_of(words: list[str]) -> list[str]:
+    """Return the settings of a command, `section.key=value`."""
+    return [word for word in words if "=" in word and not word.startswith("-")]
+
+
+@pytest.mark.parametrize(("verb", "load"), [("train", asc_mrkd.load_experiment), ("sweep", load_points)])
+def test_the_settings_in_the_pages_suit_their_experiment(verb, load, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    commands = [words for words in shown_commands() if words[1:2] == [verb] and words[2].endswith(".yaml")]
+    assert commands
+    for words in commands:
+        conf = words[2].removeprefix("my_")  # my_recipes is a copy
+        try:
+            load(conf, settings_of(words))
+        except AscMrkdError as error:
+            pytest.fail(f"{shlex.join(words)}: {error}")
+
+
+def test_a_run_folder_in_the_pages_holds_one_training():
+    trained: dict[str, list[str]] = {}
+    for words in shown_commands():
+        if words[:2] == ["asc-mrkd", "train"] and "--out" in words:
+            out = words[words.index("--out") + 1]
+            training = [words[2], *settings_of(words)]
+            assert trained.setdefault(out, training) == training, f"other settings in {out}: {shlex.join(words)}"
+
+
+def test_the_options_by_name_in_the_text_of_the_pages_are_options():
+    shown = [text for page in PAGES for text in re.findall(r"\*\*(asc_mrkd\.[^`)]*)\)", page.read_text())]
+    assert len(shown) >= 2
+    for text in shown:
+        assert isinstance(eval(text), dict), text
 
 
 def test_the_pages_show_commands_of_known_tools_alone():
