@@ -87,7 +87,7 @@ def draw_budget(builtin: Path, work: Path) -> None:
 
 
 def draw_page(builtin: Path, work: Path) -> None:
-    """Draw the page that hears: on a screen with a file, and on a telephone with the microphone."""
+    """Draw the page that listens: on a screen with a file, and on a telephone with the microphone."""
     place = [f"data.store={builtin / 'store'}"]
     export(builtin / "reduced/ce", work / "page", "web", overrides=place, progress=show_progress)
     clips = choose_clips(builtin / "store", builtin / SCENES)

@@ -25,9 +25,11 @@ robust="{name: mrkd, preset: robust}"
 replay="{name: mrkd, preset: robust, teachers: replay}"
 repeat="{name: mrkd, preset: robust, teachers: repeat}"
 compared="method=ce,label_smoothing,pskd,$paper,$robust,$replay,$repeat"
-settings=()
+settings=(model.name=resnet20) # the network of the experiment file; the array is never empty
+changed=(--seeds "${seeds:-0-3}")
 if [ ${#overrides[@]} -gt 0 ]; then
-    settings=("${overrides[@]}")
+    settings+=("${overrides[@]}")
+    changed+=("${overrides[@]}")
 fi
 
 stage 1 "make the small images" python "$root/tools/small_images.py" "$data" "$out/images"
@@ -43,7 +45,6 @@ done
 stage 5 "print what the methods are worth" python "$root/tools/worth.py" "$out/images_short" "$out/images_long"
 if [ -n "$clips" ]; then
     stage 6 "cross-validate on real clips" bash "$root/recipes/own/run.sh" --data "$clips" --group-column src_file \
-        --fold-column none --folds 4 --method ce,label_smoothing,pskd,mrkd --seeds "${seeds:-0-3}" \
-        "${settings[@]}" --out "$out/clips"
+        --fold-column none --folds 4 --method ce,label_smoothing,pskd,mrkd "${changed[@]}" --out "$out/clips"
     stage 7 "print what the methods are worth" python "$root/tools/worth.py" "$out/clips"
 fi

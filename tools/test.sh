@@ -14,7 +14,7 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 unset PYTHONDONTWRITEBYTECODE # compiled modules start the many processes of the tests more quickly
 
 # Temporary files lie in memory where there is room: a disk would be flushed many thousand times.
-free_kilobytes=$(df --output=avail /dev/shm 2>/dev/null | tail -n 1)
+free_kilobytes=$(df --output=avail /dev/shm 2>/dev/null | tail -n 1 || true)
 if ((${free_kilobytes:-0} > 4000000)); then
     TMPDIR=$(mktemp -d /dev/shm/asc_mrkd.XXXXXX)
     export TMPDIR

@@ -180,8 +180,8 @@ require_methods() {
     fi
 }
 
-# set_training METHOD SETTING...: set the array `training` to what METHOD changes in the experiment, which is that of
-# MrKD, then to the settings given here, then to those of the command line.
+# set_training METHOD SETTING...: set the array `training` to the arguments of a training: METHOD, unless it is MrKD, which
+# the experiment has; then the settings given here; then those of the command line, which win.
 set_training() {
     training=("${@:2}")
     if [ "$1" != mrkd ]; then
@@ -205,8 +205,8 @@ set_scene_training() {
     esac
 }
 
-# require_settings COMMAND SETTING...: stop before the first stage unless the program takes the settings of the command
-# line with every method. COMMAND is set_training or set_scene_training; it gets a method, then the settings given here.
+# require_settings COMMAND SETTING...: stop before the first stage if the settings of the command line do not suit one of
+# the methods. COMMAND sets `training` from a method and the settings given here, as set_training does.
 require_settings() {
     local name
     if [ "$list" = true ] || [ "$dry_run" = true ] || [ ${#overrides[@]} = 0 ]; then
@@ -247,7 +247,8 @@ stage() {
 }
 current_stage=""
 
-# stage_that_may_fail NUMBER TITLE COMMAND...: a stage whose exit code 1, a failed check, does not stop the recipe.
+# stage_that_may_fail NUMBER TITLE COMMAND...: a stage that may end with exit code 1, a failed check, without stopping the
+# recipe.
 stage_that_may_fail() {
     local code=0
     stage "$@" || code=$?

@@ -31,7 +31,7 @@ for name in "${methods[@]}"; do
     stage 5 "score the test clips" asc-mrkd evaluate "$out/$conf/$name"
 done
 
-entry=$out/$conf/$name
+entry=${runs[${#runs[@]} - 1]} # the run of the last method
 submission=$out/submission
 label=${label:-Yourname_INST_task1a_1}
 stage_that_may_fail 6 "check the size (500 KB; DCASE 2018 has no limit, 2020 had this one)" \

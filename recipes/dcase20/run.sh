@@ -34,7 +34,8 @@ for name in "${methods[@]}"; do
     stage 5 "score the test clips" asc-mrkd evaluate "$out/$conf/$name"
 done
 
-entry=$out/$conf/$name
+entry=${runs[${#runs[@]} - 1]} # the run of the last method
+name=${entry##*/}
 fitted=$out/$conf/fitted/$name
 submission=$out/submission
 label=${label:-Yourname_INST_task1b_1}

@@ -46,11 +46,11 @@ for name in teacher "${methods[@]}"; do
     stage 6 "score by device and group" asc-mrkd evaluate "$out/$conf/$name"
 done
 
-entry=$out/$conf/$name
-small=$out/$conf/float16/$name
+entry=${runs[${#runs[@]} - 1]} # the run of the last method
+small=$out/$conf/float16/${entry##*/}
 for device in "${devices[@]}"; do
-    set_training ce "data={store: '$out/store', devices: [$device]}" "train.start=$entry" \
-        train.epochs=5 train.optimizer.lr=0.0003
+    set_training ce "data={store: '$out/store', devices: [$device]}" "train.start=$entry"
+    training+=(method=ce train.epochs=5 train.optimizer.lr=0.0003) # the settings of the command line are the students'
     stage 7 "train the last student further for one device" \
         asc-mrkd train "$experiment" "${training[@]}" --out "$out/$conf/devices/$device"
 done
@@ -60,4 +60,4 @@ done
 stage 9 "store the last student in float16" \
     asc-mrkd compress "$entry" float16 --rule dcase2025-task1 --out "$small"
 stage 10 "check the budget" asc-mrkd check-budget "$small" --rule dcase2025-task1
-stage 11 "report" asc-mrkd report "${runs[@]}" --out "$out/report.html"
+stage 11 "report" asc-mrkd report "${runs[@]}" --recordings "$data" --out "$out/report.html"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Your own recordings: from a folder per class, or a table, to trained, compared and reported networks of a fitting size.
+# Your own recordings, a folder per class or a table: train networks that fit their number, compare them and write a report.
 #
 #   bash recipes/own/run.sh [--data FOLDER_OR_TABLE] [OPTION ...] [key=value ...]
 #

@@ -36,6 +36,7 @@ def test_settings_are_for_the_students(tmp_path):
     lines = dry_run("dcase25", "--method", "ce,dml", "--seeds", "0-3", "train.epochs=3", folder=tmp_path)
     trained = [line for line in lines if line.startswith("train ")]
     assert ["train.epochs=3 --seeds 0-3" in line for line in trained] == [False, True, True, True, True]
+    assert ["--seeds 0-3 method=ce train.epochs=5 " in line for line in trained] == [False, False, False, True, True]
     assert "make-scenes exp/dcase25/builtin/scenes --layout tau2022-mobile" in lines
 
 
