@@ -12,9 +12,9 @@ peak     most memory of an epoch over that of cross-entropy: weights, gradients,
          activations, and the copy of the state with which the engine could undo the steps
 a backup its share of the peak of cross-entropy, from the difference between 5 backups and 1
 
-`exact/batch` and `exact/eval` normalise by the batch and by running statistics. The time of `cached` does not include its
-one pass per sample and backup. The peaks of `replay` and `cached` do not include the stored logits, n + 1 and n float16
-values per sample and class.
+`exact/batch` and `exact/eval` normalise by the batch and by running statistics. The time of `cached` does not include
+its one pass per sample and backup. The peaks of `replay` and `cached` do not include the stored logits, n + 1 and n
+float16 values per sample and class.
 `plain` is cross-entropy in contiguous float32.
 
 Lines of the CSV file have the figure of cross-entropy as `ours` and that of the teachers as `theirs`.
