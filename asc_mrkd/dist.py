@@ -1,7 +1,7 @@
 """Data-parallel training, started by `torchrun`: rank, world size and the collective operations.
 
-In a single process every function returns its argument unchanged. Row p of a batch belongs to the process with rank
-p mod world_size.
+In a single process nothing is exchanged: it has rank 0 of 1, and tensors come back unchanged. Row p of a batch belongs
+to the process with rank p mod world_size.
 """
 
 import torch

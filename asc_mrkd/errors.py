@@ -46,7 +46,7 @@ class DownloadError(AscMrkdError):
 
 
 class AudioError(DataError):
-    """One recording cannot be used; `reason` is its code (see asc_mrkd.audio.read.REASONS)."""
+    """One recording cannot be used; `reason` is its code (see asc_mrkd.audio.reasons.REASONS)."""
 
     def __init__(self, message: str, reason: str = "", hint: str = "") -> None:
         super().__init__(message, hint)

@@ -2,7 +2,7 @@
 
 - reference/commands.md: every verb with its arguments and options, from the application itself
 - reference/functions.md: the public functions and classes of `asc_mrkd`
-- reference/lists.md: methods, networks, front ends, rules, tasks and data sets, from their registries
+- reference/lists.md: methods, networks, front ends, rules and tasks, from their registries
 - reference/ROOM.md: the modules of a room with their docstrings
 - notebook.md: the cells of notebook.ipynb, which lies next to it
 - front ends, contributing, changelog, security: the pages of the source tree, with their links turned

@@ -72,14 +72,19 @@ _FORMS = {b"FORM": (b"AIFF", b"AIFC"), b"riff": None, b"caff": None}
 _WAVE = (b"WAVE",)
 _AU_BYTE_ORDER = {b".snd": ">", b"dns.": "<"}
 _AU_HEADER_BYTES = 24
+_BLOCK_FRAMES_AT = 18  # place in a `fmt ` chunk of the number of samples in a compressed block
 
 
 @dataclass(frozen=True)
 class Sound:
-    """The sound in a file: integers to decode here, or a file for libsndfile."""
+    """The sound in a file: samples to decode here, or a file for libsndfile."""
 
     pcm: PcmLayout | None = None
     stream: RawIOBase | None = None
+    frames: int = 0
+    """Number of samples per channel by the chunk `fact` of a compressed WAV file, or 0."""
+    block_frames: int = 0
+    """Number of samples per channel in a compressed block, the last of which may be filled up, or 0."""
 
 
 @dataclass
@@ -256,14 +261,23 @@ def _find_leftover(stream: RawIOBase, position: int, size: int, family: _Family)
     return ""
 
 
+def _read_sounding(stream: RawIOBase, start: int, end: int) -> bytes:
+    """Return the first PROBED_BYTES between two positions that are not all zero; nothing if there are none."""
+    for position in range(start, end, PROBED_BYTES):
+        data = read_at(stream, position, min(PROBED_BYTES, end - position))
+        if data.strip(b"\0"):
+            return data
+    return b""
+
+
 def _wave_sound(stream: RawIOBase, wave: WaveFormat, chunks: _Chunks, byte_order: str, start: int, end: int) -> Sound:
-    """Return the integers of a WAV file, or any other sound behind a plain header for libsndfile."""
+    """Return the samples of a WAV file, or any other sound behind a plain header for libsndfile."""
     fmt = chunks.contents[b"fmt "]
     if wave.tag not in READ_TAGS:
         raise RefusalError("other_kind", f"WAV with the encoding 0x{wave.tag:04x}")
     if wave.is_linear and end > start:
         is_little_endian = byte_order == "<"
-        width = find_width(wave, read_at(stream, start, PROBED_BYTES) if is_little_endian else b"")
+        width = find_width(wave, lambda: _read_sounding(stream, start, end) if is_little_endian else b"")
         if is_little_endian and width <= 4:
             frames = (end - start) // (width * wave.channels)
             return Sound(PcmLayout(start, frames, wave.channels, wave.sample_rate, width, wave.tag == FLOATS))
@@ -277,7 +291,13 @@ def _wave_sound(stream: RawIOBase, wave: WaveFormat, chunks: _Chunks, byte_order
     body = b"".join(parts)
     magic = b"RIFF" if byte_order == "<" else b"RIFX"
     head = magic + struct.pack(byte_order + "I", len(body) + end - start) + body
-    return Sound(stream=Section(stream, [head, (start, end)]))
+    sound = Section(stream, [head, (start, end)])
+    fact = chunks.contents.get(b"fact", b"")
+    if wave.is_linear or len(fact) < 4 or len(fmt) < _BLOCK_FRAMES_AT + 2:
+        return Sound(stream=sound)
+    (frames,) = struct.unpack_from(byte_order + "I", fact)
+    (block_frames,) = struct.unpack_from(byte_order + "H", fmt, _BLOCK_FRAMES_AT)
+    return Sound(stream=sound, frames=frames, block_frames=block_frames)
 
 
 def _find_au_sound(stream: RawIOBase, size: int, byte_order: str) -> Sound | None:

@@ -66,6 +66,10 @@ class Source:
     """The stream has Ogg pages."""
     is_chunked: bool = False
     """The stream is one of the containers of `asc_mrkd.audio.chunks`."""
+    frames: int = 0
+    """Number of samples per channel that a compressed WAV file states besides, or 0."""
+    block_frames: int = 0
+    """Number of samples per channel in its blocks, or 0."""
 
     @property
     def may_be_mpeg(self) -> bool:
@@ -80,7 +84,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Contents:
-    """The sound in a file: integers in a row, or streams, one after the other."""
+    """The sound in a file: samples in a row, or streams, one after the other."""
 
     stream: RawIOBase
     """File that the positions in `pcm` refer to."""
@@ -107,7 +111,8 @@ def read_contents(stream: RawIOBase) -> Contents:
             raise RefusalError("not_audio", f"none of {CONTAINERS}")
         if sound.stream is None:
             return Contents(stream, sound.pcm)
-        return Contents(stream, sources=(Source(sound.stream, is_chunked=True),))
+        source = Source(sound.stream, is_chunked=True, frames=sound.frames, block_frames=sound.block_frames)
+        return Contents(stream, sources=(source,))
     if head[:4] == b"OggS":
         return Contents(stream, sources=tuple(_ogg_sources(split_streams(stream, size))))
     if head[:4] == b"fLaC":
@@ -118,6 +123,8 @@ def read_contents(stream: RawIOBase) -> Contents:
             raise RefusalError("truncated", f"{size:,} bytes")
         if mpeg is None and head[1] & 0xF6 == 0xF0:
             raise RefusalError("other_kind", "AAC (.aac)")
+        if mpeg is not None and mpeg.is_padded:
+            stream = Section(stream, [(0, mpeg.end)])
         return Contents(stream, sources=(Source(stream, mpeg),))
     raise _explain_other_kind(stream)
 

@@ -8,7 +8,7 @@ varies, and makes a file of constant bit rate too short by a fraction of a frame
 from dataclasses import dataclass
 from io import RawIOBase
 
-from asc_mrkd.audio.tags import TAIL_TAGS, read_at, skip_id3
+from asc_mrkd.audio.tags import is_padding, read_at, skip_id3
 
 _BIT_RATES = {  # kbit/s of layer III; ISO/IEC 11172-3 and 13818-3
     1: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -35,8 +35,12 @@ class MpegLength:
     """Number of samples per channel in all frames."""
     tagged: bool
     """The file also states its length, without the delay of the encoder."""
+    end: int
+    """Position behind the last frame (bytes)."""
     whole: bool
-    """After the last frame comes the end of the file or a tag, not unknown data."""
+    """After the last frame comes the end of the file, a tag or zeros, not unknown data."""
+    is_padded: bool
+    """After the last frame come zeros, which libsndfile would take for more sound."""
     cut: bool
     """The file ends within a frame."""
     interrupted: bool
@@ -82,7 +86,9 @@ def measure_mpeg(stream: RawIOBase, size: int) -> MpegLength | None:
     return MpegLength(
         samples=samples,
         tagged=tagged,
-        whole=not tail or tail.startswith(TAIL_TAGS),
+        end=position,
+        whole=is_padding(stream, position, size),
+        is_padded=tail.startswith(b"\0") and is_padding(stream, position, size),
         cut=position > size,
         interrupted=_has_frames(read_at(stream, position, _SEARCHED_BYTES)),
     )

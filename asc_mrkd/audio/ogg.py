@@ -18,7 +18,6 @@ _CHECKSUM_AT = slice(22, 26)
 _FLAC = b"\x7fFLAC"
 _FLAC_HEAD_BYTES = 9
 _CODECS = (b"\x01vorbis", b"OpusHead", _FLAC)
-_SKELETON = b"fishead\0"
 _OTHER_CODECS = {b"Speex   ": "Speex", b"\x80theora": "Theora video", b"PCM     ": "PCM", b"BBCD\0": "Dirac video"}
 
 

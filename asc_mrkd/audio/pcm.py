@@ -1,6 +1,7 @@
-"""Integers and floats in a row: their layout by the `fmt ` chunk of a WAV file, and fast decoding to the same bits."""
+"""Samples in a row, integers or floats: their layout by the `fmt ` chunk of a WAV file, and fast decoding."""
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import RawIOBase
 
@@ -17,11 +18,14 @@ MAX_CHANNELS = 1024
 INTEGERS = 1
 """Number of the encoding of integers."""
 
-PROBED_BYTES = 2**16
-"""Bytes of sound that show how the samples are laid out, where the header contradicts itself."""
+PROBED_BYTES = 3 * 2**15
+"""Bytes of sound that show how the samples are laid out, where the header contradicts itself; whole cells of 2 to 4."""
 
 FLOATS = 3
 """Number of the encoding of floats."""
+
+FLOAT_WIDTHS = (4, 8)
+"""Numbers of bytes of a float."""
 
 READ_TAGS = (INTEGERS, 2, FLOATS, 6, 7, 0x11, 0x31, 0x38, 0x40, 0x55, 0xFFFE)
 """Numbers of the encodings of a WAV file that are read: PCM, ADPCM, A-law, mu-law, GSM, MP3, special layouts."""
@@ -82,7 +86,7 @@ def parse_format(chunk: bytes, byte_order: str) -> WaveFormat:
     return WaveFormat(tag, *numbers)
 
 
-def find_width(wave: WaveFormat, probe: bytes) -> int:
+def find_width(wave: WaveFormat, read_probe: Callable[[], bytes]) -> int:
     """Return the number of bytes of an integer or float sample, where the fields of the header may contradict.
 
     The bits of a sample and the bytes of a frame must agree. Where the cells are wider than the samples, as for 24 bits
@@ -90,17 +94,20 @@ def find_width(wave: WaveFormat, probe: bytes) -> int:
 
     Args:
         wave: content of the header.
-        probe: start of the sound, PROBED_BYTES long; empty if the cells are not little-endian.
+        read_probe: function that reads some PROBED_BYTES of the sound that are not all zero, from the start of a cell;
+            nothing if the cells are not little-endian.
 
     Raises:
         RefusalError: nothing shows how the samples are laid out.
     """
     width = (wave.bits + 7) // 8
     cell, rest = divmod(wave.block_bytes, max(1, wave.channels))
-    if 0 < wave.channels <= MAX_CHANNELS and width > 0:
+    is_possible = width > 0 if wave.tag == INTEGERS else width in FLOAT_WIDTHS
+    if 0 < wave.channels <= MAX_CHANNELS and is_possible:
         if (cell == width and not rest) or wave.block_bytes == 0:
             return width
         if wave.tag == INTEGERS and width < cell <= 4 and not rest:
+            probe = read_probe()
             if _has_empty_low_bytes(probe, cell, width):
                 return cell
             if wave.bits == 16 and cell == 4 and _is_16_bit_sound(probe):

@@ -33,7 +33,7 @@ SAMPLE_RATES = (1_000, 1_000_000)
 SECONDS_TOLERANCE = 1e-4
 """Largest difference (s) of equal lengths: a few samples of rounding."""
 
-MAX_CHANNELS = 64
+MAX_ARRAY_CHANNELS = 64
 """Most channels of an array of samples: more are samples in the place of channels."""
 
 MAX_PEAK = 100.0
@@ -126,7 +126,7 @@ def check_samples(samples: np.ndarray, sample_rate: int | None) -> Audio:
     if samples.ndim not in (1, 2) or samples.size == 0:
         raise DataError(f"samples have the shape {samples.shape}", "give (channel, sample) or (sample,)")
     audio = Audio(np.atleast_2d(samples).astype(np.float32, copy=False), int(sample_rate))
-    if len(audio.samples) > MAX_CHANNELS:
+    if len(audio.samples) > MAX_ARRAY_CHANNELS:
         raise DataError(f"samples have {len(audio.samples):,} channels", "give (channel, sample): transpose the array")
     with _refusals_explained(Path("samples")):
         _require_sound(audio.samples)
@@ -264,7 +264,10 @@ class _Expected:
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Contents, int]]:
     """Open a file whose container and header have been checked; its size (bytes) comes with it."""
-    status = path.stat()
+    try:
+        status = path.stat()
+    except ValueError:
+        raise RefusalError("missing", "its name holds a character that no file name can have") from None
     if not stat.S_ISREG(status.st_mode):
         raise RefusalError("not_audio", "not a regular file")
     if status.st_size == 0:
@@ -358,6 +361,8 @@ def _claimed_frames(source: Source, sound: soundfile.SoundFile) -> int:
         if frames is None:
             raise RefusalError("damaged", f"the header claims {sound.frames:,} frames, there are more")
         return frames
+    if source.frames <= sound.frames <= source.frames + source.block_frames:
+        return source.frames  # the last block of a compressed WAV file is filled up
     return sound.frames
 
 

@@ -33,13 +33,17 @@ def _has_cities(table: "pd.DataFrame") -> bool:
 
 
 def _city(table: "pd.DataFrame") -> "pd.Series":
-    cities = table["identifier"].str.rsplit("-", n=1).str[0]
-    return cities if _has_cities(table) else cities.where(cities == "", "")
+    """Return the city of every sample, "" where the identifiers are groups."""
+    if _has_cities(table):
+        return table["identifier"].str.rsplit("-", n=1).str[0]
+    return table["identifier"].str[:0]
 
 
 def _group(table: "pd.DataFrame") -> "pd.Series":
-    groups = table["identifier"]
-    return groups.where(groups == "", "") if _has_cities(table) else groups
+    """Return the group of every sample, "" where the identifiers are city and location."""
+    if _has_cities(table):
+        return table["identifier"].str[:0]
+    return table["identifier"]
 
 
 def _device_group(table: "pd.DataFrame") -> "pd.Series":

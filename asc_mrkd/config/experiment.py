@@ -406,11 +406,12 @@ class Experiment(Schema):
             ConfigError: a crop is longer than the clip, a shift or a border is larger than the sample.
         """
         _, height, width = input_shape
+        cut = self.augment.crop_frames or width
         limits = {
             "crop_frames": (self.augment.crop_frames or 0, width, f"a clip has {width} frames"),
             "roll_frames": (self.augment.roll_frames, width, f"a clip has {width} frames"),
             "mask_bins": (self.augment.mask_bins, height, f"a clip has {height} bands"),
-            "mask_frames": (self.augment.mask_frames, self.augment.crop_frames or width, f"a clip has {width} frames"),
+            "mask_frames": (self.augment.mask_frames, cut, f"a training input has {cut} frames"),
             "pad": (self.augment.pad, min(height, width), f"an image has {height} x {width} pixels"),
         }
         for key, (value, largest, size) in limits.items():
@@ -428,8 +429,10 @@ def load_experiment(path: str | os.PathLike[str], overrides: list[str] | None = 
     """Read an experiment file and apply `section.key=value` overrides (values are YAML).
 
     A file may build on another one, `base: ../common.yaml` (relative to itself), and give only the differences. A
-    section `data` or `method` replaces that of the base; all others are merged key by key. A network or method in a
-    Python file, `../my_net.py:build`, is looked for from the experiment file on, then from the current folder on.
+    section `data` or `method` replaces that of the base. The keys of all other sections are merged; one that is a
+    section itself, such as `train.optimizer` or `model.options`, replaces that of the base as a whole. A network or
+    method in a Python file, `../my_net.py:build`, is looked for from the experiment file on, then from the current
+    folder on.
 
     The options of the method are not checked: `methods.load_experiment` does that.
 

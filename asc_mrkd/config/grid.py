@@ -6,6 +6,7 @@ model.options.blocks=[4,3,1],[4,4,4]                two points: commas in bracke
 
 import hashlib
 import math
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from urllib.parse import quote
 
 from asc_mrkd.errors import ConfigError
 
-KEPT_IN_NAMES = " =,.+-_[]{}:"
-"""Characters that folder names keep besides letters and digits; all others are percent-encoded."""
+KEPT_IN_NAMES = " =,.+-_[]{}" + ("" if os.name == "nt" else ":")
+"""Characters that folder names keep besides letters and digits; Windows has no colon. Others are percent-encoded."""
 
 LONGEST_NAME = 200
 """Longest folder name in bytes before its end becomes a digest; file systems allow 255."""

@@ -8,7 +8,7 @@ import librosa
 import numpy as np
 import pytest
 import soundfile
-from helpers.audio import RATE, encode_sound, make_noise, write_bytes, write_sound
+from helpers.audio import RATE, encode_sound, make_noise, mp3_without_length, write_bytes, write_sound
 
 from asc_mrkd.audio.read import match_channels, read_audio, resample
 from asc_mrkd.errors import AudioError
@@ -98,11 +98,6 @@ def test_a_click_in_silence_is_sound_however_well_it_packs(tmp_path, name):
     path = write_sound(tmp_path / name, samples)
     assert path.stat().st_size < samples.size // 128
     assert read_audio(path, 10.0).samples.shape == samples.shape
-
-
-def mp3_without_length(data: bytes) -> bytes:
-    """Leave out the first frame, which states the length; older encoders and recorders write none."""
-    return data[data.index(data[:2], 4) :]
 
 
 @pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])

@@ -1,14 +1,16 @@
 """Headers that lie, contradict themselves or were never finished: the whole sound, or a true reason."""
 
 import contextlib
+import io
 import os
 import struct
 from pathlib import Path
-from struct import pack
+from struct import pack, unpack_from
 
 import numpy as np
 import pytest
-from helpers.audio import RATE, encode_sound, make_noise, write_bytes, write_sound
+import soundfile
+from helpers.audio import RATE, encode_sound, make_noise, mp3_without_length, write_bytes, write_sound
 
 from asc_mrkd.audio import SOUND_SUFFIXES
 from asc_mrkd.audio.read import read_audio
@@ -302,6 +304,15 @@ def test_a5_headers_that_contradict_themselves_never_give_noise(tmp_path, chunk,
     np.testing.assert_allclose(samples, TONE[None], rtol=0, atol=2**-15)
 
 
+@pytest.mark.parametrize("silence", [16_384, 200_000])
+@pytest.mark.parametrize(("bits", "data"), [(16, INT16_IN_32), (24, INT24_IN_32)])
+def test_a5_silence_at_the_start_says_nothing_about_the_layout(tmp_path, bits, data, silence):
+    samples = read_bytes(tmp_path, wav_of(make_format(1, bits, 4), bytes(4 * silence) + data))
+    assert samples.shape == (1, silence + len(TONE))
+    assert not samples[:, :silence].any()
+    np.testing.assert_allclose(samples[:, silence:], TONE[None], rtol=0, atol=2**-15)
+
+
 @pytest.mark.parametrize(
     ("chunk", "data"),
     [
@@ -312,6 +323,8 @@ def test_a5_headers_that_contradict_themselves_never_give_noise(tmp_path, chunk,
         (make_format(1, 24, 4), (np.round(TONE * 2**23).astype("<i4")).tobytes()),
         (make_format(1, 16, 4), np.random.default_rng(0).integers(-(2**28), 2**28, 9000, "<i4").tobytes()),
         (make_format(3, 16, 4), FLOAT),
+        (make_format(3, 16, 2), INT16),
+        (make_format(3, 24, 3), INT24),
         (pack("<HHIIHH", 1, 0, RATE, 0, 0, 16), INT16),
     ],
 )
@@ -389,6 +402,25 @@ def test_a9_mp3_within_wav_is_read(tmp_path):
 def test_a9_bytes_before_a_recording_are_named(tmp_path):
     error = refuse(tmp_path, b"\r\n\r\n" + wav(tmp_path), "not_audio", "4 other bytes stand before a RIFF file")
     assert "tail -c +5" in error.hint
+
+
+@pytest.mark.parametrize("zeros", [1000, 4096])
+@pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
+def test_zeros_behind_an_mp3_are_left_out(tmp_path, zeros, mode):
+    mp3 = encode_sound(tmp_path / "a.mp3", NOISE, bitrate_mode=mode, compression_level=0.5)  # it states its length
+    whole = mp3_without_length(mp3) if mode == "CONSTANT" else mp3
+    np.testing.assert_array_equal(read_bytes(tmp_path, whole + bytes(zeros)), read_bytes(tmp_path, whole))
+
+
+@pytest.mark.parametrize("subtype", ["MS_ADPCM", "IMA_ADPCM", "GSM610"])
+def test_the_filling_of_the_last_compressed_block_is_left_out(tmp_path, subtype):
+    sound = NOISE[:1, :5003]
+    content = encode_sound(tmp_path / "a.wav", sound, subtype=subtype)
+    decoded, _ = soundfile.read(io.BytesIO(content), always_2d=True, dtype="float32")
+    (stated,) = unpack_from("<I", content, content.index(b"fact") + 8)
+    samples = read_bytes(tmp_path, content)
+    assert samples.shape == (1, min(stated, len(decoded)))
+    np.testing.assert_array_equal(samples, decoded[: samples.shape[1]].T)
 
 
 def test_a6_mp3_files_that_were_joined_are_not_read_in_part(tmp_path):

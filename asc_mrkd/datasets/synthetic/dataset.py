@@ -14,6 +14,7 @@ from PIL import Image
 
 from asc_mrkd import __version__
 from asc_mrkd.datasets.dcase import COARSE_LABELS
+from asc_mrkd.datasets.synthetic.mobile import CLIP_BYTES as MOBILE_CLIP_BYTES
 from asc_mrkd.datasets.synthetic.mobile import (
     EVALUATION_DEVICES,
     KNOWN_DEVICES,
@@ -170,7 +171,10 @@ def make_scenes(
             paths = [folder / (clip.file_by_class if chosen.by_class else clip.filename) for clip in clips]
             make_missing(paths, partial(_write_clip, seed=seed), workers, advance, is_whole=_is_whole_clip)
     except OSError as error:
-        raise _cannot_write(folder, error, len(clips) * CLIP_BYTES) from None
+        size = len(clips) * CLIP_BYTES
+        if chosen.evaluation:
+            size = (len(clips) + len(SCENES)) * SECONDS * MOBILE_CLIP_BYTES
+        raise _cannot_write(folder, error, size) from None
     return folder
 
 
@@ -237,8 +241,8 @@ def _make_mobile_clips(
         names = [f"{SECONDS * number + second}.wav" for second in range(SECONDS)]
         pieces[Path(clip.filename).name] = list(zip(names, EVALUATION_DEVICES, strict=True))
     _write_mobile_lists(folder, clips)
-    devices = [piece for clip in unlabelled for piece in pieces[Path(clip.filename).name]]
-    known = [(f"audio/{name}", device if device in KNOWN_DEVICES else "unknown") for name, device in devices]
+    evaluated = [piece for clip in unlabelled for piece in pieces[Path(clip.filename).name]]
+    known = [(f"audio/{name}", device if device in KNOWN_DEVICES else "unknown") for name, device in evaluated]
     _write_table(evaluation / "evaluation_setup" / "fold1_test.csv", [("filename", "device_id"), *known])
     write_responses(folder / "impulse_responses")
     paths = [folder / clip.filename for clip in clips] + [evaluation / clip.filename for clip in unlabelled]

@@ -130,7 +130,7 @@ def header_text(spec: FrontendSpec) -> str:
         samples=spec.samples,
         bands=spec.n_mels,
         frames=spec.frames,
-        definition=f"{spec.name}: {spec.description}",
+        definition=f"{spec.name}: {spec.description}".replace("*/", "* /"),
         floor_note=ONE_PASS if spec.top_db is None else TWO_PASSES,
     )
 

@@ -105,7 +105,7 @@ static void max_pool(const pool_shape *s, const float *x, float *y)
     }
 }
 /* == AveragePool == */
-/* Every second value of rows and columns: an average over one value. */
+/* The first of every step_rows rows and step_columns columns: an average over one value. */
 static void subsample(const float *x, float *y, int channels, int rows, int columns, int step_rows, int step_columns)
 {
     int channel, row, column;
