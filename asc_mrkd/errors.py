@@ -1,7 +1,7 @@
 """The exceptions of the package: a message names the fault and its place, a hint the next thing to type."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 SHOWN = 12
 """Largest number of names in a hint."""
@@ -104,6 +104,21 @@ def first_line(error: BaseException) -> str:
     'OSError: no such symbol'
     """
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+
+
+def require_known(name: str, known: Collection[str], noun: str) -> None:
+    """Refuse a name that is not among the known ones.
+
+    Args:
+        name: the name as the user wrote it.
+        known: all names that exist.
+        noun: word for what is named, such as `rule`.
+
+    Raises:
+        ConfigError: the name is unknown; the hint suggests one.
+    """
+    if name not in known:
+        raise ConfigError(f"there is no {noun} '{name}'", suggest(name, known))
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

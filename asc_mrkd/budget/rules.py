@@ -1,11 +1,10 @@
 """Complexity rules of the challenges, as data, and limits of one's own."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from asc_mrkd.errors import ConfigError, suggest
+from asc_mrkd.errors import ConfigError, require_known
 from asc_mrkd.files import format_bytes
 
 
@@ -174,7 +173,7 @@ def parse_limits(text: str) -> Rule:
     limits: dict[str, int] = {}
     for part in text.split(","):
         key, _, value = (word.strip() for word in part.partition("="))
-        _require_known(key, LIMITS, "limit")
+        require_known(key, LIMITS, "limit")
         if key in limits:
             raise ConfigError(f"'{key}' stands twice in '{text}'", "keep one of them")
         limits[key] = parse_memory(value)
@@ -212,16 +211,11 @@ def find_rule(rule: str | Rule, precision: str | None = None) -> Rule:
         ConfigError: unknown rule or precision, with a suggestion.
     """
     if precision is not None:
-        _require_known(precision, PRECISIONS, "precision")
+        require_known(precision, PRECISIONS, "precision")
     if isinstance(rule, Rule):
         return rule
-    _require_known(rule, RULES, "rule")
+    require_known(rule, RULES, "rule")
     return RULES[rule]
-
-
-def _require_known(name: str, known: Iterable[str], noun: str) -> None:
-    if name not in known:
-        raise ConfigError(f"there is no {noun} '{name}'", suggest(name, known))
 
 
 def exact_size(size: int) -> str:

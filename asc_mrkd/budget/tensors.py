@@ -23,7 +23,7 @@ PACKED = (torch.int8, torch.uint8)
 
 
 INTERNALS = frozenset(vars(nn.Module()))
-"""Attributes in which torch keeps what it sees."""
+"""Attributes that every torch module has."""
 
 
 class LayerTensor(NamedTuple):

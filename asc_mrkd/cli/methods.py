@@ -29,12 +29,11 @@ def methods(
 
     Example: asc-mrkd methods mrkd
     """
-    from asc_mrkd.errors import ConfigError, suggest
+    from asc_mrkd.errors import require_known
     from asc_mrkd.methods import METHODS
 
     for name in names or []:
-        if name not in METHODS:
-            raise ConfigError(f"there is no method '{name}'", suggest(name, METHODS))
+        require_known(name, METHODS, "method")
     records = [method_record(name, METHODS[name]) for name in names or METHODS]
     if as_json:
         print_json(records)

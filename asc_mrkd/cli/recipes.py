@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from asc_mrkd.cli.terminal import say
-from asc_mrkd.errors import ConfigError, suggest
+from asc_mrkd.errors import ConfigError, require_known
 from asc_mrkd.files import atomic_writer, exclusive_lock, resource_folder
 
 INDENT = "    "
@@ -44,8 +44,7 @@ def copy_recipe(
     Example: asc-mrkd recipes cp dcase18 my_recipes
     """
     recipes = {recipe.name: recipe for recipe in find_recipes()}
-    if name not in recipes:
-        raise ConfigError(f"there is no recipe '{name}'", suggest(name, recipes))
+    require_known(name, recipes, "recipe")
     if (out / name).exists():
         raise ConfigError(f"{out / name} exists already", "choose another folder; nothing was overwritten")
     out.mkdir(parents=True, exist_ok=True)

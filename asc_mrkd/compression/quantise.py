@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from asc_mrkd.deploy.model_file import ModelFile
 from asc_mrkd.deploy.onnx_file import quiet, read_description, save_onnx, write_onnx
@@ -31,10 +32,12 @@ def save_int8(path: Path, file: ModelFile, train: Samples) -> None:
         quantise_onnx(source, path, spread_inputs(train, CALIBRATION_SAMPLES))
 
 
-def spread_inputs(samples: Samples, count: int) -> Iterator[np.ndarray]:
-    """Yield up to `count` normalised inputs (1, channel, height, width), float32, evenly over the set."""
-    for position in np.unique(np.linspace(0, len(samples) - 1, count).round().astype(int)):
-        yield samples.normalise(samples.gather(slice(position, position + 1))).cpu().numpy()
+def spread_inputs(samples: Samples, count: int, batch: int = 1) -> Iterator[np.ndarray]:
+    """Yield up to `count` normalised inputs, float32, evenly over the set, as (batch, channel, height, width)."""
+    positions = np.unique(np.linspace(0, len(samples) - 1, count).round().astype(int))
+    for start in range(0, len(positions), batch):
+        chosen = torch.from_numpy(positions[start : start + batch])
+        yield samples.normalise(samples.gather(chosen)).cpu().numpy()
 
 
 def quantise_onnx(source: Path, out: Path, batches: Iterable[np.ndarray]) -> None:

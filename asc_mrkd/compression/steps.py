@@ -9,7 +9,7 @@ from pydantic import Field
 
 from asc_mrkd.compression.decompose import decompose
 from asc_mrkd.deploy.model_file import ModelFile
-from asc_mrkd.errors import ConfigError, DamagedFileError, suggest
+from asc_mrkd.errors import ConfigError, DamagedFileError, require_known
 from asc_mrkd.models.pruning import prune
 from asc_mrkd.schema import Count, Fraction, Schema, parse, parse_call, read_json
 
@@ -105,8 +105,7 @@ def parse_steps(text: str) -> list[Step]:
 
 def _parse_step(text: str) -> Step:
     name, options = parse_call(text)
-    if name not in STEPS:
-        raise ConfigError(f"there is no step '{name}'", suggest(name, STEPS))
+    require_known(name, STEPS, "step")
     kind = STEPS[name]
     return Step(name, text, kind, parse(kind.options, options, f"step {name}"))
 

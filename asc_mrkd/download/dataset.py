@@ -24,7 +24,7 @@ from asc_mrkd.download.staging import (
 )
 from asc_mrkd.download.transfer import Stopped, download_archive, find_mismatch, part_of
 from asc_mrkd.download.unpack import Allowance
-from asc_mrkd.errors import AscMrkdError, DataError, DownloadError, InterruptedRun
+from asc_mrkd.errors import AscMrkdError, ConfigError, DataError, DownloadError, InterruptedRun
 from asc_mrkd.files import DISK_FULL, format_bytes
 from asc_mrkd.progress import Progress, no_progress
 
@@ -60,7 +60,7 @@ def download_dataset(
         progress: shows the bytes of downloads and of archives read, from several threads.
 
     Raises:
-        ConfigError: the name is unknown.
+        ConfigError: the name is unknown, or `jobs` is less than 1.
         DataError: an archive at hand is not the published one; an archive holds a forbidden member; the folder exists
             but is not as published; the disk has too little space.
         DownloadError: no address gave an archive.
@@ -82,6 +82,8 @@ def fetch(
     progress: Progress = no_progress,
 ) -> Path:
     """Download a data set of any row of a catalogue (see `download_dataset`)."""
+    if jobs < 1:
+        raise ConfigError(f"{jobs} downloads at a time are too few", "jobs=1 downloads one archive after the other")
     out = Path(out)
     folder = out / data_set.folder
     if folder.exists() and any(folder.iterdir()):

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from asc_mrkd.errors import DataError, first_line
 from asc_mrkd.files import archive_member_fault, is_plain_zip_member
+from asc_mrkd.progress import count_nothing
 
 CHUNK = 2**20
 """Bytes that are copied at a time."""
@@ -70,7 +71,7 @@ def unpack(
     archive: Path,
     folder: Path,
     allowance: Allowance,
-    advance: Callable[[int], None] = lambda amount: None,
+    advance: Callable[[int], None] = count_nothing,
     root: str = "",
 ) -> None:
     """Unpack a .tar.gz or .zip into an empty folder; after an error the folder must be thrown away.

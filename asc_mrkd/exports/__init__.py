@@ -1,4 +1,4 @@
-"""Trained networks for other programs, boards and browsers: ONNX, C or a page, each compared with its network.
+"""Trained networks for other programs, boards and browsers: ONNX, .tflite, C or a page, each compared with it.
 
 Knows runs, their data, networks, their sizes and int8; knows nothing of challenges. Names are imported when first used.
 """

@@ -21,8 +21,8 @@ from asc_mrkd.deploy.choice import Accuracy, read_accuracy
 from asc_mrkd.deploy.model_file import ModelFile, describe, load_model
 from asc_mrkd.deploy.onnx_file import OnnxNetwork, save_float16, save_onnx, save_with_frontend
 from asc_mrkd.deploy.onnx_session import OnnxSession, import_libraries, softmax
-from asc_mrkd.engine.samples import Samples, TrainAndTest, open_data
-from asc_mrkd.errors import AscMrkdError, ConfigError, ModelError, RunError, suggest
+from asc_mrkd.engine.samples import TrainAndTest, open_data
+from asc_mrkd.errors import AscMrkdError, ConfigError, ModelError, RunError, require_known
 from asc_mrkd.exports.c_code import write_frontend, write_main, write_network
 from asc_mrkd.exports.c_code.compiled import CompiledNetwork, find_compiler
 from asc_mrkd.exports.model_card import write_card
@@ -62,6 +62,9 @@ FORMATS = {
     "web": Format("model.onnx", ("float32", "int8"), "always", 512, _require_onnx),
 }
 """Formats by name."""
+
+BATCH = 8
+"""Inputs that go through a network at once."""
 
 RANDOM_INPUTS = 16
 """Number of random inputs for the comparison where there are no test clips."""
@@ -161,9 +164,9 @@ def export(
         print(result.flash, result.ram, result.same_decisions, result.compared)
     """
     out = Path(out)
-    _require_known(to, tuple(FORMATS), "format")
+    require_known(to, FORMATS, "format")
     kind = FORMATS[to]
-    _require_known(precision, kind.precisions, f"precision of {to}")
+    require_known(precision, kind.precisions, f"precision of {to}")
     if with_frontend and kind.frontend == "never":
         raise ConfigError(f"a .{to} file has no front end in it", "--to c writes a front end in C")
     _require_replaceable(out)
@@ -192,11 +195,6 @@ def export(
             work.folder.replace(out)
         advance()
     return result
-
-
-def _require_known(name: str, known: tuple[str, ...], noun: str) -> None:
-    if name not in known:
-        raise ConfigError(f"there is no {noun} '{name}' for an export", suggest(name, known))
 
 
 def _require_replaceable(out: Path) -> None:
@@ -359,7 +357,7 @@ class _Work:
         if self.data is None:
             shape = (RANDOM_INPUTS, *self.file.input_shape)
             return iter([generator("export").standard_normal(shape, dtype=np.float32)]), "random inputs"
-        return _spread_batches(self.data.test, FORMATS[self.to].compared), f"test {self.file.domain.samples}"
+        return spread_inputs(self.data.test, FORMATS[self.to].compared, BATCH), f"test {self.file.domain.samples}"
 
     @torch.no_grad()
     def _trained(self, x: np.ndarray) -> np.ndarray:
@@ -418,15 +416,3 @@ class _Work:
             "files": files,
         }
         write_text(self.folder / REPORT, json.dumps(report, indent=2) + "\n")
-
-
-BATCH = 8
-"""Inputs that go through a network at once."""
-
-
-def _spread_batches(samples: Samples, count: int) -> Iterator[np.ndarray]:
-    """Yield up to `count` normalised inputs (batch, channel, height, width), float32, evenly over the set."""
-    positions = np.unique(np.linspace(0, len(samples) - 1, count).round().astype(int))
-    for start in range(0, len(positions), BATCH):
-        where = torch.from_numpy(positions[start : start + BATCH])
-        yield samples.normalise(samples.gather(where)).cpu().numpy()

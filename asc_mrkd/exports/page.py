@@ -113,7 +113,7 @@ def offer_clips(folder: Path, recordings: Sequence[tuple[Path, str]]) -> None:
         audio = read_audio(path)
         samples = match_channels(audio.samples, facts["channels"], path)
         samples = resample(samples, audio.sample_rate, facts["sample_rate"])
-        name = f"clips/{path.stem}.wav"
+        name = f"clips/{len(facts['clips']) + 1}.wav"  # recordings of several folders may have the same name
         sf.write(folder / name, samples.T, facts["sample_rate"], subtype="PCM_16")
         facts["clips"].append({"file": name, "label": label})
     write_text(folder / FACTS, json.dumps(facts, indent=2) + "\n")

@@ -91,7 +91,7 @@ def class_clips(summary: RunSummary, store: FeatureStore, recordings: Path | Non
     drawer = _Drawer(summary, store, folder)
     rows = [ClassClips(label, *(drawer.show(position) for position in find_clips(summary, label))) for label in shown]
     clips = [clip for row in rows for clip in (row.certain, row.confused) if clip]
-    if recordings is not None and clips and not any(clip.sound for clip in clips):
+    if recordings is not None and clips and not any(drawer.recording(clip.name) for clip in clips):
         raise DataError(f"{recordings} holds no clip of {summary.folder}, such as {clips[0].name}", "--recordings DIR")
     return rows
 
@@ -138,13 +138,20 @@ class _Drawer:
             return ShownClip(name, told, None, None)
         return ShownClip(name, told, self._picture(clip), self._sound(name, clip))
 
+    def recording(self, name: str) -> Path | None:
+        """Return the recording that a clip is in; None if it is not there."""
+        if self.folder is None or name not in self.clips:
+            return None
+        path = self.folder / str(self.clips[name].get("recording", name))
+        return path if path.is_file() else None
+
     def _picture(self, clip: Mapping[Any, Any]) -> str:
         features = np.asarray(self.store.features[clip["row"], 0, :, : clip["frames"]], np.float32)
         return data_address("image/png", spectrogram_png(features, *self.range))
 
     def _sound(self, name: str, clip: Mapping[Any, Any]) -> str | None:
-        path = None if self.folder is None else self.folder / str(clip.get("recording", name))
-        if path is None or not path.is_file():
+        path = self.recording(name)
+        if path is None:
             return None
         try:
             return data_address("audio/mpeg", short_sound(path, float(clip.get("start", 0.0)), clip.get("end")))

@@ -14,6 +14,21 @@ def percent(fraction: float) -> str:
     return f"{percentage(fraction):.2f}"
 
 
+def as_logged(values: pd.Series) -> pd.Series:
+    """Leave the values of a curve as they are."""
+    return values
+
+
+def as_percentages(fractions: pd.Series) -> pd.Series:
+    """Turn the values of a curve into percentages."""
+    return 100 * fractions
+
+
+def as_errors(accuracies: pd.Series) -> pd.Series:
+    """Turn the accuracies of a curve into errors in percent."""
+    return 100 * (1 - accuracies)
+
+
 def percent_spread(spread: Spread) -> str:
     """Write mean ± standard deviation of fractions as percentages.
 
@@ -99,8 +114,8 @@ class ReportColumns:
 
 
 LOSS_CURVES = (
-    Curve("Training loss (total)", "loss", lambda loss: loss),
-    Curve("Training cross entropy", "ce", lambda loss: loss),
+    Curve("Training loss (total)", "loss", as_logged),
+    Curve("Training cross entropy", "ce", as_logged),
 )
 
 ACCURACY = Column("Accuracy %", "accuracy", percent_spread)
@@ -119,8 +134,8 @@ SCENE_COLUMNS = ReportColumns(
     pairs=5,
     curves=(
         *LOSS_CURVES,
-        Curve("Training accuracy (%)", "train_accuracy", lambda accuracy: 100 * accuracy),
-        Curve("Test accuracy (%)", "test_accuracy", lambda accuracy: 100 * accuracy),
+        Curve("Training accuracy (%)", "train_accuracy", as_percentages),
+        Curve("Test accuracy (%)", "test_accuracy", as_percentages),
     ),
     legend="Accuracy: correct clips of all clips. Macro: mean of the accuracies of the classes. Log loss: mean of "
     "−ln p(true class). Diff.: percentage points of accuracy against the run in column “vs”",
@@ -143,8 +158,8 @@ IMAGE_COLUMNS = ReportColumns(
     pairs=10,
     curves=(
         *LOSS_CURVES,
-        Curve("Training error (%)", "train_accuracy", lambda accuracy: 100 * (1 - accuracy)),
-        Curve("Test error (%)", "test_accuracy", lambda accuracy: 100 * (1 - accuracy)),
+        Curve("Training error (%)", "train_accuracy", as_errors),
+        Curve("Test error (%)", "test_accuracy", as_errors),
     ),
     legend="Error: wrong images of all images. Top-5: images whose true class is not among the five most probable. "
     "NLL: negative log likelihood, mean of −ln p(true class). ECE: expected calibration error, 15 bins. Diff.: "

@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from asc_mrkd.datasets.images import ImageSet
 from asc_mrkd.evaluation import RunSummary
 from asc_mrkd.features.spec import FrontendSpec
-from asc_mrkd.report.columns import report_columns
+from asc_mrkd.report.columns import as_logged, as_percentages, report_columns
 from asc_mrkd.store.layout import OK, FeatureStore
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -150,7 +150,7 @@ def images_png(images: ImageSet) -> Picture:
 
 @verbatim
 def spectrograms_png(store: FeatureStore) -> Picture:
-    """Draw one clip of every class, channel 0: seconds by centre frequency of the mel bin, level in dB as stored."""
+    """Draw one clip of every class, channel 0: seconds by centre frequency of the mel bin, values as stored."""
     examples = store.clips[store.clips["status"] == OK].drop_duplicates("label").sort_values("label")
     pictures = {
         label: store.features[row, 0, :, :frames].astype(np.float32)
@@ -195,16 +195,6 @@ def png(figure: Figure) -> Picture:
     return Picture(buffer.getvalue())
 
 
-def percent(share: pd.Series) -> pd.Series:
-    """Turn fractions into percentages."""
-    return 100 * share
-
-
-def as_logged(values: pd.Series) -> pd.Series:
-    """Leave the values as they are."""
-    return values
-
-
 @dataclass(frozen=True)
 class Panel:
     """A panel of the picture of the teachers."""
@@ -221,12 +211,14 @@ PANELS = (
     Panel(
         "Accuracy on the training batches (%)",
         {"student": "train_accuracy", "backup": "teacher_accuracy_", "ensemble": "ensemble_accuracy"},
-        percent,
+        as_percentages,
     ),
     Panel(
-        "Decisions that differ (%)", {"target, label": "adjusted", "student, backup": "teacher_disagreement_"}, percent
+        "Decisions that differ (%)",
+        {"target, label": "adjusted", "student, backup": "teacher_disagreement_"},
+        as_percentages,
     ),
-    Panel("Probability of the true class in the target (%)", {"target": "target_probability"}, percent),
+    Panel("Probability of the true class in the target (%)", {"target": "target_probability"}, as_percentages),
     Panel(
         "Entropy and divergence (nats)",
         {"entropy of the target": "target_entropy", "divergence among backups": "teacher_divergence"},

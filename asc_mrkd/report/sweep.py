@@ -205,7 +205,10 @@ class SweptPoint:
 def read_point(
     values: dict[str, str], folder: Path, experiment: Experiment, seeds: Sequence[int], failure: str = ""
 ) -> SweptPoint:
-    """Score the given seeds of a point; other seeds in its folder are ignored, so that all points have the same."""
+    """Score the given seeds of a point, so that all points have the same.
+
+    Other seeds in its folder are in no figure by seed; the tables by clip of the summary average over them too.
+    """
     experiment = experiment.model_copy(update={"seeds": list(seeds)})
     if not set(seeds) & set(RunFolder(folder).finished_seeds()):
         return SweptPoint(values, experiment, None, failure)

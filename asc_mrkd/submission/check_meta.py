@@ -15,6 +15,10 @@ SCORES = ("accuracy", "logloss")
 
 
 MAX_ABBREVIATION = 10
+
+LARGEST_NUMBER = 1e300
+"""Bound of the numbers in a meta file."""
+
 PLACEHOLDER = "FILL-IN"
 """Text in a new meta file in place of values that only the author knows."""
 
@@ -268,4 +272,5 @@ def _limit_faults(meta: Any, task: Task) -> Iterator[Fault]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Return whether a value is a number that can be computed with; YAML has whole numbers of any length."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST_NUMBER

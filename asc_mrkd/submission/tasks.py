@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from asc_mrkd.datasets.dcase import COARSE_LABELS, SIMULATED_DEVICES
-from asc_mrkd.errors import ConfigError, suggest
+from asc_mrkd.errors import require_known
 
 Severity = Literal["error", "warning"]
 
@@ -272,6 +272,5 @@ def find_task(name: str) -> Task:
     Raises:
         ConfigError: unknown task, with a suggestion.
     """
-    if name in TASKS:
-        return TASKS[name]
-    raise ConfigError(f"there is no task '{name}'", suggest(name, TASKS))
+    require_known(name, TASKS, "task")
+    return TASKS[name]

@@ -12,7 +12,7 @@ from helpers.progress import RecordedProgress
 from asc_mrkd.download import transfer
 from asc_mrkd.download.catalogue import Archive, DataSet
 from asc_mrkd.download.dataset import fetch
-from asc_mrkd.errors import DataError, DownloadError
+from asc_mrkd.errors import ConfigError, DataError, DownloadError
 
 CONTENT = {f"tiny/{name}": np.random.default_rng(i).bytes(60_000) for i, name in enumerate(("train", "test"))}
 FILES = {name.removeprefix("tiny/"): content for name, content in CONTENT.items()}
@@ -102,6 +102,13 @@ def test_a_wrong_archive_at_hand_is_named_and_kept(server, payload, tmp_path, da
             fetch(tiny(server, payload, "good"), tmp_path, **arguments)
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.tar.gz"]
     assert not server.requests
+
+
+def test_downloads_at_a_time_are_counted_from_one(server, payload, tmp_path):
+    with pytest.raises(ConfigError, match="0 downloads at a time are too few") as caught:
+        fetch(tiny(server, payload, "good"), tmp_path, jobs=0)
+    assert caught.value.hint
+    assert not any(tmp_path.iterdir())
 
 
 def test_an_archive_that_is_not_there(server, payload, tmp_path):

@@ -4,6 +4,7 @@ import json
 import re
 import urllib.request
 
+import numpy as np
 import pytest
 import soundfile as sf
 from helpers.cli import run_cli
@@ -53,6 +54,23 @@ def test_the_page_of_a_run_is_served(trained, tmp_path, runtime, quick_export):
         assert json.loads(fetch(f"{address}page.json")[1])["clips"] == []
     with pytest.raises(OSError, match="refused"):
         fetch(address)
+
+
+def test_recordings_of_the_same_name_are_kept_apart(tmp_path, runtime):
+    folder = tmp_path / "page"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(b"network")
+    about = {"network": "cp_resnet", "precision": "float32", "agreement": ""}
+    page.write_page(folder, page.find_runtime(runtime), SPEC, ["bus", "tram"], None, about)
+    recordings = [(tmp_path / label / "1.wav", label) for label in ("bus", "tram")]
+    for level, (path, _) in enumerate(recordings, start=1):
+        path.parent.mkdir()
+        sf.write(path, np.full((SPEC.samples, SPEC.channels), level / 10), SPEC.sample_rate)
+        page.offer_clips(folder, recordings[level - 1 : level])
+    offered = json.loads((folder / page.FACTS).read_text())["clips"]
+    levels = [sf.read(folder / clip["file"])[0].max() for clip in offered]
+    assert [clip["label"] for clip in offered] == ["bus", "tram"]
+    np.testing.assert_allclose(levels, [0.1, 0.2], atol=1e-4)
 
 
 def test_built_in_clips_are_offered(tmp_path, runtime, quick_export, monkeypatch):

@@ -69,6 +69,12 @@ def test_pictures_and_sounds_are_inside_the_page(summary, matching_store, tmp_pa
         write_report([summary.folder], tmp_path / "r.html", matching_store, tmp_path)
 
 
+def test_a_folder_is_right_also_where_no_sound_can_be_written(summary, matching_store, tmp_path, monkeypatch):
+    monkeypatch.setitem(clips.SOUND_OPTIONS, "format", "NONE")  # as of a libsndfile without MP3
+    rows = class_clips(summary, open_store(matching_store), tmp_path / "recordings")
+    assert all(clip.sound is None for row in rows for clip in (row.certain, row.confused) if clip)
+
+
 def test_many_classes_show_the_worst(summary, matching_store, monkeypatch):
     monkeypatch.setattr(clips, "MOST_CLASSES", 3)
     rows = class_clips(summary, open_store(matching_store), None)
