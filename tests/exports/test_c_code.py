@@ -110,7 +110,10 @@ def run_onnx(path: Path, x: np.ndarray) -> np.ndarray:
 
 
 def write_all_operators(path: Path, batch_norm: bool) -> None:
-    """Write a network with every operator of the image networks: groups, odd strides and padding, a wider shortcut."""
+    """Write a network with every operator of the image networks: groups, odd strides and padding, a wider shortcut.
+
+    Without batch normalisation the dense layer has no bias.
+    """
     rng = np.random.default_rng(0)
     node = onnx.helper.make_node
     arrays = {
@@ -147,7 +150,7 @@ def write_all_operators(path: Path, batch_norm: bool) -> None:
         node("Pad", ["thin", "pads"], ["padded"], name="padded"),
         node("Add", ["wide", "padded"], ["sum"], name="sum"),
         node("ReduceMean", ["sum", "axes"], ["means"], name="means", keepdims=0),
-        node("Gemm", ["means", "w4", "b4"], ["logits"], name="dense", transB=1),
+        node("Gemm", ["means", "w4", *(["b4"] if batch_norm else [])], ["logits"], name="dense", transB=1),
     ]
     value = onnx.helper.make_tensor_value_info
     sides = [value("input", 1, ["batch", 3, 20, 15])], [value("logits", 1, ["batch", 4])]
@@ -217,7 +220,7 @@ def test_the_decisions_are_those_of_onnxruntime(scenes, source, tmp_path):
 
 def write_program(folder: Path, file: ModelFile, source: Path) -> Path:
     write_network(folder, onnx.load(source), file.classes)
-    write_frontend(folder, SPEC, compute_arrays(SPEC, librosa_filterbank(SPEC)), file.mean, file.std)
+    write_frontend(folder, file.frontend, compute_arrays(SPEC, librosa_filterbank(SPEC)), file.mean, file.std)
     write_main(folder)
     return compile_c(folder, "main.c", "frontend.c", "model.c", options=SANITIZED)
 
@@ -240,6 +243,20 @@ def test_the_program_reads_recordings_as_predict_does(scenes, sound, tmp_path):
     printed = np.array(values.stdout.split(), np.float64)
     features = Frontend(SPEC).from_file(tmp_path / "clip2.wav").transpose(0, 2, 1)
     np.testing.assert_allclose(printed[:-3], features.ravel(), rtol=0, atol=1e-3)
+
+
+def test_the_program_takes_a_recording_of_nearly_a_clip_as_predict_does(scenes, sound, tmp_path):
+    folder, file, _ = scenes
+    file = replace(file, frontend=SPEC.model_copy(update={"pad_or_trim": 0.05}))  # 400 samples
+    save_model(tmp_path / "m.safetensors", file)
+    program = write_program(tmp_path, file, folder / "m.onnx")
+    for count in (3_600, 4_400, 3_599, 4_401):
+        path = tmp_path / f"{count}.wav"
+        sf.write(path, 0.5 * sound[:, :count].T / np.abs(sound).max(), SPEC.sample_rate)
+        printed = subprocess.run([program, path], capture_output=True, text=True, check=True).stdout
+        probabilities = Predictor(tmp_path / "m.safetensors").predict_file(path)
+        best = probabilities.argmax()
+        assert printed.startswith(f"{path}  {file.classes[best]} {probabilities[best]:.3f}")
 
 
 def test_the_program_refuses_what_it_cannot_read(scenes, sound, tmp_path):

@@ -1,10 +1,12 @@
 """frontend.c and frontend.h: a definition of a front end as tables and plain loops."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from asc_mrkd.audio.read import SECONDS_TOLERANCE
 from asc_mrkd.deploy.description import filter_ranges
 from asc_mrkd.errors import ConfigError
 from asc_mrkd.exports.c_code.text import array_text, fill_in, float_text
@@ -123,11 +125,13 @@ def code_text(spec: FrontendSpec, tables: Mapping[str, tuple[np.ndarray, str]], 
 
 def header_text(spec: FrontendSpec) -> str:
     """Return frontend.h."""
+    tolerance = max(spec.pad_or_trim, SECONDS_TOLERANCE) * spec.sample_rate
     return fill_in(
         "frontend.h.in",
         sample_rate=spec.sample_rate,
         channels=spec.channels,
         samples=spec.samples,
+        tolerance=math.floor(tolerance + 1e-6),  # a product of reals may lie just below a whole number
         bands=spec.n_mels,
         frames=spec.frames,
         definition=f"{spec.name}: {spec.description}".replace("*/", "* /"),

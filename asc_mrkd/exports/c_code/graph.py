@@ -37,7 +37,7 @@ class Layer:
     inputs: tuple[str, ...]
     """Activations that it reads."""
     output: str
-    arrays: tuple[np.ndarray | None, ...] = ()
+    arrays: tuple[np.ndarray, ...] = ()
     """Constants behind its activations, in their order; int8 weights and int32 biases where it is quantised."""
     scales: tuple[np.ndarray | None, ...] = ()
     """Scales of these arrays; None for real numbers."""

@@ -197,10 +197,10 @@ class _Writer:
 
     def channel_padding(self, layer: Layer) -> tuple[int, int, int]:
         """Return the values before, in and after a map that zero channels are added to."""
+        if not layer.arrays or layer.attributes.get("mode", b"constant") != b"constant":
+            raise self.refusal(layer, "by other values than a constant")
         widths = layer.arrays[0]
-        is_constant = layer.attributes.get("mode", b"constant") == b"constant"
-        others = None if widths is None else [*widths[:1], *widths[2:5], *widths[6:]]
-        if widths is None or not is_constant or any(others or ()):
+        if any([*widths[:1], *widths[2:5], *widths[6:]]):
             raise self.refusal(layer, "of another axis than the channels")
         channels, *plane = self.network.activations[layer.inputs[0]].shape
         values = int(np.prod(plane))
@@ -209,18 +209,23 @@ class _Writer:
     def require_planes(self, layer: Layer) -> tuple[int, int]:
         """Return channels and values per plane of a mean over rows and columns."""
         shape = self.network.activations[layer.inputs[0]].shape
-        axes = None if not layer.arrays else layer.arrays[0]
-        if len(shape) != 3 or axes is None or sorted(int(axis) % 4 for axis in axes) != [2, 3]:
+        axes = layer.arrays[0] if layer.arrays else ()
+        if len(shape) != 3 or sorted(int(axis) % 4 for axis in axes) != [2, 3]:
             raise self.refusal(layer, "over other axes than rows and columns")
         return shape[0], shape[1] * shape[2]
 
-    def require_matrix(self, layer: Layer) -> np.ndarray:
-        """Return the weight (output, input) of a dense layer."""
-        weight = layer.arrays[0]
+    def weight_and_bias(self, layer: Layer) -> tuple[np.ndarray, np.ndarray]:
+        """Return weight and bias of a convolution or a dense layer; a bias that is not there is zero."""
+        if not layer.arrays:
+            raise self.refusal(layer, "with a weight that is not constant")
+        weight, *bias = layer.arrays
+        return weight, bias[0] if bias else np.zeros(len(weight), np.int32)
+
+    def require_matrix(self, layer: Layer) -> None:
+        """Refuse a dense layer whose weight is not (output, input), or whose input is not a vector."""
         is_vector = len(self.network.activations[layer.inputs[0]].shape) == 1
-        if weight is None or not layer.attributes.get("transB") or not is_vector:
+        if not layer.attributes.get("transB") or not is_vector:
             raise self.refusal(layer, "with another matrix")
-        return weight
 
 
 class _FloatWriter(_Writer):
@@ -248,12 +253,9 @@ class _FloatWriter(_Writer):
         self.calls.append(f"{kernel}({arguments});")
 
     def _conv(self, layer: Layer) -> None:
-        weight, bias = layer.arrays[0], layer.arrays[1] if len(layer.arrays) > 1 else None
-        if weight is None:
-            raise self.refusal(layer)
+        weight, bias = self.weight_and_bias(layer)
         shape = self.shape("conv_shape", *self.conv_sizes(layer, weight))
-        names = [self.constant(weight, "float")]
-        names.append(self.constant(np.zeros(len(weight)) if bias is None else bias, "float"))
+        names = [self.constant(weight, "float"), self.constant(bias, "float")]
         arguments = ", ".join([f"&{shape}", self.at(layer.inputs[0]), *names, self.at(layer.output)])
         self.calls.append(f"conv({arguments});")
 
@@ -276,8 +278,9 @@ class _FloatWriter(_Writer):
         self.calls.append(f"max_pool(&{shape}, {self.at(layer.inputs[0])}, {self.at(layer.output)});")
 
     def _dense(self, layer: Layer) -> None:
-        weight = self.require_matrix(layer)
-        names = [self.constant(weight, "float"), self.constant(np.asarray(layer.arrays[1]), "float")]
+        self.require_matrix(layer)
+        weight, bias = self.weight_and_bias(layer)
+        names = [self.constant(weight, "float"), self.constant(bias, "float")]
         arguments = [
             self.at(layer.inputs[0]),
             *names,
@@ -342,19 +345,17 @@ class _Int8Writer(_Writer):
 
     def _weights(self, layer: Layer, factor: float) -> list[str]:
         """Add int8 weights, int32 biases and the factors of the sums; return their names."""
-        weight, bias = layer.arrays[0], layer.arrays[1] if len(layer.arrays) > 1 else None
-        if weight is None or weight.dtype != np.int8 or (bias is not None and bias.dtype != np.int32):
+        weight, bias = self.weight_and_bias(layer)
+        if weight.dtype != np.int8 or bias.dtype != np.int32:
             raise self.refusal(layer, "without quantisation")
         scales = np.broadcast_to(np.asarray(layer.scales[0], np.float32), len(weight)) * np.float32(factor)
-        names = [self.constant(weight, "int8_t")]
-        names.append(self.constant(np.zeros(len(weight), np.int32) if bias is None else bias, "int32_t"))
-        return [*names, self.constant(scales, "float")]
+        return [self.constant(weight, "int8_t"), self.constant(bias, "int32_t"), self.constant(scales, "float")]
 
     def _conv(self, layer: Layer) -> None:
         scale, zero = self._scale(layer, layer.inputs[0])
         out_scale, out_zero = self._scale(layer, layer.output)
         names = self._weights(layer, ratio(scale, out_scale))
-        sizes = self.conv_sizes(layer, np.asarray(layer.arrays[0]))
+        sizes = self.conv_sizes(layer, layer.arrays[0])
         self.row_bytes = max(self.row_bytes, REALS * sizes[5])
         shape = self.shape("conv_shape", *sizes, zero, out_zero)
         arguments = ", ".join([f"&{shape}", self.at(layer.inputs[0]), *names, self.at(layer.output)])
@@ -394,10 +395,10 @@ class _Int8Writer(_Writer):
         self._add_real_call(layer, call)
 
     def _dense(self, layer: Layer) -> None:
-        weight = self.require_matrix(layer)
+        self.require_matrix(layer)
         scale, zero = self._scale(layer, layer.inputs[0])
         names = ", ".join(self._weights(layer, scale))
-        sizes = f"{weight.shape[1]}, {weight.shape[0]}"
+        sizes = f"{self.size(layer.inputs[0])}, {self.size(layer.output)}"
         call = f"dense({self.at(layer.inputs[0])}, {zero}, {names}, {self._real_output(layer)}, {sizes});"
         self._add_real_call(layer, call)
 
