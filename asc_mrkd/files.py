@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import io
-import itertools
 import os
 import socket
 import stat
@@ -176,8 +175,10 @@ def no_room(path: Path, number: int, size: str = "") -> DiskFullError:
 def _open_temporary(path: Path) -> tuple[int, Path]:
     """Open and lock a temporary file for `path` that no living process uses, and remove those of killed ones."""
     opened: tuple[int, Path] | None = None
-    for number in itertools.count():
+    number = 0
+    while True:
         temporary = path.with_name(f".{path.name}.{number}.tmp")
+        number += 1
         if opened and not temporary.exists():
             return opened
         try:
@@ -195,7 +196,6 @@ def _open_temporary(path: Path) -> tuple[int, Path]:
         else:
             os.ftruncate(descriptor, 0)
             opened = descriptor, temporary
-    raise AssertionError
 
 
 def sync_folder(folder: Path) -> None:
@@ -238,6 +238,11 @@ def find_files(folder: Path, suffixes: Collection[str] = ()) -> list[Path]:
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and not path.is_dir()
     )
+
+
+def visible_folders(folder: Path) -> list[Path]:
+    """List the folders directly in a folder, sorted, without hidden ones."""
+    return sorted(path for path in folder.glob("*") if path.is_dir() and not path.name.startswith("."))
 
 
 def file_md5(path: Path) -> str:

@@ -36,7 +36,8 @@ def reading_and_cutting(
         str | None, typer.Option(help="Fold of the data that is for testing.", show_default="the first")
     ] = None,
     test_share: Annotated[
-        float, typer.Option(help="Share of the test in a split that is made.", min=0.01, max=0.5)
+        float,
+        typer.Option(help="Share of the test in a split that is made, rounded to 1/2, 1/3, 1/4 ...", min=0.01, max=0.5),
     ] = 0.25,
     split_seed: Annotated[int, typer.Option(help="Seed of a split that is made.", min=0)] = 0,
     clip_seconds: Annotated[

@@ -31,7 +31,6 @@ def check_recordings(
     dataset: Dataset,
     *,
     sample_rate: int | None = None,
-    channels: int | None = None,
     seconds: float | None = None,
     tolerance: float = SECONDS_TOLERANCE,
     next_seconds: float | None = None,
@@ -43,7 +42,6 @@ def check_recordings(
     Args:
         dataset: from asc_mrkd.datasets.read_dataset.
         sample_rate: only accepted rate (Hz); None expects that of most clips, and another one is a warning.
-        channels: only accepted number of channels; None expects that of most clips, and another one is a warning.
         seconds: only accepted length (s); None expects that of most clips.
         tolerance: largest accepted difference from that length (s).
         next_seconds: length (s) that the next step will want; it is a warning if most clips have another one.
@@ -56,7 +54,7 @@ def check_recordings(
         class_not_in_train, class_not_in_test.
     """
     shapes, findings = examine_recordings(dataset, workers=workers, progress=progress)
-    expected = {"sample_rate": sample_rate, "channels": channels, "seconds": seconds}
+    expected = {"sample_rate": sample_rate, "seconds": seconds}
     findings += compare_shapes(shapes, expected=expected, tolerance=max(tolerance, SECONDS_TOLERANCE))
     if next_seconds and shapes:
         findings += _compare_usual_length(shapes, next_seconds)

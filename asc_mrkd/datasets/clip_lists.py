@@ -50,7 +50,7 @@ def read_list(folder: Path, path: Path) -> tuple[pd.DataFrame, int]:
         raise DataError(f"{path} lists no clip", "a list has one line per clip, which starts with its file name")
     if not columns:
         widths = Counter(_width(cells) for _, cells in rows)
-        columns = META_COLUMNS[: widths.most_common(1)[0][0]]
+        columns = META_COLUMNS[: max(1, widths.most_common(1)[0][0])]
     for number, cells in rows:
         if len(cells) < len(columns) or _width(cells) > len(columns):
             expected = f"{len(columns)} ({', '.join(columns)})"
@@ -151,6 +151,8 @@ def _width(cells: list[str]) -> int:
 def _read_header(path: Path, cells: list[str]) -> list[str] | None:
     """Return the columns that the first line names, or None if it is a clip."""
     words = [cell.lower() for cell in cells[: _width(cells)]]
+    if not words:  # nothing but empty quotes
+        return None
     words = ["source_label" if word == DEVICE_COLUMN else word for word in words]
     if not set(words) & set(META_COLUMNS) and MISNOMERS.get(words[0]) != "filename":
         return None

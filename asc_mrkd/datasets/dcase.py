@@ -1,6 +1,7 @@
 """The layouts of DCASE: recordings with meta.csv and fold lists, or recordings without labels for an evaluation."""
 
 import difflib
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -32,13 +33,13 @@ UNPACK_HINT = "unpack all archives of the data set into one folder and name that
 
 
 def is_development_set(folder: Path) -> bool:
-    """Return whether a folder has labels or a training list."""
-    return (folder / "meta.csv").exists() or _find_list(folder, ["fold1_train"]) is not None
+    """Return whether a folder has labels or a training list; one that may not be entered has neither."""
+    return os.path.exists(folder / "meta.csv") or _find_list(folder, ["fold1_train"]) is not None
 
 
 def is_evaluation_set(folder: Path) -> bool:
     """Return whether a folder without labels has lists or recordings."""
-    return (folder / "evaluation_setup").exists() or (folder / "audio").exists()
+    return os.path.exists(folder / "evaluation_setup") or os.path.exists(folder / "audio")
 
 
 def read_development_set(folder: Path) -> Dataset:
@@ -115,7 +116,7 @@ def read_evaluation_set(folder: Path) -> Dataset:
 def _find_list(folder: Path, names: list[str]) -> Path | None:
     """Return the first of some lists that exists, with any ending."""
     candidates = [folder / "evaluation_setup" / f"{name}{suffix}" for name in names for suffix in LIST_SUFFIXES]
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if os.path.isfile(path)), None)
 
 
 def _read_meta(folder: Path) -> tuple[pd.DataFrame, int]:

@@ -26,9 +26,9 @@ class Layout:
     """One way to arrange recordings and lists in a folder."""
 
     matches: Callable[[Path], bool]
-    """Says whether a folder has this layout, by the names in it."""
+    """Test of a folder for this layout, by the names in it."""
     read: Callable[[Path], Dataset]
-    """Reads the lists of a folder that matches; opens no recording."""
+    """Reader of the lists of a folder that matches; it opens no recording."""
 
 
 LAYOUTS = (
@@ -75,7 +75,7 @@ def read_dataset(data: str | os.PathLike[str] | pd.DataFrame, reading: Reading |
 
 def _find_own(root: Path) -> Callable[[Reading], Dataset] | None:
     """Return the function that reads own recordings in a folder; None if it, or a folder in it, is an official set."""
-    if not root.is_dir() or is_development_set(root) or (root / "evaluation_setup").exists():
+    if not root.is_dir() or is_development_set(root) or os.path.exists(root / "evaluation_setup"):
         return None
     tables = [path for path in sorted(root.iterdir()) if is_table(path) and not path.name.startswith(".")]
     if len(tables) == 1:

@@ -13,10 +13,10 @@ from asc_mrkd.audio.containers import SOUND_SUFFIXES
 from asc_mrkd.audio.read import Shape
 from asc_mrkd.config.domain import CLIP_COLUMNS
 from asc_mrkd.datasets.findings import Finding
-from asc_mrkd.datasets.recordings import Dataset, Reading, list_other_files, printable
+from asc_mrkd.datasets.recordings import NONE, Dataset, Reading, list_other_files, printable
 from asc_mrkd.datasets.splits import SPLIT_NAMES, classes_of_one_unit, split_clips
 from asc_mrkd.errors import SHOWN, DataError
-from asc_mrkd.files import find_files
+from asc_mrkd.files import find_files, visible_folders
 
 NOT_A_CLASS = (*CLIP_COLUMNS, "prediction")
 """Names of columns in the files of results, which a class cannot have as well."""
@@ -25,22 +25,26 @@ NOT_A_CLASS = (*CLIP_COLUMNS, "prediction")
 def find_class_folders(folder: Path) -> dict[str, list[Path]]:
     """Return the class folders of every split; without folders of splits, the only split is "".
 
-    Hidden folders are left out. An empty result means that this is not a folder per class.
+    Hidden folders are left out, and next to folders of splits those without sound. An empty result means that this is
+    not a folder per class.
+
+    Raises:
+        DataError: there are folders of training and test, and sound in a folder next to them.
     """
     if not folder.is_dir():
         return {}
-    inner = _visible_folders(folder)
-    splits = {part.name: _visible_folders(part) for part in inner if part.name.lower() in SPLIT_NAMES}
-    if inner and len(splits) == len(inner) and all(splits.values()):
-        found = splits
-    else:
-        found = {"": inner}
+    inner = visible_folders(folder)
+    splits = {part.name: visible_folders(part) for part in inner if part.name.lower() in SPLIT_NAMES}
+    has_classes = bool(splits) and all(splits.values())
+    others = [part.name for part in inner if part.name not in splits and _has_sound(part)]
+    if has_classes and others and {"train", "test"} <= {SPLIT_NAMES[name.lower()] for name in splits}:
+        raise DataError(
+            f"{folder} has the folders {' and '.join(splits)}, but also sound in {others[0]}",
+            f"move {others[0]} into one of them if it is a class, or out of the data set",
+        )
+    found = splits if has_classes and not others else {"": inner}
     has_sound = [_has_sound(part) for parts in found.values() for part in parts]
     return found if sum(has_sound) >= 2 else {}
-
-
-def _visible_folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def _has_sound(folder: Path) -> bool:
@@ -59,8 +63,10 @@ def read_class_folders(folder: Path, reading: Reading) -> Dataset:
     Files in a deeper folder, as in kitchen/session1/a.wav, form a group.
 
     Raises:
-        DataError: a name is not UTF-8 or cannot be that of a class, or the split cannot be made.
+        DataError: a name is not UTF-8 or cannot be that of a class, the split cannot be made, or `reading` is that of
+            a table.
     """
+    _refuse_columns(folder, reading)
     rows = []
     findings = []
     parts = find_class_folders(folder)
@@ -77,13 +83,28 @@ def read_class_folders(folder: Path, reading: Reading) -> Dataset:
     for name in clips["filename"]:
         if printable(name) != name:
             raise DataError(f"{folder}: the name of {printable(name)} is not UTF-8", "rename the file")
-    if "" in parts:
+    if "" in parts or reading.split_column == NONE:
         clips = clips.drop(columns="split")
+    if reading.group_column == NONE:
+        clips["group"] = ""
     columns = "a folder per class" if "" in parts else f"folders {', '.join(parts)} with a folder per class in each"
     has_groups = (clips["group"] != "").any()
     groups = "the folders below those of the classes" if has_groups else ""
     dataset = Dataset(folder, "folders", clips, [], 0, Path(), findings=tuple(findings))
     return finish_own(dataset, reading, columns, groups)
+
+
+def _refuse_columns(folder: Path, reading: Reading) -> None:
+    """Refuse options that a folder per class cannot obey; `none` can be obeyed where it ignores something."""
+    ignored = {"group_column", "split_column", "fold_column"}
+    for field in ("path_column", "label_column", "group_column", "split_column", "fold_column", "root"):
+        value = getattr(reading, field)
+        if value is not None and not (value == NONE and field in ignored):
+            option = f"--{field.replace('_', '-')}"
+            raise DataError(
+                f"{folder} is a folder per class, not a table: {option} {value} has no effect",
+                f"leave {option} out, or name a table of the clips; in folders below the classes, clips form groups",
+            )
 
 
 def _empty_class(root: Path, folder: Path) -> Finding:

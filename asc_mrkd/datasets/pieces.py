@@ -12,7 +12,7 @@ import pandas as pd
 from asc_mrkd.audio.read import SECONDS_TOLERANCE, Shape
 from asc_mrkd.datasets.own import piece_name
 from asc_mrkd.datasets.recordings import Dataset
-from asc_mrkd.errors import ConfigError
+from asc_mrkd.errors import ConfigError, DataError
 
 LONGEST_USUAL = 15.0
 """Longest usual length (s) of recordings that are taken whole by default."""
@@ -22,6 +22,9 @@ DEFAULT_PIECE = 10.0
 
 MOST_PIECES = 1_000_000
 """Largest number of pieces."""
+
+ROUNDING = 0.1
+"""Largest time (s) by which a table may set the end of a clip behind that of its recording: it was rounded."""
 
 Short = Literal["repeat", "pad", "refuse"]
 """Treatment of a recording that is shorter than a clip: repeated, filled up with silence, or left out."""
@@ -50,17 +53,21 @@ class Cutting:
 def choose_seconds(shapes: Sequence[Shape]) -> float:
     """Return the length of a clip (s) that fits recordings: that of at least half of them, else their median.
 
+    It is a multiple of 0.1 s, and not longer than half of those that it is the length of.
+
     >>> choose_seconds([Shape(8000, 1, 5.0), Shape(8000, 1, 5.0), Shape(8000, 1, 0.2)])
     5.0
     >>> choose_seconds([Shape(8000, 1, 600.0)])
     10.0
     """
-    seconds = pd.Series([round(shape.seconds, 1) for shape in shapes])
-    counts = seconds.value_counts()
-    chosen = counts.index[0] if counts.iloc[0] >= len(seconds) / 2 else math.floor(10 * seconds.median()) / 10
+    exact = pd.Series([shape.seconds for shape in shapes])
+    rounded = pd.Series([round(shape.seconds, 1) for shape in shapes])
+    counts = rounded.value_counts()
+    typical = exact[rounded == counts.index[0]] if counts.iloc[0] >= len(shapes) / 2 else rounded
+    chosen = math.floor(10 * (typical.median() + SECONDS_TOLERANCE)) / 10
     if chosen > LONGEST_USUAL:
         return DEFAULT_PIECE
-    return max(float(chosen), 0.1)
+    return max(chosen, 0.1)
 
 
 def cut_recordings(
@@ -85,6 +92,7 @@ def cut_recordings(
 
     Raises:
         ConfigError: there would be more than MOST_PIECES pieces.
+        DataError: a clip lies outside its recording, or two clips of one recording give the same piece.
     """
     rows: list[dict[str, Any]] = []
     lost = 0.0
@@ -96,7 +104,9 @@ def cut_recordings(
             rows.append(clip | {"recording": recording, "start": 0.0, "end": seconds, "short": ""})
             continue
         start = clip.get("start", 0.0)
-        end = np.nanmin([clip.get("end", np.nan), shapes[recording].seconds])
+        end = clip.get("end", np.nan)
+        _require_inside(recording, start, end, shapes[recording].seconds)
+        end = np.nanmin([end, shapes[recording].seconds])
         pieces = _cut(clip, recording, start, end, seconds, hop or seconds, short)
         rows += pieces
         if pieces[0]["short"]:
@@ -111,7 +121,23 @@ def cut_recordings(
             raise ConfigError(f"the recordings give more than {MOST_PIECES:,} pieces", "choose a longer --hop-seconds")
     if not done["cut"] and not done["short"] and "recording" not in dataset.clips:
         return dataset, f"every recording is one clip of {seconds:g} s"
-    return replace(dataset, clips=pd.DataFrame(rows)), _describe(done, lost, seconds, hop, short)
+    clips = pd.DataFrame(rows)
+    repeated = clips.loc[clips["filename"].duplicated(), "filename"]
+    if len(repeated):
+        raise DataError(
+            f"{repeated.iloc[0]} is a piece of two clips, because they overlap",
+            "let the clips of a recording not overlap, or choose another --clip-seconds",
+        )
+    return replace(dataset, clips=clips), _describe(done, lost, seconds, hop, short)
+
+
+def _require_inside(recording: str, start: float, end: float, seconds: float) -> None:
+    """Refuse a clip from `start` to `end` (s), or NaN for no end, of a recording that is shorter (s)."""
+    hint = "times are seconds from the start of the file: mend them, or rename columns that are not the times of clips"
+    if start >= seconds:
+        raise DataError(f"a clip of {recording} starts at {start:g} s, but the recording lasts {seconds:g} s", hint)
+    if end > seconds + ROUNDING:
+        raise DataError(f"a clip of {recording} ends at {end:g} s, but the recording lasts {seconds:g} s", hint)
 
 
 def _cut(

@@ -8,7 +8,11 @@ import pandas as pd
 
 from asc_mrkd.audio.containers import SOUND_SUFFIXES
 from asc_mrkd.datasets.findings import Finding
+from asc_mrkd.errors import ConfigError
 from asc_mrkd.files import find_files
+
+NONE = "none"
+"""Word that ignores a column."""
 
 TEST_SHARE = 0.25
 """Share of the clips that a made split gives to the test."""
@@ -37,9 +41,16 @@ class Reading:
     test_fold: str | None = None
     """Fold that is for testing; None takes the given splits, or the first fold."""
     test_share: float = TEST_SHARE
-    """Share of the clips that is for testing, where the split has to be made."""
+    """Share of the clips that is for testing, where the split has to be made, 0.01 to 0.5. It is rounded to one of
+    2, 3, 4 ... equal parts, as 0.4 to a half."""
     split_seed: int = 0
     """Seed of a split that has to be made."""
+
+    def __post_init__(self) -> None:
+        if not 0.01 <= self.test_share <= 0.5:
+            raise ConfigError(
+                f"--test-share {self.test_share:g} is not between 0.01 and 0.5", "write --test-share 0.25"
+            )
 
 
 @dataclass(frozen=True)
@@ -75,8 +86,12 @@ class Dataset:
     @property
     def files(self) -> list[str]:
         """Names of the files of the clips, each once, in order."""
-        column = "recording" if "recording" in self.clips else "filename"
-        return self.clips[column].drop_duplicates().tolist()
+        return recordings_of(self.clips).drop_duplicates().tolist()
+
+
+def recordings_of(clips: pd.DataFrame) -> pd.Series:
+    """Return the name of the file of every clip of a table, which names the files where clips are parts of them."""
+    return clips["recording" if "recording" in clips else "filename"]
 
 
 def list_recordings(root: Path, audio: Path = Path("audio")) -> list[str]:
@@ -85,9 +100,9 @@ def list_recordings(root: Path, audio: Path = Path("audio")) -> list[str]:
 
 
 def list_other_files(root: Path, audio: Path = Path("audio")) -> list[str]:
-    """List the files under `root`/`audio` that are not sound files by their names, without hidden files, sorted."""
-    others = [path for path in (root / audio).rglob("*") if path.is_file() and not path.name.startswith(".")]
-    return sorted(path.relative_to(root).as_posix() for path in others if path.suffix.lower() not in SOUND_SUFFIXES)
+    """List the files under `root`/`audio` that are not sound files by their names, without hidden ones, sorted."""
+    others = [path for path in find_files(root / audio) if path.suffix.lower() not in SOUND_SUFFIXES]
+    return sorted(path.relative_to(root).as_posix() for path in others if path.is_file())
 
 
 def printable(name: str) -> str:

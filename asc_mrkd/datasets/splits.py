@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from asc_mrkd.datasets.recordings import Reading
+from asc_mrkd.datasets.recordings import Reading, recordings_of
 from asc_mrkd.errors import SHOWN, DataError, suggest
 from asc_mrkd.rng import generator
 
@@ -60,7 +60,8 @@ def _with_all_classes(labels: np.ndarray, units: np.ndarray, is_test: np.ndarray
         for part in (False, True):
             others = sorted(set(units[of_class & (is_test != part)]), key=lambda unit: (sizes[unit], unit))
             is_there = (of_class & (is_test == part)).any()
-            if not is_there and len(others) > part:
+            needed = 2 if part else 1  # the only group of a class is for training
+            if not is_there and len(others) >= needed:
                 is_test[units == others[0]] = part
     return is_test
 
@@ -124,8 +125,7 @@ def fold_numbers(clips: pd.DataFrame, folds: int) -> np.ndarray:
 
 def units_of(clips: pd.DataFrame) -> pd.Series:
     """Return what must not be divided of every clip: its group, or its recording where it has none."""
-    recordings = clips["recording" if "recording" in clips else "filename"]
-    return clips["identifier"].where(clips["identifier"] != "", recordings)
+    return clips["identifier"].where(clips["identifier"] != "", recordings_of(clips))
 
 
 def classes_of_one_unit(clips: pd.DataFrame) -> list[str]:

@@ -12,8 +12,9 @@ import pandas as pd
 from asc_mrkd.audio.containers import SOUND_SUFFIXES
 from asc_mrkd.datasets.clip_lists import name_on_disk, read_list_text, refuse_rows
 from asc_mrkd.datasets.own import finish_own
-from asc_mrkd.datasets.recordings import Dataset, Reading
+from asc_mrkd.datasets.recordings import NONE, Dataset, Reading
 from asc_mrkd.errors import SHOWN, DataError, MissingExtraError, first_line, suggest
+from asc_mrkd.files import visible_folders
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 """Suffixes of tables, in lower case."""
@@ -35,9 +36,6 @@ USUAL_NAMES = {
     "device": ("source_label", "device"),
 }
 """Usual names of the columns, in lower case, the most usual first."""
-
-NONE = "none"
-"""Word that ignores a column."""
 
 SEPARATORS = "\t;,|"
 """Separators of columns; the first line shows which one a table has."""
@@ -64,7 +62,8 @@ def read_table(source: Path | pd.DataFrame, reading: Reading) -> Dataset:
     table = _as_text(source) if isinstance(source, pd.DataFrame) else _read_file(source)
     columns = _choose_columns(title, table, reading)
     chosen = table[list(columns.values())].set_axis(list(columns), axis=1)
-    chosen = chosen.rename(columns={"path": "filename", "device": "source_label"}).assign(line=table["line"])
+    chosen = chosen.rename(columns={"path": "filename", "device": "source_label"})
+    chosen = chosen.assign(line=table.index).reset_index(drop=True)
     refuse_rows(title, chosen[chosen["filename"] == ""], "has no file name")
     refuse_rows(title, chosen[chosen["label"] == ""], "has no label", "write one, or remove the row")
     ignored = []
@@ -72,6 +71,8 @@ def read_table(source: Path | pd.DataFrame, reading: Reading) -> Dataset:
         if column in chosen and chosen[column].nunique() == 1:
             ignored.append(f"{columns.pop(column)} holds one value and is not used")
             chosen = chosen.drop(columns=column)
+    if "fold" in chosen:
+        refuse_rows(title, chosen[chosen["fold"] == ""], "has no fold", "write one, or --fold-column none ignores all")
     folder = Path() if isinstance(source, pd.DataFrame) else source.parent
     root, names = _find_files(title, folder, chosen["filename"].tolist(), reading.root)
     chosen["filename"] = names
@@ -90,13 +91,14 @@ def read_table(source: Path | pd.DataFrame, reading: Reading) -> Dataset:
 
 
 def _as_text(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of texts; missing values are empty."""
+    """Return a table of texts whose index is the number of the row, from 1; missing values are empty."""
     texts = table.astype(object).where(table.notna(), "").map(lambda cell: str(cell).strip())
     texts.columns = [str(name).strip() for name in texts.columns]
-    return texts.reset_index(drop=True).assign(line=range(1, len(texts) + 1))
+    return texts.set_axis(range(1, len(texts) + 1))
 
 
 def _read_file(path: Path) -> pd.DataFrame:
+    """Return a table of texts whose index is the number of the line, or of the row of a .parquet."""
     if path.suffix.lower() != ".parquet":
         return _read_text_table(path)
     try:
@@ -128,13 +130,13 @@ def _read_text_table(path: Path) -> pd.DataFrame:
     for number, cells in rows:
         if len(cells) < len(header) or any(cells[len(header) :]):
             raise DataError(f"{path}, line {number}: {len(cells)} columns instead of {len(header)}", "mend that line")
-    table = pd.DataFrame([cells[: len(header)] for _, cells in rows], columns=header)
-    return table.assign(line=[number for number, _ in rows])
+    lines = [number for number, _ in rows]
+    return pd.DataFrame([cells[: len(header)] for _, cells in rows], index=lines, columns=header)
 
 
 def _choose_columns(title: str, table: pd.DataFrame, reading: Reading) -> dict[str, str]:
     """Return the name of the column for each kind of USUAL_NAMES that the table has."""
-    names = [name for name in table.columns if name != "line"]
+    names = list(table.columns)
     said = {
         "path": reading.path_column,
         "label": reading.label_column,
@@ -158,6 +160,11 @@ def _choose_columns(title: str, table: pd.DataFrame, reading: Reading) -> dict[s
     for kind, what in (("path", "the file names"), ("label", "the classes")):
         if kind not in columns:
             raise DataError(f"{title} has no column for {what}: {_list_names(names)}", f"--{kind}-column NAME names it")
+    if "end" in columns and "start" not in columns and columns["end"].lower() == "offset":
+        raise DataError(
+            f"{title} has the column '{columns['end']}', but none for the start of a clip",
+            "call it start if clips start there, end if they end there, or remove it",
+        )
     for name in columns.values():
         if names.count(name) > 1:
             raise DataError(f"{title} names the column '{name}' twice", "rename one of them")
@@ -193,7 +200,8 @@ def _find_start(title: str, folder: Path, names: list[str], root: str | os.PathL
         if not Path(root).is_dir():
             raise DataError(f"--root {root}: no such folder", "name the folder that the file names start from")
         return Path(root)
-    near = [folder, *_folders_in(folder), folder.absolute().parent, *_folders_in(folder.absolute().parent)]
+    above = folder.absolute().parent
+    near = [folder, *visible_folders(folder), above, *visible_folders(above)]
     for name in names[:SHOWN]:
         for start in near:
             if os.path.exists(start / _with_suffix(start, name)):
@@ -202,10 +210,6 @@ def _find_start(title: str, folder: Path, names: list[str], root: str | os.PathL
         f"{title}: there is no file {names[0]} below {folder.absolute()}, nor are the next ones",
         "--root FOLDER names the folder that the file names start from",
     )
-
-
-def _folders_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*") if path.is_dir() and not path.name.startswith("."))
 
 
 def _with_suffix(start: Path, name: str) -> str:

@@ -90,6 +90,8 @@ class FrontendSpec(Schema):
             raise ValueError(f"win_length {self.win_length} is longer than n_fft {self.n_fft}")
         if self.samples <= self.n_fft // 2:
             raise ValueError(f"a clip of {self.samples} samples is too short to be reflected by n_fft {self.n_fft} / 2")
+        if self.frames < 1:
+            raise ValueError(f"hop_length {self.hop_length} is longer than a clip of {self.samples} samples")
         if self.pad_or_trim >= self.clip_seconds:
             raise ValueError(f"pad_or_trim {self.pad_or_trim:g} is not shorter than a clip of {self.clip_seconds:g} s")
         if self.scale == "perceptual_db":

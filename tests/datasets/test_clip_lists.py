@@ -1,5 +1,6 @@
 """Lists of clips as spreadsheets, R, Windows and macOS leave them, and lists that lead out of the data set."""
 
+import errno
 import json
 import os
 import shutil
@@ -285,6 +286,28 @@ def test_a_list_that_is_not_a_file(root):
     os.mkfifo(root / "meta.csv")
     with pytest.raises(DataError, match=r"meta\.csv is not a file"):
         read_dataset(root)
+
+
+@pytest.mark.parametrize("text", ['""\n', '""\t""\naudio/a1.wav\n'])
+def test_a_first_line_of_empty_quotes_is_a_clip_without_a_name(root, text):
+    (root / "meta.csv").write_text(text)
+    with pytest.raises(DataError, match=r"meta\.csv, line 1:  has no file name"):
+        read_dataset(root)
+
+
+def test_a_folder_that_may_not_be_entered_is_not_a_data_set(root, tmp_path, monkeypatch):
+    disk = tmp_path / "disk"
+    (disk / "lost+found").mkdir(parents=True)
+    shutil.copytree(root, disk / "set")
+    real_stat = os.stat
+
+    def refuse(path, *arguments, **options):
+        if "lost+found" in str(path) and not str(path).endswith("lost+found"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real_stat(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    assert read_dataset(disk).root == disk / "set"
 
 
 NOT_UTF8 = os.fsdecode(b"audio/caf\xe9.wav")

@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from asc_mrkd.datasets import Reading, read_dataset
 from asc_mrkd.datasets.check import compare_lists
 from asc_mrkd.datasets.splits import make_folds
-from asc_mrkd.errors import DataError, MissingExtraError
+from asc_mrkd.errors import ConfigError, DataError, MissingExtraError
 
 RATE = 8000
 
@@ -98,6 +98,47 @@ def test_splits_above_the_classes(folder, tmp_path):
     assert dataset.understood[2] == "given; validation clips are for testing"
 
 
+def test_folders_without_sound_next_to_train_and_test_change_nothing(folder, tmp_path):
+    for split in ("train", "test"):
+        for path in folder.glob("*/*"):
+            write_clip(tmp_path / "split" / split / path.parent.name / path.name)
+    expected = read_dataset(tmp_path / "split")
+    (tmp_path / "split" / "plots").mkdir()
+    (tmp_path / "split" / "plots" / "a.png").touch()
+    (tmp_path / "split" / "__MACOSX" / "train").mkdir(parents=True)
+    dataset = read_dataset(tmp_path / "split")
+    assert dataset.classes == ["garden", "厨房"]
+    assert dataset.clips.equals(expected.clips)
+    write_clip(tmp_path / "split" / "more" / "a.wav")
+    with pytest.raises(DataError, match="has the folders test and train, but also sound in more"):
+        read_dataset(tmp_path / "split")
+
+
+def test_a_class_may_have_the_name_of_a_split(tmp_path):
+    for name in ("train/monday/a.wav", "train/monday/b.wav", "train/friday/a.wav", "bus/a.wav", "bus/b.wav"):
+        write_clip(tmp_path / name)
+    assert read_dataset(tmp_path).classes == ["bus", "train"]
+
+
+@pytest.mark.parametrize(
+    "field", ["path_column", "label_column", "group_column", "split_column", "fold_column", "root"]
+)
+def test_options_of_a_table_are_refused_for_a_folder_per_class(folder, field):
+    option = f"--{field.replace('_', '-')}"
+    with pytest.raises(DataError, match=f"not a table: {option} speaker has no effect") as caught:
+        read_dataset(folder, Reading(**{field: "speaker"}))
+    assert f"leave {option} out" in caught.value.hint
+
+
+def test_none_ignores_the_groups_and_the_splits_of_folders(folder, tmp_path):
+    for split in ("train", "test"):
+        for path in folder.glob("*/*"):
+            write_clip(tmp_path / "split" / split / path.parent.name / "monday" / path.name)
+    dataset = read_dataset(tmp_path / "split", Reading(group_column="none", split_column="none", fold_column="none"))
+    assert set(dataset.clips["identifier"]) == {""}
+    assert dataset.understood[2].startswith("made with seed 0")
+
+
 def test_folders_below_the_classes_are_groups_that_are_never_divided(tmp_path):
     for label in ("a", "b"):
         for session in range(4):
@@ -123,6 +164,35 @@ def test_columns_are_found_or_said(folder):
     without = read_dataset(table, Reading(**{**vars(reading), "fold_column": "none"}))
     assert "fold" not in without.clips
     assert without.understood[2].startswith("made with seed 0")
+
+
+def test_a_column_called_line_is_a_column_as_any_other(folder):
+    paths = [path.relative_to(folder).as_posix() for path in sorted(folder.glob("*/*"))]
+    table = pd.DataFrame({"file": paths, "label": ["a", "b"] * 4, "line": list("44556677")})
+    dataset = read_dataset(table, Reading(root=folder, group_column="line"))
+    assert sorted(set(dataset.clips["identifier"])) == ["4", "5", "6", "7"]
+    table.to_csv(folder / "list.csv", index=False)
+    assert read_dataset(folder / "list.csv", Reading(group_column="line")).clips.equals(dataset.clips)
+    table.loc[6, "label"] = ""
+    table.to_csv(folder / "list.csv", index=False)
+    with pytest.raises(DataError, match=r"line 8: .* has no label"):
+        read_dataset(folder / "list.csv", Reading(group_column="line"))
+
+
+def test_a_clip_without_a_fold_is_refused(folder):
+    paths = [path.relative_to(folder).as_posix() for path in sorted(folder.glob("*/*"))]
+    table = pd.DataFrame({"file": paths, "label": ["a", "b"] * 4, "fold": ["1", "2", "1", "", "2", "1", "2", "1"]})
+    with pytest.raises(DataError, match=r"line 4: .* has no fold") as caught:
+        read_dataset(table, Reading(root=folder))
+    assert "--fold-column none" in caught.value.hint
+    assert "fold" not in read_dataset(table, Reading(root=folder, fold_column="none")).clips
+    assert "fold" not in read_dataset(table.assign(fold=""), Reading(root=folder)).clips
+
+
+@pytest.mark.parametrize("share", [0, 0.7, float("nan")])
+def test_a_share_of_the_test_that_cannot_be_is_refused(share):
+    with pytest.raises(ConfigError, match=f"--test-share {share:g} is not between 0.01 and 0.5"):
+        Reading(test_share=share)
 
 
 @pytest.mark.parametrize(
@@ -165,6 +235,7 @@ def test_what_does_not_fit_a_table_is_named(folder, changes, message, hint):
         ("file,label\na.wav,b\nb.wav,prediction\n", "a class cannot be called 'prediction'"),
         ("file,label,start\na.wav,b,soon\n", "line 2: a.wav has the start 'soon'"),
         ("file,label,start,end\na.wav,b,2,1\n", "line 2: a.wav ends before it starts"),
+        ("file,label,Offset,duration\na.wav,b,2,1\n", "has the column 'Offset', but none for the start"),
         ('file,label\n"a.wav,b\n', "columns instead of 2|unexpected end|lists no clip"),
     ],
 )
@@ -227,6 +298,8 @@ def test_everything_odd_in_a_folder_is_named(folder):
     (folder / "phone").mkdir()
     (folder / "phone" / "a.m4a").touch()
     (folder / "garden" / "notes.txt").touch()
+    (folder / "garden" / ".git").mkdir()
+    (folder / "garden" / ".git" / "config").touch()
     write_clip(folder / "lost.wav")
     found = {finding.code: finding for finding in compare_lists(read_dataset(folder))}
     assert found["empty_class"].subject == "phone"

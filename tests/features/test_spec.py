@@ -27,6 +27,12 @@ def test_wrong_definitions_are_named(tmp_path, text, message, hint):
     assert hint in caught.value.hint
 
 
+def test_a_front_end_without_a_frame_is_refused():
+    with pytest.raises(ConfigError, match="hop_length 300000 is longer than a clip of 240000 samples"):
+        parse(FrontendSpec, {**BASELINE40, "hop_length": 300_000, "clip_seconds": 5}, "here")
+    assert parse(FrontendSpec, {**BASELINE40, "hop_length": 240_000, "clip_seconds": 5}, "here").frames == 1
+
+
 def test_unknown_name_gets_a_suggestion():
     with pytest.raises(ConfigError) as caught:
         load_spec("pmel265")
@@ -34,6 +40,7 @@ def test_unknown_name_gets_a_suggestion():
 
 
 NAMES = sorted(path.stem for path in resource_folder("features").glob("*.yaml"))
+BASELINE40 = yaml.safe_load((resource_folder("features") / "baseline40.yaml").read_text())
 PMEL256 = yaml.safe_load((resource_folder("features") / "pmel256.yaml").read_text())
 
 

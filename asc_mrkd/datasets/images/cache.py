@@ -39,7 +39,7 @@ def cache_lock(source: Source) -> Iterator[None]:
     """Wait until no other process writes the cache, and keep others waiting.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError, DiskFullError: the folder cannot be written.
     """
     folder = source.root / FOLDER
     folder.mkdir(exist_ok=True)
@@ -52,7 +52,7 @@ def write_cache(source: Source) -> None:
 
     Raises:
         DataError: the source cannot be read.
-        OSError: the cache cannot be written.
+        OSError, DiskFullError: the cache cannot be written.
     """
     folder = source.root / FOLDER
     try:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from asc_mrkd.datasets.images.image_set import SPLITS, ImageSplit, file_state, make_table
 from asc_mrkd.errors import DataError, first_line
+from asc_mrkd.files import visible_folders
 from asc_mrkd.workers import available_cores, local_pool, map_in_order
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -115,9 +116,10 @@ def list_image_folder(root: Path, layout: str) -> ImageFolderSource:
 
 
 def list_other_files(root: Path) -> list[str]:
-    """List the files in the class folders that are not images by their names, without hidden files, sorted."""
-    files = (path for split in SPLITS for path in (root / split).glob("*/*") if path.is_file())
-    others = [path for path in files if path.suffix.lower() not in IMAGE_SUFFIXES and not path.name.startswith(".")]
+    """List the files in the class folders that are not images by their names, without hidden ones, sorted."""
+    folders = [folder for split in SPLITS for folder in visible_folders(root / split)]
+    files = [path for folder in folders for path in folder.iterdir() if not path.name.startswith(".")]
+    others = [path for path in files if path.suffix.lower() not in IMAGE_SUFFIXES and path.is_file()]
     return sorted(path.relative_to(root).as_posix() for path in others)
 
 
@@ -182,7 +184,7 @@ def _decode_image(path: Path, size: tuple[int, int]) -> np.ndarray | str:
             if image.size != size:
                 return f"is {image.size[0]}x{image.size[1]}"
             if image.mode.startswith(("I", "F")):  # Pillow would clip instead of scale
-                return "has more than 8 bits a channel"
+                return "has more than 8 bits per channel"
             return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
     except Exception as error:  # damage can raise anything, Pillow names no complete list
         return f"cannot be read ({first_line(error)})"

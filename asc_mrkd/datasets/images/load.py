@@ -10,7 +10,7 @@ from asc_mrkd.datasets.images.cache import FOLDER, cache_lock, read_cache, write
 from asc_mrkd.datasets.images.cifar import FORMATS, is_cifar, list_cifar
 from asc_mrkd.datasets.images.image_folder import find_folder_layout, list_image_folder
 from asc_mrkd.datasets.images.image_set import ImageSet, Source, digest_of_set, digest_of_split
-from asc_mrkd.errors import DataError
+from asc_mrkd.errors import DataError, DiskFullError
 
 _HINT = "asc-mrkd download cifar100, or name a folder with train/CLASS/*.png and test/CLASS/*.png"
 
@@ -88,9 +88,10 @@ def open_images(folder: str | os.PathLike[str]) -> ImageSet:
             images = read_cache(source)
             if images is None:
                 write_cache(source)
-    except OSError as error:
+    except (OSError, DiskFullError) as error:
+        reason = getattr(error, "strerror", None) or error
         warnings.warn(
-            f"{source.root / FOLDER} cannot be written ({error.strerror or error}), so every run reads the images; "
+            f"{source.root / FOLDER} cannot be written ({reason}), so every run reads the images; "
             "make the folder writable, or copy the images to one that is",
             stacklevel=2,
         )

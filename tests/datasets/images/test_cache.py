@@ -156,11 +156,11 @@ def test_a_folder_that_cannot_be_written_is_read_each_time(folder, reads):
 def test_a_full_disk_leaves_nothing_behind(folder, monkeypatch):
     shutil.rmtree(folder / CACHE)
 
-    def full(*_):
+    def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("asc_mrkd.datasets.images.cache.write_text", full)
-    with pytest.warns(UserWarning, match="No space left on device"):
+    monkeypatch.setattr("asc_mrkd.files.os.fsync", full)
+    with pytest.warns(UserWarning, match=r"train\.npy cannot be written: the disk is full"):
         assert open_images(folder).splits["test"].pixels.shape == (3, 3, 32, 32)
     assert sorted(path.name for path in folder.iterdir()) == ["meta", "test", "train"]
 

@@ -5,6 +5,7 @@ import pytest
 from helpers.datasets import CIFAR10, CINIC_NAMES, TREE_NAMES, write_image, write_tree
 
 from asc_mrkd.datasets.images import is_image_set, open_images
+from asc_mrkd.datasets.images.image_folder import list_other_files
 from asc_mrkd.errors import DataError
 
 
@@ -22,9 +23,12 @@ def assert_holds(images, expected: dict[str, np.ndarray]) -> None:
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
 
 
+OTHERS = ["test/dog/LIESMICH", "train/cat/notes.txt"]
+
+
 def test_image_folder(tmp_path):
     expected = write_tree(tmp_path, TREE_NAMES)
-    for name in ("train/cat/notes.txt", "train/cat/.0.png", "train/README.png", "train/.git/0.png"):
+    for name in (*OTHERS, "train/cat/.0.png", "train/README.png", "train/.git/0.png", "train/.git/config"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "train/empty").mkdir()
@@ -36,6 +40,7 @@ def test_image_folder(tmp_path):
         ["train", "test"],
     )
     assert_holds(images, expected)
+    assert list_other_files(tmp_path) == OTHERS
     assert images.splits["test"].pixels.shape == (6, 3, 3, 4)
     table = images.splits["train"].table
     assert table["filename"].tolist() == sorted(name for name in expected if name.startswith("train"))
@@ -125,7 +130,7 @@ def test_an_image_of_another_size_is_named(tmp_path):
 def test_images_of_16_bit_are_not_clipped_in_silence(tmp_path):
     write_tree(tmp_path, TREE_NAMES)
     write_image(tmp_path / "train/dog/0.png", mode="I;16")
-    with pytest.raises(DataError, match=r"train/dog/0\.png has more than 8 bits a channel"):
+    with pytest.raises(DataError, match=r"train/dog/0\.png has more than 8 bits per channel"):
         open_images(tmp_path)
 
 
