@@ -500,13 +500,20 @@ def _dotted_keys(schema: type[Schema], prefix: str = "") -> dict[str, Owner]:
     return keys
 
 
-def differing_key(ours: Schema, theirs: Schema, ignore: Collection[str] = ()) -> str | None:
-    """Return "KEY is A here and B there" for the first key in which two sections differ, or None."""
+def differing_key(ours: Schema, theirs: Schema, ignore: Collection[str] = (), place: str = "here") -> str | None:
+    """Return "KEY is A here and B there" for the first key in which two sections differ, or None.
+
+    Args:
+        ours: section that is `place`.
+        theirs: section that is there.
+        ignore: keys that may differ.
+        place: word for the place of the first section.
+    """
     here = flatten(ours.model_dump())
     there = flatten(theirs.model_dump())
     for key in dict.fromkeys([*here, *there]):
         if key not in ignore and here.get(key) != there.get(key):
-            return f"{key} is {shown(here.get(key))} here and {shown(there.get(key))} there"
+            return f"{key} is {shown(here.get(key))} {place} and {shown(there.get(key))} there"
     return None
 
 

@@ -50,7 +50,7 @@ def json_lines(answer: "Answer", predictor: "Predictor", top: int, is_first: boo
     else:
         record["time_line"] = []
         for start, end, row in zip(answer.starts, answer.ends, answer.probabilities, strict=True):
-            best = row.argsort()[::-1][:top]
+            best = (-row).argsort(kind="stable")[:top]
             found = ranked([answer.classes[i] for i in best], row[best])
             record["time_line"].append({"start": float(start), "end": float(end), domain.categories: found})
     record["warnings"] = [caution.text for caution in answer.cautions]

@@ -48,8 +48,8 @@ def describe_choice(model: str | os.PathLike[str]) -> str:
     chosen = SeedFolder(file.parent).seed
     found = {seed: read_accuracy(run.seed_folder(seed)) for seed in run.seeds()}
     accuracies = {seed: accuracy.share for seed, accuracy in found.items() if accuracy is not None}
-    own = f" (accuracy {accuracies[chosen]:.1%})" if chosen in accuracies else ""
-    sentence = f"{path} stands for its seed {chosen}{own}".replace("%", " %")
+    own = f" (accuracy {100 * accuracies[chosen]:.1f} %)" if chosen in accuracies else ""
+    sentence = f"{path} stands for its seed {chosen}{own}"
     others = [seed for seed in accuracies if seed != chosen]
     if not others:
         return sentence

@@ -4,18 +4,16 @@ import base64
 import binascii
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from asc_mrkd.errors import ConfigError, DamagedFileError, RunError, first_line
+from asc_mrkd.features.filterbank import FrontendArrays, filter_ranges
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import checksum_file, has_its_checksum
 from asc_mrkd.schema import Count, Schema, parse
-
-if TYPE_CHECKING:
-    from asc_mrkd.features.filterbank import FrontendArrays
 
 KEY = "asc_mrkd"
 """Name of the description in the metadata of a file."""
@@ -131,25 +129,7 @@ def require_own_network(path: Path) -> None:
         )
 
 
-def filter_ranges(filters: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return first bin, number of bins and factors of filters (mel, bin), from the first to the last that is not zero.
-
-    >>> [part.tolist() for part in filter_ranges(np.array([[0, 1, 2, 0], [0, 0, 3, 4]]))]
-    [[1, 2], [2, 2], [1, 2, 3, 4]]
-    """
-    starts = []
-    counts = []
-    factors = []
-    for row in filters:
-        bins = np.flatnonzero(row)
-        part = row[bins[0] : bins[-1] + 1]
-        starts.append(bins[0])
-        counts.append(len(part))
-        factors.append(part)
-    return np.array(starts), np.array(counts), np.concatenate(factors)
-
-
-def pack_arrays(arrays: "FrontendArrays") -> dict[str, str]:
+def pack_arrays(arrays: FrontendArrays) -> dict[str, str]:
     """Return the arrays of a front end as text."""
     starts, counts, factors = filter_ranges(arrays.filters)
     return {
@@ -161,14 +141,12 @@ def pack_arrays(arrays: "FrontendArrays") -> dict[str, str]:
     }
 
 
-def unpack_arrays(packed: PackedArrays, spec: FrontendSpec) -> "FrontendArrays":
+def unpack_arrays(packed: PackedArrays, spec: FrontendSpec) -> FrontendArrays:
     """Return the arrays of a front end from their text.
 
     Raises:
         ValueError: the text is not that of finite arrays that fit the front end.
     """
-    from asc_mrkd.features.filterbank import FrontendArrays
-
     window = _from_text(packed.window, np.float32)
     offset = _from_text(packed.offset, np.float32)
     starts = _from_text(packed.starts, np.int32)

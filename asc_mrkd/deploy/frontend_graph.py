@@ -74,21 +74,6 @@ def add_frontend(model: Any, description: Description, arrays: FrontendArrays) -
     graph.output.append(helper.make_tensor_value_info(PROBABILITIES, 1, ["batch", len(description.classes)]))
 
 
-def frontend_model(spec: FrontendSpec, arrays: FrontendArrays) -> Any:
-    """Return a front end alone as an `onnx.ModelProto`, from `samples` to `features`."""
-    (helper,) = import_libraries("a front end in ONNX", "onnx.helper")
-    nodes = _Nodes()
-    _add_features(nodes, spec, arrays)
-    graph = helper.make_graph(
-        nodes.nodes,
-        "frontend",
-        [helper.make_tensor_value_info(SAMPLES, 1, ["batch", spec.channels, spec.samples])],
-        [helper.make_tensor_value_info(FEATURES, 1, ["batch", *spec.shape])],
-        nodes.constants,
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-
-
 def _add_features(nodes: _Nodes, spec: FrontendSpec, arrays: FrontendArrays) -> str:
     """Add the nodes from samples (batch, channel, sample) to features and return the name of the features."""
     spectrum = _add_spectrum(nodes, spec, arrays.window)

@@ -22,7 +22,7 @@ CHUNK_BYTES = 2**25
 
 @dataclass(frozen=True)
 class Caution:
-    """A recording is not like those that the network was trained on."""
+    """Difference of a recording from those that the network was trained on."""
 
     kind: str
     """`channels`, `length` or `bandwidth`."""
@@ -90,7 +90,8 @@ class Preparation:
         audio = check_samples(source, rate) if isinstance(source, np.ndarray) else read_audio(source)
         path = source if isinstance(source, str | os.PathLike) else "recording"
         samples = resample(match_channels(audio.samples, spec.channels, path), audio.sample_rate, spec.sample_rate)
-        if abs(samples.shape[1] / spec.sample_rate - spec.clip_seconds) <= spec.pad_or_trim:
+        difference = abs(samples.shape[1] / spec.sample_rate - spec.clip_seconds)
+        if difference <= max(spec.pad_or_trim, SECONDS_TOLERANCE):  # as the extraction does
             samples = pad_or_trim(samples, spec.samples)
         return samples, tuple(find_cautions(audio, spec))
 
@@ -109,10 +110,11 @@ def prepare_files(paths: Sequence[Path], preparation: Preparation) -> list[Prepa
         except DataError as error:
             prepared.append(error)
             continue
-        space -= len(clips) * preparation.input_bytes
-        if space < 0 and len(clips) > 1:
+        size = len(clips) * preparation.input_bytes
+        if size > space and len(clips) > 1:
             prepared.append(Prepared(None, cautions))
         else:
+            space -= size
             prepared.append(Prepared([preparation.compute(clip) for clip in clips], cautions))
     return prepared
 

@@ -144,7 +144,8 @@ def _build_with(read: Description, tensors: dict[str, Tensor], path: Path) -> nn
             raise DamagedFileError(f"{path}: {name} is stored as {tensor.dtype}", hint)
         if not tensor.isfinite().all():
             raise DamagedFileError(f"{path}: {name} has values that are not finite", hint)
-    model = build()
+    with torch.random.fork_rng(devices=[]):
+        model = build()
     model.load_state_dict(tensors)
     return model
 

@@ -376,7 +376,7 @@ class Predictor:
     ) -> Prediction:
         """Return the prediction for the clips of one file."""
         mean = outputs.probabilities.mean(axis=0)
-        best = mean.argsort()[::-1][:top]
+        best = (-mean).argsort(kind="stable")[:top]  # of equal ones the first, as argmax
         return Prediction(
             file,
             [self.classes[i] for i in best],

@@ -62,6 +62,24 @@ def compute_arrays(spec: FrontendSpec, filters: np.ndarray) -> FrontendArrays:
     )
 
 
+def filter_ranges(filters: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return first bin, number of bins and factors of filters (mel, bin), from the first to the last that is not zero.
+
+    >>> [part.tolist() for part in filter_ranges(np.array([[0, 1, 2, 0], [0, 0, 3, 4]]))]
+    [[1, 2], [2, 2], [1, 2, 3, 4]]
+    """
+    starts = []
+    counts = []
+    factors = []
+    for row in filters:
+        bins = np.flatnonzero(row)
+        part = row[bins[0] : bins[-1] + 1]
+        starts.append(bins[0])
+        counts.append(len(part))
+        factors.append(part)
+    return np.array(starts), np.array(counts), np.concatenate(factors)
+
+
 def torchaudio_problem() -> str | None:
     """Return why torchaudio cannot be imported next to this torch, or None if it can.
 

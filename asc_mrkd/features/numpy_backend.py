@@ -6,7 +6,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.fft import rfft
 
-from asc_mrkd.features.filterbank import DB_PER_NEPER, FrontendArrays
+from asc_mrkd.features.filterbank import DB_PER_NEPER, FrontendArrays, filter_ranges
 from asc_mrkd.features.kernels import apply_filters, log_power
 from asc_mrkd.features.spec import FrontendSpec
 
@@ -32,15 +32,7 @@ class NumpyTransform:
         self._window = arrays.window
         self._offset = arrays.offset[:, 0]
         self._depth = None if spec.top_db is None else spec.top_db / DB_PER_NEPER
-        starts = []
-        factors = []
-        for row in arrays.filters:
-            bins = np.flatnonzero(row)
-            starts.append(bins[0])
-            factors.append(row[bins[0] : bins[-1] + 1])
-        self._starts = np.array(starts)
-        self._counts = np.array([len(part) for part in factors])
-        self._factors = np.concatenate(factors)
+        self._starts, self._counts, self._factors = filter_ranges(arrays.filters)
         keep_memory()
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -243,12 +243,9 @@ class RunFolder(_Folder):
         ignored = [*RUNTIME_KEYS, "data.digest"]
         if experiment.train.precision == "auto":  # training takes the precision of the folder
             ignored.append("train.precision")
-        difference = differing_key(kept, experiment, ignored)
+        difference = differing_key(kept, experiment, ignored, place="in it")
         if difference:
-            raise RunError(
-                f"{self.path} holds another experiment: {difference.replace(' here', ' in it')}",
-                "choose another --out",
-            )
+            raise RunError(f"{self.path} holds another experiment: {difference}", "choose another --out")
 
     def create(self, experiment: Experiment, environment: dict[str, Any]) -> None:
         """Make the folder, or write the files of an existing one again: the experiment and its environment.

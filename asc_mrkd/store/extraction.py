@@ -10,6 +10,7 @@ import pandas as pd
 
 from asc_mrkd.datasets import Reading, read_dataset
 from asc_mrkd.datasets.pieces import Cutting
+from asc_mrkd.datasets.recordings import recordings_of
 from asc_mrkd.errors import InterruptedRun, StoreError
 from asc_mrkd.features.frontend import Frontend
 from asc_mrkd.features.spec import FrontendSpec
@@ -29,7 +30,6 @@ from asc_mrkd.store.layout import (
     full_disk_explained,
     is_intact,
     open_store,
-    recordings_of,
     write_table,
 )
 from asc_mrkd.store.preparation import prepare, write_origin
@@ -165,6 +165,8 @@ def extract_clips(
         out.mkdir(parents=True, exist_ok=True)
         with exclusive_lock(out, StoreError):
             store = create_or_continue(out, clips, spec, classes)
+            if _is_done(store, root):  # by another process, since it was asked above
+                return open_store(out)
             if not (store.clips["status"] == PENDING).any() and not (out / JOURNAL).exists():
                 _reopen(store)
             with full_disk_explained(store):

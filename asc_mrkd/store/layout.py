@@ -297,12 +297,9 @@ def create_or_continue(
     elif not (folder / CLASSES).exists():
         _write_classes(folder, classes)
     store = _open_parts(folder)
-    difference = differing_key(store.spec, spec)
+    difference = differing_key(store.spec, spec, place="in the store")
     if difference:
-        raise StoreError(
-            f"{folder} was made with another spec: {difference.replace(' here', ' in the store')}",
-            "choose another --out",
-        )
+        raise StoreError(f"{folder} was made with another spec: {difference}", "choose another --out")
     keys = ["filename", "label", "split", *_optional_columns(clips)]
     if _optional_columns(store.clips) != keys[3:] or store.clips[keys].values.tolist() != clips[keys].values.tolist():
         raise StoreError(f"{folder} was made from another list of clips", "choose another --out")
@@ -328,11 +325,6 @@ def _create(folder: Path, clips: pd.DataFrame, spec: FrontendSpec, classes: Sequ
 
 def _optional_columns(clips: pd.DataFrame) -> list[str]:
     return [column for column in OPTIONAL_COLUMNS if column in clips]
-
-
-def recordings_of(clips: pd.DataFrame) -> list[str]:
-    """Return the name of the file of every clip."""
-    return clips["recording" if "recording" in clips else "filename"].tolist()
 
 
 def _write_classes(folder: Path, classes: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import yaml
 
 from asc_mrkd.errors import ConfigError, StoreError
-from asc_mrkd.files import exclusive_lock, write_text
+from asc_mrkd.files import atomic_writer, exclusive_lock, write_text
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.schema import Count, Schema, differing_key, parse, read_yaml
 from asc_mrkd.store.layout import (
@@ -23,6 +23,7 @@ from asc_mrkd.store.layout import (
     is_intact,
     open_store,
 )
+from asc_mrkd.store.origin import ORIGIN
 from asc_mrkd.store.statistics import RunningStatistics
 from asc_mrkd.store.worker import RowFile, RowResult
 
@@ -77,6 +78,8 @@ def join_stores(
 ) -> FeatureStore:
     """Join the stores of all shards of a data set; the result has the bytes of a store extracted in one piece.
 
+    The origin of own recordings, `origin.yaml`, is copied if all shards have the same.
+
     Args:
         shards: folders of the stores of all shards, in any order.
         out: folder of the joined store; an unfinished one is written again.
@@ -86,7 +89,8 @@ def join_stores(
         The joined store.
 
     Raises:
-        StoreError: a shard is missing, unfinished, damaged or of another spec; `out` is another store; disk full.
+        StoreError: a shard is missing, given twice, unfinished, damaged or of another spec; `out` is another store;
+            disk full.
 
     Example:
         ```python
@@ -116,13 +120,32 @@ def join_stores(
                     if result.moments and is_training[result.row]:
                         statistics.add(result.moments)
                     advance()
+            _copy_origin(stores, out)
             finish(joined, clips, statistics)
     return open_store(out)
 
 
+def _copy_origin(shards: Sequence[FeatureStore], out: Path) -> None:
+    """Copy the origin of the shards into the joined store, if all have the same."""
+    files = [shard.folder / ORIGIN for shard in shards]
+    if not all(file.exists() for file in files):
+        return
+    first, *others = [file.read_bytes() for file in files]
+    if all(other == first for other in others):
+        with atomic_writer(out / ORIGIN) as stream:
+            stream.write(first)
+
+
 def _open_all(folders: Sequence[Path]) -> list[FeatureStore]:
     """Open the stores of all shards, in order; refuse an incomplete or mixed set."""
-    shards = {_read_shard(folder): open_store(folder) for folder in folders}
+    if not folders:
+        raise StoreError("there is no shard to join", "give the folders of all shards")
+    shards: dict[Shard, FeatureStore] = {}
+    for folder in folders:
+        shard = _read_shard(folder)
+        if shard in shards:
+            raise StoreError(f"{shards[shard].folder} and {folder} are both shard {shard}", "give each shard once")
+        shards[shard] = open_store(folder)
     (first, store), *others = shards.items()
     for shard, other in others:
         if shard.count != first.count:

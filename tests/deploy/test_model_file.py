@@ -94,6 +94,13 @@ def damaged(description: dict) -> Iterator[tuple[tuple, object]]:
                 yield (place, value), result[""]
 
 
+def test_reading_a_model_leaves_the_random_numbers_as_they_were(file, tmp_path):
+    save_model(tmp_path / "m.safetensors", file)
+    state = torch.get_rng_state()
+    load_model(tmp_path / "m.safetensors")
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_f3_3_odd_descriptions_raise_our_errors_alone(file, tmp_path):
     accepted = []
     count = 0

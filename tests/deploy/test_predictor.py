@@ -1,5 +1,6 @@
 """The predictor: one model file, recordings of any rate, channel count and length."""
 
+import copy
 import json
 import shutil
 
@@ -13,6 +14,7 @@ from helpers.cli import run_cli, run_json
 from helpers.progress import RecordedProgress
 
 from asc_mrkd import Predictor
+from asc_mrkd.cli.answers import json_lines
 from asc_mrkd.config.domain import CLIP_COLUMNS
 from asc_mrkd.deploy import Prediction, describe_choice, inputs
 from asc_mrkd.deploy.model_file import ModelFile, save_model
@@ -146,7 +148,32 @@ def test_predict_folder(predictor, recordings):
     for prediction in result.predictions:
         probabilities = predictor.predict_file(prediction.file)
         np.testing.assert_allclose(prediction.probabilities, sorted(probabilities, reverse=True)[:2], rtol=0, atol=1e-6)
-        assert prediction.classes == [CLASSES[i] for i in probabilities.argsort()[::-1][:2]]
+        assert prediction.classes == [CLASSES[i] for i in (-probabilities).argsort(kind="stable")[:2]]
+
+
+def test_of_equal_classes_the_first_is_the_answer(network, tmp_path):
+    undecided = copy.deepcopy(network)
+    for parameter in undecided.parameters():
+        parameter.data.zero_()
+    architecture = {"name": "cp_resnet", "num_classes": 3, "options": OPTIONS}
+    save_model(tmp_path / "m.safetensors", ModelFile(undecided, architecture, CLASSES, SPEC.shape, MEAN, STD, SPEC))
+    predictor = Predictor(tmp_path / "m.safetensors")
+    samples = sound(10).T
+    assert predictor.predict(samples, rate=SPEC.sample_rate).classes == CLASSES
+    (line,) = json_lines(predictor.time_line(samples, every=10, rate=SPEC.sample_rate), predictor, 1, True)
+    assert json.loads(line[1:])["time_line"][0]["scenes"][0]["scene"] == CLASSES[0]
+
+
+@pytest.mark.parametrize("samples", [480_002, 479_998])
+def test_a_length_a_few_samples_off_is_one_clip_as_in_the_extraction(predictor, tmp_path, samples):
+    noise = sound(10.1, 48_000)[:samples]
+    sf.write(tmp_path / "a.wav", noise, 48_000, subtype="FLOAT")
+    fitted = np.pad(noise, ((0, 2), (0, 0)))[:480_000]
+    sf.write(tmp_path / "b.wav", fitted, 48_000, subtype="FLOAT")
+    clips, _ = predictor._preparation.read(tmp_path / "a.wav")
+    assert [clip.shape for clip in clips] == [(2, SPEC.samples)]
+    found, expected = (predictor.predict_file(tmp_path / name) for name in ("a.wav", "b.wav"))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 
 
 def test_predict_folder_takes_files_and_folders(predictor, recordings, tmp_path):
@@ -211,6 +238,15 @@ def test_f3_10_recordings_too_long_for_a_worker_are_answered_too(predictor, reco
     sf.write(recordings / "long.wav", sound(25), SPEC.sample_rate)
     (answer,) = predictor.predict_files([recordings / "long.wav"], top=3)
     assert answer.probabilities == sorted(predictor.predict_file(recordings / "long.wav"), reverse=True)
+
+
+def test_a_recording_too_long_for_a_worker_takes_no_space_from_the_next(predictor, recordings, monkeypatch):
+    sf.write(recordings / "long.wav", sound(35), SPEC.sample_rate)
+    sf.write(recordings / "two.wav", sound(20), SPEC.sample_rate)
+    monkeypatch.setattr(inputs, "CHUNK_BYTES", 2 * predictor._preparation.input_bytes)
+    paths = [recordings / name for name in ("long.wav", "two.wav", "two.wav")]
+    prepared = inputs.prepare_files(paths, predictor._preparation)
+    assert [part.inputs is None for part in prepared] == [True, False, True]
 
 
 def cautions(predictor: Predictor, path, *shape) -> dict[str, str]:

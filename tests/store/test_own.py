@@ -10,14 +10,14 @@ from helpers.cli import run_cli
 from helpers.store import differing_files, extract_by_verb, write_recordings
 
 from asc_mrkd.audio.read import Shape, read_audio, read_shape
-from asc_mrkd.datasets import Reading
-from asc_mrkd.datasets.pieces import Cutting, choose_seconds
+from asc_mrkd.datasets import Reading, read_dataset
+from asc_mrkd.datasets.pieces import Cutting, choose_seconds, cut_recordings
 from asc_mrkd.doctor import check_data
-from asc_mrkd.errors import ConfigError, StoreError
+from asc_mrkd.errors import ConfigError, DataError, StoreError
 from asc_mrkd.features.frontend import Frontend
 from asc_mrkd.store import join_stores
 from asc_mrkd.store.extraction import extract
-from asc_mrkd.store.origin import read_origin
+from asc_mrkd.store.origin import ORIGIN, read_origin
 from asc_mrkd.store.preparation import choose_spec
 
 RATE = 16_000
@@ -134,10 +134,53 @@ def test_headers_say_the_length(tmp_path, suffix):
 
 @pytest.mark.parametrize(
     ("lengths", "chosen"),
-    [([10.0] * 3, 10.0), ([4.99, 5.01, 5.0, 0.2], 5.0), ([3.0, 4.0, 5.05], 4.0), ([600.0, 30.0], 10.0), ([0.02], 0.1)],
+    [
+        ([10.0] * 3, 10.0),
+        ([4.99, 5.01, 5.0, 0.2], 5.0),
+        ([4.96] * 3, 4.9),
+        ([4.99995] * 3, 5.0),
+        ([3.0, 4.0, 5.05], 4.0),
+        ([600.0, 30.0], 10.0),
+        ([0.02], 0.1),
+    ],
 )
 def test_the_length_fits_most_recordings(lengths, chosen):
     assert choose_seconds([Shape(RATE, 1, seconds) for seconds in lengths]) == chosen
+
+
+def cut_table(tmp_path: Path, rows: list[tuple[str, float, float | None, str]], seconds: float) -> list[str]:
+    """Return the names of the pieces of a table of parts of a.wav and b.wav, which last 2 s."""
+    for name in ("a.wav", "b.wav"):
+        write_sound(tmp_path / name, make_noise(1, 2 * RATE), RATE)
+    table = pd.DataFrame(rows, columns=["file", "start", "end", "label"])
+    dataset = read_dataset(table, Reading(root=tmp_path))
+    shapes = dict.fromkeys(("a.wav", "b.wav"), Shape(RATE, 1, 2.0))
+    return cut_recordings(dataset, shapes, seconds)[0].clips["filename"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "message"),
+    [
+        (1, 5, "a clip of a.wav ends at 5 s, but the recording lasts 2 s"),
+        (50, 54, "a clip of a.wav starts at 50 s, but the recording lasts 2 s"),
+        (2, None, "a clip of a.wav starts at 2 s"),
+    ],
+)
+def test_a_clip_outside_its_recording_is_refused(tmp_path, start, end, message):
+    with pytest.raises(DataError, match=message):
+        cut_table(tmp_path, [("a.wav", start, end, "x"), ("b.wav", 0, 1, "y")], 1.0)
+
+
+def test_the_end_of_a_clip_may_be_rounded(tmp_path):
+    names = cut_table(tmp_path, [("a.wav", 1, 2.05, "x"), ("b.wav", 1, None, "y")], 1.0)
+    assert names == ["a.wav#t=1,2.05", "b.wav#t=1"]
+
+
+def test_overlapping_clips_that_give_the_same_piece_are_refused(tmp_path):
+    rows = [("a.wav", 0, 2, "x"), ("a.wav", 0, 1, "y"), ("b.wav", 0, 2, "x")]
+    with pytest.raises(DataError, match=r"a\.wav#t=0,1 is a piece of two clips, because they overlap"):
+        cut_table(tmp_path, rows, 1.0)
+    assert cut_table(tmp_path, rows[1:], 1.0) == ["a.wav#t=0,1", "b.wav#t=0,1", "b.wav#t=1,2"]
 
 
 def test_stereo_recordings_get_the_front_end_of_the_paper():
@@ -171,8 +214,10 @@ def test_the_verbs_say_what_was_understood_and_done(folder, tmp_path):
 def test_shards_of_own_recordings_join_to_the_bytes_of_the_whole(folder, store, tmp_path):
     shards = [extract(folder, tmp_path / f"s{number}", shard=f"{number}/2", workers=1).folder for number in (1, 2)]
     joined = join_stores(shards, tmp_path / "joined")
-    assert differing_files(joined.folder, store.folder) == ["origin.yaml"]
+    assert differing_files(joined.folder, store.folder) == []
     assert joined.digest == store.digest
+    (shards[1] / ORIGIN).write_text("done: []\n")
+    assert not (join_stores(shards, tmp_path / "again").folder / ORIGIN).exists(), "no shard speaks for another"
 
 
 def test_official_recordings_of_another_length_are_refused_with_the_option_that_takes_them(tmp_path):

@@ -41,6 +41,10 @@ def test_only_a_complete_set_of_sound_shards_is_joined(shards, recordings, spec,
     with pytest.raises(StoreError, match=r"shards are missing: 2/3") as caught:
         join_stores([shards[0], shards[2]], tmp_path / "joined")
     assert "--shard 2/3" in caught.value.hint
+    with pytest.raises(StoreError, match=r"part 1 and .*part 1 are both shard 1/3"):
+        join_stores([shards[0], shards[0], shards[1], shards[2]], tmp_path / "joined")
+    with pytest.raises(StoreError, match="there is no shard to join"):
+        join_stores([], tmp_path / "joined")
     mark_shard(shards[1], parse_shard("1/2"))
     with pytest.raises(StoreError, match=r"part 1 is shard 1/3, .*part 2 is 1/2"):
         join_stores(shards, tmp_path / "joined")

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from helpers.store import differing_files, write_spec
 from asc_mrkd.datasets import read_dataset
 from asc_mrkd.errors import ConfigError, StoreError
 from asc_mrkd.features import Frontend
+from asc_mrkd.files import exclusive_lock
 from asc_mrkd.store import extract, extract_clips, open_store
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
@@ -76,6 +78,24 @@ def test_finished_store_is_not_made_again(made, recordings, spec):
     before = {path.name: path.stat().st_mtime_ns for path in made.folder.iterdir()}
     extract_clips(recordings.clips, recordings.root, spec, made.folder)
     assert {path.name: path.stat().st_mtime_ns for path in made.folder.iterdir()} == before
+
+
+def test_a_store_that_another_process_has_just_finished_is_opened_as_it_is(recordings, spec, tmp_path, monkeypatch):
+    arguments = (recordings.clips, recordings.root, spec, tmp_path / "store")
+    times = {}
+
+    @contextmanager
+    def lock_after_another(folder, error):
+        monkeypatch.undo()
+        extract_clips(*arguments, workers=1)
+        times.update({path.name: path.stat().st_mtime_ns for path in folder.iterdir()})
+        with exclusive_lock(folder, error):
+            yield
+
+    monkeypatch.setattr("asc_mrkd.store.extraction.exclusive_lock", lock_after_another)
+    store = extract_clips(*arguments, workers=1)
+    assert store.is_finished
+    assert {path.name: path.stat().st_mtime_ns for path in store.folder.iterdir()} == times
 
 
 def test_other_spec_and_other_list_are_refused(made, recordings, spec):
