@@ -33,7 +33,9 @@ def worth_rows(sweep: Path) -> list[Row]:
     """Score the runs of a sweep; cross-entropy comes first, then the others by their mean accuracy."""
     runs = [RunFolder(config.parent) for config in sorted(sweep.glob("*/config.yaml"))]
     summaries = [evaluate(run.path) for run in runs if run.finished_seeds()]
-    baseline = next(one for one in summaries if one.experiment.method.name == "ce")
+    baseline = next((one for one in summaries if one.experiment.method.name == "ce"), None)
+    if baseline is None:
+        raise SystemExit(f"{sweep} has no finished run of cross-entropy, with which the others are compared")
     others = sorted((one for one in summaries if one is not baseline), key=lambda one: -one.spread("accuracy").mean)
     accuracies = holm([p_value(one, baseline, "accuracy") for one in others])
     log_losses = holm([p_value(one, baseline, "log_loss") for one in others])

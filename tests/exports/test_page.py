@@ -175,11 +175,16 @@ def test_a_page_in_int8_gives_the_probabilities_of_predict(browser, run, tmp_pat
 def test_the_microphone_is_heard(browser, run, steady, folder, address):
     browser.allow_microphone(address, "granted")
     open_page(browser, address)
+    hear(browser, steady)  # the answer of the file is that of the microphone, and has to appear again
     browser.evaluate("document.getElementById('microphone').click()")
+    browser.wait_for("document.getElementById('source').textContent === 'Microphone'")
     browser.wait_for("document.querySelectorAll('#segments button').length")
     found = np.array(browser.evaluate(PROBABILITIES))
-    expected = Predictor(run).predict_file(steady)
+    predictor = Predictor(run)
+    expected = predictor.predict_file(steady)
     np.testing.assert_allclose(found, expected, rtol=0, atol=0.05)
+    answer = browser.evaluate("document.getElementById('answer').textContent")
+    assert answer == predictor.classes[expected.argmax()].replace("_", " ")
     browser.evaluate("document.getElementById('microphone').click()")
     browser.wait_for("document.getElementById('status').textContent === 'The microphone is off.'")
     require_clean(browser, folder, address)

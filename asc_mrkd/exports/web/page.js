@@ -107,19 +107,18 @@ async function hearFile(file) {
 
 async function hearClip(clip) {
   const bytes = await (await get(clip.file)).arrayBuffer();
-  const heard = hear(bytes, `Built-in scene, ${readable(clip.label)}`, clip.file);
-  page.player.play().catch(() => {}); // some browsers play only after another click
-  await heard;
+  await hear(bytes, `Built-in scene, ${readable(clip.label)}`, clip.file, true);
 }
 
 // Classify a file clip by clip, as `asc-mrkd predict` does it, and show the mean of the probabilities.
-async function hear(bytes, name, address) {
+async function hear(bytes, name, address, plays = false) {
   if (recording) await stopMicrophone();
   const own = ++job;
   say(`Reading ${name} …`);
-  page.player.src = address;
   const samples = await decode(bytes, name);
   if (own !== job) return;
+  page.player.src = address;
+  if (plays) page.player.play().catch(() => {}); // some browsers play only after another click
   const count = samples[0].length;
   const seconds = count / model.sample_rate;
   showSource(`${name}, ${formatTime(seconds)}`, seconds);
@@ -223,9 +222,18 @@ async function useMicrophone() {
   if (!navigator.mediaDevices) {
     throw new Fault("Browsers lend the microphone to pages on https:// or localhost alone.");
   }
-  const stream = await openMicrophone();
-  const context = new AudioContext();
-  await context.audioWorklet.addModule("recorder.js");
+  page.microphone.disabled = true; // a second click would open it twice
+  let opened;
+  try {
+    opened = await openRecorder();
+  } finally {
+    page.microphone.disabled = false;
+  }
+  if (own !== job) { // another sound was chosen meanwhile
+    await closeRecorder(opened);
+    return;
+  }
+  const { stream, context } = opened;
   const source = context.createMediaStreamSource(stream);
   const node = new AudioWorkletNode(context, "recorder");
   source.connect(node).connect(context.destination); // the node itself is silent
@@ -237,6 +245,7 @@ async function useMicrophone() {
   page.player.pause();
   page.player.hidden = true;
   page.answer.textContent = "";
+  page.result.setAttribute("aria-busy", "false");
   page.latency.textContent = "";
   page["time-line"].hidden = true;
   showBars(model.classes.map(() => 0), "");
@@ -245,6 +254,23 @@ async function useMicrophone() {
   page["scale-end"].textContent = "now";
   startPictures(recording);
   guard(() => decide(own));
+}
+
+async function openRecorder() {
+  const stream = await openMicrophone();
+  const context = new AudioContext();
+  try {
+    await context.audioWorklet.addModule("recorder.js");
+  } catch (error) {
+    await closeRecorder({ stream, context });
+    throw error;
+  }
+  return { stream, context };
+}
+
+async function closeRecorder({ stream, context }) {
+  stream.getTracks().forEach((track) => track.stop());
+  await context.close();
 }
 
 async function openMicrophone() {
@@ -267,20 +293,22 @@ async function openMicrophone() {
 
 async function stopMicrophone() {
   job++;
-  const { stream, context } = recording;
+  const stopped = recording;
   recording = null;
-  stream.getTracks().forEach((track) => track.stop());
   page.microphone.classList.remove("active");
   page.microphone.textContent = "Use the microphone";
   page.result.setAttribute("aria-busy", "false");
   say("The microphone is off.");
-  await context.close();
+  await closeRecorder(stopped);
 }
 
 // Keep the newest samples, one clip of them.
 function keepBlock(source, block) {
   if (!source) return;
-  if (source.ring.length !== block.length) source.ring = block.map(() => new Float32Array(source.length));
+  if (source.ring.length !== block.length) { // the number of channels has changed: hear a whole clip of them first
+    source.ring = block.map(() => new Float32Array(source.length));
+    Object.assign(source, { count: 0, decided: 0, decisions: [] });
+  }
   const size = block[0].length;
   source.ring.forEach((channel, row) => {
     channel.copyWithin(0, size);
@@ -530,13 +558,11 @@ function showBars(probabilities, part) {
   });
 }
 
-// The answer is announced by screen readers, so it changes only with the class or the percentage.
+// The answer is announced by screen readers: at the microphone it changes only with the class.
 function showAnswer(probabilities) {
-  const text = readable(model.classes[best(probabilities)]);
-  if (page.answer.dataset.text !== text || !recording) {
-    page.answer.textContent = recording ? text : `${text}, ${formatPercent(Math.max(...probabilities))}`;
-  }
-  page.answer.dataset.text = text;
+  const name = readable(model.classes[best(probabilities)]);
+  const text = recording ? name : `${name}, ${formatPercent(Math.max(...probabilities))}`;
+  if (page.answer.textContent !== text) page.answer.textContent = text;
 }
 
 // Show clips in a row with the same class as one segment; its button shows its probabilities and plays from there.
