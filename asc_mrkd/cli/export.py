@@ -50,7 +50,7 @@ def export(
         return
     ram = "unknown" if result.ram is None else format_bytes(result.ram, kilo=1024)
     agreement = "not compared: there is no C compiler"
-    if result.compared:
+    if result.largest_difference is not None:
         agreement = (
             f"compared with the network on {result.compared} {result.inputs}: logits differ by up to "
             f"{result.largest_difference:.2g}, {result.same_decisions} of {result.compared} decisions are the same"

@@ -77,6 +77,23 @@ STORED = parse_limits(f"bytes={2**60}")
 
 REPORT = "report.json"
 
+REPORT_THIS = "report this with the model file; nothing was written"
+"""Hint for an export in float32 that is wrong."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Difference of an exported network from the original; empty if it did not run on this machine."""
+
+    inputs: str = ""
+    """Description of the inputs."""
+    compared: int = 0
+    """Number of inputs."""
+    largest_difference: float | None = None
+    """Largest absolute difference of a logit."""
+    same_decisions: int = 0
+    """Number of inputs with the same most probable class."""
+
 
 @dataclass(frozen=True)
 class Export:
@@ -106,8 +123,8 @@ class Export:
     """Description of the inputs that were compared; empty if there is no C compiler to run the code."""
     compared: int
     """Number of inputs that were compared."""
-    largest_difference: float
-    """Largest absolute difference of a logit."""
+    largest_difference: float | None
+    """Largest absolute difference of a logit; None if nothing was compared."""
     same_decisions: int
     """Number of inputs with the same most probable class."""
 
@@ -154,7 +171,7 @@ def export(
     Raises:
         ConfigError: unknown format or precision, or the front end cannot be exported.
         ModelError: the network is an .onnx file already, has an operator that the format lacks, which is named, or the
-            exported network computes something else.
+            exported network computes something else, or NaN.
         RunError, StoreError, DataError: there is no trained network, `out` holds something else, or int8 without data.
         MissingExtraError: onnx, onnxscript or onnxruntime is not installed, or, for a page, onnxruntime-web, or, for
             tflite, litert-torch or ai-edge-quantizer.
@@ -302,26 +319,18 @@ class _Work:
         Raises:
             ModelError: it computes something else.
         """
-        runner = self._runner()
+        run = self._runner()
+        comparison = Comparison() if run is None else self._measure_difference(run)
         inputs = make_inputs(self.file.frontend, self.file.input_shape)
-        parity = self.file.normalise(inputs.features).numpy()
-        batches, description = self._test_inputs()
-        differences = []
-        same = 0
-        compared = 0
-        for batch in [parity] if runner is None else batches:
-            expected = self._trained(batch)
-            found = expected if runner is None else runner(batch)
-            differences.append(float(np.abs(found - expected).max()))
-            largest = max(1.0, float(np.abs(expected).max()))
-            if not differences[-1] <= TOLERANCES[self.precision] * largest and self.precision == "float32":
-                raise ModelError(
-                    f"the exported network computes something else: logits differ by up to {differences[-1]:.3g}",
-                    "report this with the model file; nothing was written",
-                )
-            same += int((found.argmax(1) == expected.argmax(1)).sum())
-            compared += len(batch)
-        self._write_parity(inputs, parity, runner)
+        x = self.file.normalise(inputs.features).numpy()
+        logits = self._trained(x)
+        if self.with_frontend and self.to != "c":
+            exported = self._require_same_probabilities(inputs, logits)
+        else:
+            exported = None if run is None else run(x)
+        self._require_finite(logits if exported is None else exported)
+        if self.to != "web":
+            self._write_parity(inputs, logits, exported)
         memory = self.verdict.memory
         peak = None if memory is None or memory.not_understood else memory.peak
         return Export(
@@ -335,11 +344,43 @@ class _Work:
             arena=self.arena,
             arena_note=self.arena_note,
             multiply_adds=self.verdict.multiply_adds,
-            inputs=description if runner is not None else "",
-            compared=compared if runner is not None else 0,
-            largest_difference=max(differences),
-            same_decisions=same if runner is not None else 0,
+            **vars(comparison),
         )
+
+    def _measure_difference(self, run: Callable[[np.ndarray], np.ndarray]) -> Comparison:
+        """Compare the logits that `run` gives for normalised inputs with those of the trained network."""
+        batches, description = self._test_inputs()
+        differences = []
+        same = 0
+        compared = 0
+        for batch in batches:
+            expected = self._trained(batch)
+            found = run(batch)
+            self._require_finite(found - expected)
+            differences.append(float(np.abs(found - expected).max()))
+            tolerance = TOLERANCES[self.precision] * max(1.0, float(np.abs(expected).max()))
+            if self.precision == "float32" and differences[-1] > tolerance:
+                raise ModelError(
+                    f"the exported network computes something else: logits differ by up to {differences[-1]:.3g}",
+                    REPORT_THIS,
+                )
+            same += int((found.argmax(1) == expected.argmax(1)).sum())
+            compared += len(batch)
+        return Comparison(description, compared, max(differences), same)
+
+    def _require_same_probabilities(self, inputs: ParityInputs, logits: np.ndarray) -> np.ndarray:
+        """Return what the network with its front end gives for clips whose logits are known; in float32, the same."""
+        found = OnnxSession(self.model).run(np.stack(inputs.clips))
+        difference = float(np.abs(found - softmax(logits.astype(np.float64))).max())
+        if self.precision == "float32" and difference > TOLERANCES[self.precision]:
+            raise ModelError(f"the network with its front end computes something else: {difference:.3g}", REPORT_THIS)
+        return found
+
+    def _require_finite(self, values: np.ndarray) -> None:
+        """Raise ModelError if a network gives NaN or infinity."""
+        if not np.isfinite(values).all():
+            hint = "nothing was written" if self.precision == "float32" else "export it in float32; nothing was written"
+            raise ModelError(f"the network gives NaN or infinite values in {self.precision}", hint)
 
     def _runner(self) -> Callable[[np.ndarray], np.ndarray] | None:
         """Return the function from normalised inputs to the logits of the exported network; None without a compiler."""
@@ -364,24 +405,13 @@ class _Work:
         """Return the logits of the trained network."""
         return self.file.model(torch.from_numpy(x)).numpy()
 
-    def _write_parity(self, inputs: ParityInputs, x: np.ndarray, runner: Callable[..., np.ndarray] | None) -> None:
-        """Write the bundle, except into the folder of a page; a front end in the graph is compared in any case."""
-        logits = self._trained(x)
-        exported = logits if runner is None else runner(x)
-        tolerance = TOLERANCES[self.precision] * max(1.0, float(np.abs(logits).max()))
+    def _write_parity(self, inputs: ParityInputs, logits: np.ndarray, exported: np.ndarray | None) -> None:
+        """Write the bundle, with what the exported network gave if it ran here."""
         takes_samples = self.with_frontend and self.to != "c"
-        if takes_samples:
-            exported = OnnxSession(self.model).run(np.stack(inputs.clips))
-            tolerance = TOLERANCES[self.precision]
-            difference = float(np.abs(exported - softmax(logits.astype(np.float64))).max())
-            if self.precision == "float32" and difference > tolerance:
-                raise ModelError(
-                    f"the network with its front end computes something else: {difference:.3g}",
-                    "report this with the model file; nothing was written",
-                )
-        if self.to == "web":
-            return
-        arrays = {"mean": self.file.mean, "std": self.file.std, "logits": logits, "exported": exported}
+        arrays = {"mean": self.file.mean, "std": self.file.std, "logits": logits}
+        if exported is not None:
+            arrays["exported"] = exported
+        largest = 1.0 if takes_samples else max(1.0, float(np.abs(logits).max()))
         write_parity(
             self.folder / "parity",
             self.to,
@@ -390,7 +420,7 @@ class _Work:
             arrays,
             model=FORMATS[self.to].model,
             takes_samples=takes_samples,
-            tolerance=tolerance,
+            tolerance=TOLERANCES[self.precision] * largest,
         )
 
     def write_page(self, result: Export, runtime: Path, accuracy: Accuracy | None) -> None:
@@ -415,4 +445,4 @@ class _Work:
             "ram_layers": [] if self.verdict.memory is None else [vars(layer) for layer in self.verdict.memory.layers],
             "files": files,
         }
-        write_text(self.folder / REPORT, json.dumps(report, indent=2) + "\n")
+        write_text(self.folder / REPORT, json.dumps(report, indent=2, allow_nan=False) + "\n")

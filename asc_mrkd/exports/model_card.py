@@ -111,7 +111,7 @@ def _ram(result: "Export") -> str:
 
 
 def _agreement(result: "Export") -> str:
-    if not result.compared:
+    if result.largest_difference is None:
         return "not measured: there was no C compiler"
     return (
         f"{result.same_decisions} of {result.compared} {result.inputs} get the same class as from the trained network; "

@@ -69,7 +69,7 @@ def write_parity(
         kind: `onnx`, `tflite` or `c`.
         inputs: clips and features.
         spec: front end; None for pictures.
-        arrays: `mean`, `std`, `logits` of the trained network and `exported`, what the exported one gave.
+        arrays: `mean`, `std`, `logits` of the trained network and, if the exported one ran, `exported`: its answers.
         model: name of the exported file, in the folder around.
         takes_samples: whether the exported network takes samples and gives probabilities.
         tolerance: largest difference of what it gives.

@@ -163,6 +163,29 @@ def test_c_without_a_compiler_says_so(trained, tmp_path, monkeypatch):
     outcome = run_cli("export", trained, "--to", "c", "--out", tmp_path / "c")
     assert (outcome.code, "not compared: there is no C compiler" in outcome.out) == (0, True)
     assert "not measured: there was no C compiler" in (tmp_path / "c/README.md").read_text()
+    report = json.loads((tmp_path / "c/report.json").read_text())
+    assert (report["compared"], report["largest_difference"], report["same_decisions"]) == (0, None, 0)
+    with np.load(tmp_path / "c/parity/parity.npz") as data:
+        assert set(data) == {"features", "mean", "std", "logits"}
+        features = data["features"]
+        other = np.roll(data["logits"], 1, axis=1)  # the same values, other decisions
+    monkeypatch.setattr(parity_check, "run_c", lambda *_: (features, other))
+    facts = json.loads((tmp_path / "c/parity/parity.json").read_text())
+    facts["tolerances"]["outputs"] = 1e3
+    (tmp_path / "c/parity/parity.json").write_text(json.dumps(facts))
+    assert parity_check.compare(tmp_path / "c/parity") == []
+
+
+@pytest.mark.parametrize("with_frontend", [False, True])
+def test_a_network_that_gives_nan_is_not_kept(trained, tmp_path, monkeypatch, with_frontend):
+    def run(session, x):
+        return np.full((len(x), 3), np.nan, np.float32)
+
+    monkeypatch.setattr(exporter.OnnxSession, "run", run)
+    with pytest.raises(ModelError, match="gives NaN or infinite values in float16") as caught:
+        export(trained, tmp_path / "half", precision="float16", with_frontend=with_frontend)
+    assert "export it in float32" in caught.value.hint
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_check_is_printed(trained, tmp_path):
