@@ -324,10 +324,11 @@ class _Work:
         inputs = make_inputs(self.file.frontend, self.file.input_shape)
         x = self.file.normalise(inputs.features).numpy()
         logits = self._trained(x)
+        exported = None
         if self.with_frontend and self.to != "c":
             exported = self._require_same_probabilities(inputs, logits)
-        else:
-            exported = None if run is None else run(x)
+        elif run is not None:
+            exported = run(x)
         self._require_finite(logits if exported is None else exported)
         if self.to != "web":
             self._write_parity(inputs, logits, exported)
