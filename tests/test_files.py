@@ -275,7 +275,7 @@ def test_a_checksum_belongs_to_one_content(tmp_path):
     written = (tmp_path / "model.safetensors.sha256").read_text()
     assert written == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  model.safetensors\n"
     assert has_its_checksum(path)
-    path.write_bytes(b"abd")
+    path.write_bytes(b"abcd")
     assert not has_its_checksum(path)
 
 

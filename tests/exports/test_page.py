@@ -178,12 +178,11 @@ def test_the_microphone_is_heard(browser, run, steady, folder, address):
     hear(browser, steady)  # the answer of the file is that of the microphone, and has to appear again
     browser.evaluate("document.getElementById('microphone').click()")
     browser.wait_for("document.getElementById('source').textContent === 'Microphone'")
-    browser.wait_for("document.querySelectorAll('#segments button').length")
+    answer = browser.wait_for("document.getElementById('answer').textContent")
     found = np.array(browser.evaluate(PROBABILITIES))
     predictor = Predictor(run)
     expected = predictor.predict_file(steady)
     np.testing.assert_allclose(found, expected, rtol=0, atol=0.05)
-    answer = browser.evaluate("document.getElementById('answer').textContent")
     assert answer == predictor.classes[expected.argmax()].replace("_", " ")
     browser.evaluate("document.getElementById('microphone').click()")
     browser.wait_for("document.getElementById('status').textContent === 'The microphone is off.'")
