@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from asc_mrkd.audio.read import SECONDS_TOLERANCE
-from asc_mrkd.deploy.description import filter_ranges
 from asc_mrkd.errors import ConfigError
 from asc_mrkd.exports.c_code.text import array_text, fill_in, float_text
-from asc_mrkd.features.filterbank import AMIN, DB_PER_NEPER, FrontendArrays
+from asc_mrkd.features.filterbank import AMIN, DB_PER_NEPER, FrontendArrays, filter_ranges
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import write_text
 
