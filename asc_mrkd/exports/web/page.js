@@ -175,7 +175,7 @@ function matchChannels(channels, name) {
 // A recording that is nearly as long as a clip is filled with zeros, or its end is cut off.
 function fitToClip(channels) {
   const difference = Math.abs(channels[0].length / model.sample_rate - model.clip_seconds);
-  if (difference > model.pad_or_trim) return channels;
+  if (difference > Math.max(model.pad_or_trim, 1e-4)) return channels;
   return channels.map((channel) => {
     const fitted = new Float32Array(model.samples);
     fitted.set(channel.subarray(0, model.samples));
