@@ -92,6 +92,11 @@ def test_memory_map_gives_the_same_samples(store, monkeypatch):
     _, mapped = source.load(torch.device("cpu"))
     for where in (torch.tensor([3, 0, 5]), slice(2, 6)):
         assert torch.equal(resident.gather(where), mapped.gather(where))
+    whole = slice(None)
+    first, second = resident.gather(whole), resident.gather(whole)
+    assert first.data_ptr() == second.data_ptr(), "kept in memory"
+    first, second = mapped.gather(whole), mapped.gather(whole)
+    assert first.data_ptr() != second.data_ptr(), "read again each time"
 
 
 @pytest.fixture

@@ -6,9 +6,11 @@ import torch
 from helpers.engine import train_run
 from sklearn.utils.class_weight import compute_class_weight
 
+from asc_mrkd.engine import trainer as trainer_module
 from asc_mrkd.engine.trainer import balanced_weights
 from asc_mrkd.mrkd.losses import MixedLabels, cross_entropy, weighted_classes
 from asc_mrkd.runs import read_metrics
+from asc_mrkd.store.layout import open_store
 
 
 def test_the_weights_are_those_of_scikit_learn():
@@ -37,8 +39,25 @@ def test_every_loss_has_the_factor_of_its_class(smoothing):
         assert float(cross_entropy(logits, labels, smoothing)) == pytest.approx(float(plain), rel=1e-6)
 
 
-def test_the_weights_reach_the_training(conf, tmp_path):
-    options = ["method=ce", "train.epochs=1", "augment.mixup=0"]
+def test_the_weights_reach_the_training(conf, store, tmp_path, monkeypatch):
+    """One clip of the first class, six of each of the two others."""
+    clips = open_store(store).rows("train")
+    few = clips["filename"][clips["label"] == "bus"].head(1)
+    many = clips["filename"][clips["label"] != "bus"]
+    (tmp_path / "list.csv").write_text("\n".join(["filename", *few, *many]) + "\n")
+    used = []
+
+    def recorded(weights):
+        used.append(weights)
+        return weighted_classes(weights)
+
+    monkeypatch.setattr(trainer_module, "weighted_classes", recorded)
+    data = f"data={{store: {store}, train_list: {tmp_path / 'list.csv'}}}"
+    options = [data, "method=ce", "train.epochs=1", "augment.mixup=0"]
     plain = read_metrics(train_run(conf, tmp_path / "a", *options) / "metrics.jsonl")
-    same = read_metrics(train_run(conf, tmp_path / "b", *options, "train.class_weights=balanced") / "metrics.jsonl")
-    assert same["loss"].tolist() == pytest.approx(plain["loss"].tolist(), rel=1e-4), "equal classes need no weights"
+    assert set(used) == {None}
+    used.clear()
+    weighted = read_metrics(train_run(conf, tmp_path / "b", *options, "train.class_weights=balanced") / "metrics.jsonl")
+    assert used
+    assert all(weights.tolist() == pytest.approx([13 / 3, 13 / 18, 13 / 18]) for weights in used)
+    assert weighted["loss"].tolist() != plain["loss"].tolist()
