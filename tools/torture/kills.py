@@ -82,9 +82,12 @@ def _brief_training(material: Material, out: Path) -> list[object]:
 
 
 def _kill_before_each(tally: Tally, material: Material, arguments: list[object], compare: Callable[[], str]) -> None:
-    """Repeat a command that writes into the folder `cut`, killed before a later writing call each time."""
+    """Repeat a command that writes into the folder `cut`, killed before a later writing call each time.
+
+    Where few calls are tried, the first one comes when there is something to lose.
+    """
     step = max(1, round(1 / tally.share))
-    number = 1
+    number = min(step, 20)
     while True:
         out = fresh(material.folder / "cut")
         log = material.folder / "cut.log"

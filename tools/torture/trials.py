@@ -42,9 +42,9 @@ class Tally:
         return max(1, round(full * self.share))
 
     def choose(self, trials: list) -> list:
-        """Return the chosen share of a list of trials, spread over it."""
+        """Return the chosen share of a list of trials: the middle one of each of its equal parts."""
         number = self.count(len(trials))
-        return [trials[i * len(trials) // number] for i in range(number)]
+        return [trials[(2 * i + 1) * len(trials) // (2 * number)] for i in range(number)]
 
     def judge(self, fault: str, trial: str) -> None:
         """Count a trial; `fault` says what came out wrong, or is empty."""
