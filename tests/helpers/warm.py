@@ -1,6 +1,7 @@
 """`asc-mrkd` that starts warm: one process imports torch and the rest once, and forks for every command.
 
-A recipe calls a dozen commands, and each would spend three seconds on imports. `command_folder` goes first on the PATH.
+A recipe calls a dozen commands, and each would spend three seconds on imports, and two more on a server of its pools:
+all commands share one. `command_folder` goes first on the PATH.
 """
 
 import array
@@ -70,6 +71,7 @@ def serve(address: str) -> None:
     """Import what the commands need, then fork for each of them until the parent ends."""
     for name in IMPORTED:
         import_module(name)
+    start_server_of_pools()
 
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
@@ -86,6 +88,25 @@ def serve(address: str) -> None:
                 answer(connection)
                 os._exit(0)
             connection.close()
+
+
+def start_server_of_pools() -> None:
+    """Start the server process that the pools of all commands have their workers from."""
+    from asc_mrkd import workers
+    from asc_mrkd.engine.sweeps import SLOW_IMPORTS
+
+    workers.PRELOADED = (*workers.PRELOADED, *SLOW_IMPORTS)
+    workers.start_early()
+
+
+def use_server_of_pools() -> None:
+    """Let the pools of this process use that server: one that this process has not started is not started again."""
+    from multiprocessing import forkserver
+
+    from asc_mrkd import workers
+
+    workers._server_owner = os.getpid()
+    forkserver._forkserver.ensure_running = forkserver.ensure_running = lambda: None
 
 
 def answer(connection: socket.socket) -> None:
@@ -118,6 +139,7 @@ def run(arguments: list[str], folder: str, environment: dict[str, str], files: a
     """Run the command in this process."""
     from asc_mrkd.cli import main
 
+    use_server_of_pools()
     for descriptor, file in enumerate(files):
         os.dup2(file, descriptor)
         os.close(file)
