@@ -17,6 +17,12 @@ from asc_mrkd.engine.sweeps import SLOW_IMPORTS
 from asc_mrkd.engine.training import train
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long files of this folder; test_workers.py, which kills the fork server, stays at the end."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: item.path.parent != here or item.path.name == "test_workers.py")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def server_of_all_pools() -> Iterator[None]:
     """Let the first pool of a test process import what trainings need, too: all its pools have one server."""
