@@ -124,23 +124,19 @@ def modules_after(code: str) -> set[str]:
 
 
 @pytest.mark.slow
-def test_training_imports_no_audio_library(conf, image_conf, tmp_path):
+def test_reading_a_model_imports_no_compiler_and_training_no_audio_library(trained, conf, image_conf, tmp_path):
     code = f"""
+import sys
+from asc_mrkd import load_model
+load_model({str(trained)!r})
+assert "torch" in sys.modules
+assert "torch._dynamo" not in sys.modules
 from asc_mrkd import load_experiment, train
 for number, conf in enumerate([{str(conf)!r}, {str(image_conf)!r}]):
     train(load_experiment(conf, ["train.epochs=1"]), f"{tmp_path}/{{number}}", [0])
 """
     modules = modules_after(code)
-    assert "torch" in modules
     assert not modules & {"librosa", "soundfile", "soxr", "torchaudio"}
-
-
-@pytest.mark.slow
-def test_a_model_file_is_read_without_the_compiler(trained):
-    load = f"from asc_mrkd import load_model; load_model({str(trained)!r})"
-    code = f"import sys; {load}; print('torch._dynamo' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
 
 
 def test_a_worker_of_the_extraction_imports_little():
@@ -150,9 +146,9 @@ def test_a_worker_of_the_extraction_imports_little():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["asc_mrkd.runs", "asc_mrkd.evaluation"])
-def test_runs_are_read_and_scored_without_torch(module):
-    assert not modules_after(f"import {module}") & {"torch", "torchaudio", "librosa", "soundfile"}
+def test_runs_are_read_and_scored_without_torch():
+    modules = modules_after("import asc_mrkd.runs, asc_mrkd.evaluation")
+    assert not modules & {"torch", "torchaudio", "librosa", "soundfile"}
 
 
 def test_help_imports_nothing_heavy():

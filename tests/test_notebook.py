@@ -10,8 +10,12 @@ import pytest
 
 NOTEBOOK = Path(__file__).parents[1] / "docs/notebook.ipynb"
 
-BRIEF = {"train.epochs=25": "train.epochs=3", "steps = 150": "steps = 20"}
-"""Lengths of training in the notebook, and those that the test has instead."""
+BRIEF = {
+    "clips_per_class=6": "clips_per_class=2",
+    "train.epochs=25": "train.epochs=3",
+    "steps = 150": "steps = 20",
+}
+"""Numbers in the notebook, and smaller ones that the test has instead."""
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +59,7 @@ def test_results_show_tables_pictures_and_players(outputs):
     text = "".join(unescape(re.sub("<[^>]+>", "", html)) for html in contents(outputs, "text/html"))
     for heading in ("Most confused", "Difference to the run in column “vs”", "DCASE 2020 task 1B", "same decisions"):
         assert heading in text
-    assert "60 of 60 clips in 10 classes" in text
+    assert "20 of 20 clips in 10 classes" in text
     assert "within" in text
     assert len(contents(outputs, "image/png")) == 2
     players = [html for html in contents(outputs, "text/html") if "<audio controls" in html]
@@ -67,7 +71,7 @@ def test_results_show_tables_pictures_and_players(outputs):
 def test_nothing_is_printed_by_accident(outputs):
     streams = [output for cell in outputs for output in cell if output["output_type"] == "stream"]
     assert [output["name"] for output in streams] == ["stdout", "stdout"]
-    assert re.fullmatch(r"\d+% of 20 test clips\n", streams[0]["text"])
+    assert re.fullmatch(r"\d+% of 10 test clips\n", streams[0]["text"])
 
 
 def test_the_notebook_is_stored_without_outputs():

@@ -43,22 +43,19 @@ def records(out: Path, seed: int) -> list[dict]:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_stopped_run_ends_in_the_same_bits(image_conf, tmp_path, method):
-    whole = train_run(image_conf, tmp_path / "whole", f"method={method}")
+def test_every_method_learns_and_a_stopped_run_ends_in_the_same_bits(image_conf, tmp_path, method):
+    epochs = 12 if method == "ban" else 6  # ban divides them among its generations
+    options = f"method={method}", f"train.epochs={epochs}"
+    whole = train_run(image_conf, tmp_path / "whole", *options)
+    assert records(whole, 0)[-1]["test_accuracy"] > 0.6  # chance is 1/3
     for steps in (3, 7):  # to the middle of the first epoch of five steps, to the end of the second
         with pytest.raises(InterruptedRun):
-            train_run(image_conf, tmp_path / "parts", f"method={method}", stop_after=steps)
-    parts = train_run(image_conf, tmp_path / "parts", f"method={method}")
+            train_run(image_conf, tmp_path / "parts", *options, stop_after=steps)
+    parts = train_run(image_conf, tmp_path / "parts", *options)
     assert content(parts) == content(whole)
     assert records(parts, 0) == records(whole, 0)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_every_method_learns(image_conf, tmp_path, method):
-    epochs = 12 if method == "ban" else 6  # ban divides them among its generations
-    options = f"train.epochs={epochs}", "train.evaluate_every=0"
-    out = train_run(image_conf, tmp_path / "run", f"method={method}", *options)
-    assert records(out, 0)[-1]["test_accuracy"] > 0.6  # chance is 1/3
+    kept = safetensors.torch.load_file(whole / "seed0" / "model.safetensors")
+    assert kept.keys() == load_model(whole).model.state_dict().keys(), "only the student is kept"
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -70,13 +67,6 @@ def test_every_method_takes_mixup_and_bfloat16_or_says_why_not(image_conf, tmp_p
     mixup = "augment.mixup=0" if method == "pskd" else "augment.mixup=0.3"
     out = train_run(image_conf, tmp_path / "run", f"method={method}", mixup, *options)
     assert np.isfinite(records(out, 0)[-1]["loss"])
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_only_the_student_is_kept(image_conf, tmp_path, method):
-    out = train_run(image_conf, tmp_path / "run", f"method={method}", "train.epochs=1")
-    kept = safetensors.torch.load_file(out / "seed0" / "model.safetensors")
-    assert kept.keys() == load_model(out).model.state_dict().keys()
 
 
 def test_a_network_that_does_not_take_the_data_is_refused_at_once(image_conf, tmp_path):

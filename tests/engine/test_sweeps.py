@@ -92,7 +92,7 @@ def test_threads_of_the_workers_are_part_of_the_experiment(image_conf, tmp_path)
 def test_workers_of_a_cluster_give_the_numbers_of_points_in_turn(image_conf, in_turn, tmp_path):
     from helpers.cluster import start_cluster  # it skips where the extra is not installed
 
-    with start_cluster() as cluster:
+    with start_cluster(workers=1) as cluster:
         points = sweep(image_conf, AXIS, tmp_path / "sweep", [0, 1], scheduler=cluster.scheduler_address)
     assert [point.failure for point in points] == ["", ""]
     assert trained_bytes(tmp_path / "sweep") == trained_bytes(in_turn)

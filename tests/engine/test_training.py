@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import torch
+from helpers.data import write_experiment
 from helpers.engine import train_run
 from helpers.warm import warm_command_line
 
@@ -26,6 +28,19 @@ from asc_mrkd.methods.ce import CrossEntropy
 from asc_mrkd.runs import RunFolder
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def ce_run(store, tmp_path_factory) -> Path:
+    """A run folder of the same experiment with cross-entropy alone; not to be changed."""
+    folder = tmp_path_factory.mktemp("ce")
+    return train_run(write_experiment(folder / "conf.yaml", store), folder / "run", "method=ce")
+
+
+@pytest.fixture
+def copied(trained, tmp_path) -> Path:
+    """A copy of the trained run folder."""
+    return shutil.copytree(trained, tmp_path / "run")
 
 
 def weights(out: Path, seed: int = 0) -> dict[str, torch.Tensor]:
@@ -76,8 +91,6 @@ def test_it_learns(conf, tmp_path):
 @pytest.mark.parametrize(
     ("method", "mixup"),
     [
-        ("ce", 0.3),
-        ("{name: mrkd, preset: paper, interval: 5}", 0.3),
         ("{name: mrkd, interval: 5}", 0.3),
         ("{name: mrkd, interval: 5, teachers: replay}", 0),
         ("{name: mrkd, interval: 2 epochs, teachers: repeat}", 0.3),
@@ -113,8 +126,7 @@ def test_all_seeds_of_a_run_have_the_precision_that_it_began_in(conf, tmp_path, 
         train_run(conf, cut, "train.precision=float32")
 
 
-def test_killed_run_continues_to_the_same_bits(conf, tmp_path):
-    whole = train_run(conf, tmp_path / "whole")
+def test_killed_run_continues_to_the_same_bits(conf, trained, tmp_path):
     command = warm_command_line("train", conf, "--out", tmp_path / "cut")
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None and not (tmp_path / "cut" / "seed0" / "checkpoint.pt").exists():
@@ -122,55 +134,49 @@ def test_killed_run_continues_to_the_same_bits(conf, tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     subprocess.run(command, check=True, capture_output=True)
-    assert same(weights(whole), weights(tmp_path / "cut"))
-    assert without_clock(lines(whole)) == without_clock(lines(tmp_path / "cut"))
+    assert same(weights(trained), weights(tmp_path / "cut"))
+    assert without_clock(lines(trained)) == without_clock(lines(tmp_path / "cut"))
 
 
-def test_how_often_is_saved_or_looked_at_never_changes_a_number(conf, tmp_path):
-    a = train_run(conf, tmp_path / "a")
-    b = train_run(conf, tmp_path / "b", "train.checkpoint_every=4", "train.evaluate_every=0")
-    assert same(weights(a), weights(b))
+def test_how_often_is_saved_or_looked_at_never_changes_a_number(conf, trained, tmp_path):
+    other = train_run(conf, tmp_path / "run", "train.checkpoint_every=4", "train.evaluate_every=0")
+    assert same(weights(trained), weights(other))
 
 
-def test_alpha_zero_equals_cross_entropy(conf, tmp_path):
-    ce = train_run(conf, tmp_path / "ce", "method=ce")
+def test_alpha_zero_equals_cross_entropy(conf, ce_run, tmp_path):
     mrkd = train_run(conf, tmp_path / "mrkd", "method.alpha=0")
-    assert same(weights(ce), weights(mrkd))
+    assert same(weights(ce_run), weights(mrkd))
 
 
-def test_mrkd_is_not_cross_entropy(conf, tmp_path):
-    ce = train_run(conf, tmp_path / "ce", "method=ce")
-    mrkd = train_run(conf, tmp_path / "mrkd")
-    assert not same(weights(ce), weights(mrkd))
-    assert "kd" in lines(mrkd)[-1]
+def test_mrkd_is_not_cross_entropy(ce_run, trained):
+    assert not same(weights(ce_run), weights(trained))
+    assert "kd" in lines(trained)[-1]
 
 
-def test_finished_run_is_left_alone(conf, tmp_path):
-    out = train_run(conf, tmp_path / "run")
-    before = {p: p.stat().st_mtime_ns for p in out.glob("seed0/*")}
-    train_run(conf, out)
-    assert before == {p: p.stat().st_mtime_ns for p in out.glob("seed0/*")}
-    train_run(conf, out, seeds=(0, 1))
-    assert (out / "seed1" / "model.safetensors").exists()
+def test_finished_run_is_left_alone(conf, copied):
+    before = {p: p.stat().st_mtime_ns for p in copied.glob("seed0/*")}
+    assert before
+    train_run(conf, copied)
+    assert before == {p: p.stat().st_mtime_ns for p in copied.glob("seed0/*")}
+    train_run(conf, copied, seeds=(0, 1))
+    assert (copied / "seed1" / "model.safetensors").exists()
 
 
-def test_another_experiment_is_refused_by_name(conf, tmp_path):
-    train_run(conf, tmp_path / "run")
+def test_another_experiment_is_refused_by_name(conf, copied):
     with pytest.raises(RunError, match=r"train.optimizer.lr is 0.05 in it and 0.01 there"):
-        train_run(conf, tmp_path / "run", "train.optimizer.lr=0.01")
+        train_run(conf, copied, "train.optimizer.lr=0.01")
 
 
-def test_model_file_needs_nothing_beside_it(conf, tmp_path):
-    out = train_run(conf, tmp_path / "run")
-    file = load_model(out)
+def test_model_file_needs_nothing_beside_it(trained):
+    file = load_model(trained)
     assert file.classes == ["bus", "park", "tram"]
     assert file.frontend.name == "tiny"
     assert file.architecture["options"]["width"] == 4
-    assert not any("ensemble" in name or "backups" in name for name in weights(out))
-    assert same(file.model.state_dict(), weights(out))
+    assert not any("ensemble" in name or "backups" in name for name in weights(trained))
+    assert same(file.model.state_dict(), weights(trained))
 
 
-def test_nan_stops_before_the_step_and_names_the_place(conf, tmp_path, monkeypatch):
+def test_nan_stops_before_the_step_and_names_the_place(conf, trained, tmp_path, monkeypatch):
     original = trainer_module.training_batch
 
     def poisoned(samples, key, *rest):
@@ -184,11 +190,11 @@ def test_nan_stops_before_the_step_and_names_the_place(conf, tmp_path, monkeypat
         train_run(conf, tmp_path / "run")
     monkeypatch.undo()
     again = train_run(conf, tmp_path / "run")
-    assert same(weights(again), weights(train_run(conf, tmp_path / "clean")))
+    assert same(weights(again), weights(trained))
 
 
-def test_damaged_model_file_is_named(conf, tmp_path):
-    path = train_run(conf, tmp_path / "run") / "seed0" / "model.safetensors"
+def test_damaged_model_file_is_named(copied):
+    path = copied / "seed0" / "model.safetensors"
     whole = path.read_bytes()
     for position in np.random.default_rng(0).integers(0, len(whole), 100):
         damaged = bytearray(whole)

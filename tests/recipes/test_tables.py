@@ -1,5 +1,6 @@
 """The paper's tables: every cell is an experiment with a command, and the pages show what run folders hold."""
 
+import functools
 import re
 import runpy
 import shlex
@@ -17,7 +18,7 @@ TOOL = runpy.run_path(str(ROOT / "tools" / "render_results.py"))
 NAMES = ["cifar10", "cifar100", "cinic10", "dcase18", "dcase20"]
 
 main = TOOL["main"]
-load_cell = TOOL["load_cell"]
+load_cell = functools.cache(TOOL["load_cell"])
 read_cells = TOOL["read_cells"]
 compared_settings = TOOL["compared_settings"]
 

@@ -168,7 +168,7 @@ def test_records_of_scenes_have_the_new_figures_and_their_tables_do_not(runs):
     assert not re.search("ECE|Top-5|Error", printed(print_evaluation, summary) + printed(print_comparison, [summary]))
 
 
-def test_the_page_of_images(image_runs, image_folder, tmp_path):
+def test_the_page_of_images(image_runs, image_folder, tmp_path, undrawn):
     write_report(image_runs, tmp_path / "report.html", image_folder)
     page = (tmp_path / "report.html").read_text()
     text = re.sub(r'"data:image[^"]+"', "", page)
@@ -185,7 +185,7 @@ def test_a_folder_without_images_is_an_error(tmp_path):
         write_report([run], tmp_path / "report.html", tmp_path)
 
 
-def test_the_command_finds_the_data_of_the_run(image_folder, store, tmp_path):
+def test_the_command_finds_the_data_of_the_run(image_folder, store, tmp_path, undrawn):
     for kind, data in {"images": image_folder, "store": store}.items():
         run = write_run(tmp_path / kind, classes=CLASSES[:2], seeds=1, epochs=1, images=kind == "images")
         config = run / "config.yaml"

@@ -37,6 +37,7 @@ def test_learning_curves_have_a_colour_per_run(runs):
     assert share_of(image, "#0072B2") > 0
     assert share_of(image, "#D55E00") > 0
     assert share_of(decode(learning_curves_png([first])), "#D55E00") == 0
+    assert matplotlib.pyplot.get_fignums() == [], "no figure of pyplot is left behind"
 
 
 def test_learning_curves_of_a_run_that_was_never_evaluated_on_the_way(tmp_path):
@@ -86,8 +87,3 @@ def test_spectrograms_show_one_usable_clip_of_every_class(store):
 def test_a_store_that_is_none_is_an_error(tmp_path):
     with pytest.raises(StoreError):
         open_store(tmp_path)
-
-
-def test_no_pyplot_figure_is_left_behind(runs):
-    learning_curves_png([evaluate(runs[0])])
-    assert matplotlib.pyplot.get_fignums() == []
