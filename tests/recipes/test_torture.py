@@ -21,6 +21,8 @@ def test_every_trial_comes_out_right(tmp_path):
     rows = [line.rsplit(maxsplit=2) for line in done.stdout.splitlines()[1:]]
     assert len(rows) == len(ATTACKS.split(","))
     assert all(tried == right != "0" for _, tried, right in rows)
+    calls = rows[ATTACKS.split(",").index("calls")]
+    assert calls[1] == "2", "a training and an extraction, each with something to lose"
 
 
 def test_an_unknown_attack_is_refused_with_the_known_ones(monkeypatch, capsys):
