@@ -1,6 +1,7 @@
 """The application itself: its verbs, shell completion, and an interruption."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,8 +29,9 @@ def test_every_verb_has_a_file_and_every_file_a_verb():
 def complete(shell: str, words: str) -> list[str]:
     """Return what a shell is offered for the last of the words."""
     variables = {"_ASC_MRKD_COMPLETE": f"complete_{shell}", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
-    command = [sys.executable, "-m", "asc_mrkd"]
+    command = [sys.executable, "-X", "importtime", "-m", "asc_mrkd"]
     done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=True)
+    assert not re.search(r"\| +torch$", done.stderr, re.MULTILINE), "a Tab does not wait for torch"
     return done.stdout.split()
 
 
