@@ -64,7 +64,7 @@ def read_table(source: Path | pd.DataFrame, reading: Reading) -> Dataset:
     chosen = table[list(columns.values())].set_axis(list(columns), axis=1)
     chosen = chosen.rename(columns={"path": "filename", "device": "source_label"})
     chosen = chosen.assign(line=table.index).reset_index(drop=True)
-    refuse_rows(title, chosen[chosen["filename"] == ""], "has no file name")
+    refuse_rows(title, chosen[chosen["filename"] == ""], "has no file name", "write one, or remove the row")
     refuse_rows(title, chosen[chosen["label"] == ""], "has no label", "write one, or remove the row")
     ignored = []
     for column in ("split", "fold"):

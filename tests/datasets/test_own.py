@@ -245,7 +245,7 @@ def test_damaged_tables_are_refused_with_their_line(tmp_path, text, message):
     (tmp_path / "list.csv").write_text(text)
     with pytest.raises(DataError, match=message) as caught:
         read_dataset(tmp_path / "list.csv")
-    assert caught.value.hint or "line" in str(caught.value)
+    assert caught.value.hint
 
 
 def test_parts_of_recordings_stay_with_their_recording(tmp_path):
