@@ -1,20 +1,23 @@
 """The built-in mobile set: names, lists, devices, and what of it reaches a store."""
 
 from collections import Counter
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from helpers.datasets import make_noise_scenes
+from scipy.signal import resample_poly
 
 from asc_mrkd import check_data
 from asc_mrkd.config.domain import SCENES as DOMAIN
 from asc_mrkd.datasets import read_dataset
-from asc_mrkd.datasets.synthetic import make_scenes, mobile
-from asc_mrkd.datasets.synthetic.scenes import FRAMES
+from asc_mrkd.datasets.synthetic import mobile
+from asc_mrkd.datasets.synthetic.dataset import make_missing
+from asc_mrkd.datasets.synthetic.scenes import render_clip
 from asc_mrkd.store import extract
 
 FRONT_END = (
@@ -22,15 +25,10 @@ FRONT_END = (
 )
 
 
-def noise_clip(seed: int, name: str) -> np.ndarray:
-    return 0.1 * np.random.default_rng(seed).standard_normal((FRAMES, 2), dtype=np.float32)
-
-
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory) -> Path:
-    """Folder of the development set; its recordings are noise, which takes no time."""
-    with mock.patch.object(mobile, "render_clip", noise_clip):
-        return make_scenes(tmp_path_factory.mktemp("mobile"), 2, layout="tau2022-mobile", workers=1)
+    """Folder of the development set; its recordings are noise."""
+    return make_noise_scenes(tmp_path_factory.mktemp("mobile"))
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +105,16 @@ def test_a_finished_set_stays_and_a_missing_clip_is_made_again(scenes):
     path = scenes / "audio" / "airport-barcelona-0-0-4-a.wav"
     before = path.read_bytes()
     path.unlink()
-    with mock.patch.object(mobile, "render_clip", noise_clip):
-        assert make_scenes(scenes.parent, 2, layout="tau2022-mobile", workers=1) == scenes
+    assert make_noise_scenes(scenes.parent) == scenes
     assert path.read_bytes() == before
+
+
+def test_a_process_cuts_a_built_in_scene_into_seconds(tmp_path):
+    recording = tmp_path / "bus-helsinki-1-1-a.wav"
+    make = partial(mobile.write_seconds, seed=3, pieces={recording.name: [("0.wav", "a"), ("1.wav", "s1")]})
+    make_missing([recording], make, workers=1, advance=lambda number: None)
+    expected = resample_poly(render_clip(3, recording.name).mean(1), 147, 160)
+    for second, least in enumerate((0.99, 0.3)):  # device s1 changes the sound
+        clip, _ = soundfile.read(tmp_path / f"{second}.wav")
+        alike = np.corrcoef(clip, expected[44_100 * second : 44_100 * (second + 1)])[0, 1]
+        assert alike > least

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import zipfile
-from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -11,11 +10,10 @@ import pytest
 import sklearn.metrics
 import yaml
 from helpers.cli import run_cli
+from helpers.datasets import make_noise_scenes
 from helpers.submission import write_run
 
 from asc_mrkd.budget import check_budget
-from asc_mrkd.datasets.synthetic import make_scenes, mobile
-from asc_mrkd.datasets.synthetic.scenes import FRAMES
 from asc_mrkd.deploy.model_file import load_model, save_model
 from asc_mrkd.errors import BudgetError, ConfigError, DamagedFileError, SubmissionError
 from asc_mrkd.runs import read_predictions
@@ -105,10 +103,8 @@ def test_2025_gives_results_of_one_network_for_all_devices_and_names_what_is_mis
 
 @pytest.fixture(scope="module")
 def evaluation(tmp_path_factory):
-    """Built-in evaluation set of one-second clips; its recordings are noise, which takes no time."""
-    noise = np.random.default_rng(0).normal(0, 0.1, (FRAMES, 2))
-    with mock.patch.object(mobile, "render_clip", return_value=noise):
-        scenes = make_scenes(tmp_path_factory.mktemp("scenes"), 2, layout="tau2022-mobile", workers=1)
+    """Built-in evaluation set of one-second clips; its recordings are noise."""
+    scenes = make_noise_scenes(tmp_path_factory.mktemp("scenes"))
     return scenes.with_name("TAU-urban-acoustic-scenes-2025-mobile-evaluation")
 
 
