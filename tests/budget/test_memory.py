@@ -197,10 +197,6 @@ def test_networks_that_work_together_run_one_after_the_other():
     assert sum_verdicts([large, doubtful]).memory == replace(large.memory, not_understood=("a doubt",))
 
 
-def test_the_catalogue_names_the_memory():
-    assert {size["name"]: size["ram"] for size in run_json("models")[1]}["resnet20"] == 49_152
-
-
 def test_the_verb_shows_the_memory_layer_by_layer():
     damped = "cp_resnet_damped:num_classes=3,in_channels=1"
     arguments = ("check-budget", damped, "--input-shape", "1,256,65", "--precision", "int8")

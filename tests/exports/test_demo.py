@@ -7,11 +7,11 @@ import urllib.request
 import numpy as np
 import pytest
 import soundfile as sf
+from helpers.audio import make_noise, write_sound
 from helpers.cli import run_cli
 from helpers.data import SPEC
 
 import asc_mrkd
-from asc_mrkd.datasets.synthetic import make_scenes
 from asc_mrkd.errors import RunError
 from asc_mrkd.exports import demonstration, page
 
@@ -74,9 +74,10 @@ def test_recordings_of_the_same_name_are_kept_apart(tmp_path, runtime):
 
 
 def test_built_in_clips_are_offered(tmp_path, runtime, quick_export, monkeypatch):
-    scenes = make_scenes(tmp_path / "scenes", clips_per_class=2, workers=1)
-    chosen = [(path, path.stem.partition("-")[0]) for path in sorted((scenes / "audio").glob("*-a.wav"))[:2]]
-    monkeypatch.setattr(demonstration, "train_built_in", lambda out, progress: scenes)
+    """With noise in place of the clips: 10 s, stereo, 48 kHz."""
+    noise = make_noise(2, 480_000)
+    chosen = [(write_sound(tmp_path / f"{label}.wav", noise), label) for label in ("airport", "bus")]
+    monkeypatch.setattr(demonstration, "train_built_in", lambda out, progress: tmp_path)
     monkeypatch.setattr(demonstration, "choose_clips", lambda store, scenes: chosen)
     with asc_mrkd.demo(out=tmp_path / "demo", runtime=runtime):
         clips = json.loads((tmp_path / "demo/page/page.json").read_text())["clips"]

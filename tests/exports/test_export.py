@@ -72,6 +72,7 @@ def test_float32_computes_what_the_network_does(trained, float32):
     verdict = check_budget(model)
     assert (result.flash, result.ram) == (sum(row.bytes for row in verdict.layers), verdict.memory.peak)
     assert result.multiply_adds == verdict.multiply_adds
+    assert verdict.batch_norm == 0, "batch normalisation is part of the convolutions"
     assert [path.name for path in result.path.parent.iterdir()] == ["board"]
 
 

@@ -149,13 +149,16 @@ def test_impossible_options(spec, message, hint):
 
 
 @pytest.mark.slow
-def test_models_are_listed_in_80_columns(monkeypatch):
+def test_models_are_listed_with_their_sizes_in_80_columns(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     out = run_cli("models").out
     assert max(map(len, out.splitlines())) <= 80
     assert all(f"{name} " in out for name in MODELS)
     assert "in_channels=3 depth=20 width=16" in out
     assert "[" not in out
+    assert ["cp_resnet_damped", "247,316", "1,101.0"] in [line.split()[:3] for line in out.splitlines()]
     records = {record["name"]: record for record in json.loads(run_cli("models", "--json").out)}
     assert records["resnet110"]["options"]["shortcut"] == "A"
     assert records["resnet20"]["multiply_adds"] == check_budget("resnet20").multiply_adds
+    assert records["resnet20"]["ram"] == 49_152
+    assert records["cp_resnet"]["parameters"] == 3_566_612
