@@ -2,12 +2,15 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
+from unittest import mock
 
 import pandas as pd
 import pytest
-from helpers.cli import run_cli
+import yaml
+from helpers.cli import Outcome, run_cli
 
 from asc_mrkd.engine import training
 from asc_mrkd.errors import NonFiniteError
@@ -23,10 +26,28 @@ STEPS = 2 * 5
 def sweep(image_conf, tmp_path):
     """Return a function that sweeps a short experiment; `out` is the folder below tmp_path."""
 
-    def run(*arguments: object, out: str = "sweep", seeds: str = "0-1"):
-        return run_cli("sweep", image_conf, "train.epochs=2", *arguments, "--out", tmp_path / out, "--seeds", seeds)
+    def run(*arguments: object, seeds: str = "0-1"):
+        return run_cli("sweep", image_conf, "train.epochs=2", *arguments, "--out", tmp_path / "sweep", "--seeds", seeds)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def whole(image_values, tmp_path_factory) -> tuple[Path, Outcome]:
+    """The folder of a finished sweep, which is not to be changed, and what the command printed in 80 columns."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "images.yaml").write_text(yaml.safe_dump(image_values))
+    out = folder / "sweep"
+    with mock.patch.dict(os.environ, COLUMNS="80"):
+        done = run_cli("sweep", folder / "images.yaml", "train.epochs=2", AXIS, "--out", out, "--seeds", "0-1")
+    assert done.code == 0, done.err
+    return out, done
+
+
+@pytest.fixture(autouse=True)
+def undrawn_points(monkeypatch) -> None:
+    """Leave the pictures blank, except for that of `whole`."""
+    monkeypatch.setattr("asc_mrkd.report.sweep.png", lambda figure: b"")
 
 
 @pytest.fixture
@@ -61,11 +82,8 @@ def accuracy(folder: Path) -> float:
     return (table["label"] == table["prediction"]).mean()
 
 
-def test_a_folder_a_point_a_table_and_a_file(sweep, tmp_path, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
-    done = sweep(AXIS)
-    assert done.code == 0, done.err
-    out = tmp_path / "sweep"
+def test_a_folder_a_point_a_table_and_a_file(whole):
+    out, done = whole
     assert {path.name for path in out.iterdir()} == {"method.interval=3", "method.interval=9", "sweep.csv", "sweep.png"}
     assert "point 2 of 2: method.interval=9 seed 1, 2 of 2: 10/10 steps" in done.err
     assert max(map(len, done.out.splitlines()[:-2])) <= 80
@@ -86,12 +104,14 @@ def test_scenes_have_points_too(conf, tmp_path):
         assert record["scores"]["accuracy"]["mean"] == pytest.approx(accuracy(point / "seed0"))
 
 
-def test_a_second_sweep_touches_no_file_of_a_trained_point(sweep, tmp_path):
-    first = sweep(AXIS)
+def test_a_second_sweep_touches_no_file_of_a_trained_point(whole, sweep, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    first, done = whole
+    shutil.copytree(first, tmp_path / "sweep")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "sweep").rglob("*=*/**/*")}
     assert len(before) > 10
     again = sweep(AXIS)
-    assert (again.code, again.out) == (0, first.out)
+    assert (again.code, again.out) == (0, done.out.replace(str(first), str(tmp_path / "sweep")))
     assert "point 1 of 2: method.interval=3 is trained" in again.err
     more = sweep("method.interval=9,3,5")
     assert before == {path: path.stat().st_mtime_ns for path in before}
@@ -105,9 +125,8 @@ def test_more_seeds_are_added(sweep, tmp_path):
     assert pd.read_csv(tmp_path / "sweep" / "sweep.csv")["seed"].tolist() == [0, 1, 0, 1]
 
 
-def test_an_interrupted_sweep_continues_to_the_same_bits(sweep, tmp_path, stop_after):
+def test_an_interrupted_sweep_continues_to_the_same_bits(whole, sweep, tmp_path, stop_after):
     """In the second seed of the first point, in its very last step, in the second point."""
-    sweep(AXIS, out="whole")
     for steps, is_second_point in ((STEPS + 3, False), (STEPS - 3, False), (1, True)):
         stop_after(steps)
         stopped = sweep(AXIS)
@@ -115,7 +134,7 @@ def test_an_interrupted_sweep_continues_to_the_same_bits(sweep, tmp_path, stop_a
         assert "the same command continues" in stopped.err
         assert (tmp_path / "sweep" / "method.interval=9").exists() == is_second_point
     assert sweep(AXIS).code == 0
-    assert results(tmp_path / "sweep") == results(tmp_path / "whole")
+    assert results(tmp_path / "sweep") == results(whole[0])
 
 
 def test_a_signal_at_the_very_end_changes_nothing(sweep, tmp_path, stop_after):
@@ -172,16 +191,15 @@ def test_a_point_that_fails_is_named_and_the_others_go_on(sweep, tmp_path, monke
     assert "failed: method.interval=3: seed 1: the loss is nan" in " ".join(again.out.split())
 
 
-def test_points_side_by_side_give_the_same(sweep, tmp_path):
-    sweep(AXIS, out="whole")
+def test_points_side_by_side_give_the_same(whole, sweep, tmp_path):
     done = sweep(AXIS, "--jobs", 2)
     assert done.code == 0, done.err
     assert "sweep: 2/2 points" in done.err
-    assert results(tmp_path / "sweep") == results(tmp_path / "whole")
+    assert results(tmp_path / "sweep") == results(whole[0])
 
 
-def test_the_points_are_those_of_train(sweep, image_conf, tmp_path):
-    sweep(AXIS, seeds="1")
+def test_the_points_are_those_of_train(whole, image_conf, tmp_path):
     run_cli("train", image_conf, "train.epochs=2", "method.interval=9", "--out", tmp_path / "run", "--seeds", "1")
-    same = (tmp_path / folder / "seed1" / "model.safetensors" for folder in ("run", "sweep/method.interval=9"))
-    assert len({path.read_bytes() for path in same}) == 1
+    of_train = tmp_path / "run/seed1/model.safetensors"
+    of_sweep = whole[0] / "method.interval=9/seed1/model.safetensors"
+    assert of_train.read_bytes() == of_sweep.read_bytes()
