@@ -86,14 +86,25 @@ def undrawn(monkeypatch) -> None:
 
 @pytest.fixture(scope="session")
 def built_in_scenes(tmp_path_factory) -> Path:
-    """Folder of the 120 built-in scenes, made once for all processes that test; not to be changed."""
+    """Folder of the 120 built-in scenes; not to be changed."""
+    return make_scenes_once(tmp_path_factory, "scenes", clips_per_class=12)
+
+
+@pytest.fixture(scope="session")
+def few_scenes(tmp_path_factory) -> Path:
+    """Folder of 20 built-in scenes, two per class; not to be changed."""
+    return make_scenes_once(tmp_path_factory, "few_scenes", clips_per_class=2)
+
+
+def make_scenes_once(tmp_path_factory, name: str, clips_per_class: int) -> Path:
+    """Make built-in scenes once for all processes that test."""
     root = tmp_path_factory.getbasetemp()
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
-    with open(root / "scenes.txt", "a+") as made:
+    with open(root / f"{name}.txt", "a+") as made:
         fcntl.flock(made, fcntl.LOCK_EX)  # who comes second waits, and reads here where the scenes are
         made.seek(0)
         folder = made.read()
         if not folder:
-            folder = str(make_scenes(root / "scenes", clips_per_class=12, seed=0, workers=2))
+            folder = str(make_scenes(root / name, clips_per_class, seed=0, workers=2))
             made.write(folder)
     return Path(folder)

@@ -1,5 +1,7 @@
-"""A small feature store without audio, a small image set, and their experiments."""
+"""A small feature store without audio, a small image set, their experiments, and links to built-in scenes."""
 
+import os
+import shutil
 import zlib
 from pathlib import Path
 
@@ -69,3 +71,8 @@ def draw_images(folder: Path, per_class: int = 20, size: int = 12) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
     return folder
+
+
+def link_scenes(scenes: Path, parent: Path) -> Path:
+    """Put built-in scenes into a folder as links to their files, and return their folder in it."""
+    return shutil.copytree(scenes, parent / scenes.name, copy_function=os.link)

@@ -1,11 +1,10 @@
 """The DCASE 2018 recipe: its options by dry runs, and the whole of it once at a tiny size."""
 
-import os
-import shutil
 import zipfile
 
 import pytest
 import torch
+from helpers.data import link_scenes
 from helpers.recipes import (
     RECIPES,
     dry_run,
@@ -154,15 +153,26 @@ def test_confs_parse_and_build(conf):
 
 
 @pytest.mark.slow
-def test_the_whole_recipe_on_built_in_scenes(built_in_scenes, tmp_path):
+def test_the_first_stage_makes_the_scenes_that_the_second_checks(built_in_scenes, tmp_path):
     out = tmp_path / "a b" / "out"
-    scenes = shutil.copytree(built_in_scenes, out / "scenes" / built_in_scenes.name, copy_function=os.link)
+    scenes = link_scenes(built_in_scenes, out / "scenes")
     for path in list(scenes.glob("audio/*.wav"))[:5]:  # stage 1 makes what is missing
         path.unlink()
-    options = "--out", out, "--method", "ce,mrkd", "--seeds", "0", "train.epochs=1"
-    done = run_recipe("dcase18", *options, folder=tmp_path)
+    done = run_recipe("dcase18", "--out", out, "--stop-stage", 1, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert printed_stages(done.stdout) == list(range(1, 10))
+    assert printed_stages(done.stdout) == [1]
+    assert len(list(out.glob("scenes/**/*.wav"))) == 120
+    shown = run_recipe("dcase18", "--out", out, "--dry-run", folder=tmp_path)
+    assert f"check-data {scenes} --spec pmel256" in printed_commands(shown.stdout)
+
+
+@pytest.mark.slow
+def test_the_whole_recipe_on_a_small_set(few_scenes, tmp_path):
+    out = tmp_path / "a b" / "out"
+    options = "--data", few_scenes, "--conf", "reduced", "--out", out, "--method", "ce,mrkd", "--seeds", "0"
+    done = run_recipe("dcase18", *options, "train.epochs=1", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert printed_stages(done.stdout) == list(range(2, 10))
     assert "accepted, 0 errors" in done.stdout.replace("\n", "")
     table = done.stdout.rpartition("== stage 9")[2]
     assert "CE" in table
@@ -172,9 +182,10 @@ def test_the_whole_recipe_on_built_in_scenes(built_in_scenes, tmp_path):
     with zipfile.ZipFile(package) as archive:
         assert len(archive.namelist()) == 2
 
-    products = [*out.glob("scenes/**/*.wav"), *out.glob("store/*"), *out.glob("reduced/*/seed0/*")]
-    assert len(products) == 120 + 6 + 2 * 5
+    products = [*out.glob("store/*"), *out.glob("reduced/*/seed0/*")]
+    assert len(products) == 6 + 2 * 5
     before = modification_times(products)
-    again = run_recipe("dcase18", *options, "--method", "mrkd", "--stop-stage", 4, folder=tmp_path)
+    stages = "--stage", 3, "--stop-stage", 4
+    again = run_recipe("dcase18", *options, "train.epochs=1", "--method", "mrkd", *stages, folder=tmp_path)
     assert again.returncode == 0, again.stderr
     assert modification_times(products) == before

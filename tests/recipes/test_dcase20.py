@@ -1,6 +1,8 @@
 """The DCASE 2020 recipe: what differs from that of 2018 by dry runs, and the whole of it once at a tiny size."""
 
+import os
 import zipfile
+from unittest import mock
 
 import pytest
 import torch
@@ -8,7 +10,7 @@ from helpers.recipes import RECIPES, dry_run, printed_stages, run_names, run_rec
 
 from asc_mrkd.budget import check_budget
 from asc_mrkd.config import load_experiment
-from asc_mrkd.datasets.synthetic import make_scenes
+from asc_mrkd.datasets.synthetic import dataset, make_scenes
 from asc_mrkd.models import build_model
 
 CONFS = sorted((RECIPES / "dcase20" / "conf").glob("*.yaml"))
@@ -49,9 +51,17 @@ def test_confs_parse_and_build(conf):
 
 
 @pytest.mark.slow
-def test_the_whole_recipe_on_a_small_set(tmp_path):
+def test_the_whole_recipe_on_a_small_set(few_scenes, tmp_path):
     pytest.importorskip("onnxruntime")
-    data = make_scenes(tmp_path, clips_per_class=2, layout="tau2020-3class")
+
+    def link_clips(paths, *arguments, **options):
+        """Take the clips from the set of another layout: their sound depends on their name alone."""
+        for path in paths:
+            path.parent.mkdir(exist_ok=True)
+            os.link(few_scenes / "audio" / path.name, path)
+
+    with mock.patch.object(dataset, "make_missing", link_clips):
+        data = make_scenes(tmp_path, clips_per_class=2, layout="tau2020-3class")
     out = tmp_path / "out"
     options = ["--data", data, "--conf", "reduced", "--out", out, "--seeds", 0, "--method", "mrkd"]
     done = run_recipe("dcase20", *options, "train.epochs=1", NARROW, folder=tmp_path)
