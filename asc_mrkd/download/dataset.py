@@ -161,10 +161,12 @@ def _in_threads(
 ) -> Iterator[Iterator[tuple[int, Exception | None]]]:
     """Run tasks in order, `jobs` at a time, and yield the number and the error of each as it ends.
 
-    When the block is left, `stop` is set: no other task begins, and those that run should end.
+    After `GIVE_UP` errors and when the block is left, `stop` is set: no other task begins, and those that run should
+    end.
     """
     waiting = SimpleQueue[int]()
     ended = SimpleQueue[tuple[int, Exception | None]]()
+    errors: list[Exception] = []
     for number in range(len(tasks)):
         waiting.put(number)
 
@@ -178,6 +180,9 @@ def _in_threads(
                 tasks[number]()
             except Exception as error:
                 ended.put((number, error))
+                errors.append(error)
+                if len(errors) >= GIVE_UP:
+                    stop.set()
             else:
                 ended.put((number, None))
 
