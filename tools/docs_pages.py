@@ -160,6 +160,8 @@ def default_text(parameter: Any) -> str:
     """Return the default of an argument or option."""
     if parameter.required:
         return "required"
+    if isinstance(parameter.show_default, str):
+        return parameter.show_default
     if parameter.default in (None, False, "", ()) or callable(parameter.default):
         return ""
     return f"`{parameter.default}`"
@@ -188,21 +190,21 @@ def lists_page() -> str:
     return "\n\n".join(
         [
             "# Lists",
-            "Names that commands and experiment files take, as the registries of the package have them.",
-            *name_table("Training methods", "asc-mrkd methods", methods),
-            *name_table("Networks", "asc-mrkd models", models),
-            *name_table("Front ends", "asc-mrkd extract-features --help", front_ends),
-            *name_table("Rules of budgets", "asc-mrkd check-budget --list-rules", rules),
-            *name_table("Challenge tasks", "asc-mrkd submit tasks", tasks),
+            "The names that commands and experiment files take.",
+            *name_table("Training methods", "`asc-mrkd methods` shows them with their options.", methods),
+            *name_table("Networks", "`asc-mrkd models` shows them with their options.", models),
+            *name_table("Front ends", "[Front ends](front-ends.md) describes them.", front_ends),
+            *name_table("Rules of budgets", "`asc-mrkd check-budget --list-rules` shows their sources.", rules),
+            *name_table("Challenge tasks", "`asc-mrkd submit tasks` describes them.", tasks),
         ]
     )
 
 
-def name_table(title: str, command: str, rows: list[tuple[str, str]]) -> list[str]:
+def name_table(title: str, sentence: str, rows: list[tuple[str, str]]) -> list[str]:
     """Return the blocks of one list."""
     lines = [f"| name | {title.lower()} |", "|---|---|"]
     lines += [f"| `{name}` | {table_text(text)} |" for name, text in rows]
-    return [f"## {title}", f"`{command}` shows them with their options.", "\n".join(lines)]
+    return [f"## {title}", sentence, "\n".join(lines)]
 
 
 def notebook_page(path: Path) -> str:

@@ -28,10 +28,12 @@ VERBS = {
 """Verbs by their heading in the help. The verb `check-data` is the function `check_data` of `cli/check_data.py`; a verb
 that holds other verbs, such as `submit make`, is the object `app` of its file."""
 
-HELP = """Acoustic scene classification trained with Memory-replay Knowledge Distillation.
+HELP = """Acoustic scene classification: from recordings to a trained, scored and size-checked network.
 
-Exit codes: 0 done, 1 the check failed, 2 wrong usage or input, 3 interrupted after saving.
-`--debug` shows the traceback of an error."""
+`asc-mrkd VERB -h` explains a verb and shows an example. `asc-mrkd recipes ls` lists whole experiments to start from.
+
+Exit codes: 0 done, 1 a check failed, 2 wrong usage or input, 3 interrupted after saving. With `--debug` an error shows
+its traceback."""
 
 PACKAGE = Path(__file__).parents[1]
 """Folder of this package."""
@@ -57,7 +59,12 @@ class Verbs(TyperGroup):
 
 def build_app() -> typer.Typer:
     """Return the command line application with every verb."""
-    app = typer.Typer(cls=Verbs, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
+    app = typer.Typer(
+        cls=Verbs,
+        no_args_is_help=True,
+        rich_markup_mode="markdown",  # so that paragraphs are folded to the width of the terminal
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
     app.callback(help=HELP)(show_version)
     for heading, verbs in VERBS.items():
         for verb in verbs:
@@ -83,7 +90,7 @@ def show_version(
     ),
     code: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE.py", help="Python file of yours that a model file needs, and that may be run."),
+        typer.Option(metavar="FILE.py", help="Python file of a network, which a model file needs and may run."),
     ] = None,
 ) -> None:
     """Take the options of the command itself, before any verb."""

@@ -17,20 +17,29 @@ if TYPE_CHECKING:
 def check_budget(
     model: Annotated[
         str | None,
-        typer.Argument(help="Model file, run folder, .onnx, file.py:function or name:option=value,... untrained."),
+        typer.Argument(
+            help="Run folder, model file, .onnx file, network by name (cp_mobile:base_channels=16) or FILE.py:FUNCTION."
+        ),
     ] = None,
     rule: RuleName = "dcase2020-task1b",
     limit: Limits = None,
     ram: Ram = None,
-    precision: Annotated[str | None, typer.Option(help="Count weights as float32, float16 or int8.")] = None,
-    input_shape: Annotated[str | None, typer.Option(help="Channel,mel,frame for the multiply-adds.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="Count weights as float32, float16 or int8.", show_default="as stored")
+    ] = None,
+    input_shape: Annotated[
+        str | None,
+        typer.Option(help="Shape of an input (channel, mel, frame), as in 1,256,65.", show_default="of the model"),
+    ] = None,
     chips: Annotated[bool, typer.Option("--chips", help="Show the chips that it fits on, with sources.")] = False,
     list_rules: Annotated[bool, typer.Option("--list-rules", help="Show the rules and their sources.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Count a model as a challenge counts it, layer by layer. Exit code 0 within the limits, 1 over one or unknown.
+    """Count the size of a network as a challenge counts it, layer by layer.
 
-    RAM is the memory of the activations that are alive at once; --ram or --limit shows it layer by layer.
+    Exit code 0 if it is within the limits, 1 if it is over one or if that is unknown.
+
+    RAM is the memory of the activations that are alive at once. With --ram or --limit it is shown layer by layer.
 
     Example: asc-mrkd check-budget cp_resnet_damped:num_classes=3 --rule dcase2020-task1b --precision float16
     """

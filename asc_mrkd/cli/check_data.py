@@ -25,11 +25,11 @@ def check_data(
     folder: Annotated[
         Path,
         typer.Argument(
-            help="Data set as unpacked, own recordings (a folder per class, or a table), or a feature store."
+            help="Data set as unpacked; your own recordings, as a folder per class or a table; or a feature store."
         ),
     ],
     spec: Annotated[
-        str | None, typer.Option(help="Front end of extract-features: recordings that it would refuse are errors.")
+        str | None, typer.Option(help="Front end to check for: recordings that it would refuse are errors.")
     ] = None,
     *,
     reading: "Reading",
@@ -38,12 +38,15 @@ def check_data(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Read every clip, image or row and name every fault with a reason code.
+    """Check a data set: read every recording, image or row, and list every fault.
 
-    An image set is compared with the official one, a feature store with its checksums; all options but --json are for
-    recordings. Of own recordings it also prints how they were understood.
+    Exit code 1 if more than --max-bad of the clips cannot be used. With your own recordings, it also prints how it
+    understood them: classes, columns, groups and splits.
 
-    Example: asc-mrkd check-data data/TUT-urban-acoustic-scenes-2018-development
+    Image sets are compared with the official ones, and feature stores with their checksums. All options but --json are
+    for recordings.
+
+    Example: asc-mrkd check-data exp/dcase18/builtin/scenes --spec pmel256
     """
     from asc_mrkd import doctor
 

@@ -15,17 +15,17 @@ def compare(
         bool | None,
         typer.Option(
             "--paired/--welch",
-            help="Compare seed by seed, over the seeds that both have, or by Welch's test, over all seeds; "
-            "default: seed by seed where both have the same seeds.",
+            help="Paired t-test over the seeds that both runs have, or Welch's test over all seeds.",
+            show_default="paired where both have the same seeds",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Compare runs with their baseline: interval, t-test and effect size over the seeds.
 
-    If the test set is small, a bootstrap over recording locations (or images) says how far it carries.
+    If the test set is small, a bootstrap over recording locations (or images) shows what other test clips could change.
 
-    Example: asc-mrkd compare exp/ce exp/mrkd
+    Example: asc-mrkd compare exp/dcase18/builtin/reduced/ce exp/dcase18/builtin/reduced/mrkd
     """
 
     from asc_mrkd import evaluation

@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 def compress(
     run: Run,
-    steps: Annotated[str, typer.Argument(help="As in prune:amount=0.1,scope=layer,kernels=1x1+float16.")],
-    out: Annotated[Path, typer.Option(help="Folder to write the compressed network into.")],
+    steps: Annotated[str, typer.Argument(metavar="STEPS", help="Steps joined by +, as in prune:amount=0.1+float16.")],
+    out: Annotated[Path, typer.Option(help="Folder for the compressed network.")],
     overrides: Overrides = None,
     rule: RuleName = "dcase2020-task1b",
     limit: Limits = None,
     ram: Ram = None,
     as_json: Json = False,
 ) -> None:
-    """Make a trained network smaller and measure it before and after on the test clips.
+    """Make a trained network smaller, and measure it before and after on the test clips.
 
-    Steps, joined by +: decompose:factor=4, prune:amount=0.1,scope=global|layer,kernels=all|1x1, and float16 or int8.
+    The steps are decompose:factor=4, prune:amount=0.1,scope=global|layer,kernels=all|1x1, float16 and int8.
 
-    OUT is a run folder: evaluate, predict, check-budget, report and submit make take it.
+    The result is a run folder, which evaluate, predict, check-budget, report and submit make take.
 
     Example: asc-mrkd compress exp/dcase20/builtin/reduced/mrkd float16 --out exp/small
     """

@@ -14,17 +14,22 @@ from asc_mrkd.cli.terminal import say
 def demo(
     run: Annotated[
         Path | None,
-        typer.Argument(help="Run folder, seed folder or model file; default: one trained on built-in scenes."),
+        typer.Argument(
+            metavar="RUN",
+            help="Run folder, seed folder or model file.",
+            show_default="a network trained on built-in scenes",
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the page and for what is trained.")] = Path("exp/demo"),
     runtime: Annotated[
-        Path | None, typer.Option(help="Package onnxruntime-web; default: node_modules/onnxruntime-web.")
+        Path | None,
+        typer.Option(help="Folder of onnxruntime-web from npm.", show_default="the one in node_modules"),
     ] = None,
-    port: Annotated[int, typer.Option(help="Port; default: a free one.", min=0, max=65535)] = 0,
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 0,
 ) -> None:
     """Classify sounds in a browser: make a page and serve it on this computer until Ctrl-C.
 
-    Without RUN a small network is trained on the built-in scenes first, and the page offers some of them.
+    Without RUN, it first trains a small network on the built-in scenes, and the page offers a clip of every class.
 
     Example: asc-mrkd demo exp/dcase18/builtin/reduced/mrkd
     """

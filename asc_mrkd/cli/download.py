@@ -14,24 +14,24 @@ from asc_mrkd.cli.terminal import say
 if TYPE_CHECKING:
     from asc_mrkd.download.catalogue import DataSet
 
-REMOVE = "Remove each archive in --out, downloaded or found there, once its content is on the disk."
-GIVEN = "Archive downloaded by hand, or a folder of archives; others are downloaded. Outside --out it always stays."
-
 
 def download(
-    name: Annotated[str | None, typer.Argument(help="Data set; without it, all are listed.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the archives and of the data set folder.")] = Path("data"),
-    archive: Annotated[Path | None, typer.Option(help=GIVEN)] = None,
-    remove_archives: Annotated[bool, typer.Option("--remove-archives", help=REMOVE)] = False,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Archives downloaded at a time.", min=1, max=16)] = 3,
-    listed: Annotated[bool, typer.Option("--list", help="List the data sets, or the one named.")] = False,
+    name: Annotated[str | None, typer.Argument(help="Data set. Without it, all are listed.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the archives and the unpacked data set.")] = Path("data"),
+    archive: Annotated[
+        Path | None,
+        typer.Option(help="Archive that you have already, or a folder of archives; missing ones are downloaded."),
+    ] = None,
+    remove_archives: Annotated[
+        bool, typer.Option("--remove-archives", help="Delete each archive in --out once it is unpacked.")
+    ] = False,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Archives to download at a time.", min=1, max=16)] = 3,
+    listed: Annotated[bool, typer.Option("--list", help="List all data sets, or show the named one.")] = False,
     as_json: Json = False,
 ) -> None:
     """Download a data set, check it and unpack it.
 
-    The same command continues one that was cut or stopped. An archive in --out is used without any network.
-
-    Archives stay unless --remove-archives is given.
+    If the download was interrupted, the same command continues it. Archives that lie in --out are not downloaded again.
 
     Example: asc-mrkd download dcase18 --out data
     """

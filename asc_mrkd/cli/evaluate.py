@@ -13,11 +13,11 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     as_json: Json = False,
 ) -> None:
-    """Score all test clips or images of a run: overall, by class and group (city, superclass, ...), and confusions.
+    """Score the test clips or images of a run: overall, by class and by group (city, device, superclass, ...).
 
     Writes RUN/evaluation.json and RUN/confusion.png.
 
-    Example: asc-mrkd evaluate exp/ce
+    Example: asc-mrkd evaluate exp/dcase18/builtin/reduced/mrkd
     """
 
     from asc_mrkd import evaluation

@@ -11,11 +11,13 @@ from asc_mrkd.cli.terminal import say
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Run folder (its lowest seed), seed folder or model file.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Run folder (its lowest seed is taken), seed folder or model file.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder to write, such as exp/board.")],
     overrides: Overrides = None,
     to: Annotated[
-        str, typer.Option(help="Format: onnx, tflite, c for C99 without dependencies, or web for a page.")
+        str, typer.Option(help="Format: onnx, tflite, c (C99 without dependencies) or web (a page).")
     ] = "onnx",
     precision: Annotated[
         str, typer.Option(help="float32, float16 (onnx) or int8, calibrated on training samples.")
@@ -25,16 +27,18 @@ def export(
         typer.Option("--with-frontend", help="Put the front end into model.onnx: samples in, probabilities out."),
     ] = False,
     runtime: Annotated[
-        Path | None, typer.Option(help="Package onnxruntime-web, for a page; default: node_modules/onnxruntime-web.")
+        Path | None,
+        typer.Option(help="Folder of onnxruntime-web from npm, for web.", show_default="the one in node_modules"),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Write a trained network for other programs and for boards, and compare it with the original.
 
-    OUT holds the network, its classes and front end as data, clips with features and logits to check it with on another
-    machine, a report (flash, RAM, multiply-adds, agreement on the test clips) and a model card.
+    The folder also holds the classes and the front end as data, a model card, a report (flash, RAM, multiply-adds,
+    agreement on the test clips), and clips with their logits, to repeat the comparison on another machine.
 
-    With --to web it is a page that classifies files and the microphone in a browser, offline and on any static server.
+    With --to web, the folder is a page that classifies files and the microphone in a browser. It works offline and on
+    any static server.
 
     Example: asc-mrkd export exp/dcase20/builtin/reduced/mrkd --to onnx --out exp/board
     """

@@ -24,26 +24,33 @@ SHOWN = 20
 
 @takes_own_recordings
 def extract_features(
-    data: Annotated[Path, typer.Option(help="Data set as unpacked; own recordings: a folder per class, or a table.")],
+    data: Annotated[
+        Path, typer.Option(help="Data set as unpacked, or your own recordings: a folder per class, or a table.")
+    ],
     out: Annotated[Path, typer.Option(help="Feature store to write.")],
     spec: Annotated[
-        str | None, typer.Option(help="Front end: its name or a YAML file.", show_default="pmel256, or one that fits")
+        str | None, typer.Option(help="Front end, by name or as a YAML file.", show_default="pmel256, or one that fits")
     ] = None,
     *,
     reading: "Reading",
     cutting: "Cutting",
     workers: Workers = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto; a GPU computes batches of clips.")] = "cpu",
-    scheduler: Annotated[str | None, typer.Option(help="Dask scheduler of the workers, as tcp://HOST:PORT.")] = None,
+    device: Annotated[str, typer.Option(help="Device that computes: cpu, cuda (clips in batches) or auto.")] = "cpu",
+    scheduler: Annotated[
+        str | None, typer.Option(help="Dask scheduler whose workers extract, as in tcp://HOST:8786.")
+    ] = None,
     shard: Annotated[str | None, typer.Option(help="Part of the clips to extract, as in 3/8; see join-stores.")] = None,
     no_resample: Annotated[
-        bool, typer.Option("--no-resample", help="Refuse recordings with another rate than the front end.")
+        bool, typer.Option("--no-resample", help="Refuse recordings whose sample rate is not that of the front end.")
     ] = False,
     max_bad: MaxBad = 0.01,
 ) -> None:
-    """Turn the recordings of a data set into a feature store; the same command continues an extraction.
+    """Turn recordings into a feature store.
 
-    Example: asc-mrkd extract-features --data exp/scenes --spec pmel256 --out exp/store
+    If the extraction was interrupted, the same command continues it. Recordings that cannot be used are left out and
+    named, with the reason.
+
+    Example: asc-mrkd extract-features --data exp/dcase18/builtin/scenes --spec pmel256 --out exp/store
     """
     from asc_mrkd.store import extract
     from asc_mrkd.store.layout import BAD

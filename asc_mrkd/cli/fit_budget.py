@@ -16,16 +16,16 @@ def fit_budget(
     rule: RuleName = "dcase2020-task1b",
     limit: Limits = None,
     ram: Ram = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to write the network that fits into.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the first network that fits.")] = None,
     steps: Annotated[
-        list[str] | None, typer.Option("--try", help="Steps to try in place of the usual ones; repeat it.")
+        list[str] | None,
+        typer.Option("--try", help="Steps to try instead of the usual ones, as in compress; may be repeated."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compress a trained network step by step, from the gentlest to the hardest, until it fits a challenge rule.
+    """Compress a trained network, from the mildest step to the strongest, until it fits a challenge rule.
 
-    Prints accuracy, log loss, size, multiply-adds and memory of every step. Exit code 0 when one fits, 1 when none
-    does.
+    Prints accuracy, log loss, size, multiply-adds and memory after every step. Exit code 0 if one fits, 1 if none does.
 
     Example: asc-mrkd fit-budget exp/dcase20/builtin/reduced/mrkd --rule dcase2021-task1a --out exp/small
     """

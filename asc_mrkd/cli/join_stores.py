@@ -10,10 +10,10 @@ from asc_mrkd.cli.progress import show_progress
 
 
 def join_stores(
-    shards: Annotated[list[Path], typer.Argument(help="Feature stores made with --shard, all of one data set.")],
+    shards: Annotated[list[Path], typer.Argument(help="Feature stores made with --shard, all of them.")],
     out: Annotated[Path, typer.Option(help="Feature store to write.")],
 ) -> None:
-    """Join the stores of all shards; the result has the bytes of a store extracted in one piece.
+    """Join the stores of all shards into one, with the same bytes as a store extracted in one piece.
 
     Example: asc-mrkd join-stores exp/store-1 exp/store-2 --out exp/store
     """

@@ -17,7 +17,7 @@ def make_images(
     seed: Annotated[int, typer.Option(help="Seed of all images.", min=0)] = 0,
     workers: Workers = None,
 ) -> None:
-    """Make procedural 32 x 32 images in the layout of CINIC-10: train and test folders of PNG files.
+    """Make the built-in images: synthetic, 32 x 32 pixels, as PNG files in the layout of CINIC-10.
 
     Example: asc-mrkd make-images exp/images --classes 10 --per-class 200
     """

@@ -17,12 +17,12 @@ def make_scenes(
     layout: Annotated[
         str,
         typer.Option(
-            help="tut2018, tau2020-3class (three labels), tau2022-mobile (clips of 1 s), or folders: one per class."
+            help="tut2018, tau2020-3class (three labels), tau2022-mobile (clips of 1 s) or folders (one per class)."
         ),
     ] = "tut2018",
     workers: Workers = None,
 ) -> None:
-    """Make ten procedural city scenes in the layout of an official data set.
+    """Make the built-in recordings: ten synthetic city scenes, in the layout of an official data set.
 
     Example: asc-mrkd make-scenes exp/scenes --clips-per-class 12 --seed 0
     """

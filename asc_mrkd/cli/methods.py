@@ -21,11 +21,11 @@ NEEDS = {
 
 def methods(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Methods to show; default: all.")
+        list[str] | None, typer.Argument(metavar="NAME", help="Methods to show.", show_default="all")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the training methods: passes per step, inputs, memory and options with their defaults.
+    """List the training methods: cost of a step, inputs, memory, and options with their defaults.
 
     Example: asc-mrkd methods mrkd
     """

@@ -12,18 +12,20 @@ from asc_mrkd.errors import ConfigError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Workers = Annotated[int | None, typer.Option(help="Number of worker processes.", min=1, show_default="all cores")]
-Run = Annotated[Path, typer.Argument(help="Run folder (its lowest seed), or a seed folder.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder (its lowest seed is taken), or a seed folder.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[data.store=DIR]", help="Folder of the data (or data.images=DIR), if they have moved."),
+    typer.Argument(metavar="data.store=DIR", help="Folder of the data, if they have moved; of images data.images=DIR."),
 ]
-RuleName = Annotated[str, typer.Option(help="Challenge rule.")]
+RuleName = Annotated[str, typer.Option(help="Rule of a challenge; check-budget --list-rules shows all.")]
 Limits = Annotated[
     str | None,
-    typer.Option("--limit", help="Your own limits in place of a rule, as in bytes=512000,ram=262144,macs=30e6."),
+    typer.Option("--limit", help="Your own limits instead of a rule, as in bytes=512000,ram=262144,macs=30e6."),
 ]
-Ram = Annotated[str | None, typer.Option(help="Largest memory of activations, as in 256KB (of 1024 bytes).")]
-MaxBad = Annotated[float, typer.Option(help="Share of unusable clips above which the check fails.", min=0, max=1)]
+Ram = Annotated[str | None, typer.Option(help="Limit on the memory of the activations, as in 256KB (of 1024 bytes).")]
+MaxBad = Annotated[
+    float, typer.Option(help="Largest share of unusable clips; above it the exit code is 1.", min=0, max=1)
+]
 
 SEEDS = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 """A seed, or the first and the last of several."""

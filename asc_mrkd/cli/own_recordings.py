@@ -13,41 +13,57 @@ if TYPE_CHECKING:
     from asc_mrkd.datasets.recordings import Reading
 
 
+own_option = functools.partial(typer.Option, rich_help_panel="Your own recordings")
+"""Make an option that the help shows under a heading shared by all of these."""
+
+USUAL = "usual names"
+"""Default of the columns, as the help shows it."""
+
+
 def reading_and_cutting(
     *,
-    path_column: Annotated[
-        str | None, typer.Option(help="Column of the file names.", show_default="usual names")
-    ] = None,
-    label_column: Annotated[str | None, typer.Option(help="Column of the classes.", show_default="usual names")] = None,
+    path_column: Annotated[str | None, own_option(help="Column with the file names.", show_default=USUAL)] = None,
+    label_column: Annotated[str | None, own_option(help="Column with the classes.", show_default=USUAL)] = None,
     group_column: Annotated[
         str | None,
-        typer.Option(help="Column of what must not be divided, such as a place; none.", show_default="usual names"),
+        own_option(
+            help="Column with groups that are never divided, such as places; none ignores it.",
+            show_default=USUAL,
+        ),
     ] = None,
     split_column: Annotated[
-        str | None, typer.Option(help="Column of train, test, valid; none ignores it.", show_default="usual names")
+        str | None, own_option(help="Column with train, test or valid; none ignores it.", show_default=USUAL)
     ] = None,
     fold_column: Annotated[
-        str | None, typer.Option(help="Column of the folds; none ignores it.", show_default="usual names")
+        str | None, own_option(help="Column with the folds; none ignores it.", show_default=USUAL)
     ] = None,
     root: Annotated[
-        Path | None, typer.Option(help="Folder that the file names start from.", show_default="a near one")
+        Path | None,
+        own_option(help="Folder that the file names start from.", show_default="that of the table, or one next to it"),
     ] = None,
-    test_fold: Annotated[
-        str | None, typer.Option(help="Fold of the data that is for testing.", show_default="the first")
-    ] = None,
+    test_fold: Annotated[str | None, own_option(help="Fold to test on.", show_default="the first")] = None,
     test_share: Annotated[
         float,
-        typer.Option(help="Share of the test in a split that is made, rounded to 1/2, 1/3, 1/4 ...", min=0.01, max=0.5),
+        own_option(
+            help="Share of the clips to test on, if a split has to be made; rounded to 1/2, 1/3, 1/4 ...",
+            min=0.01,
+            max=0.5,
+        ),
     ] = 0.25,
-    split_seed: Annotated[int, typer.Option(help="Seed of a split that is made.", min=0)] = 0,
+    split_seed: Annotated[int, own_option(help="Seed of such a split.", min=0)] = 0,
     clip_seconds: Annotated[
-        float | None, typer.Option(help="Length of a clip; longer recordings are cut.", show_default="a fitting one")
+        float | None,
+        own_option(help="Length of a clip; longer recordings are cut.", show_default="one that fits the recordings"),
     ] = None,
     hop_seconds: Annotated[
-        float | None, typer.Option(help="Distance of two clips of a recording.", show_default="the length")
+        float | None,
+        own_option(
+            help="Time from the start of a clip to that of the next one in its recording.",
+            show_default="the length of a clip",
+        ),
     ] = None,
     short: Annotated[
-        Literal["repeat", "pad", "refuse"], typer.Option(help="What happens to recordings shorter than a clip.")
+        Literal["repeat", "pad", "refuse"], own_option(help="What to do with recordings shorter than a clip.")
     ] = "repeat",
 ) -> "tuple[Reading, Cutting]":
     """Return how own recordings are read and cut, from the options of a verb; its signature is their table."""

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from asc_mrkd.cli.answers import Answer, Lines
     from asc_mrkd.deploy import Predictor, TimeLine
 
+stream_option = partial(typer.Option, rich_help_panel="A stream")
+"""Make an option that the help shows under a heading shared by all of these."""
+
 PIECE_BYTES = 2**16
 """Largest number of bytes of a stream that are read at once."""
 
@@ -27,42 +31,44 @@ PIECE_BYTES = 2**16
 def predict(
     model: Annotated[Path, typer.Argument(help="Model file or run folder.")],
     sources: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FILE_OR_DIR...]", help="Recordings, pictures, folders.")
+        list[Path] | None, typer.Argument(metavar="FILE_OR_DIR", help="Recordings or pictures, or folders of them.")
     ] = None,
-    top: Annotated[int, typer.Option(help="Number of classes to show; CSV has all.", min=1)] = 3,
+    top: Annotated[int, typer.Option(help="Number of classes to show; --csv shows all.", min=1)] = 3,
     every: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="Give a time line: the class of every interval of this length (s)."),
     ] = None,
     embeddings: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.npy", help="Write the input of the classifier, a row per answer, to this file."),
+        typer.Option(metavar="FILE.npy", help="Write the input of the last layer to this file, one row per answer."),
     ] = None,
     workers: Workers = None,
-    device: Annotated[str, typer.Option(help="Device that computes: cpu, cuda, auto.")] = "cpu",
-    stream: Annotated[
-        bool, typer.Option("--stream", help="Read 16-bit PCM from stdin; one line per decision.")
-    ] = False,
-    rate: Annotated[int | None, typer.Option(help="Sample rate of the stream (Hz); default: the front end's.")] = None,
-    channels: Annotated[int | None, typer.Option(help="Channels of the stream; default: the front end's.")] = None,
+    device: Annotated[str, typer.Option(help="Device that computes: cpu, cuda or auto.")] = "cpu",
+    stream: Annotated[bool, stream_option("--stream", help="Read 16-bit PCM from stdin.")] = False,
     microphone: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Listen to this microphone instead of stdin: default, or part of a name."),
+        str | None, stream_option(metavar="NAME", help="Listen to a microphone: default, or a part of its name.")
     ] = None,
-    hop: Annotated[float, typer.Option(help="Time from one decision about a stream to the next (s).")] = 1.0,
-    hold: Annotated[int, typer.Option(help="Decisions in a row that a new class of a stream needs.")] = 2,
+    rate: Annotated[int | None, stream_option(help="Sample rate (Hz).", show_default="that of the front end")] = None,
+    channels: Annotated[
+        int | None, stream_option(help="Number of channels.", show_default="that of the front end")
+    ] = None,
+    hop: Annotated[float, stream_option(help="Time from one decision to the next (s).")] = 1.0,
+    hold: Annotated[int, stream_option(help="Decisions in a row that a new class needs before it is reported.")] = 2,
     as_json: Json = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV: a column per class.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, with a column per class.")] = False,
 ) -> None:
-    """Name the scene of a recording of any rate, channel count and length, or the class of a picture.
+    """Name the scene of recordings of any sample rate, channel count and length, or the class of pictures.
 
-    Answers come in the order of the files, as soon as they are known. Files that cannot be used are left out; then the
-    exit code is 1. Of a run folder the lowest seed answers. With --every a long recording gets a time line: each
-    interval has the class of the clip around its middle; the text joins equal ones. With --stream the sound comes from
-    stdin, as from `ffmpeg -i IN -f s16le -ar 22050 -ac 2 -`, and each line has the time, the class and its probability;
-    with --microphone it comes from there, until Ctrl-C.
+    Answers come in the order of the files, as soon as they are known. A file that cannot be used is left out, with the
+    reason, and the exit code is 1. In a run folder, the lowest seed answers.
 
-    Example: asc-mrkd predict exp/ce recording.wav --top 3
+    With --every, a recording gets a time line: the class of every interval, from the clip around its middle. As text,
+    equal neighbours are joined.
+
+    With --stream, the sound comes from stdin, as from `ffmpeg -i IN -f s16le -ar 22050 -ac 2 -`; with --microphone, it
+    comes from there until Ctrl-C. Each line has the time, the class and its probability.
+
+    Example: asc-mrkd predict exp/dcase18/builtin/reduced/mrkd exp/dcase18/builtin/scenes --top 3
     """
     if as_json and as_csv:
         raise typer.BadParameter("give either --json or --csv", param_hint="--csv")

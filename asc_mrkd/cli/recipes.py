@@ -34,10 +34,10 @@ def print_recipes() -> None:
 
 @app.command("cp")
 def copy_recipe(
-    name: Annotated[str, typer.Argument(help="Recipe, as listed by `recipes ls`.")],
+    name: Annotated[str, typer.Argument(help="Recipe, as listed by `asc-mrkd recipes ls`.")],
     out: Annotated[Path, typer.Argument(help="Folder to copy the recipe into.")],
 ) -> None:
-    """Copy a recipe, and the shell functions that it uses, into a folder of yours.
+    """Copy a recipe into a folder of yours, with the shell functions that it uses.
 
     The recipe `template` holds a network, a method and an experiment to start your own from.
 

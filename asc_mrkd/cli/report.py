@@ -16,14 +16,15 @@ def report(
     recordings: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the recordings, to hear clips on the page.", show_default="that of own recordings"
+            help="Folder of the recordings, for the sound of the clips on the page.",
+            show_default="known for your own recordings",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare runs: a table, and a self-contained page with curves, confusion matrices, and clips to see and hear.
+    """Compare runs in a table, and on an HTML page with curves, confusion matrices, and clips to see and hear.
 
-    Example: asc-mrkd report exp/ce exp/mrkd --out exp/report.html
+    Example: asc-mrkd report exp/dcase18/builtin/reduced/ce exp/dcase18/builtin/reduced/mrkd --out exp/report.html
     """
 
     from asc_mrkd.report import comparison_records, print_comparison, write_report

@@ -10,7 +10,7 @@ from asc_mrkd.cli.options import Json, print_json
 from asc_mrkd.cli.terminal import say
 from asc_mrkd.errors import SubmissionError
 
-app = typer.Typer(help="Make the package of a challenge entry, or check one.", no_args_is_help=True)
+app = typer.Typer(help="Make a challenge entry, or check one.", no_args_is_help=True)
 
 
 def complete_task() -> list[str]:
@@ -28,30 +28,40 @@ Task = Annotated[
 @app.command("make")
 def make(
     out: Annotated[Path, typer.Option(help="Folder to write the package into.")],
-    run: Annotated[Path | None, typer.Argument(help="Run folder, or a seed folder of it.")] = None,
+    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="Run folder, or a seed folder of it.")] = None,
     task: Task = "dcase2020-task1b",
-    label: Annotated[str, typer.Option(help="Lastname_INSTITUTE_task1b_1, the last number from 1 to 4.")] = "",
+    label: Annotated[
+        str, typer.Option(help="Label of the entry, as in Doe_INST_task1b_1, with a number from 1 to 4.")
+    ] = "",
     split: Annotated[
         list[str] | None,
         typer.Option(
             metavar="PERCENT=RUN",
-            help="Run for a share of the training data, in place of RUN; for tasks with splits, once per split.",
+            help="Run trained on this share of the data, instead of RUN; once per share that the task asks for.",
         ),
     ] = None,
-    audio: Annotated[Path | None, typer.Option(help="Evaluation recordings; default: the run's test clips.")] = None,
-    meta: Annotated[Path | None, typer.Option(help="YAML with authors, name and system description.")] = None,
+    audio: Annotated[
+        Path | None, typer.Option(help="Folder of the evaluation recordings.", show_default="test clips of the run")
+    ] = None,
+    meta: Annotated[
+        Path | None, typer.Option(help="YAML file with authors, name and description of the system.")
+    ] = None,
     precision: Annotated[str | None, typer.Option(help="Count weights as float32, float16 or int8.")] = None,
-    ensemble: Annotated[bool, typer.Option(help="Average all seeds of the run.")] = False,
-    budget: Annotated[str | None, typer.Option(help="Challenge rule to keep besides that of the task.")] = None,
+    ensemble: Annotated[bool, typer.Option("--ensemble", help="Average all seeds of the run.")] = False,
+    budget: Annotated[
+        str | None, typer.Option(help="Rule that the network must keep, besides that of the task.")
+    ] = None,
     unreadable: Annotated[
-        str, typer.Option(help="Row of a recording that cannot be used: prior, the shares of the classes, or even.")
+        str, typer.Option(help="Answer for a recording that cannot be used: prior (shares of the classes) or even.")
     ] = "prior",
 ) -> None:
-    """Write the output files, the meta file and the zip of an entry. Exit code 1 if it is over a limit of the task.
+    """Write an entry: output files, meta file and zip.
 
-    Says on stderr which seed it takes, its accuracy and the alternatives.
+    On stderr it says which seed it takes, the accuracy of this seed, and the alternatives.
 
-    Example: asc-mrkd submit make exp/ce --task dcase2018-task1a --label Doe_INST_task1a_1 --out exp/submission
+    Exit code 1 if the network is over a limit of the task.
+
+    Example: asc-mrkd submit make exp/dcase20/builtin/reduced/fitted/mrkd --label Doe_INST_task1b_1 --out exp/submission
     """
     from asc_mrkd.cli.progress import show_progress
     from asc_mrkd.submission import make_submission
@@ -98,14 +108,18 @@ def parse_splits(texts: list[str]) -> dict[int, Path]:
 
 @app.command("check")
 def check(
-    package: Annotated[Path, typer.Argument(help="The zip, or a folder of entries.")],
+    package: Annotated[Path, typer.Argument(help="Zip, or folder of entries.")],
     task: Task = "dcase2020-task1b",
-    files: Annotated[Path | None, typer.Option(help="List of the clips; default: the official evaluation set.")] = None,
+    files: Annotated[
+        Path | None, typer.Option(help="List of the clips.", show_default="official evaluation set")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check an entry as the organisers do, and more strictly. Exit code 0 if it can be sent, 1 if not.
+    """Check an entry as the organisers do, but more strictly.
 
-    Example: asc-mrkd submit check exp/submission/Doe_INST_task1a.zip --task dcase2018-task1a
+    Exit code 0 if it can be sent, 1 if not.
+
+    Example: asc-mrkd submit check exp/submission/Doe_INST_task1b.zip --task dcase2020-task1b
     """
     from asc_mrkd.submission import check_submission
 
@@ -124,7 +138,9 @@ def check(
 
 @app.command("tasks")
 def print_tasks(as_json: Json = False) -> None:
-    """List the tasks that entries can be made for. The keys of --json: name, title, classes, clips, rule, splits.
+    """List the tasks that entries can be made for.
+
+    The keys of --json are name, title, classes, clips, rule and splits.
 
     Example: asc-mrkd submit tasks
     """

@@ -13,17 +13,25 @@ from asc_mrkd.cli.training import first_process_progress, is_first_process
 def sweep(
     conf: Annotated[Path, typer.Argument(help="Experiment file.")],
     overrides: Annotated[
-        list[str], typer.Argument(metavar="key=a,b,... [key=value]...", help="Values to sweep over, and fixed ones.")
+        list[str],
+        typer.Argument(metavar="key=value,...", help="Keys with the values to sweep over; other keys take one value."),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for one run folder per point.")],
-    seeds: Annotated[str | None, typer.Option(help="As in 0-3 or 0,2; default: those of the experiment.")] = None,
-    jobs: Annotated[int, typer.Option(help="Points trained side by side, each by its own process.", min=1)] = 1,
-    scheduler: Annotated[str | None, typer.Option(help="Dask scheduler whose workers train the points.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the runs, one per combination.")],
+    seeds: Annotated[
+        str | None, typer.Option(help="Seeds to train, as in 0-3 or 0,2.", show_default="those of the file")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Combinations to train side by side, each in its own process.", min=1)] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Dask scheduler whose workers train, as in tcp://HOST:8786.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train every combination of the values; finished points are skipped, the same command again continues.
+    """Train an experiment with every combination of some values.
 
-    Ends in a table, OUT/sweep.csv and OUT/sweep.png. A point whose loss becomes infinite is named, the others go on.
+    Prints a table, and writes sweep.csv and sweep.png next to the runs. If it was interrupted, the same command
+    continues.
+
+    A combination whose loss becomes infinite is reported. The others are trained nevertheless; the exit code is 1.
 
     Example: asc-mrkd sweep recipes/cifar100/conf/reduced.yaml method.interval=0.05,0.125,0.5 --out exp/sweep
     """

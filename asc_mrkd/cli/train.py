@@ -17,31 +17,42 @@ if TYPE_CHECKING:
 def train(
     conf: Annotated[Path, typer.Argument(help="Experiment file; or a feature store, for settings that fit it.")],
     out: Annotated[Path, typer.Option(help="Run folder.")],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="Override a value.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="As in 0-3 or 0,2; default: those of the experiment.")] = None,
-    folds: Annotated[
-        int | None, typer.Option(help="Cross-validate: train on all clips but one fold, for each of the folds.", min=2)
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="key=value", help="Values to change, as in train.epochs=50.")
     ] = None,
-    budget: Annotated[str | None, typer.Option(help="Rule to keep, checked before the first step and after.")] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Seeds to train, as in 0-3 or 0,2.", show_default="those of the file")
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(help="Cross-validate: test on each of this number of folds, and train on the others.", min=2),
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Rule that the network must keep, before and after the training.")
+    ] = None,
     budget_precision: Annotated[
-        str | None, typer.Option(help="Precision to count the budget with, as check-budget --precision.")
+        str | None, typer.Option(help="Precision to count it with, as in check-budget --precision.")
     ] = None,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Check the settings, print the whole experiment, and stop.")
     ] = False,
     track: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Show the metrics in tensorboard or trackio as well.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Send the metrics to tensorboard or trackio, too; may be repeated."),
     ] = None,
 ) -> None:
-    """Train an experiment, one seed after the other; the same command again continues to the same bits.
+    """Train an experiment, one seed after the other.
 
-    Given a feature store, it trains a small network with settings that fit the store, and says how long it will take;
-    RUN/config.yaml is then the experiment file.
+    If the training was interrupted, the same command continues it, and ends with the bits of an uninterrupted one.
 
-    With --folds the run folder has a run folder per fold, and its predictions are those of all folds, so that evaluate,
-    compare and report score every clip once.
+    Given a feature store instead of an experiment file, it chooses a small network and settings that fit the store, and
+    says how long the training will take. The file config.yaml in the run folder is then the experiment file.
 
-    With --budget, exit code 1 if the network is over a limit of that rule; a network that cannot fit is not trained.
+    With --folds, the run folder has one run per fold. It joins their predictions, so that evaluate, compare and report
+    score every clip once.
+
+    With --budget, a network that cannot keep the rule is not trained, and the exit code is 1 if a trained one is over a
+    limit.
 
     Example: asc-mrkd train recipes/dcase18/conf/reduced.yaml method=ce train.epochs=2 --out exp/ce --seeds 0-1
     """

@@ -12,7 +12,7 @@ from helpers.cli import run_cli
 
 import asc_mrkd.cli
 from asc_mrkd.cli import recipes
-from asc_mrkd.cli.app import VERBS
+from asc_mrkd.cli.app import VERBS, build_app
 
 pytestmark = pytest.mark.slow
 
@@ -45,6 +45,18 @@ def complete(shell: str, words: str) -> list[str]:
 )
 def test_f4_the_shell_completes(words, offered):
     assert complete("bash", words) == offered
+
+
+def test_no_word_of_the_help_is_cut_on_80_columns(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    app = build_app()
+    verbs = [verb for names in VERBS.values() for verb in names if verb not in ("submit", "recipes")]
+    for verb in (*verbs, "submit make", "submit check", "submit tasks", "recipes ls", "recipes cp"):
+        app([*verb.split(), "-h"], prog_name="asc-mrkd", standalone_mode=False)
+        out = capsys.readouterr().out
+        assert f"Usage: asc-mrkd {verb} " in out
+        assert "…" not in out, verb
+        assert "[[" not in out, f"{verb}: the brackets around the name of an argument are typer's"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
