@@ -2,6 +2,7 @@
 
 import errno
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -13,8 +14,8 @@ import jinja2
 
 import asc_mrkd
 from asc_mrkd.config.domain import SCENES
-from asc_mrkd.datasets.images import open_images
-from asc_mrkd.errors import RunError
+from asc_mrkd.datasets.images import ImageSet, open_images
+from asc_mrkd.errors import DataError, RunError, StoreError
 from asc_mrkd.evaluation import RunSummary, compare_summaries, conclusions, evaluate
 from asc_mrkd.files import write_text
 from asc_mrkd.progress import Progress, no_progress
@@ -35,7 +36,7 @@ from asc_mrkd.report.records import shown_groups
 from asc_mrkd.report.tables import TextTable, breakdown_table, confused_pairs_table, seed_table, worst_shown
 from asc_mrkd.runs import RunFolder
 from asc_mrkd.schema import flatten, read_json
-from asc_mrkd.store.layout import open_store
+from asc_mrkd.store.layout import FeatureStore, open_store
 
 
 @dataclass(frozen=True)
@@ -46,20 +47,24 @@ class Examples:
     """Heading of its section."""
     caption: str
     """Text below the picture."""
-    draw: Callable[[Path], bytes]
-    """From the folder of the data to the picture as PNG."""
+    open: Callable[[Path], Any]
+    """From the folder of the data to the feature store or the image set."""
+    draw: Callable[[Any], bytes]
+    """From the feature store or the image set to the picture as PNG."""
 
 
 EXAMPLES = {
     "scenes": Examples(
         heading="Features",
         caption="One clip of every class, first channel, as the network sees it before normalisation.",
-        draw=lambda folder: spectrograms_png(open_store(folder)),
+        open=open_store,
+        draw=spectrograms_png,
     ),
     "images": Examples(
         heading="Images",
         caption=f"The first test image of every class, or of {MAX_EXAMPLES} classes where there are more.",
-        draw=lambda folder: images_png(open_images(folder)),
+        open=open_images,
+        draw=images_png,
     ),
 }
 """Pictures of the data by the name of their domain."""
@@ -105,8 +110,8 @@ def write_report(
     Args:
         runs: one or more run folders.
         out: the page to write.
-        data: feature store or image set with an example of every class; None takes that of the first run, if it is
-            still where the run names it.
+        data: feature store or image set with an example of every class; None takes that of each run, if it is still
+            where the run names it, and warns if it is damaged or other data lie there.
         recordings: folder of the recordings, for the sound of the most certain and the most confused clips; None takes
             that of own recordings, if it is still where the store names it, and shows other clips without sound.
         progress: counts the scored runs, the sections about them, and the page.
@@ -115,11 +120,13 @@ def write_report(
         The scores of the runs, in the same order.
 
     Raises:
-        RunError: a run folder is missing, unfinished or damaged.
+        RunError: no run is given, or a run folder is missing, unfinished or damaged.
         StoreError, DataError: the data are not a finished feature store or an image set, or no clip is among the
             recordings that are given.
         OSError: the page cannot be written.
     """
+    if not runs:
+        raise RunError("there is no run to report on", "name one or more run folders")
     summaries = []
     sections = []
     with progress("report", 2 * len(runs) + 1, "parts") as advance:
@@ -142,7 +149,7 @@ def _page(summaries: Sequence[RunSummary], sections: Sequence[RunSection], data:
     """Return the page as HTML."""
     domain = summaries[0].domain
     examples = EXAMPLES[domain.name]
-    example_folder = _data_folder(summaries[0]) if data is None else Path(data)
+    shown = data_to_show(summaries[0], data)
     template = resources.files("asc_mrkd.report").joinpath("report.html.j2").read_text(encoding="utf-8")
     jinja = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     return jinja.from_string(template).render(
@@ -156,14 +163,38 @@ def _page(summaries: Sequence[RunSummary], sections: Sequence[RunSection], data:
         settings=settings_tables(summaries),
         sections=sections,
         examples=examples,
-        example_picture=_data_address(examples.draw(example_folder)) if example_folder else None,
+        example_picture=None if shown is None else _data_address(examples.draw(shown)),
     )
 
 
-def _data_folder(summary: RunSummary) -> Path | None:
-    """Return the folder of the data of a run; None if it is gone."""
-    folder = summary.experiment.data.folder
-    return folder if folder.exists() else None
+def data_to_show(summary: RunSummary, data: str | os.PathLike[str] | None) -> FeatureStore | ImageSet | None:
+    """Open the data that are given; without any, those of the run, or return None if they are gone or others by now.
+
+    Raises:
+        StoreError, DataError: the data that are given are not a finished feature store or an image set.
+    """
+    open_folder = EXAMPLES[summary.domain.name].open
+    if data is not None:
+        return open_folder(Path(data))
+    section = summary.experiment.data
+    if not section.folder.exists():
+        return None
+    try:
+        opened = open_folder(section.folder)
+        fault = None if _is_trained_on(summary, opened) else f"{section.folder} holds other data than it was trained on"
+    except (StoreError, DataError) as error:
+        fault = str(error)
+    if fault is not None:
+        warnings.warn(f"the page shows no data of {summary.folder}: {fault}", stacklevel=1)  # said once
+        return None
+    return opened
+
+
+def _is_trained_on(summary: RunSummary, opened: FeatureStore | ImageSet) -> bool:
+    """Return whether a run was trained on these data, as far as its digest tells."""
+    section = summary.experiment.data
+    is_part = getattr(section, "train_list", None) is not None  # then the digest is that of the list, too
+    return is_part or section.digest in (None, opened.digest)
 
 
 def settings_tables(summaries: Sequence[RunSummary]) -> list[TextTable]:
@@ -184,7 +215,6 @@ def settings_tables(summaries: Sequence[RunSummary]) -> list[TextTable]:
 def _run_section(
     summary: RunSummary, data: str | os.PathLike[str] | None, recordings: str | os.PathLike[str] | None
 ) -> RunSection:
-    store = _data_folder(summary) if data is None else Path(data)
     groups = [column for column in shown_groups(summary) if column == "label" or len(summary.by(column)) > 1]
     short = [breakdown_table(summary, column, worst_shown(summary, column)) for column in groups]
     full = [breakdown_table(summary, column) for column in groups]
@@ -196,16 +226,17 @@ def _run_section(
         confused_pairs=confused_pairs_table(summary),
         breakdowns=short,
         complete=[table for table in full if table not in short],
-        clips=_clips(summary, store, None if recordings is None else Path(recordings)),
+        clips=_clips(summary, data, None if recordings is None else Path(recordings)),
         environment=_environment_table(RunFolder(summary.folder).environment_file),
         teachers=_data_address(teachers_png(summary)) if has_teachers(summary) else None,
     )
 
 
-def _clips(summary: RunSummary, store: Path | None, recordings: Path | None) -> list[ClassClips]:
-    if store is None or summary.domain is not SCENES:
+def _clips(summary: RunSummary, data: str | os.PathLike[str] | None, recordings: Path | None) -> list[ClassClips]:
+    if summary.domain is not SCENES:
         return []
-    return class_clips(summary, open_store(store), recordings)
+    store = data_to_show(summary, data)
+    return class_clips(summary, store, recordings) if isinstance(store, FeatureStore) else []
 
 
 def _environment_table(path: Path) -> TextTable | None:

@@ -2,14 +2,19 @@
 
 import base64
 import re
+from contextlib import nullcontext
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from helpers.progress import RecordedProgress
-from helpers.runs import write_run
+from helpers.runs import write_feature_store, write_run
 
 from asc_mrkd.errors import RunError, StoreError
+from asc_mrkd.evaluation import evaluate
 from asc_mrkd.report import write_report
+from asc_mrkd.report.html import data_to_show
+from asc_mrkd.store.layout import open_store
 
 pytestmark = pytest.mark.slow
 
@@ -132,6 +137,29 @@ def test_f3_3_odd_values_of_the_environment_are_shown(small_run, tmp_path, conte
     environment = page.partition("<summary>Environment</summary>")[2].partition("</details>")[0]
     assert "<table>" in environment
     assert re.findall("<td>(.*?)</td>", environment) == shown
+
+
+def test_data_that_are_damaged_or_others_by_now_are_not_shown(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    summary = evaluate(write_run(tmp_path / "run", seeds=1, epochs=1))
+    assert data_to_show(summary, None) is None, "they are gone"
+    store = open_store(write_feature_store(tmp_path / "exp/store"))
+    assert data_to_show(summary, None).digest == store.digest, "a run without a digest takes any"
+    section = summary.experiment.data
+    for digest, is_shown in ((store.digest, True), ("0" * 64, False)):
+        experiment = summary.experiment.model_copy(update={"data": section.model_copy(update={"digest": digest})})
+        with nullcontext() if is_shown else pytest.warns(UserWarning, match="holds other data than it was trained on"):
+            assert (data_to_show(replace(summary, experiment=experiment), None) is not None) == is_shown
+    (store.folder / "features.npy").unlink()
+    with pytest.warns(UserWarning, match=r"no data of .*run: .*features\.npy"):
+        assert data_to_show(summary, None) is None
+    with pytest.raises(StoreError):
+        data_to_show(summary, store.folder)
+
+
+def test_a_report_needs_a_run(tmp_path):
+    with pytest.raises(RunError, match="no run"):
+        write_report([], tmp_path / "report.html")
 
 
 def test_f3_10_the_report_counts_its_work_and_names_a_folder_at_its_place_early(small_run, tmp_path, undrawn):
