@@ -79,6 +79,10 @@ def predict(
         return
     if not sources:
         raise typer.BadParameter("name recordings or folders, or give --stream", param_hint="FILE_OR_DIR")
+    if rate is not None or channels is not None:
+        raise typer.BadParameter(
+            "only a stream has them: leave them out, or add --stream", param_hint="--rate, --channels"
+        )
     if workers != 1 and every is None and any(source.is_dir() for source in sources):
         start_early()  # while torch is imported here
     from asc_mrkd.deploy import Predictor, describe_suffixes

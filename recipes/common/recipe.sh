@@ -240,7 +240,9 @@ stage() {
     if [ "$is_new" = true ]; then
         echo "== stage $number: $title"
     fi
-    echo "+ $*"
+    printf '+'
+    printf ' %q' "$@" # as it can be pasted into a shell
+    echo
     if [ "$dry_run" = false ]; then
         "$@"
     fi

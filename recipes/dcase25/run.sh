@@ -15,7 +15,7 @@ conf=${conf:-reduced}
 method=${method:-ce,mrkd,kd,kd_mrkd}
 choose_settings dcase25 scenes/TAU-urban-acoustic-scenes-2022-mobile-development "$method"
 use_environment
-require_methods "${methods[@]%_mrkd}"
+require_methods "${methods[@]/#kd_mrkd/kd}" # kd_mrkd is the method kd, with backups
 
 teacher=$out/$conf/teacher
 # set_student_training NAME: set_training for a student; kd and kd_mrkd are taught by the teacher.

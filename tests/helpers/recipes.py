@@ -1,6 +1,7 @@
 """Run the scripts of the recipes as a user does, with the commands of this environment first on the PATH."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -61,8 +62,9 @@ def dry_run(name: str, *options: object, folder: Path) -> list[str]:
 
 
 def printed_commands(out: str) -> list[str]:
-    """Return the commands in the output of a script, without `asc-mrkd`."""
-    return [line.removeprefix("+ asc-mrkd ") for line in out.splitlines() if line.startswith("+ ")]
+    """Return the commands in the output of a script, without `asc-mrkd` and without the quotes of the shell."""
+    commands = [shlex.split(line) for line in out.splitlines() if line.startswith("+ ")]
+    return [" ".join(words[1:]).removeprefix("asc-mrkd ") for words in commands]
 
 
 def printed_stages(out: str) -> list[int]:

@@ -1,5 +1,6 @@
 """The DCASE 2018 recipe: its options by dry runs, and the whole of it once at a tiny size."""
 
+import shlex
 import zipfile
 
 import pytest
@@ -110,7 +111,10 @@ def test_overrides_come_after_the_changes_of_the_method(tmp_path):
 
 
 def test_official_data_and_evaluation_set(tmp_path):
-    lines = dry_run("dcase18", "--data", "my data/official", "--evaluation", "my data/evaluation", folder=tmp_path)
+    options = "--data", "my data/official", "--evaluation", "my data/evaluation"
+    printed = run_recipe("dcase18", *options, "--dry-run", folder=tmp_path).stdout
+    assert shlex.split(printed.splitlines()[2])[1:4] == ["asc-mrkd", "check-data", "my data/official"], "to be pasted"
+    lines = printed_commands(printed)
     assert "check-data my data/official --spec pmel256" in lines
     assert any(line.startswith("submit make") and line.endswith("--audio my data/evaluation") for line in lines)
     assert any(line.startswith("submit check") and "--files" not in line for line in lines)

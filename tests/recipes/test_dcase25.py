@@ -55,6 +55,8 @@ def test_wrong_settings_stop_it_before_the_first_stage(tmp_path):
         done = run_recipe("dcase25", "--method", "kd_mrkd", "--stop-stage", 1, setting, folder=tmp_path)
         assert done.returncode == 2
         assert done.stderr.splitlines()[1] == f"hint: did you mean '{hint}'?"
+    done = run_recipe("dcase25", "--method", "ce_mrkd", "--stop-stage", 1, folder=tmp_path)
+    assert "there is no method 'ce_mrkd'" in done.stderr, "only kd_mrkd is one"
     assert not list(tmp_path.iterdir())
 
 
