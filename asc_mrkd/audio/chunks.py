@@ -72,15 +72,18 @@ _FORMS = {b"FORM": (b"AIFF", b"AIFC"), b"riff": None, b"caff": None}
 _WAVE = (b"WAVE",)
 _AU_BYTE_ORDER = {b".snd": ">", b"dns.": "<"}
 _AU_HEADER_BYTES = 24
+_MP3 = 0x55  # number of the encoding
 _BLOCK_FRAMES_AT = 18  # place in a `fmt ` chunk of the number of samples in a compressed block
 
 
 @dataclass(frozen=True)
 class Sound:
-    """The sound in a file: samples to decode here, or a file for libsndfile."""
+    """The sound in a file: samples to decode here, or a stream for libsndfile."""
 
     pcm: PcmLayout | None = None
     stream: RawIOBase | None = None
+    is_mpeg: bool = False
+    """The stream is an MP3, without the container."""
     frames: int = 0
     """Number of samples per channel by the chunk `fact` of a compressed WAV file, or 0."""
     block_frames: int = 0
@@ -281,6 +284,8 @@ def _wave_sound(stream: RawIOBase, wave: WaveFormat, chunks: _Chunks, byte_order
         if is_little_endian and width <= 4:
             frames = (end - start) // (width * wave.channels)
             return Sound(PcmLayout(start, frames, wave.channels, wave.sample_rate, width, wave.tag == FLOATS))
+    if wave.tag == _MP3:
+        return Sound(stream=Section(stream, [(start, end)]), is_mpeg=True)
     if end - start > _MAX_RIFF_BYTES:
         raise RefusalError("too_long", f"{end - start:,} bytes of sound")
     parts = [b"WAVE"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from io import SEEK_END, RawIOBase
 from pathlib import Path
 
-from asc_mrkd.audio.chunks import find_sound, is_chunked
+from asc_mrkd.audio.chunks import Sound, find_sound, is_chunked
 from asc_mrkd.audio.flac import split_flac
 from asc_mrkd.audio.mpeg import MpegLength, measure_mpeg
 from asc_mrkd.audio.ogg import has_damaged_page, split_streams
@@ -48,6 +48,7 @@ _OTHER_KINDS = [  # position and bytes that show a kind of file that is not read
     (8, b"8SVX", "8SVX"),
 ]
 _MAGICS = (b"RIFF", b"RF64", b"BW64", b"fLaC", b"OggS", b"caff")
+_GIT_LFS = b"version https://git-lfs"
 _SEARCHED_BYTES = 4096
 
 
@@ -64,12 +65,8 @@ class Source:
     """The FLAC stream with that number, which `stream` leaves out."""
     is_ogg: bool = False
     """The stream has Ogg pages."""
-    is_chunked: bool = False
-    """The stream is one of the containers of `asc_mrkd.audio.chunks`."""
-    frames: int = 0
-    """Number of samples per channel that a compressed WAV file states besides, or 0."""
-    block_frames: int = 0
-    """Number of samples per channel in its blocks, or 0."""
+    chunked: Sound | None = None
+    """The sound as a container of `asc_mrkd.audio.chunks` describes it; None for other streams."""
 
     @property
     def may_be_mpeg(self) -> bool:
@@ -111,22 +108,27 @@ def read_contents(stream: RawIOBase) -> Contents:
             raise RefusalError("not_audio", f"none of {CONTAINERS}")
         if sound.stream is None:
             return Contents(stream, sound.pcm)
-        source = Source(sound.stream, is_chunked=True, frames=sound.frames, block_frames=sound.block_frames)
+        source = _mpeg_source(sound.stream) if sound.is_mpeg else Source(sound.stream, chunked=sound)
         return Contents(stream, sources=(source,))
     if head[:4] == b"OggS":
         return Contents(stream, sources=tuple(_ogg_sources(split_streams(stream, size))))
     if head[:4] == b"fLaC":
         return Contents(stream, sources=tuple(_flac_sources(stream, size)))
     if head[:1] == b"\xff" and head[1:2] >= b"\xe0":
-        mpeg = measure_mpeg(stream, size)
-        if mpeg is not None and mpeg.cut:
-            raise RefusalError("truncated", f"{size:,} bytes")
-        if mpeg is None and head[1] & 0xF6 == 0xF0:
-            raise RefusalError("other_kind", "AAC (.aac)")
-        if mpeg is not None and mpeg.is_padded:
-            stream = Section(stream, [(0, mpeg.end)])
-        return Contents(stream, sources=(Source(stream, mpeg),))
+        return Contents(stream, sources=(_mpeg_source(stream),))
     raise _explain_other_kind(stream)
+
+
+def _mpeg_source(stream: RawIOBase) -> Source:
+    size = stream.seek(0, SEEK_END)
+    mpeg = measure_mpeg(stream, size)
+    if mpeg is None:
+        raise _explain_other_mpeg(stream)
+    if mpeg.cut:
+        raise RefusalError("truncated", f"{size:,} bytes")
+    if mpeg.is_padded:
+        stream = Section(stream, [(0, mpeg.end)])
+    return Source(stream, mpeg)
 
 
 def _ogg_sources(streams: Iterable[RawIOBase]) -> Iterable[Source]:
@@ -142,12 +144,25 @@ def _flac_sources(stream: RawIOBase, size: int) -> Iterable[Source]:
         yield Source(part.open_ended, claimed=part.claimed, plain=part.plain)
 
 
+def _explain_other_mpeg(stream: RawIOBase) -> RefusalError:
+    """Return why a stream that may be MPEG audio is not read as an MP3."""
+    head = read_at(stream, 0, 2)
+    layer = int.from_bytes(head, "big") & 0xFFE6
+    if layer in (0xFFE0, 0xFFE4):
+        return RefusalError("other_kind", "AAC (.aac)" if layer == 0xFFE0 else "MPEG audio of layer II (.mp2)")
+    if layer == 0xFFE2:
+        return RefusalError("damaged", "its first frame of MP3 is damaged or has a free bit rate")
+    return _explain_other_kind(stream)
+
+
 def _explain_other_kind(stream: RawIOBase) -> RefusalError:
     """Return why a file that is none of CONTAINERS is not read."""
     head = read_at(stream, 0, _SEARCHED_BYTES)
     for position, magic, title in _OTHER_KINDS:
         if head[position:].startswith(magic):
             return RefusalError("other_kind", title)
+    if head.startswith(_GIT_LFS):
+        return RefusalError("not_audio", "a pointer of Git LFS, not the recording", "git lfs pull fetches the recordings")
     for magic in _MAGICS:
         position = head.find(magic)
         if position > 0:

@@ -82,13 +82,13 @@ def measure_mpeg(stream: RawIOBase, size: int) -> MpegLength | None:
     while frame is not None:
         samples += frame.samples
         position, frame = _find_frame(stream, position + frame.size, size)
-    tail = read_at(stream, position, 16)
+    whole = is_padding(stream, position, size)
     return MpegLength(
         samples=samples,
         tagged=tagged,
         end=position,
-        whole=is_padding(stream, position, size),
-        is_padded=tail.startswith(b"\0") and is_padding(stream, position, size),
+        whole=whole,
+        is_padded=whole and read_at(stream, position, 1) == b"\0",
         cut=position > size,
         interrupted=_has_frames(read_at(stream, position, _SEARCHED_BYTES)),
     )

@@ -345,7 +345,7 @@ def _open_source(source: Source) -> soundfile.SoundFile:
     try:
         return _SequentialSound(source.stream)
     except soundfile.LibsndfileError as error:
-        if source.is_chunked and error.code in _ENCODING_UNKNOWN:
+        if source.chunked is not None and error.code in _ENCODING_UNKNOWN:
             raise RefusalError("other_kind", "its encoding") from None
         raise
 
@@ -359,10 +359,14 @@ def _claimed_frames(source: Source, sound: soundfile.SoundFile) -> int:
             raise RefusalError("damaged", "other bytes lie between its frames")
         frames = source.mpeg.expected_samples(sound.frames)
         if frames is None:
-            raise RefusalError("damaged", f"the header claims {sound.frames:,} frames, there are more")
+            raise RefusalError(
+                "damaged", f"the header claims {sound.frames:,} frames, there are more", "ffmpeg -i IN OUT.wav reads all"
+            )
         return frames
-    if source.frames <= sound.frames <= source.frames + source.block_frames:
-        return source.frames  # the last block of a compressed WAV file is filled up
+    if source.chunked is not None:
+        stated = source.chunked.frames
+        if stated <= sound.frames <= stated + source.chunked.block_frames:
+            return stated  # the last block of a compressed WAV file is filled up
     return sound.frames
 
 

@@ -139,7 +139,7 @@ def _copy_origin(shards: Sequence[FeatureStore], out: Path) -> None:
 def _open_all(folders: Sequence[Path]) -> list[FeatureStore]:
     """Open the stores of all shards, in order; refuse an incomplete or mixed set."""
     if not folders:
-        raise StoreError("there is no shard to join", "give the folders of all shards")
+        raise StoreError("no shard was given", "give the folders of all shards")
     shards: dict[Shard, FeatureStore] = {}
     for folder in folders:
         shard = _read_shard(folder)

@@ -356,6 +356,7 @@ def test_a8_every_kind_that_is_read_is_found_by_its_suffix_in_any_case(tmp_path)
         (b"\x1a\x45\xdf\xa3" + bytes(200), "WebM"),
         (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11" + bytes(200), "Windows Media"),
         (b"\xff\xf1\x50\x80\x10\x1f\xfc" + bytes(range(200)), "AAC"),
+        (b"\xff\xfd\xa4\x04" + bytes(764), "layer II"),
         (b"#!AMR\n" + bytes(200), "AMR"),
         (wav_of(make_format(0x161, 16, 2), INT16), "0x0161"),
         (with_checksum(b"OggS" + pack("<BBqIII", 0, 2, 0, 7, 0, 0) + b"\1\x50Speex   " + bytes(72)), "Speex"),
@@ -397,9 +398,17 @@ def test_a9_mp3_within_wav_is_read(tmp_path):
     chunk = pack("<HHIIHHHHIHHH", 0x55, 1, RATE, 16_000, 1, 0, 12, 1, 2, 384, 1, 1393)
     samples = read_bytes(tmp_path, wav_of(chunk, mp3))
     assert samples.shape[1] >= tone.shape[1]
+    np.testing.assert_array_equal(samples, read_bytes(tmp_path, mp3))
+    noise = np.concatenate([1e-4 * make_noise(1, RATE), make_noise(1, RATE)], axis=1)  # the bit rate varies
+    untold = mp3_without_length(encode_sound(tmp_path / "a.mp3", noise, bitrate_mode="VARIABLE"))
+    error = refuse(tmp_path, wav_of(chunk, untold), "damaged", "there are more")
+    assert "ffmpeg -i IN OUT.wav" in error.hint
+    refuse(tmp_path, wav_of(chunk, mp3[:-100]), "truncated")
 
 
-def test_a9_bytes_before_a_recording_are_named(tmp_path):
+def test_a9_what_stands_in_place_of_a_recording_or_before_it_is_named(tmp_path):
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    assert "git lfs pull" in refuse(tmp_path, pointer, "not_audio", "Git LFS").hint
     error = refuse(tmp_path, b"\r\n\r\n" + wav(tmp_path), "not_audio", "4 other bytes stand before a RIFF file")
     assert "tail -c +5" in error.hint
 
