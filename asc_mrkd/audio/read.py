@@ -1,5 +1,6 @@
 """Reading of recordings: every clip is whole, finite and of known length, or refused with a reason code."""
 
+import errno
 import math
 import os
 import stat
@@ -41,15 +42,16 @@ MAX_PEAK = 100.0
 
 _UNKNOWN_FRAMES = 2**63 - 1  # number of frames that libsndfile gives to a FLAC stream of unknown length
 _FORMAT_UNKNOWN = 1  # codes of libsndfile
+_SYSTEM_FAILED = 2
 _ENCODING_UNKNOWN = (4, 18)
 _BUFFER_BYTES = 2**18  # libsndfile asks for 8 KiB at a time
 _OPEN_ENDED_BLOCK = 2**16  # frames that are read at once from a stream of unknown length
 
 _REASON_OF_ERROR = {
-    FileNotFoundError: "missing",
-    NotADirectoryError: "missing",
-    PermissionError: "no_permission",
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP), "missing"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "no_permission"),
 }
+"""Reason for an error of the system; of all others the file is not the cause, and it may be read the next time."""
 
 
 @dataclass(frozen=True)
@@ -177,10 +179,10 @@ def _refusals_explained(path: Path) -> Iterator[None]:
     except RefusalError as refusal:
         raise audio_error(path, refusal) from None
     except OSError as error:
-        reason = _REASON_OF_ERROR.get(type(error), "damaged")
+        reason = _REASON_OF_ERROR.get(error.errno or 0, "unreadable")
         raise audio_error(path, RefusalError(reason, error.strerror or "")) from None
     except MemoryError:
-        raise audio_error(path, RefusalError("too_long", "it does not fit into memory")) from None
+        raise audio_error(path, RefusalError("unreadable", "it does not fit into the free memory")) from None
     except soundfile.LibsndfileError as error:
         raise audio_error(path, RefusalError(_reason_of(error), error.error_string)) from None
 
@@ -192,7 +194,7 @@ def audio_error(path: str | os.PathLike[str], refusal: RefusalError) -> AudioErr
 
 
 def _reason_of(error: soundfile.LibsndfileError) -> str:
-    return "not_audio" if error.code == _FORMAT_UNKNOWN else "damaged"
+    return {_FORMAT_UNKNOWN: "not_audio", _SYSTEM_FAILED: "unreadable"}.get(error.code, "damaged")
 
 
 def resample(samples: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:

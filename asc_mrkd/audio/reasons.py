@@ -3,6 +3,7 @@
 REASONS: dict[str, str] = {
     "missing": "the file is missing",
     "no_permission": "the file may not be read",
+    "unreadable": "the system failed to read the file",
     "empty": "the file holds no sound at all",
     "not_audio": "this is not a sound file",
     "other_kind": "this kind of sound file is not read",
@@ -25,6 +26,7 @@ CHECK_DATA = "asc-mrkd check-data lists all such clips of a data set"
 HINTS: dict[str, str] = {
     "missing": "look at the spelling of the path and at the current folder",
     "no_permission": "chmod +r gives the permission",
+    "unreadable": "look at the disk, the network and the free memory, and try again",
     "truncated": f"copy or download the file again; {CHECK_DATA}",
     "too_long": "cut it into shorter files, as with ffmpeg -i IN -f segment -segment_time 600 OUT%03d.wav",
     "other_kind": "ffmpeg -i IN OUT.wav converts it",

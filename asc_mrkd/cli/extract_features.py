@@ -81,7 +81,7 @@ def extract_features(
 
 def say_left_out(bad: "pd.DataFrame", store: "FeatureStore", cutting: "Cutting") -> None:
     """Name the clips that were left out, and what would make them usable, on stderr."""
-    from asc_mrkd.store.extraction import CRASHED
+    from asc_mrkd.store.extraction import NO_VERDICT
 
     for name, reason in bad[["filename", "reason"]].head(SHOWN).values:
         say(f"left out {name}: {reason}", err=True)
@@ -89,8 +89,9 @@ def say_left_out(bad: "pd.DataFrame", store: "FeatureStore", cutting: "Cutting")
         say(f"... and {len(bad) - SHOWN} more, see {store.folder / 'clips.csv'}", err=True)
     if cutting.short != "refuse" and (bad["reason"] == "wrong_length").any():
         say(f"--clip-seconds {store.spec.clip_seconds:g} would cut longer recordings and repeat shorter ones", err=True)
-    if (bad["reason"] == CRASHED).any():
-        say("the same command tries the crashed ones again", err=True)
+    again = [reason for reason in NO_VERDICT if (bad["reason"] == reason).any()]
+    if again:
+        say(f"the same command tries the {' and '.join(again)} ones again", err=True)
 
 
 def print_store_size(store: "FeatureStore") -> None:

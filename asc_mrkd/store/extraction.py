@@ -42,7 +42,11 @@ PIECES_PER_TASK = 256
 """Most clips of one recording that a worker receives at once."""
 
 CRASHED = "crashed"
-"""Reason of a clip whose worker died at every attempt; the next extraction into the store tries it again."""
+"""Reason of a clip whose worker died at every attempt."""
+
+NO_VERDICT = (CRASHED, "unreadable")
+"""Reasons that say nothing about a recording: it may have been the victim of another one, or of a bad connection. Such a
+clip is tried twice, and again by the next extraction into the store."""
 
 
 def extract(
@@ -182,11 +186,25 @@ def _is_done(store: FeatureStore, root: Path) -> bool:
     """Return whether the store is finished and intact, and every bad clip has had its verdict."""
     if not store.is_finished or (store.folder / JOURNAL).exists() or not is_intact(store.folder):
         return False
-    if (store.clips["reason"] == CRASHED).any():  # the cause may have been another one, as when memory ran out
-        return False
     written = (store.folder / CLIPS).stat().st_mtime
-    bad_clips = [root / name for name in recordings_of(store.clips[store.clips["status"] == BAD])]
-    return not any(path.exists() and path.stat().st_ctime > written for path in bad_clips)
+    bad = store.clips[store.clips["status"] == BAD]
+    pairs = zip(recordings_of(bad), bad["reason"], strict=True)
+    return not any(_may_be_usable(root / name, reason, written) for name, reason in pairs)
+
+
+def _may_be_usable(path: Path, reason: str, written: float) -> bool:
+    """Return whether another attempt at a bad clip may succeed.
+
+    Args:
+        path: its recording.
+        reason: reason of the first verdict.
+        written: time of that verdict (s).
+    """
+    if reason in NO_VERDICT:
+        return True
+    if reason in ("missing", "no_permission"):  # as when a disk was not mounted: its files may be older
+        return os.access(path, os.R_OK)
+    return os.path.exists(path) and path.stat().st_ctime > written
 
 
 def _open_pool(workers: int | None, scheduler: str | None) -> AbstractContextManager[Pool]:
@@ -206,7 +224,7 @@ def _reopen(store: FeatureStore) -> None:
 def _fill(store: FeatureStore, root: Path, frontend: Frontend, pool: Pool, progress: Progress) -> None:
     """Write the missing rows, then the statistics, the table and the checksums, and remove the journal."""
     results, statistics = _fill_rows(store, root, frontend, pool, progress)
-    if (CRASHED, 0) in results:  # a crash is not a verdict on a clip: it may have been the only victim of another one
+    if any(reason in NO_VERDICT for reason, _ in results):
         results, statistics = _fill_rows(store, root, frontend, pool, progress)
     finish(store, _finished_table(store, results), statistics)
     (store.folder / JOURNAL).unlink()

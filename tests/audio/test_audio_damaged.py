@@ -138,6 +138,9 @@ def test_wrong_rate_is_seen_before_the_samples(tmp_path):
 def test_missing_files_and_things_that_are_not_files(tmp_path):
     assert reason_of_refusal(tmp_path / "vanished.wav") == "missing"
     assert reason_of_refusal(write_sound(tmp_path / "a.wav", make_noise()) / "below-a-file.wav") == "missing"
+    assert reason_of_refusal(tmp_path / f"{'a' * 300}.wav") == "missing"
+    (tmp_path / "circle.wav").symlink_to("circle.wav")
+    assert reason_of_refusal(tmp_path / "circle.wav") == "missing"
     assert reason_of_refusal(tmp_path) == "not_audio"
     os.mkfifo(tmp_path / "pipe.wav")
     assert reason_of_refusal(tmp_path / "pipe.wav") == "not_audio"

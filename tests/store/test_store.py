@@ -1,5 +1,6 @@
 """The feature store: its rows, statistics, classes and table, and the refusal of damaged or foreign stores."""
 
+import errno
 import os
 import shutil
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ import pytest
 from helpers.progress import RecordedProgress
 from helpers.store import differing_files, write_spec
 
+from asc_mrkd.audio.containers import read_contents
 from asc_mrkd.datasets import read_dataset
 from asc_mrkd.errors import ConfigError, StoreError
 from asc_mrkd.features import Frontend
@@ -71,6 +73,30 @@ def test_bad_clips_are_tried_again_once_they_were_replaced(tmp_path, recordings,
     shutil.copy2(tmp_path / "good.wav", wounded)
     assert extract_clips(*arguments).clips["status"].tolist() == ["ok"] * 10
     assert not differing_files(tmp_path / "store", tmp_path / "sound")
+
+
+@pytest.mark.parametrize("fault", [OSError(errno.EIO, "Input/output error"), MemoryError()])
+def test_what_the_system_fails_to_read_is_tried_again(tmp_path, recordings, spec, monkeypatch, fault):
+    faults = iter([fault])
+
+    def fail_once(stream):
+        for error in faults:
+            raise error
+        return read_contents(stream)
+
+    monkeypatch.setattr("asc_mrkd.audio.read.read_contents", fail_once)
+    store = extract_clips(recordings.clips, recordings.root, spec, tmp_path / "store")
+    assert store.clips["status"].tolist() == ["ok"] * 10
+    assert next(faults, None) is None
+
+
+def test_clips_of_a_disk_that_was_not_mounted_are_tried_again(tmp_path, recordings, spec):
+    arguments = (recordings.clips, recordings.root, spec, tmp_path / "store")
+    audio = recordings.root / "audio"
+    audio.rename(tmp_path / "elsewhere")
+    assert set(extract_clips(*arguments).clips["reason"]) == {"missing"}
+    (tmp_path / "elsewhere").rename(audio)  # the files in it are older than the store
+    assert extract_clips(*arguments).clips["status"].tolist() == ["ok"] * 10
 
 
 def test_finished_store_is_not_made_again(made, recordings, spec):
