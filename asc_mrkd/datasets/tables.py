@@ -33,6 +33,7 @@ USUAL_NAMES = {
     "fold": ("fold", "folds", "fold_id"),
     "start": ("start", "onset", "start_time", "start_seconds", "begin"),
     "end": ("end", "offset", "end_time", "end_seconds", "stop"),
+    "duration": ("duration", "duration_seconds", "dur"),
     "device": ("source_label", "device"),
 }
 """Usual names of the columns, in lower case, the most usual first."""
@@ -60,6 +61,8 @@ def read_table(source: Path | pd.DataFrame, reading: Reading) -> Dataset:
     """
     title = "the table" if isinstance(source, pd.DataFrame) else str(source)
     table = _as_text(source) if isinstance(source, pd.DataFrame) else _read_file(source)
+    if table.empty:
+        raise DataError(f"{title} lists no clip", "a table has a line with the names of the columns and one per clip")
     columns = _choose_columns(title, table, reading)
     chosen = table[list(columns.values())].set_axis(list(columns), axis=1)
     chosen = chosen.rename(columns={"path": "filename", "device": "source_label"})
@@ -115,13 +118,15 @@ def _read_text_table(path: Path) -> pd.DataFrame:
     text = read_list_text(path)
     first = next((line for line in text.splitlines() if line.strip()), "")
     separator = max(SEPARATORS, key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=None), delimiter=separator)
+    # Strict, because a lone quote would swallow all rows up to the next one.
+    reader = csv.reader(io.StringIO(text, newline=None), delimiter=separator, strict=True)
     try:
         rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(map(str.strip, cells))]
     except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: {error}", "save the table again") from None
-    if len(rows) < 2:
-        raise DataError(f"{path} lists no clip", "a table has a line with the names of the columns and one per clip")
+        hint = "a quote at the start of a field must be closed at its end; quotes within it are doubled"
+        raise DataError(f"{path}, line {reader.line_num}: {error}", hint) from None
+    if not rows:
+        return pd.DataFrame()
     _, header = rows.pop(0)
     while header and not header[-1]:
         header.pop()
@@ -157,6 +162,8 @@ def _choose_columns(title: str, table: pd.DataFrame, reading: Reading) -> dict[s
                 raise DataError(f"{title} has no column '{wanted}': {_list_names(names)}", suggest(wanted, names))
         if found is not None:
             columns[kind] = found
+    if "start" not in columns or "end" in columns:  # the duration of a whole recording, or one that follows from both
+        columns.pop("duration", None)
     for kind, what in (("path", "the file names"), ("label", "the classes")):
         if kind not in columns:
             raise DataError(f"{title} has no column for {what}: {_list_names(names)}", f"--{kind}-column NAME names it")
@@ -221,19 +228,27 @@ def _with_suffix(start: Path, name: str) -> str:
 
 
 def _with_times(title: str, clips: pd.DataFrame) -> pd.DataFrame:
-    """Turn the columns start and end into seconds, if there are any; an empty end is that of the recording."""
+    """Turn the times into the columns start and end (s), if there are any; an empty end is that of the recording."""
     if "start" not in clips and "end" not in clips:
         return clips
-    for column, default in (("start", 0.0), ("end", float("nan"))):
-        if column not in clips:
-            clips[column] = ""
-        numbers = pd.to_numeric(clips[column].str.replace(",", ".").replace("", "nan"), errors="coerce").astype(float)
-        numbers = numbers.where(np.isfinite(numbers))
-        refuse_rows(title, clips[numbers.isna() & (clips[column] != "")], f"has the {column} '{{{column}}}'", "seconds")
-        clips[column] = numbers.fillna(default).round(3)
+    start = _seconds(title, clips, "start").fillna(0.0)
+    end = start + _seconds(title, clips, "duration") if "duration" in clips else _seconds(title, clips, "end")
+    clips = clips.drop(columns="duration", errors="ignore").assign(start=start.round(3), end=end.round(3))
     refuse_rows(title, clips[clips["start"] < 0], "starts before its recording")
     refuse_rows(title, clips[clips["end"] <= clips["start"]], "ends before it starts", "both are times in seconds")
     return clips
+
+
+def _seconds(title: str, clips: pd.DataFrame, column: str) -> pd.Series:
+    """Return a column of times as numbers; NaN where it is empty or missing."""
+    if column not in clips:
+        return pd.Series(float("nan"), index=clips.index)
+    texts = clips[column].str.replace(",", ".")
+    numbers = pd.to_numeric(texts.replace("", "nan"), errors="coerce").astype(float)
+    numbers = numbers.where(np.isfinite(numbers))
+    fault = f"has the {column} '{{{column}}}'"
+    refuse_rows(title, clips[numbers.isna() & (texts != "")], fault, "times are numbers of seconds, such as 12.5")
+    return numbers
 
 
 def _without_repeats(title: str, clips: pd.DataFrame) -> tuple[pd.DataFrame, int]:

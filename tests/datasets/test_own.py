@@ -237,6 +237,9 @@ def test_what_does_not_fit_a_table_is_named(folder, changes, message, hint):
         ("file,label,start,end\na.wav,b,2,1\n", "line 2: a.wav ends before it starts"),
         ("file,label,Offset,duration\na.wav,b,2,1\n", "has the column 'Offset', but none for the start"),
         ('file,label\n"a.wav,b\n', "columns instead of 2|unexpected end|lists no clip"),
+        ('file,label,note\na.wav,b,"loud\nb.wav,c,\n', "line 3: unexpected end"),
+        ('file,label,note\na.wav,b,"loud\nb.wav,c,\na.wav,b,"loud\n', "line 4: ',' expected after"),
+        ("file,label,start,duration\na.wav,b,1,soon\n", "line 2: a.wav has the duration 'soon'"),
     ],
 )
 def test_damaged_tables_are_refused_with_their_line(tmp_path, text, message):
@@ -257,6 +260,27 @@ def test_parts_of_recordings_stay_with_their_recording(tmp_path):
     assert clips["filename"].tolist()[:2] == ["a.wav#t=0", "a.wav#t=0.5"]
     assert clips["start"].tolist()[:2] == [0.0, 0.5]
     assert (clips.groupby("recording")["split"].nunique() == 1).all()
+
+
+def test_a_duration_gives_the_end_where_there_is_a_start_and_no_end(tmp_path):
+    rows = [("a.wav", "x", 0.25, 0.5, 1), ("b.wav", "y", None, 0.25, 1), ("b.wav", "x", 0.5, None, 1)]
+    for name in "ab":
+        write_clip(tmp_path / f"{name}.wav", 1.0)
+    table = pd.DataFrame(rows, columns=["file", "label", "onset", "duration", "offset"])
+
+    def names(*columns: str) -> list[str]:
+        return read_dataset(table.drop(columns=[*columns]), Reading(root=tmp_path)).clips["filename"].tolist()
+
+    assert names("offset") == ["a.wav#t=0.25,0.75", "b.wav#t=0,0.25", "b.wav#t=0.5"]
+    assert names() == ["a.wav#t=0.25,1", "b.wav#t=0,1", "b.wav#t=0.5,1"]
+    table = table[:2]
+    assert names("onset", "offset") == ["a.wav", "b.wav"], "the duration of a whole recording cuts nothing"
+
+
+@pytest.mark.parametrize("reading", [Reading(), Reading(root=".")])
+def test_a_table_without_rows_lists_no_clip(reading):
+    with pytest.raises(DataError, match="the table lists no clip"):
+        read_dataset(pd.DataFrame({"file": [], "label": []}), reading)
 
 
 def test_a_parquet_gives_the_clips_of_the_same_table_as_text(tmp_path):
