@@ -51,6 +51,9 @@ NOT_OFFERED = (*NO_LOCKS, errno.EPERM, errno.EACCES)
 LOCKED_BYTE = 2**30
 """Position of the byte that Windows locks: far behind the text, which others may then read."""
 
+FOLDERS_OF_SYSTEMS = ("lost+found", "System Volume Information", "$RECYCLE.BIN", "__MACOSX", "@eaDir")
+"""Names of folders that systems put next to those of people; they count as hidden."""
+
 POLL_SECONDS = 0.01
 """Pause between two attempts at a lock that another process holds."""
 
@@ -225,24 +228,44 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def find_files(folder: Path, suffixes: Collection[str] = ()) -> list[Path]:
-    """List the files below a folder, sorted, without hidden files and folders.
+    """List the files below a folder, sorted; see `visible_files`.
 
     Args:
         folder: folder to search.
         suffixes: accepted suffixes, in lower case; none for all.
     """
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if (not suffixes or path.suffix.lower() in suffixes)
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and not path.is_dir()
-    )
+    return [path for path in visible_files(folder) if not suffixes or path.suffix.lower() in suffixes]
+
+
+def visible_files(folder: Path, above: Collection[str] = ()) -> Iterator[Path]:
+    """Yield the files below a folder, sorted, without hidden files and folders; links to folders are followed.
+
+    Args:
+        folder: folder to search.
+        above: real paths of the folders on the way here; a link back to one of them is not followed.
+
+    Raises:
+        OSError: a folder may not be read.
+    """
+    place = os.path.realpath(folder)
+    if place in above or not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        if _is_hidden(path):
+            continue
+        if path.is_dir():
+            yield from visible_files(path, (*above, place))
+        else:
+            yield path
 
 
 def visible_folders(folder: Path) -> list[Path]:
     """List the folders directly in a folder, sorted, without hidden ones."""
-    return sorted(path for path in folder.glob("*") if path.is_dir() and not path.name.startswith("."))
+    return sorted(path for path in folder.glob("*") if path.is_dir() and not _is_hidden(path))
+
+
+def _is_hidden(path: Path) -> bool:
+    return path.name.startswith(".") or path.name in FOLDERS_OF_SYSTEMS
 
 
 def file_md5(path: Path) -> str:

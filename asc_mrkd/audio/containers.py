@@ -162,7 +162,9 @@ def _explain_other_kind(stream: RawIOBase) -> RefusalError:
         if head[position:].startswith(magic):
             return RefusalError("other_kind", title)
     if head.startswith(_GIT_LFS):
-        return RefusalError("not_audio", "a pointer of Git LFS, not the recording", "git lfs pull fetches the recordings")
+        return RefusalError(
+            "not_audio", "a pointer of Git LFS, not the recording", "git lfs pull fetches the recordings"
+        )
     for magic in _MAGICS:
         position = head.find(magic)
         if position > 0:

@@ -361,9 +361,8 @@ def _claimed_frames(source: Source, sound: soundfile.SoundFile) -> int:
             raise RefusalError("damaged", "other bytes lie between its frames")
         frames = source.mpeg.expected_samples(sound.frames)
         if frames is None:
-            raise RefusalError(
-                "damaged", f"the header claims {sound.frames:,} frames, there are more", "ffmpeg -i IN OUT.wav reads all"
-            )
+            fault = f"the header claims {sound.frames:,} frames, there are more"
+            raise RefusalError("damaged", fault, "ffmpeg -i IN OUT.wav reads all of them")
         return frames
     if source.chunked is not None:
         stated = source.chunked.frames

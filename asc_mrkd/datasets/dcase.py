@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from asc_mrkd.datasets.clip_lists import META_COLUMNS, read_list, refuse_rows
-from asc_mrkd.datasets.recordings import Dataset, list_recordings, printable
+from asc_mrkd.datasets.recordings import Dataset, list_recordings, require_plain_names
 from asc_mrkd.errors import DataError
 
 FOLD_LISTS = {"fold1_train": "train", "fold1_test": "test", "fold1_evaluate": "test"}
@@ -105,9 +105,7 @@ def read_evaluation_set(folder: Path) -> Dataset:
         duplicates = 0
     if not names:
         raise DataError(f"{folder} has neither a list of clips nor a sound file under audio/", UNPACK_HINT)
-    for name in names:
-        if printable(name) != name:
-            raise DataError(f"{folder}: the name of {printable(name)} is not UTF-8", "rename the file")
+    require_plain_names(folder, names)
     clips = pd.DataFrame({"filename": names}).assign(label="", identifier="", city="", split="test")
     clips.insert(3, "source_label", [devices.get(name, "") for name in names])
     return Dataset(folder, "evaluation", clips, [], duplicates)

@@ -13,10 +13,10 @@ from asc_mrkd.audio.containers import SOUND_SUFFIXES
 from asc_mrkd.audio.read import Shape
 from asc_mrkd.config.domain import CLIP_COLUMNS
 from asc_mrkd.datasets.findings import Finding
-from asc_mrkd.datasets.recordings import NONE, Dataset, Reading, list_other_files, printable
+from asc_mrkd.datasets.recordings import NONE, Dataset, Reading, list_other_files, printable, require_plain_names
 from asc_mrkd.datasets.splits import SPLIT_NAMES, classes_of_one_unit, split_clips
 from asc_mrkd.errors import SHOWN, DataError
-from asc_mrkd.files import find_files, visible_folders
+from asc_mrkd.files import find_files, visible_files, visible_folders
 
 NOT_A_CLASS = (*CLIP_COLUMNS, "prediction")
 """Names of columns in the files of results, which a class cannot have as well."""
@@ -48,8 +48,7 @@ def find_class_folders(folder: Path) -> dict[str, list[Path]]:
 
 
 def _has_sound(folder: Path) -> bool:
-    paths = folder.rglob("*")
-    return any(path.suffix.lower() in SOUND_SUFFIXES and not path.name.startswith(".") for path in paths)
+    return any(path.suffix.lower() in SOUND_SUFFIXES for path in visible_files(folder))
 
 
 def is_class_folders(folder: Path) -> bool:
@@ -63,8 +62,8 @@ def read_class_folders(folder: Path, reading: Reading) -> Dataset:
     Files in a deeper folder, as in kitchen/session1/a.wav, form a group.
 
     Raises:
-        DataError: a name is not UTF-8 or cannot be that of a class, the split cannot be made, or `reading` is that of
-            a table.
+        DataError: the folders are folds, a name is not UTF-8 or cannot be that of a class, the split cannot be made,
+            or `reading` is that of a table.
     """
     _refuse_columns(folder, reading)
     rows = []
@@ -80,9 +79,11 @@ def read_class_folders(folder: Path, reading: Reading) -> Dataset:
                 group = "" if between == "." else path.parent.relative_to(folder).as_posix()
                 rows.append((path.relative_to(folder).as_posix(), class_folder.name, group, split))
     clips = pd.DataFrame(rows, columns=["filename", "label", "group", "split"])
-    for name in clips["filename"]:
-        if printable(name) != name:
-            raise DataError(f"{folder}: the name of {printable(name)} is not UTF-8", "rename the file")
+    if clips["label"].str.fullmatch(r"fold[ _-]?\d+", case=False).all():
+        raise DataError(
+            f"{folder} has a folder per fold, not per class: {', '.join(clips['label'].unique()[:SHOWN])}",
+            "name a table that says the class of every file",
+        )
     if "" in parts or reading.split_column == NONE:
         clips = clips.drop(columns="split")
     if reading.group_column == NONE:
@@ -128,8 +129,10 @@ def finish_own(dataset: Dataset, reading: Reading, columns: str, groups: str) ->
         groups: where the groups come from, in words; "" without groups.
 
     Raises:
-        DataError: there are fewer than two classes, a label cannot be that of a class, or the split cannot be made.
+        DataError: there are fewer than two classes, a label cannot be that of a class, a file has a name that no table
+            can hold, or the split cannot be made.
     """
+    require_plain_names(dataset.root, dataset.clips["filename"])
     clips = dataset.clips.assign(label=[unicodedata.normalize("NFC", label) for label in dataset.clips["label"]])
     classes = sorted(set(clips["label"]))
     _require_classes(dataset.root, classes)

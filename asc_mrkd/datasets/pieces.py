@@ -50,24 +50,38 @@ class Cutting:
                 raise ConfigError(f"{name} {value:g} is not between 0.01 and 3600", f"write {name} 1")
 
 
-def choose_seconds(shapes: Sequence[Shape]) -> float:
-    """Return the length of a clip (s) that fits recordings: that of at least half of them, else their median.
+def choose_seconds(lengths: Sequence[float]) -> float:
+    """Return the length of a clip (s) that fits recordings of some lengths (s): that of at least half, else the median.
 
     It is a multiple of 0.1 s, and not longer than half of those that it is the length of.
 
-    >>> choose_seconds([Shape(8000, 1, 5.0), Shape(8000, 1, 5.0), Shape(8000, 1, 0.2)])
-    5.0
-    >>> choose_seconds([Shape(8000, 1, 600.0)])
-    10.0
+    >>> choose_seconds([5.0, 5.0, 0.2]), choose_seconds([600.0])
+    (5.0, 10.0)
     """
-    exact = pd.Series([shape.seconds for shape in shapes])
-    rounded = pd.Series([round(shape.seconds, 1) for shape in shapes])
+    exact = pd.Series(lengths)
+    rounded = pd.Series([round(length, 1) for length in lengths])
     counts = rounded.value_counts()
-    typical = exact[rounded == counts.index[0]] if counts.iloc[0] >= len(shapes) / 2 else rounded
+    typical = exact[rounded == counts.index[0]] if counts.iloc[0] >= len(lengths) / 2 else rounded
     chosen = math.floor(10 * (typical.median() + SECONDS_TOLERANCE)) / 10
     if chosen > LONGEST_USUAL:
         return DEFAULT_PIECE
     return max(chosen, 0.1)
+
+
+def measure_clips(dataset: Dataset, shapes: Mapping[str, Shape]) -> list[float]:
+    """Return the lengths (s) of the clips whose recordings have a shape: parts of them, if the data give times.
+
+    Raises:
+        DataError: a clip lies outside its recording.
+    """
+    if "start" not in dataset.clips:
+        return [shape.seconds for shape in shapes.values()]
+    lengths = []
+    clips: list[dict[Any, Any]] = dataset.clips.to_dict("records")
+    for clip in clips:
+        if shape := shapes.get(clip["recording"]):
+            lengths.append(_find_end(clip["recording"], clip["start"], clip["end"], shape.seconds) - clip["start"])
+    return lengths
 
 
 def cut_recordings(
@@ -105,8 +119,7 @@ def cut_recordings(
             continue
         start = clip.get("start", 0.0)
         end = clip.get("end", np.nan)
-        _require_inside(recording, start, end, shapes[recording].seconds)
-        end = np.nanmin([end, shapes[recording].seconds])
+        end = _find_end(recording, start, end, shapes[recording].seconds)
         pieces = _cut(clip, recording, start, end, seconds, hop or seconds, short)
         rows += pieces
         if pieces[0]["short"]:
@@ -131,13 +144,18 @@ def cut_recordings(
     return replace(dataset, clips=clips), _describe(done, lost, seconds, hop, short)
 
 
-def _require_inside(recording: str, start: float, end: float, seconds: float) -> None:
-    """Refuse a clip from `start` to `end` (s), or NaN for no end, of a recording that is shorter (s)."""
+def _find_end(recording: str, start: float, end: float, seconds: float) -> float:
+    """Return the end (s) of a clip from `start` to `end` (s), or NaN for no end, of a recording of that many seconds.
+
+    Raises:
+        DataError: the clip lies outside the recording.
+    """
     hint = "times are seconds from the start of the file: mend them, or rename columns that are not the times of clips"
     if start >= seconds:
         raise DataError(f"a clip of {recording} starts at {start:g} s, but the recording lasts {seconds:g} s", hint)
     if end > seconds + ROUNDING:
         raise DataError(f"a clip of {recording} ends at {end:g} s, but the recording lasts {seconds:g} s", hint)
+    return float(np.nanmin([end, seconds]))
 
 
 def _cut(

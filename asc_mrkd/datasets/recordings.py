@@ -1,6 +1,7 @@
 """A data set of recordings: its clips, their labels and their splits, as every layout is read."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pandas as pd
 
 from asc_mrkd.audio.containers import SOUND_SUFFIXES
 from asc_mrkd.datasets.findings import Finding
-from asc_mrkd.errors import ConfigError
+from asc_mrkd.errors import ConfigError, DataError
 from asc_mrkd.files import find_files
 
 NONE = "none"
@@ -112,3 +113,16 @@ def printable(name: str) -> str:
     True
     """
     return os.fsencode(name).decode(errors="replace")
+
+
+def require_plain_names(root: Path, names: Iterable[str]) -> None:
+    """Refuse names of files that cannot stand in a table of clips.
+
+    Raises:
+        DataError: a name is not UTF-8, or has a line break in it.
+    """
+    for name in names:
+        if printable(name) != name:
+            raise DataError(f"{root}: the name of {printable(name)} is not UTF-8", "rename the file")
+        if "\n" in name or "\r" in name:
+            raise DataError(f"{root}: the name {name!r} has a line break in it", "rename the file")

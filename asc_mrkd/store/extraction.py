@@ -45,8 +45,8 @@ CRASHED = "crashed"
 """Reason of a clip whose worker died at every attempt."""
 
 NO_VERDICT = (CRASHED, "unreadable")
-"""Reasons that say nothing about a recording: it may have been the victim of another one, or of a bad connection. Such a
-clip is tried twice, and again by the next extraction into the store."""
+"""Reasons that say nothing about a recording: it may have been the victim of another one, or of a bad connection.
+A clip with one of them is tried twice, and again by the next extraction into the store."""
 
 
 def extract(

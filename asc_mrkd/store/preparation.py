@@ -11,7 +11,7 @@ import yaml
 
 from asc_mrkd.audio.read import Shape
 from asc_mrkd.datasets.check import examine_recordings
-from asc_mrkd.datasets.pieces import Cutting, choose_seconds, cut_recordings
+from asc_mrkd.datasets.pieces import Cutting, choose_seconds, cut_recordings, measure_clips
 from asc_mrkd.datasets.recordings import Dataset, Reading
 from asc_mrkd.errors import DataError
 from asc_mrkd.features.spec import DEFAULT_SPEC, FrontendSpec, fit_spec, load_spec
@@ -64,7 +64,11 @@ def prepare(
         shapes, findings = examine_recordings(dataset, only_headers=True, workers=workers, progress=progress)
         if not shapes:
             raise DataError(f"{dataset.root}: no recording can be read", f"{findings[0].subject}: {findings[0].detail}")
-    chosen = choose_spec(list(shapes.values()), spec, cutting.seconds)
+    if spec is None:
+        chosen = choose_spec(list(shapes.values()), cutting.seconds or choose_seconds(measure_clips(dataset, shapes)))
+    else:
+        given = load_front_end(spec)
+        chosen = fit_spec(given, cutting.seconds or given.clip_seconds)
     cut, sentence = cut_recordings(dataset, shapes, chosen.clip_seconds, cutting.hop, cutting.short)
     channels = {1: "mono", 2: "stereo"}.get(chosen.channels, f"{chosen.channels} channels")
     front_end = f"front end {chosen.name}: {chosen.sample_rate:,} Hz, {channels}, clips of {chosen.clip_seconds:g} s"
@@ -76,16 +80,11 @@ def load_front_end(spec: str | os.PathLike[str] | FrontendSpec) -> FrontendSpec:
     return spec if isinstance(spec, FrontendSpec) else load_spec(spec)
 
 
-def choose_spec(
-    shapes: Sequence[Shape], spec: str | os.PathLike[str] | FrontendSpec | None, seconds: float | None
-) -> FrontendSpec:
-    """Return the front end for recordings: the given one, or one that fits them, for clips of the given length."""
-    if spec is not None:
-        given = load_front_end(spec)
-        return fit_spec(given, seconds or given.clip_seconds)
+def choose_spec(shapes: Sequence[Shape], seconds: float) -> FrontendSpec:
+    """Return the front end that fits the rate and the channels of most recordings, for clips of a length (s)."""
     usual_channels = mode(shape.channels for shape in shapes)
     fitting = load_spec(MONO_SPEC if usual_channels == 1 else DEFAULT_SPEC)
-    return fit_spec(fitting, seconds or choose_seconds(shapes), mode(shape.sample_rate for shape in shapes))
+    return fit_spec(fitting, seconds, mode(shape.sample_rate for shape in shapes))
 
 
 def write_origin(folder: Path, data: Any, prepared: Prepared, reading: Reading) -> None:

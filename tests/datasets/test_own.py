@@ -46,6 +46,7 @@ def write_table(folder: Path, name: str, separator: str = ",", columns: str = "F
 def test_a_folder_per_class_is_read_without_hidden_files(folder):
     write_clip(folder / ".trash" / "a.wav")
     write_clip(folder / "garden" / "._a.wav")
+    write_clip(folder / "$RECYCLE.BIN" / "a.wav")
     dataset = read_dataset(folder)
     assert (dataset.layout, dataset.classes, dataset.root) == ("folders", ["garden", "厨房"], folder)
     assert len(dataset.clips) == 8
@@ -281,6 +282,26 @@ def test_a_duration_gives_the_end_where_there_is_a_start_and_no_end(tmp_path):
 def test_a_table_without_rows_lists_no_clip(reading):
     with pytest.raises(DataError, match="the table lists no clip"):
         read_dataset(pd.DataFrame({"file": [], "label": []}), reading)
+
+
+def test_links_to_folders_are_followed_and_circles_are_not(folder, tmp_path):
+    write_clip(tmp_path / "far" / "take1" / "z.wav")
+    (folder / "garden" / "far").symlink_to(tmp_path / "far")
+    (tmp_path / "far" / "back").symlink_to(folder / "garden")
+    (tmp_path / "far" / "self").symlink_to(tmp_path / "far")
+    names = read_dataset(folder).clips["filename"].tolist()
+    assert [name for name in names if "far" in name] == ["garden/far/take1/z.wav"]
+    assert len(names) == 9
+
+
+def test_folds_are_not_classes_and_names_fit_a_table(tmp_path):
+    for number in (1, 2, 10):
+        write_clip(tmp_path / "audio" / f"fold{number}" / "a.wav")
+    with pytest.raises(DataError, match="a folder per fold, not per class: fold1, fold10, fold2"):
+        read_dataset(tmp_path)
+    write_clip(tmp_path / "audio" / "park" / "a\r.wav")
+    with pytest.raises(DataError, match=r"'park/a\\r\.wav' has a line break in it"):
+        read_dataset(tmp_path)
 
 
 def test_a_parquet_gives_the_clips_of_the_same_table_as_text(tmp_path):

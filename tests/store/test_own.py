@@ -18,7 +18,7 @@ from asc_mrkd.features.frontend import Frontend
 from asc_mrkd.store import join_stores
 from asc_mrkd.store.extraction import extract
 from asc_mrkd.store.origin import ORIGIN, read_origin
-from asc_mrkd.store.preparation import choose_spec
+from asc_mrkd.store.preparation import choose_spec, prepare
 
 RATE = 16_000
 DONE = (
@@ -145,7 +145,7 @@ def test_headers_say_the_length(tmp_path, suffix):
     ],
 )
 def test_the_length_fits_most_recordings(lengths, chosen):
-    assert choose_seconds([Shape(RATE, 1, seconds) for seconds in lengths]) == chosen
+    assert choose_seconds(lengths) == chosen
 
 
 def cut_table(tmp_path: Path, rows: list[tuple[str, float, float | None, str]], seconds: float) -> list[str]:
@@ -171,6 +171,17 @@ def test_a_clip_outside_its_recording_is_refused(tmp_path, start, end, message):
         cut_table(tmp_path, [("a.wav", start, end, "x"), ("b.wav", 0, 1, "y")], 1.0)
 
 
+def test_parts_of_long_recordings_give_the_length_of_the_clips(tmp_path):
+    rows = [("a.wav", 5, 7), ("a.wav", 10, 12.05), ("b.wav", 0, 2), ("b.wav", 19, None), ("gone.wav", 0, 9)]
+    table = pd.DataFrame(rows, columns=["file", "start", "end"]).assign(label=list("xyxyx"))
+    (tmp_path / "a.wav").touch()
+    dataset = read_dataset(table, Reading(root=tmp_path))
+    shapes = dict.fromkeys(("a.wav", "b.wav"), Shape(RATE, 1, 20.0))
+    prepared = prepare(dataset, shapes=shapes)
+    assert prepared.spec.clip_seconds == 2.0
+    assert prepared.dataset.clips["short"].tolist() == ["", "", "", "repeat", ""]
+
+
 def test_the_end_of_a_clip_may_be_rounded(tmp_path):
     names = cut_table(tmp_path, [("a.wav", 1, 2.05, "x"), ("b.wav", 1, None, "y")], 1.0)
     assert names == ["a.wav#t=1,2.05", "b.wav#t=1"]
@@ -184,11 +195,11 @@ def test_overlapping_clips_that_give_the_same_piece_are_refused(tmp_path):
 
 
 def test_stereo_recordings_get_the_front_end_of_the_paper():
-    assert choose_spec([Shape(48_000, 2, 10.0)], None, None).name == "pmel256"
-    assert choose_spec([Shape(48_000, 2, 10.0)], None, None).hop_length == 512
-    assert choose_spec([Shape(48_000, 2, 10.0)], None, 1.0).name == "pmel256-1s"
+    assert choose_spec([Shape(48_000, 2, 10.0)], 10.0).name == "pmel256"
+    assert choose_spec([Shape(48_000, 2, 10.0)], 10.0).hop_length == 512
+    assert choose_spec([Shape(48_000, 2, 10.0)], 1.0).name == "pmel256-1s"
     with pytest.raises(ConfigError, match="too short to be reflected"):
-        choose_spec([Shape(48_000, 2, 10.0)], None, 0.02)
+        choose_spec([Shape(48_000, 2, 10.0)], 0.02)
 
 
 def test_the_verbs_say_what_was_understood_and_done(folder, tmp_path):
