@@ -91,8 +91,7 @@ def train(
         return
     trained = f"seed {chosen[0]} is" if len(chosen) == 1 else f"seeds {', '.join(map(str, chosen))} are"
     say(f"{out}: {trained} trained; asc-mrkd evaluate {out}")
-    is_cross_validation = experiment.data.folds is not None and experiment.data.fold is None
-    if budget and not is_cross_validation:
+    if budget and not experiment.data.is_cross_validation:
         from asc_mrkd.budget.gate import require_trained_within
 
         for seed, verdict in require_trained_within(out, chosen, budget, budget_precision).items():

@@ -13,7 +13,7 @@ import torch
 from asc_mrkd.budget import Rule, Verdict, check_budget, find_rule
 from asc_mrkd.compression.decompose import can_decompose
 from asc_mrkd.compression.quantise import save_int8
-from asc_mrkd.compression.steps import INT8, DecomposeOptions, apply_steps, parse_steps, read_steps
+from asc_mrkd.compression.steps import INT8, DecomposeOptions, apply_steps, parse_steps
 from asc_mrkd.compression.table import candidates_table
 from asc_mrkd.config import Experiment, load_experiment, save_experiment
 from asc_mrkd.deploy.model_file import ModelFile, load_model, save_model
@@ -279,7 +279,7 @@ class Compressor:
         metrics = overall_metrics(clip_scores(read_predictions(seed.predictions), self.domain))
         verdict = check_budget(stored, self.rule)
         candidate = Candidate(text, metrics, verdict, stored.stat().st_size, self.domain.samples)
-        all_steps = [*read_steps(self.seed_folder.compression), *(step.text for step in steps)]
+        all_steps = [*self.seed_folder.compression_steps(), *(step.text for step in steps)]
         record = {"steps": all_steps, "file_bytes": candidate.file_bytes}
         seed.compression.write_text(json.dumps(record, indent=2) + "\n")
         return candidate

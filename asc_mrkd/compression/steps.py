@@ -2,16 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from asc_mrkd.compression.decompose import decompose
 from asc_mrkd.deploy.model_file import ModelFile
-from asc_mrkd.errors import ConfigError, DamagedFileError, require_known
+from asc_mrkd.errors import ConfigError, require_known
 from asc_mrkd.models.pruning import prune
-from asc_mrkd.schema import Count, Fraction, Schema, parse, parse_call, read_json
+from asc_mrkd.schema import Count, Fraction, Schema, parse, parse_call
 
 INT8 = "int8"
 """Name of the step that takes place while the file is written."""
@@ -108,25 +107,6 @@ def _parse_step(text: str) -> Step:
     require_known(name, STEPS, "step")
     kind = STEPS[name]
     return Step(name, text, kind, parse(kind.options, options, f"step {name}"))
-
-
-def read_steps(record: Path) -> list[str]:
-    """Return the steps by which a network was compressed, in their order, as its compression.json names them.
-
-    Args:
-        record: the file; a network without it was not compressed.
-
-    Raises:
-        DamagedFileError: the file cannot be read.
-    """
-    if not record.is_file():
-        return []
-    hint = "asc-mrkd compress writes it"
-    values = read_json(record, DamagedFileError, hint)
-    steps = values.get("steps") if isinstance(values, dict) else None
-    if not isinstance(steps, list) or not all(isinstance(step, str) for step in steps):
-        raise DamagedFileError(f"{record} cannot be read: it names no steps", hint)
-    return steps
 
 
 def apply_steps(file: ModelFile, steps: list[Step]) -> ModelFile:

@@ -90,10 +90,19 @@ class StoreConfig(Schema):
         """Folder of the data."""
         return Path(self.store)
 
+    @property
+    def is_cross_validation(self) -> bool:
+        """Whether every fold is for testing once: there are folds, and none of them is chosen."""
+        return self.folds is not None and self.fold is None
+
     @model_validator(mode="after")
     def _require_existing_fold(self) -> "StoreConfig":
-        if self.fold is not None and self.fold > (self.folds or 0):
-            raise ValueError(f"fold {self.fold} is not one of {self.folds or 0} folds")
+        if self.fold is None:
+            return self
+        if self.folds is None:
+            raise ValueError(f"fold={self.fold} needs folds, the number of folds")
+        if self.fold > self.folds:
+            raise ValueError(f"fold {self.fold} is not one of {self.folds} folds")
         return self
 
 
@@ -110,6 +119,8 @@ class ImagesConfig(Schema):
     folds: ClassVar[None] = None
     """Images have no folds."""
     fold: ClassVar[None] = None
+    """Images have no folds."""
+    is_cross_validation: ClassVar[bool] = False
     """Images have no folds."""
     train: Literal["train", "train+valid"] = "train"
     """Splits to train on; `valid` is the third split of CINIC-10, which the paper leaves out."""

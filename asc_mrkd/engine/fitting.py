@@ -124,10 +124,9 @@ def describe_fit(experiment: Experiment) -> str:
     words = [experiment.model.name]
     if "width" in experiment.model.options:
         words.append(f"of width {experiment.model.options['width']}")
-    if experiment.data.folds is None:
-        counts = clips_in_use(open_store(experiment.data.folder), cast(StoreConfig, experiment.data))[
-            "split"
-        ].value_counts()
+    if not experiment.data.is_cross_validation:
+        clips = clips_in_use(open_store(experiment.data.folder), cast(StoreConfig, experiment.data))
+        counts = clips["split"].value_counts()
         words.append(f"on {counts.get('train', 0)} clips, tested on {counts.get('test', 0)} others")
     return " ".join(words)
 
@@ -144,8 +143,9 @@ def expected_seconds(experiment: Experiment, seeds: Sequence[int]) -> float:
     Raises:
         StoreError, DataError, ModelError, ConfigError: the data or the network cannot be used.
     """
-    folds = experiment.data.folds if experiment.data.fold is None else None
-    if folds:
+    trainings = len(seeds)
+    if experiment.data.is_cross_validation:
+        trainings *= experiment.data.folds or 1
         data = experiment.data.model_copy(update={"fold": 1})
         experiment = experiment.model_copy(update={"data": data})
     source = open_data(experiment.data)
@@ -160,7 +160,7 @@ def expected_seconds(experiment: Experiment, seeds: Sequence[int]) -> float:
     with use_threads(experiment.train.threads):
         trainer.train_epoch(note_time, lambda: len(times) >= MEASURED_STEPS)
     per_step = (times[-1] - times[0]) / max(len(times) - 1, 1)
-    return per_step * trainer.total_steps * len(seeds) * (folds or 1)
+    return per_step * trainer.total_steps * trainings
 
 
 def describe_seconds(seconds: float) -> str:

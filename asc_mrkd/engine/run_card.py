@@ -21,7 +21,6 @@ from asc_mrkd.files import format_bytes, write_text
 from asc_mrkd.methods import method_title
 from asc_mrkd.own_code import parse_own
 from asc_mrkd.runs import RunFolder, SeedFolder, accuracy_and_log_loss, find_model, read_predictions
-from asc_mrkd.schema import read_json
 from asc_mrkd.store.layout import open_store
 from asc_mrkd.store.origin import read_origin
 
@@ -72,21 +71,20 @@ def card_text(run: RunFolder) -> str:
         RunError, DamagedFileError, ModelError: a file of the run is damaged, or its network cannot be loaded.
     """
     experiment = run.experiment
-    folds = experiment.data.folds if experiment.data.fold is None else None
-    first = run.fold_run(1) if folds else run
+    first = run.fold_run(1) if experiment.data.is_cross_validation else run
     stored = find_model(first.path)
     file = load_model(stored)
     categories = file.domain.categories
     lines = [
         f"# {run.path.resolve().name}: {len(file.classes)} {categories}",
         "",
-        "Written by `asc-mrkd train`, for people; no program reads it.",
+        "Written by asc-mrkd, for people; no program reads it.",
         "",
-        *table(["", ""], [*about_data(experiment, folds), *about_network(experiment, stored, file)]),
+        *table(["", ""], [*about_data(experiment), *about_network(experiment, stored, file)]),
         "",
         "## Figures",
         "",
-        *figure_lines(run, experiment, folds),
+        *figure_lines(run, experiment),
         "",
         use_text(first, experiment, stored, file),
         LIMITS if file.domain is SCENES else LIMITS.replace("recording", "picture").replace("Recordings", "Pictures"),
@@ -113,21 +111,21 @@ def as_literal(path: Path) -> str:
     return json.dumps(str(path), ensure_ascii=False)
 
 
-def about_data(experiment: Experiment, folds: int | None) -> list[list[str]]:
+def about_data(experiment: Experiment) -> list[list[str]]:
     """Return the rows on data and splits."""
-    rows = [["data", f"`{experiment.data.folder}`, SHA-256 {(experiment.data.digest or 'unknown')[:12]}..."]]
+    data = experiment.data
+    rows = [["data", f"`{data.folder}`, SHA-256 {(data.digest or 'unknown')[:12]}..."]]
     if experiment.domain is not SCENES:
         return rows
     try:
-        store = open_store(experiment.data.folder)
+        store = open_store(data.folder)
         origin = read_origin(store.folder)
-        clips = clips_in_use(store, cast(StoreConfig, experiment.data))
+        clips = clips_in_use(store, cast(StoreConfig, data))
     except AscMrkdError:
         return rows
-    if folds or experiment.data.fold:
-        number = experiment.data.folds
-        which = "each is for testing once" if folds else f"fold {experiment.data.fold} is for testing"
-        rows.append(["splits", f"{len(clips):,} clips in {number} folds; {which}"])
+    if data.folds is not None:
+        tested = "each is for testing once" if data.is_cross_validation else f"fold {data.fold} is for testing"
+        rows.append(["splits", f"{len(clips):,} clips in {data.folds} folds; {tested}"])
     else:
         counts = ", ".join(f"{count:,} {name}" for name, count in clips["split"].value_counts().items())
         rows.append(["splits", "; ".join(filter(None, [counts, str(origin.get("splits", ""))]))])
@@ -154,9 +152,9 @@ def about_network(experiment: Experiment, stored: Path, file: ModelFile) -> list
         ],
         ["toolkit", f"asc_mrkd {__version__}; every setting is in config.yaml, the machine in environment.json"],
     ]
-    record = SeedFolder(stored.parent).compression
-    if record.exists():
-        rows.append(["compressed by", ", ".join(read_json(record, RunError)["steps"])])
+    steps = SeedFolder(stored.parent).compression_steps()
+    if steps:
+        rows.append(["compressed by", ", ".join(steps)])
     for part, digest in experiment.code.items():
         rows.append([f"own {part}", f"SHA-256 of its file {digest[:12]}..."])
     return rows
@@ -171,16 +169,16 @@ def size_text(stored: Path) -> str:
     parameters = sum(layer.parameters for layer in verdict.layers)
     size = sum(layer.bytes for layer in verdict.layers)
     types = " and ".join(sorted({layer.dtype for layer in verdict.layers} - {"shared"}))
-    memory = (
-        "" if verdict.memory is None else f", {format_bytes(verdict.memory.peak, kilo=1024)} of activations at once"
-    )
-    return (
+    text = (
         f"{parameters:,} parameters, {format_bytes(size, kilo=1024)} as {types}, "
-        f"{verdict.multiply_adds / 1e6:,.1f} million multiply-adds per input{memory}"
+        f"{verdict.multiply_adds / 1e6:,.1f} million multiply-adds per input"
     )
+    if verdict.memory is None:
+        return text
+    return f"{text}, {format_bytes(verdict.memory.peak, kilo=1024)} of activations at once"
 
 
-def figure_lines(run: RunFolder, experiment: Experiment, folds: int | None) -> list[str]:
+def figure_lines(run: RunFolder, experiment: Experiment) -> list[str]:
     """Return accuracy and log loss of every finished seed, their mean and deviation."""
     rows = []
     figures = []
@@ -195,9 +193,9 @@ def figure_lines(run: RunFolder, experiment: Experiment, folds: int | None) -> l
         accuracies, losses = zip(*figures, strict=True)
         rows.append(["mean ± std", spread_text(accuracies, 2), spread_text(losses, 3)])
     samples = experiment.domain.samples
-    scored = f"all {clips:,} {samples}, each scored by the network that was not trained with it"
-    if not folds:
-        scored = f"{clips:,} {experiment.data.scored_split} {samples}"
+    scored = f"{clips:,} {experiment.data.scored_split} {samples}"
+    if experiment.data.is_cross_validation:
+        scored = f"all {clips:,} {samples}, each scored by the network that was not trained with it"
     return [
         f"After the last epoch, on {scored}; nothing was chosen on them.",
         "",

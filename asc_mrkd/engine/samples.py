@@ -138,7 +138,7 @@ def open_data(config: StoreConfig | ImagesConfig) -> ExperimentData:
 def _open_scenes(config: StoreConfig) -> ExperimentData:
     store = open_store(config.folder)
     clips, digest = _clips_of_all_devices(store, config)
-    if config.folds is not None and config.fold is None:
+    if config.is_cross_validation:
         _warn_of_untestable(classes_of_one_unit(clips))
     is_part = config.folds is not None or config.train_list is not None
     load = partial(_load_store, store, clips, is_part, config.devices)

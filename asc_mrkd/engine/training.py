@@ -120,7 +120,7 @@ def train(
         seeds = experiment.seeds
     require_seeds(seeds)
     run = RunFolder(out)
-    if experiment.data.folds is not None and experiment.data.fold is None:
+    if experiment.data.is_cross_validation:
         train_fold = partial(train, seeds=seeds, budget=budget, budget_precision=budget_precision, track=track)
         _cross_validate(experiment, run, seeds, train_fold, progress, should_stop)
         return run

@@ -204,7 +204,7 @@ class Kd(Method):
         files = options["teacher_files"]
         if not files:
             raise ConfigError("kd has no teacher: method.teacher_files is empty", "method.teacher_files=exp/teacher")
-        if experiment.data.folds is not None and experiment.data.fold is None:
+        if experiment.data.is_cross_validation:
             raise ConfigError(
                 "the teachers of kd may have been trained with the test clips of a fold",
                 "train one fold at a time, data.fold=1, with teachers of that fold",

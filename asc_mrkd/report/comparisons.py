@@ -74,8 +74,12 @@ def difference_table(rows: Sequence[ComparisonRow]) -> TextTable:
 def folder_text(summary: RunSummary) -> str:
     """Name the run folder, the number of its folds, and the seeds that are still missing in it."""
     seeds = ", ".join(map(str, summary.unfinished_seeds))
-    folds = summary.experiment.data.folds
-    remarks = [f"cross-validation with {folds} folds"] if folds else []
+    data = summary.experiment.data
+    remarks = []
+    if data.is_cross_validation:
+        remarks.append(f"cross-validation with {data.folds} folds")
+    elif data.fold is not None:
+        remarks.append(f"fold {data.fold} of {data.folds}")
     if seeds:
         remarks.append(f"not finished: seed {seeds}")
     return f"{summary.folder} ({', '.join(remarks)})" if remarks else str(summary.folder)

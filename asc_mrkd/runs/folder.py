@@ -13,9 +13,9 @@ from typing import Any
 
 from asc_mrkd import __version__
 from asc_mrkd.config import RUNTIME_KEYS, Experiment, load_experiment, save_experiment
-from asc_mrkd.errors import SHOWN, RunError
+from asc_mrkd.errors import SHOWN, DamagedFileError, RunError
 from asc_mrkd.files import LOCK, checksum_file, exclusive_lock, write_text
-from asc_mrkd.schema import differing_key
+from asc_mrkd.schema import differing_key, read_json
 
 SEED = "seed"
 """Start of the name of a seed folder; the seed follows in decimal digits."""
@@ -102,6 +102,21 @@ class SeedFolder(_Folder):
     def is_trained(self) -> bool:
         """Whether predictions and network are written: training has nothing left to do."""
         return self.is_scored and self.model.is_file()
+
+    def compression_steps(self) -> list[str]:
+        """Return the steps by which the network was compressed, in their order; [] if it was not.
+
+        Raises:
+            DamagedFileError: their record cannot be read.
+        """
+        if not self.compression.is_file():
+            return []
+        hint = "asc-mrkd compress writes it"
+        values = read_json(self.compression, DamagedFileError, hint)
+        steps = values.get("steps") if isinstance(values, dict) else None
+        if not isinstance(steps, list) or not all(isinstance(step, str) for step in steps):
+            raise DamagedFileError(f"{self.compression} cannot be read: it names no steps", hint)
+        return steps
 
 
 class RunFolder(_Folder):

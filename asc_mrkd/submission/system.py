@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from asc_mrkd.budget import Verdict, check_budget, sum_verdicts
-from asc_mrkd.compression.steps import STEPS, parse_steps, read_steps
+from asc_mrkd.compression.steps import STEPS, parse_steps
 from asc_mrkd.config import Experiment
 from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.errors import DamagedFileError, RunError, SubmissionError
@@ -146,7 +146,7 @@ def compression_measures(seed: SeedFolder, experiment: Experiment, precision: st
     measures = []
     if experiment.train.prune:
         measures.append(STEPS["prune"].title)
-    for text in read_steps(seed.compression):
+    for text in seed.compression_steps():
         measures += [step.kind.title for step in parse_steps(text)]
     if precision:
         measures.append(f"weights stored as {precision}")

@@ -17,7 +17,7 @@ from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.engine.folds import _mean_records
 from asc_mrkd.engine.samples import open_data
 from asc_mrkd.engine.sweeps import sweep
-from asc_mrkd.errors import DataError, InterruptedRun, RunError
+from asc_mrkd.errors import ConfigError, DataError, InterruptedRun, RunError
 from asc_mrkd.evaluation import compare, evaluate
 from asc_mrkd.runs import RunFolder, find_model, read_metrics, read_predictions
 from asc_mrkd.store.layout import FeatureStore, open_store, write_sums
@@ -135,6 +135,8 @@ def test_folds_of_the_data_are_taken_and_their_number_is_checked(cross_validated
     with pytest.raises(DataError, match="3 folds were asked for, but the data have 2: 9, 10") as caught:
         open_data(load_experiment(conf, [*data, "data.folds=3"]).data)
     assert "--folds 2 takes these" in caught.value.hint
+    with pytest.raises(ConfigError, match="fold=1 needs folds"):
+        load_experiment(conf, ["data.fold=1"])
     samples = open_data(load_experiment(conf, [*data, "data.folds=2", "data.fold=1"]).data).load(torch.device("cpu"))
     assert set(samples.test.table["filename"]) == set(table.loc[table["fold"] == "9", "filename"])
 

@@ -51,8 +51,9 @@ def test_the_part_of_the_user_stays(trained, tmp_path):
     assert run.card_file.read_text() == mine.replace(str(trained), str(run))
 
 
-def test_a_damaged_seed_is_a_warning(trained, tmp_path):
+@pytest.mark.parametrize("name", ["predictions.csv", "compression.json"])
+def test_a_damaged_seed_is_a_warning(trained, tmp_path, name):
     run = RunFolder(shutil.copytree(trained, tmp_path / "run"))
-    run.seed_folder(0).predictions.write_text("damaged")
+    (run.seed_folder(0).path / name).write_text("{}")
     with pytest.warns(UserWarning, match=r"README\.md is not written"):
         write_run_card(run)
