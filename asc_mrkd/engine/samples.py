@@ -82,9 +82,8 @@ def _make_gather(inputs: np.ndarray | CheckedRows, rows: np.ndarray, device: tor
         return lambda where: resident[where]
 
     def gather(where: Tensor | slice) -> Tensor:
-        if isinstance(where, Tensor):
-            where = where.cpu()
-        return torch.from_numpy(inputs[rows[where]]).to(device)
+        places = where.cpu().numpy() if isinstance(where, Tensor) else where  # numpy takes a tensor of one for a number
+        return torch.from_numpy(inputs[rows[places]]).to(device)
 
     return gather
 
@@ -165,7 +164,7 @@ def _clips_of_all_devices(store: FeatureStore, config: StoreConfig) -> tuple[pd.
         parts = np.where(fold_numbers(clips, config.folds) == config.fold, "test", "train")
         clips = clips.assign(split=parts)
     if config.train_list is not None:
-        return _with_train_list(store, clips, Path(config.train_list))
+        return _with_train_list(store, clips, config.folds is not None, Path(config.train_list))
     return clips, store.digest
 
 
@@ -174,8 +173,10 @@ def _of_devices(clips: pd.DataFrame, devices: list[str] | None) -> pd.DataFrame:
     return clips if devices is None else clips[clips["source_label"].isin(devices)]
 
 
-def _with_train_list(store: FeatureStore, clips: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, str]:
+def _with_train_list(store: FeatureStore, clips: pd.DataFrame, has_folds: bool, path: Path) -> tuple[pd.DataFrame, str]:
     """Take the training clips that are not in a list out of use; also return the digest of the store and the list.
+
+    With folds the list may name any clip, as each is for testing in one fold and for training in the others.
 
     Raises:
         DataError: the list cannot be read, or has a clip that is not a training clip of the store.
@@ -183,7 +184,8 @@ def _with_train_list(store: FeatureStore, clips: pd.DataFrame, path: Path) -> tu
     listed, _ = read_list(path.parent, path)
     names = set(listed["filename"])
     is_training = clips["split"] == "train"
-    unknown = sorted(names - set(clips.loc[is_training, "filename"]))
+    known = clips if has_folds else clips[is_training]
+    unknown = sorted(names - set(known["filename"]))
     if unknown:
         raise DataError(
             f"{path}: {len(unknown)} of {len(names)} names are not those of training clips of {store.folder}, "

@@ -90,7 +90,7 @@ def test_memory_map_gives_the_same_samples(store, monkeypatch):
     _, resident = source.load(torch.device("cpu"))
     monkeypatch.setattr("asc_mrkd.engine.samples._free_bytes", lambda device: 0)
     _, mapped = source.load(torch.device("cpu"))
-    for where in (torch.tensor([3, 0, 5]), slice(2, 6)):
+    for where in (torch.tensor([3, 0, 5]), torch.tensor([4]), slice(2, 6)):
         assert torch.equal(resident.gather(where), mapped.gather(where))
     whole = slice(None)
     first, second = resident.gather(whole), resident.gather(whole)
