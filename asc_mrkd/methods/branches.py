@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from asc_mrkd.errors import SHOWN, ConfigError, ModelError, first_line, suggest
 from asc_mrkd.mrkd.logits import logits_of
 from asc_mrkd.mrkd.networks import copy_network, device_of, unwrap
+from asc_mrkd.rng import torch_seeded
 
 Size = tuple[int, ...]
 """Size of a feature map: (channel, height, width)."""
@@ -63,7 +64,7 @@ def branch_points(network: nn.Module, names: Sequence[str] | None) -> tuple[str,
         if name not in layers:
             raise ConfigError(f"method.branches: {type(network).__name__} has no layer '{name}'", suggest(name, layers))
         if points.count(name) > 1:
-            raise ConfigError(f"method.branches: '{name}' stands twice", "a layer has one early classifier")
+            raise ConfigError(f"method.branches: '{name}' appears twice", "a layer has one early classifier")
     return points
 
 
@@ -77,7 +78,7 @@ def build_branches(
         points: names of layers.
         input_shape: shape of one input, without the batch.
         num_classes: classes.
-        seed: seed of the initial weights; torch's global generator is left untouched.
+        seed: seed of the initial weights; the global generators of torch stay as they were.
 
     Raises:
         ConfigError: a layer puts out no feature map before the last layer of the network.
@@ -90,8 +91,7 @@ def build_branches(
                 f"these layers have: {', '.join(list(maps)[:SHOWN])}",
             )
     last = list(maps.values())[-1]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with torch_seeded(seed):
         branches = nn.ModuleList(early_classifier(maps[name], last, num_classes) for name in points)
     return branches.to(device_of(network))
 

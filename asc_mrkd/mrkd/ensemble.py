@@ -5,6 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from asc_mrkd.rng import torch_seeded
+
 
 class FullyConnectedEnsemble(nn.Module):
     """Map the logits of n backups (backup, batch, class) to one set of ensemble logits (batch, class).
@@ -18,7 +20,7 @@ class FullyConnectedEnsemble(nn.Module):
         layers: number of layers.
         scaling: form of the input: `raw` logits, logits divided by the `temperature`, or layer-normalised logits.
         temperature: tau of that division.
-        seed: seed of the initial weights; torch's global generator is left untouched.
+        seed: seed of the initial weights; the global generators of torch stay as they were.
 
     >>> sum(p.numel() for p in FullyConnectedEnsemble(num_backups=3, num_classes=100).parameters())
     40200
@@ -38,8 +40,7 @@ class FullyConnectedEnsemble(nn.Module):
         self.temperature = temperature
         modules: list[nn.Module] = []
         inputs = num_backups * num_classes
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with torch_seeded(seed):
             for _ in range(layers):
                 modules += [nn.Linear(inputs, num_classes), nn.ReLU()]
                 inputs = num_classes

@@ -131,6 +131,7 @@ class MemoryReplay(nn.Module):
         require_fitting_options(teachers, settings)
         self.model = model
         self.logits_of = logits_of
+        self.num_classes = num_classes
         self.alpha = alpha
         self.temperature = temperature
         self.ensemble_loss = ensemble_loss
@@ -196,7 +197,8 @@ class MemoryReplay(nn.Module):
             keywords: further inputs of the student, by name, as in `mrkd(x, y, mask=mask)`.
 
         Raises:
-            ConfigError: the teachers need `samples`, which is missing or out of range, or do not take a mixed batch.
+            ConfigError: the teachers need `samples`, which is missing or out of range, or do not take a mixed batch; or
+                the logits are not (batch, `num_classes`).
         """
         weight = self.distillation_weight()
         if self.alpha and torch.is_grad_enabled():
@@ -206,6 +208,7 @@ class MemoryReplay(nn.Module):
         if weight > 0:  # before the student, whose activations stay until the backward pass
             found = self.teachers(x, self._num_teachers(), inputs, keywords)
         logits = self.logits_of(self.model(x, **keywords))
+        self._require_all_classes(logits)
         ce = cross_entropy(logits, labels)
         if inputs is not None and self.training:
             self.teachers.remember(inputs, logits)
@@ -308,6 +311,14 @@ class MemoryReplay(nn.Module):
         if self.period is not None and self.steps_per_epoch is not None:
             first = self.num_samples * (self.steps // self.steps_per_epoch % self.period)
         return first + samples.to(device_of(self.model))
+
+    def _require_all_classes(self, logits: Tensor) -> None:
+        """Refuse logits for another number of classes at once, and not when the first backup teaches."""
+        if logits.dim() != 2 or logits.shape[1] != self.num_classes:
+            raise ConfigError(
+                f"the model gives logits of the shape {tuple(logits.shape)}, with num_classes={self.num_classes}",
+                "num_classes is the number of outputs of the model, one per class: (batch, class)",
+            )
 
     def _taught_loss(
         self, backup_logits: Tensor, logits: Tensor, labels: Labels, ce: Tensor

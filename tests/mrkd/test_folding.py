@@ -109,6 +109,23 @@ def test_backups_are_folded_where_rounding_differs_anyway():
             assert ring(x, 1).dtype == torch.bfloat16
 
 
+class NamedInput(nn.Module):
+    """A network that hands its normalisation the input by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 4, 3)
+        self.normalisation = nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        return self.normalisation(input=self.convolution(x)).mean((2, 3))
+
+
+def test_a_network_that_cannot_be_looked_into_runs_as_it_is():
+    network = NamedInput().eval()
+    assert fold_normalisation(network, torch.ones(1, 3, 5, 5), {}) is network
+
+
 def test_backups_of_a_compiled_student_share_one_program():
     programs = []
 

@@ -36,11 +36,12 @@ def test_alpha_zero_is_the_baseline_bit_for_bit():
         assert torch.equal(a, b)
 
 
-def test_teacher_forward_and_ensemble_do_not_draw_from_the_global_generator():
+def test_teacher_forward_and_ensemble_leave_the_global_generators_alone(monkeypatch):
     model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(16, 3))
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("GPUs are seeded"))
     MemoryReplay(model, 3).backups(torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(0)))
     assert torch.equal(torch.rand(4), expected)
 
@@ -146,6 +147,12 @@ def test_mixed_labels_reduce_to_plain_ones_and_match_two_losses():
 def test_impossible_settings_are_refused(options):
     with pytest.raises(ConfigError, match=next(iter(options))):
         MemoryReplay(make_network(), 3, **options)
+
+
+def test_another_number_of_classes_is_refused_in_the_first_step():
+    x, y = make_batch()
+    with pytest.raises(ConfigError, match=rf"shape \({len(x)}, 3\), with num_classes=4"):
+        MemoryReplay(make_network(), 4, interval=100)(x, y)
 
 
 def test_defaults_are_the_robust_preset():
