@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable
 SHOWN = 12
 """Largest number of names in a hint."""
 
-
 LONGEST = 1000
 """Longest message, in characters: what it repeats of a file may be anything."""
 
@@ -88,7 +87,7 @@ class SubmissionError(AscMrkdError):
 
 
 class NonFiniteError(AscMrkdError):
-    """A loss became NaN or infinite; the weights are those before that step."""
+    """A loss, a weight or a prediction is NaN or infinite; the last good weights are kept."""
 
 
 class InterruptedRun(AscMrkdError):
@@ -112,7 +111,7 @@ def require_known(name: str, known: Collection[str], noun: str) -> None:
     Args:
         name: the name as the user wrote it.
         known: all names that exist.
-        noun: word for what is named, such as `rule`.
+        noun: kind of the name, such as `rule` or `tflite precision`.
 
     Raises:
         ConfigError: the name is unknown; the hint suggests one.
@@ -122,12 +121,14 @@ def require_known(name: str, known: Collection[str], noun: str) -> None:
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """Return the hint for an unknown name: the probable meaning, or all known names.
+    """Return the hint for an unknown name: the probable meaning, or the known names; "" if there are none.
 
-    >>> suggest("pmel265", ["pmel256"]), suggest("x", ["a", "b"])
-    ("did you mean 'pmel256'?", 'known: a, b')
+    >>> suggest("pmel265", ["pmel256"]), suggest("x", ["a", "b"]), suggest("x", [])
+    ("did you mean 'pmel256'?", 'known: a, b', '')
     """
     names = list(known)
+    if not names:
+        return ""
     close = difflib.get_close_matches(word, names, n=1)
     if close:
         return f"did you mean '{close[0]}'?"

@@ -59,7 +59,7 @@ def code_digest(file: Path) -> str:
     """
     try:
         return hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError:
+    except (OSError, ValueError):  # a NUL in the name
         raise ConfigError(f"there is no file {file}", "write file.py:name, with the path of the file") from None
 
 

@@ -243,7 +243,7 @@ class _StrictLoader(_BoundedLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in names:
-                    raise _fault(f"the key '{shorten(key.value)}' stands twice", key)
+                    raise _fault(f"the key '{shorten(key.value)}' appears twice", key)
                 names.add(key.value)
         return node
 
@@ -349,7 +349,7 @@ def parse_call(text: str) -> tuple[str, dict[str, Any]]:
     A value is read as YAML. A value without an option name extends the option before it to a list.
 
     Raises:
-        ConfigError: an option has no value, stands twice, or its value is not YAML.
+        ConfigError: an option has no value, appears twice, or its value is not YAML.
 
     >>> parse_call("cp_resnet:num_classes=3,blocks=4,3,1,damping=0.1")
     ('cp_resnet', {'num_classes': 3, 'blocks': [4, 3, 1], 'damping': 0.1})
@@ -365,7 +365,7 @@ def parse_call(text: str) -> tuple[str, dict[str, Any]]:
         if equals:
             option = key.strip()
             if option in options:
-                raise ConfigError(f"'{shorten(option)}' stands twice in '{where}'", "keep one of them")
+                raise ConfigError(f"'{shorten(option)}' appears twice in '{where}'", "keep one of them")
             options[option] = _parse_option(value, where)
         elif option:
             if not isinstance(options[option], list):
@@ -528,5 +528,5 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, dict) and value:
             flat.update(flatten(value, f"{prefix}{key}."))
         else:
-            flat[prefix + key] = value
+            flat[f"{prefix}{key}"] = value
     return flat

@@ -175,7 +175,7 @@ def parse_limits(text: str) -> Rule:
         key, _, value = (word.strip() for word in part.partition("="))
         require_known(key, LIMITS, "limit")
         if key in limits:
-            raise ConfigError(f"'{key}' stands twice in '{text}'", "keep one of them")
+            raise ConfigError(f"'{key}' appears twice in '{text}'", "keep one of them")
         limits[key] = parse_memory(value)
     if "bytes" not in limits:
         raise ConfigError(f"'{text}' does not limit the bytes", "write bytes=512000; --ram adds memory to another rule")

@@ -74,7 +74,7 @@ def train(
     chosen = parse_seeds(seeds) if seeds else experiment.seeds
     if print_config:
         require_known_options(experiment.model)
-        say(experiment_yaml(experiment.model_copy(update={"seeds": list(chosen)})).rstrip())
+        say(experiment_yaml(experiment.with_seeds(chosen)).rstrip())
         return
     if fits_the_store and is_first_process() and not RunFolder(out).seeds():
         say_plan(experiment, out, chosen)

@@ -18,7 +18,6 @@ from asc_mrkd.config.experiment import (
     TrainConfig,
     experiment_yaml,
     load_experiment,
-    require_seeds,
     save_experiment,
 )
 
@@ -40,6 +39,5 @@ __all__ = [
     "TrainConfig",
     "experiment_yaml",
     "load_experiment",
-    "require_seeds",
     "save_experiment",
 ]

@@ -181,6 +181,15 @@ class AugmentConfig(Schema):
     """Whether lambda becomes max(lambda, 1 - lambda), so that the sample itself has the larger share."""
 
 
+def _has_text_keys(value: Any) -> bool:
+    """Return whether all keys in a value are texts, as they become in the JSON of a model file."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _has_text_keys(part) for key, part in value.items())
+    if isinstance(value, list):
+        return all(_has_text_keys(part) for part in value)
+    return True
+
+
 class ModelConfig(Schema):
     """The network and its options (`asc-mrkd models` lists them)."""
 
@@ -189,13 +198,21 @@ class ModelConfig(Schema):
     options: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the network by name."""
 
+    @property
+    def label(self) -> str:
+        """Name of the network in a model file: that of a function in a file is without the folder."""
+        own = parse_own(self.name)
+        return self.name if own is None else own.label
+
     @field_validator("options")
     @classmethod
-    def _refuse_what_is_given(cls, options: dict[str, Any]) -> dict[str, Any]:
+    def _require_other_arguments(cls, options: dict[str, Any]) -> dict[str, Any]:
         if "num_classes" in options:
             raise ValueError("the number of classes is that of the data")
         if "name" in options:
-            raise ValueError("the name of the network stands one level higher: model.name")
+            raise ValueError("the name of the network goes one level higher: model.name")
+        if not _has_text_keys(options):
+            raise ValueError("a key inside an option is not a text: write '1' in quotes")
         return options
 
 
@@ -323,24 +340,11 @@ The files of a run are known by their checksums, wherever they lie: data by `dat
 def _require_different(seeds: list[int]) -> list[int]:
     for seed in seeds:
         if seeds.count(seed) > 1:
-            raise ValueError(f"{seed} stands twice")
+            raise ValueError(f"{seed} appears twice")
     return seeds
 
 
 Seeds = Annotated[list[Seed], Field(min_length=1, max_length=1000), AfterValidator(_require_different)]
-
-
-class _SeedSection(Schema):
-    seeds: Seeds
-
-
-def require_seeds(seeds: Sequence[int]) -> None:
-    """Refuse seeds that an experiment cannot have.
-
-    Raises:
-        ConfigError: there is none, one is out of range, or one stands twice.
-    """
-    parse(_SeedSection, {"seeds": list(seeds)}, "the seeds to train")
 
 
 class Experiment(Schema):
@@ -357,7 +361,7 @@ class Experiment(Schema):
     train: TrainConfig
     """The training loop."""
     seeds: Seeds = Field(default_factory=lambda: [0])
-    """Seeds to train, one network each; no seed stands twice."""
+    """Seeds to train, one network each; no seed appears twice."""
     code: dict[Literal["model", "method"], str] = Field(default_factory=dict)
     """SHA-256 of the user's files that `model.name` and `method.name` name, as training notes them."""
 
@@ -378,6 +382,14 @@ class Experiment(Schema):
     def domain(self) -> Domain:
         """Scenes or images."""
         return self.data.domain
+
+    def with_seeds(self, seeds: Sequence[int]) -> "Experiment":
+        """Return the experiment with other seeds to train.
+
+        Raises:
+            ConfigError: there is none, one is out of range, or one is named twice.
+        """
+        return parse(Experiment, {**self.model_dump(), "seeds": list(seeds)}, "experiment")
 
     def with_code(self) -> "Experiment":
         """Return the experiment with the SHA-256 of the files that its network and its method are in.
@@ -401,10 +413,9 @@ class Experiment(Schema):
     @model_validator(mode="after")
     def _require_augmentation_of_the_domain(self) -> "Experiment":
         for domain in DOMAINS.values():
-            used = any(getattr(self.augment, key) for key in domain.augmentations)
+            used = [key for key in domain.augmentations if getattr(self.augment, key)]
             if used and domain is not self.domain:
-                keys = " and ".join(f"augment.{key}" for key in domain.augmentations)
-                raise ValueError(f"{keys} are for {domain.name}; data.{self.domain.data_key} has none")
+                raise ValueError(f"augment.{used[0]} is for {domain.name}, and the data are {self.domain.name}")
         return self
 
     def require_fitting_augmentation(self, input_shape: tuple[int, ...]) -> None:

@@ -180,7 +180,7 @@ def require_fitting_start(experiment: Experiment, source: ExperimentData) -> Non
             f"train.start={start} may have been trained with the test clips of a fold", "leave data.folds out"
         )
     file = load_model(start)
-    expected = {"name": experiment.model.name, "num_classes": len(source.classes)}
+    expected = {"name": experiment.model.label, "num_classes": len(source.classes)}
     for key, value in expected.items():
         if file.architecture[key] != value:
             raise ConfigError(
@@ -240,7 +240,7 @@ def read_probabilities(path: Path, num_classes: int, classes: Sequence[str] | No
         Probabilities (clip, class) by the last part of the name of the clip.
 
     Raises:
-        ConfigError: a column is missing or not a number, a clip stands twice, or its probabilities are not valid.
+        ConfigError: a column is missing or not a number, a clip appears twice, or its probabilities are not valid.
     """
     try:
         table = pd.read_csv(path)

@@ -101,7 +101,7 @@ def require_trackers(names: Iterable[str]) -> None:
     """
     for name in names:
         if name not in TRACKERS:
-            raise ConfigError(f"there is no tracker '{name}'", suggest(name, TRACKERS) or " or ".join(TRACKERS))
+            raise ConfigError(f"there is no tracker '{name}'", suggest(name, TRACKERS))
         import_library(name, TRACKERS[name].library)  # type: ignore[attr-defined]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from asc_mrkd.budget.gate import require_trained_within, require_untrained_within
-from asc_mrkd.config import Experiment, require_seeds
+from asc_mrkd.config import Experiment
 from asc_mrkd.deploy.model_file import ModelFile, load_model, save_model
 from asc_mrkd.device import choose_device
 from asc_mrkd.dist import rank
@@ -114,20 +114,18 @@ def train(
     """
     experiment = check_experiment(experiment)
     require_trackers(track)
-    if own := parse_own(experiment.model.name):
-        allow_code(own.file)
-    if seeds is None:
-        seeds = experiment.seeds
-    require_seeds(seeds)
+    if seeds is not None:
+        experiment = experiment.with_seeds(seeds)
+    seeds = experiment.seeds
     run = RunFolder(out)
     if experiment.data.is_cross_validation:
-        train_fold = partial(train, seeds=seeds, budget=budget, budget_precision=budget_precision, track=track)
-        _cross_validate(experiment, run, seeds, train_fold, progress, should_stop)
+        train_fold = partial(train, budget=budget, budget_precision=budget_precision, track=track)
+        _cross_validate(experiment, run, train_fold, progress, should_stop)
         return run
     with process_group(experiment.train.device):
         in_first_process(lambda: run.require_free(seeds))
         source = open_trainable(experiment, run)
-        experiment = with_digests(experiment, source, seeds)
+        experiment = with_digests(experiment, source)
         if budget is not None:
             require_untrained_within(experiment, len(source.classes), source.input_shape, budget, budget_precision)
         device = choose_device(experiment.train.device)
@@ -137,7 +135,7 @@ def train(
             data = source.load(device)
             require_rows(len(data.train), experiment.train.batch_size)
             in_first_process(lambda: run.create(experiment, environment(torch.get_num_threads(), gpu_name())))
-            _train_seeds(experiment, run, seeds, pending, source, data, track, progress, should_stop)
+            _train_seeds(experiment, run, pending, source, data, track, progress, should_stop)
         if pending or not run.card_file.exists():
             in_first_process(lambda: write_run_card(run))
         if budget is not None:
@@ -148,7 +146,6 @@ def train(
 def _cross_validate(
     experiment: Experiment,
     run: RunFolder,
-    seeds: Sequence[int],
     train_fold: Callable[..., RunFolder],
     progress: Progress,
     should_stop: Callable[[], bool] | None,
@@ -157,7 +154,7 @@ def _cross_validate(
     folds = experiment.data.folds or 0
     with process_group(experiment.train.device), _listening(should_stop) as stop_asked:
         source = open_trainable(experiment, run)
-        experiment = with_digests(experiment, source, seeds)
+        experiment = with_digests(experiment, source)
         experiment = with_fixed_precision(experiment, run, choose_device(experiment.train.device))
         in_first_process(lambda: run.create(experiment, environment(torch.get_num_threads(), gpu_name())))
         for fold in range(1, folds + 1):
@@ -165,7 +162,7 @@ def _cross_validate(
             one = experiment.model_copy(update={"data": data})
             title = f"fold {fold} of {folds}"
             train_fold(one, run.fold_run(fold), progress=titled(progress, title), should_stop=stop_asked)
-        in_first_process(lambda: join_folds(run, folds, seeds))
+        in_first_process(lambda: join_folds(run, folds, experiment.seeds))
         in_first_process(lambda: write_run_card(run))
 
 
@@ -178,19 +175,18 @@ def open_trainable(experiment: Experiment, run: RunFolder) -> ExperimentData:
         RunError: the folder belongs to another experiment or to other data.
     """
     source = open_data(experiment.data)
-    run.require_same(with_digests(experiment, source, experiment.seeds))
+    run.require_same(with_digests(experiment, source))
     require_fitting_network(experiment, source)
     return source
 
 
-def with_digests(experiment: Experiment, source: ExperimentData, seeds: Sequence[int]) -> Experiment:
-    """Return the experiment with the digests of all files that it names, and the seeds that are trained."""
+def with_digests(experiment: Experiment, source: ExperimentData) -> Experiment:
+    """Return the experiment with the digests of all files that it names."""
     data = experiment.data.model_copy(update={"digest": source.digest})
     augment = identify_responses(experiment.augment)
     method = identify_teachers(experiment.method)
     training = identify_start(experiment.train)
-    identified = {"data": data, "augment": augment, "method": method, "train": training, "seeds": list(seeds)}
-    return experiment.model_copy(update=identified)
+    return experiment.model_copy(update={"data": data, "augment": augment, "method": method, "train": training})
 
 
 def with_fixed_precision(experiment: Experiment, run: RunFolder, device: torch.device) -> Experiment:
@@ -213,17 +209,21 @@ def with_fixed_precision(experiment: Experiment, run: RunFolder, device: torch.d
 def require_fitting_network(experiment: Experiment, source: ExperimentData) -> None:
     """Refuse a network that cannot be built, does not take the data or the method, and teachers that do not fit.
 
-    The network runs without values; one in a file of the user, which may not bear that, runs on the CPU.
+    The network runs without values; one in a file of the user, which may not bear that, runs on the CPU. That file is
+    allowed to run for model files too: those of the teachers, the start or finished seeds may be of the same network.
 
     Raises:
         ModelError: the network cannot be built, is too large, or does not take inputs of that size.
         ConfigError: the augmentation or the method does not go with it.
     """
     experiment.require_fitting_augmentation(source.input_shape)
+    own = parse_own(experiment.model.name)
+    if own is not None:
+        allow_code(own.file)
     require_fitting_teachers(experiment, source)
     require_fitting_responses(experiment.augment, source)
     require_fitting_start(experiment, source)
-    place = without_storage() if parse_own(experiment.model.name) is None else torch.device("cpu")
+    place = without_storage() if own is None else torch.device("cpu")
     with place, torch.random.fork_rng(devices=[]), torch.no_grad():
         network = build_network(experiment.model.name, len(source.classes), **experiment.model.options)
         parameters = sum(parameter.numel() for parameter in network.parameters())
@@ -275,13 +275,12 @@ def _require_whole_results(experiment: Experiment, files: SeedFolder) -> None:
 
 def describe_network(experiment: Experiment, num_classes: int) -> dict[str, Any]:
     """Return the architecture of a model file: name, options, and the SHA-256 of the user's file with the network."""
-    own = parse_own(experiment.model.name)
     architecture = {
-        "name": experiment.model.name if own is None else own.label,
+        "name": experiment.model.label,
         "num_classes": num_classes,
         "options": experiment.model.options,
     }
-    if own is not None:
+    if "model" in experiment.code:
         architecture["code"] = experiment.code["model"]
     return architecture
 
@@ -289,7 +288,6 @@ def describe_network(experiment: Experiment, num_classes: int) -> dict[str, Any]
 def _train_seeds(
     experiment: Experiment,
     run: RunFolder,
-    seeds: Sequence[int],
     pending: Sequence[int],
     source: ExperimentData,
     data: TrainAndTest,
@@ -297,6 +295,7 @@ def _train_seeds(
     progress: Progress,
     should_stop: Callable[[], bool] | None,
 ) -> None:
+    seeds = experiment.seeds
     with _locked(run, pending), _listening(should_stop) as stop_asked:
         for number, seed in enumerate(seeds, start=1):
             if seed not in pending:

@@ -183,7 +183,7 @@ def export(
     out = Path(out)
     require_known(to, FORMATS, "format")
     kind = FORMATS[to]
-    require_known(precision, kind.precisions, f"precision of {to}")
+    require_known(precision, kind.precisions, f"{to} precision")
     if with_frontend and kind.frontend == "never":
         raise ConfigError(f"a .{to} file has no front end in it", "--to c writes a front end in C")
     _require_replaceable(out)

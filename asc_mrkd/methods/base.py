@@ -30,6 +30,7 @@ class TrainingContext:
     """Facts of a run that a method may ask for, by the names of its parameters."""
 
     num_classes: int
+    """Number of classes."""
     input_shape: tuple[int, ...]
     """Shape of one input, without the batch."""
     train_samples: int

@@ -8,7 +8,7 @@ import difflib
 import inspect
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -187,18 +187,41 @@ def load_method_class(code: OwnCode) -> "type[Method]":
     Raises:
         ConfigError: the file is missing, it fails, or has no such method.
     """
-    from asc_mrkd.methods.base import Method
+    from asc_mrkd.methods.base import Method, parameters_with_default
 
     found = load_own(code, OWN_HINT)
     if not (isinstance(found, type) and issubclass(found, Method)):
         raise ConfigError(f"{code.file}: {code.name} is not a method", OWN_HINT)
+    for name, (annotation, default) in parameters_with_default(found).items():
+        if annotation is inspect.Parameter.empty:
+            raise ConfigError(
+                f"{code.file}: the option '{name}' of {code.name} has no type",
+                f"write {name}: {type(default).__name__} = {default!r}",
+            )
     try:
         found.options_schema().model_validate({})
     except Exception as error:  # of pydantic, of many types, for annotations that are not types
         raise ConfigError(
             f"{code.file}: an option of {code.name} has no usable type: {first_line(error)}", OWN_HINT
         ) from error
+    _require_fitting_parameters(found, code)
     return found
+
+
+def _require_fitting_parameters(method_class: "type[Method]", code: OwnCode) -> None:
+    """Refuse a method that does not take the student first, or needs a value that nobody gives."""
+    from asc_mrkd.methods.base import TrainingContext
+
+    first = next(iter(inspect.signature(method_class).parameters.values()), None)
+    if first is None or first.kind is first.KEYWORD_ONLY:
+        raise ConfigError(f"{code.file}: {code.name} does not take the student as its first argument", OWN_HINT)
+    known = [*(one.name for one in fields(TrainingContext)), "total_steps"]
+    for name in context_parameters(method_class):
+        if name not in known:
+            raise ConfigError(
+                f"{code.file}: {code.name} needs '{name}', which a run does not know; an option needs a default",
+                suggest(name, known),
+            )
 
 
 def method_title(section: MethodConfig) -> str:
@@ -308,5 +331,8 @@ def build_method(section: MethodConfig, model: "nn.Module", context: "TrainingCo
 def context_parameters(method_class: "type[Method]") -> list[str]:
     """Return the parameters of a method that a `TrainingContext` has to give: those without a default."""
     _, *parameters = inspect.signature(method_class).parameters.values()
-    variadic = inspect.Parameter.VAR_KEYWORD
-    return [one.name for one in parameters if one.default is one.empty and one.kind != variadic]
+    return [
+        one.name
+        for one in parameters
+        if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    ]

@@ -81,7 +81,7 @@ def parse_line(line: str) -> dict[str, float]:
         raise ValueError("not an object")
     record = {name: value for name, value in record.items() if value is not None}
     for name, value in record.items():
-        if type(value) not in (int, float) or abs(value) > 1e308:
+        if type(value) not in (int, float) or not abs(value) <= 1e308:
             raise ValueError(f"{name} is not a number")
     for name in ("seed", "epoch"):
         if type(record.get(name)) is not int or record[name] < 0:

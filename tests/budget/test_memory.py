@@ -229,7 +229,7 @@ def test_the_chips_have_sources_and_a_verdict():
         (("--ram", "lots"), "'lots' is not a valid size"),
         (("--ram", "0"), "not a valid size"),
         (("--limit", "ram=3KB"), "does not limit the bytes"),
-        (("--limit", "bytes=3,bytes=4"), "stands twice"),
+        (("--limit", "bytes=3,bytes=4"), "appears twice"),
         (("--limit", "flash=3"), "there is no limit 'flash'"),
     ],
 )

@@ -46,7 +46,9 @@ def refusal(conf, *overrides) -> ConfigError:
         ("train.threads=100000", "train.threads: Input should be less than or equal to 1024, got 100000"),
         ("train.optimizer={nesterov: true, momentum: 0}", "train.optimizer: nesterov needs a momentum above 0"),
         ("augment.roll_frames=1e21", "augment.roll_frames"),
-        ("seeds=[0, 0]", "seeds: 0 stands twice"),
+        ("model.options={widths: {1: 16}}", "model.options: a key inside an option is not a text"),
+        ("augment={pad: 3, flip: true}", "augment.pad is for images, and the data are scenes"),
+        ("seeds=[0, 0]", "seeds: 0 appears twice"),
         ("seeds=[true]", "seeds: Input should be a number"),
         ("seeds=[99999999999]", "seeds: Input should be less than 4294967296"),
         ("method.interval=1:30", "method.interval: write steps as 9775"),
@@ -127,7 +129,7 @@ ALIASES = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "\n".join(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{a: 1, a: 2}", "line 1, column 8: the key 'a' stands twice"),
+        ("{a: 1, a: 2}", "line 1, column 8: the key 'a' appears twice"),
         ("[" * 2000, "more than 32 sections or lists inside one another"),
         ("{a: " * 2000, "more than 32 sections or lists inside one another"),
         ("9" * 5000, "an integer is beyond 64 bits"),
@@ -212,9 +214,9 @@ def test_a_chain_of_bases_ends(tmp_path):
         load_experiment(tmp_path / "number.yaml")
 
 
-def test_f1_14_a_key_that_stands_twice_is_refused(conf):
+def test_f1_14_a_key_that_appears_twice_is_refused(conf):
     conf.write_text(conf.read_text() + "train: {epochs: 1, batch_size: 1}\n")
-    assert "the key 'train' stands twice" in str(refusal(conf))
+    assert "the key 'train' appears twice" in str(refusal(conf))
 
 
 @pytest.mark.parametrize(

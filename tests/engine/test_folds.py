@@ -19,6 +19,7 @@ from asc_mrkd.engine.samples import open_data
 from asc_mrkd.engine.sweeps import sweep
 from asc_mrkd.errors import ConfigError, DataError, InterruptedRun, RunError
 from asc_mrkd.evaluation import compare, evaluate
+from asc_mrkd.report.comparisons import folder_text
 from asc_mrkd.runs import RunFolder, find_model, read_metrics, read_predictions
 from asc_mrkd.store.layout import FeatureStore, open_store, write_sums
 
@@ -86,6 +87,7 @@ def test_it_is_evaluated_compared_and_reported_as_any_run(cross_validated, tmp_p
     done = run_cli("report", cross_validated, "--out", tmp_path / "report.html")
     assert done.code == 0, done.err
     assert "cross-validation with 3 folds" in done.out.replace("\n", "")
+    assert folder_text(evaluate(cross_validated / "fold2")).endswith("(fold 2 of 3)")
 
 
 def test_its_card_has_the_joined_figures_and_the_network_of_a_fold(cross_validated):

@@ -11,10 +11,11 @@ from helpers.data import SPEC
 
 from asc_mrkd import Predictor, evaluate, fit_experiment, load_model, own_code
 from asc_mrkd.deploy.model_file import save_model
-from asc_mrkd.engine.training import train
+from asc_mrkd.engine.training import open_trainable, train
 from asc_mrkd.errors import ConfigError, ModelError, RunError
 from asc_mrkd.methods import load_experiment
 from asc_mrkd.models import build_network
+from asc_mrkd.runs import RunFolder
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +55,10 @@ def test_the_template_trains_and_is_used_once_its_file_is_named(template, tmp_pa
     before = run.seed_folder(0).model.read_bytes()
     train(experiment, tmp_path / "run", [0])
     assert run.seed_folder(0).model.read_bytes() == before
+
+    forget()
+    further = load_experiment(template / "conf" / "own.yaml", ["method=ce", f"train.start={run}"])
+    open_trainable(further, RunFolder(tmp_path / "further"))  # the network of the start is the one that is named
 
     forget()
     with pytest.raises(ModelError, match=r"made by network.py:build, which is not in the model file") as caught:
@@ -129,17 +134,23 @@ def test_what_is_not_a_network_is_said_before_the_training(store, tmp_path, name
         ("Missing", "has no Missing"),
         ("number", "number is not a method"),
         ("Odd", "an option of Odd has no usable type"),
+        ("Untyped", "the option 'size' of Untyped has no type"),
+        ("Method", "Method does not take the student as its first argument"),
+        ("Asks", "Asks needs 'sample_rate', which a run does not know"),
     ],
 )
-def test_what_is_not_a_method_is_said(conf, tmp_path, name, message):
+def test_what_is_not_a_usable_method_is_said(conf, tmp_path, name, message):
     (tmp_path / "method.py").write_text(
         "from asc_mrkd.methods import Method\nnumber = 7\n"
         "class Odd(Method):\n    def __init__(self, model, *, size: 'Unknown' = 3): ...\n"
+        "class Untyped(Method):\n    def __init__(self, model, *, size=3): ...\n"
+        "class Asks(Method):\n    def __init__(self, model, num_classes, sample_rate, *rest, **others): ...\n"
     )
     with pytest.raises(ConfigError, match=message):
         load_experiment(conf, [f"method={tmp_path}/method.py:{name}"])
-    with pytest.raises(ConfigError, match="there is no file"):
-        load_experiment(conf, ["method=nowhere.py:Method"])
+    for path in ("nowhere.py", "no\\0where.py"):
+        with pytest.raises(ConfigError, match="there is no file"):
+            load_experiment(conf, [f'method="{path}:Method"'])
     (tmp_path / "leaves.py").write_text("raise SystemExit(0)\n")
     with pytest.raises(ConfigError, match="failed: SystemExit: 0"):
         load_experiment(conf, [f"method={tmp_path}/leaves.py:Method"])

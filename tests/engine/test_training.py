@@ -235,7 +235,7 @@ def test_a_method_is_checked_and_built_for_the_cut_inputs(conf, monkeypatch):
 
 @pytest.mark.parametrize(
     ("seeds", "message"),
-    [([0, 0], "0 stands twice"), ([-1], "greater than or equal to 0"), ([], "at least 1 item")],
+    [([0, 0], "0 appears twice"), ([-1], "greater than or equal to 0"), ([], "at least 1 item")],
 )
 def test_seeds_that_cannot_be_kept_are_refused_before_anything_is_written(conf, tmp_path, seeds, message):
     with pytest.raises(ConfigError, match=message):

@@ -35,7 +35,7 @@ def in_a_file(network: nn.Module, shape: tuple[int, ...] = (1, 8, 8)) -> ModelFi
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"precision": "float16"}, "there is no precision of tflite 'float16'"),
+        ({"precision": "float16"}, "there is no tflite precision 'float16'"),
         ({"with_frontend": True}, r"a \.tflite file has no front end in it"),
     ],
 )

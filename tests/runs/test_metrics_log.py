@@ -72,6 +72,7 @@ ODD = {
     "a nested value": '{"seed": 0, "epoch": 1, "loss": [1]}',
     "too large": '{"seed": 0, "epoch": 1, "loss": ' + "9" * 400 + "}",
     "too many digits": '{"seed": 0, "epoch": 1, "loss": ' + "9" * 5000 + "}",
+    "not a number": '{"seed": 0, "epoch": 1, "loss": NaN}',
     "infinite": '{"seed": 0, "epoch": 1, "loss": Infinity}',
     "deep": "[" * 100_000,
     "not UTF-8": "\udcff\udcfe",
