@@ -54,7 +54,7 @@ def _refuse_truth_value(value: Any) -> Any:
 
 
 NUMBER = BeforeValidator(_refuse_truth_value)
-"""Mark of a number in an `Annotated` type: true and false are none."""
+"""Mark of a number in an `Annotated` type: true and false are refused."""
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0), NUMBER]
 Positive = Annotated[float, Field(gt=0.0, le=1e6), NUMBER]
@@ -120,7 +120,7 @@ def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         ConfigError: the file cannot be read, or is not YAML as `parse_yaml` takes it.
     """
-    text = read_text(path, ConfigError, "asc-mrkd recipes ls shows the files that come along")
+    text = read_text(path, ConfigError, "asc-mrkd recipes ls lists the experiment files that come with it")
     try:
         values = parse_yaml(text)
     except ValueError as error:
@@ -463,7 +463,7 @@ def _hint_for_unknown(where: str, section: str, known: Mapping[str, Owner]) -> s
 def _meaning(where: str, known: Mapping[str, Owner]) -> str:
     """Return the documentation of a key as a hint."""
     if where not in known:
-        return "asc-mrkd recipes ls names experiment files that are right"
+        return "asc-mrkd recipes ls lists experiment files that work"
     owner, name = known[where]
     section = where.partition(".")[0]
     catalogue = {"method": "methods", "model": "models"}.get(section)
@@ -500,20 +500,22 @@ def _dotted_keys(schema: type[Schema], prefix: str = "") -> dict[str, Owner]:
     return keys
 
 
-def differing_key(ours: Schema, theirs: Schema, ignore: Collection[str] = (), place: str = "here") -> str | None:
+def differing_key(
+    first: Schema, second: Schema, ignore: Collection[str] = (), places: tuple[str, str] = ("here", "there")
+) -> str | None:
     """Return "KEY is A here and B there" for the first key in which two sections differ, or None.
 
     Args:
-        ours: section that is `place`.
-        theirs: section that is there.
+        first: a section.
+        second: another one of the same kind.
         ignore: keys that may differ.
-        place: word for the place of the first section.
+        places: words for the places of the two sections.
     """
-    here = flatten(ours.model_dump())
-    there = flatten(theirs.model_dump())
+    here = flatten(first.model_dump())
+    there = flatten(second.model_dump())
     for key in dict.fromkeys([*here, *there]):
         if key not in ignore and here.get(key) != there.get(key):
-            return f"{key} is {shown(here.get(key))} {place} and {shown(there.get(key))} there"
+            return f"{key} is {shown(here.get(key))} {places[0]} and {shown(there.get(key))} {places[1]}"
     return None
 
 

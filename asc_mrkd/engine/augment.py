@@ -102,7 +102,8 @@ def spectrogram_masks(x: Tensor, augment: AugmentConfig, key: BatchKey) -> Tenso
         start = (key.uniform(f"{purpose}, start") * (size - width)).long()
         place = torch.arange(size, device=x.device)
         is_masked = (place >= start[:, None]) & (place < (start + width.long())[:, None])
-        x = x.masked_fill(is_masked.view(len(x), 1, *((size, 1) if axis == 2 else (1, size))), 0.0)
+        shape = (len(x), 1, size, 1) if axis == 2 else (len(x), 1, 1, size)
+        x = x.masked_fill(is_masked.view(shape), 0.0)
     return x
 
 

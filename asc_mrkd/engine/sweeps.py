@@ -43,7 +43,9 @@ class TrainedPoint:
     values: dict[str, str]
     """The swept keys and their values at this point, as typed."""
     experiment: Experiment
+    """The experiment with these values."""
     run: RunFolder
+    """Its run folder."""
     failure: str = ""
     """Reason why the training failed; empty if it is complete."""
 
@@ -233,7 +235,7 @@ def _report_crash(point: TrainedPoint) -> TrainedPoint:
 
 
 def _when_exists(file: Path) -> Callable[[], bool]:
-    """Return a function that tells whether the file exists, and looks for it from time to time only."""
+    """Return a function that returns whether the file exists, and looks for it from time to time only."""
     looked = -STOP_CHECK_SECONDS
     exists = False
 

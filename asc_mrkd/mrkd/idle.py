@@ -1,4 +1,4 @@
-"""Watch over a training loop in which MrKD would silently do nothing: the loop is told once."""
+"""Warnings about a training loop in which MrKD would silently do nothing, each given once."""
 
 import warnings
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ Versions = list[int]
 class IdleWatch:
     """Watch whether `step` follows every optimiser step and whether the optimiser has the ensemble.
 
-    It costs nothing once both were seen, and never more than some comparisons of counters: a tensor is looked at in one
-    step alone.
+    It costs nothing once both were seen, and before that some comparisons of counters; the values of the ensemble are
+    compared in a single step.
 
     Args:
         student: weights of the student.
@@ -45,7 +45,8 @@ class IdleWatch:
         """Look at the weights before a pass; `taught` says whether the ensemble gets a gradient from it."""
         if not self._step_is_called:
             now = _versions(self._student)
-            self._unreported += self._seen is not None and now != self._seen
+            if self._seen is not None and now != self._seen:
+                self._unreported += 1
             self._seen = now
             if self._unreported == UNREPORTED_STEPS:
                 self._unreported += 1

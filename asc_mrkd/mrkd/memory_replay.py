@@ -197,8 +197,8 @@ class MemoryReplay(nn.Module):
             keywords: further inputs of the student, by name, as in `mrkd(x, y, mask=mask)`.
 
         Raises:
-            ConfigError: the teachers need `samples`, which is missing or out of range, or do not take a mixed batch; or
-                the logits are not (batch, `num_classes`).
+            ConfigError: the teachers need `samples`, which is missing or out of range, or do not take a mixed batch;
+                the logits are not (batch, `num_classes`), or on another device than the ensemble; the labels are soft.
         """
         weight = self.distillation_weight()
         if self.alpha and torch.is_grad_enabled():
@@ -208,7 +208,7 @@ class MemoryReplay(nn.Module):
         if weight > 0:  # before the student, whose activations stay until the backward pass
             found = self.teachers(x, self._num_teachers(), inputs, keywords)
         logits = self.logits_of(self.model(x, **keywords))
-        self._require_all_classes(logits)
+        self._require_fitting(logits, labels)
         ce = cross_entropy(logits, labels)
         if inputs is not None and self.training:
             self.teachers.remember(inputs, logits)
@@ -312,12 +312,26 @@ class MemoryReplay(nn.Module):
             first = self.num_samples * (self.steps // self.steps_per_epoch % self.period)
         return first + samples.to(device_of(self.model))
 
-    def _require_all_classes(self, logits: Tensor) -> None:
-        """Refuse logits for another number of classes at once, and not when the first backup teaches."""
+    def _require_fitting(self, logits: Tensor, labels: Labels) -> None:
+        """Refuse in the first step what would fail when the first backup teaches, long after.
+
+        Raises:
+            ConfigError: another number of classes, soft labels, or a model that was moved without its ensemble.
+        """
         if logits.dim() != 2 or logits.shape[1] != self.num_classes:
             raise ConfigError(
                 f"the model gives logits of the shape {tuple(logits.shape)}, with num_classes={self.num_classes}",
                 "num_classes is the number of outputs of the model, one per class: (batch, class)",
+            )
+        if isinstance(labels, Tensor) and labels.is_floating_point():
+            raise ConfigError(
+                "the labels are probabilities, not class indices (batch,)",
+                "write mrkd(x, MixedLabels(first, second, weight)) for a mixed batch",
+            )
+        if self.ensemble is not None and device_of(self.ensemble) != logits.device and self.ensemble.layers:
+            raise ConfigError(
+                f"the model gives logits on {logits.device}, and the ensemble is on {device_of(self.ensemble)}",
+                f"move both: mrkd.to('{logits.device}')",
             )
 
     def _taught_loss(

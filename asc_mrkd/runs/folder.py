@@ -158,10 +158,10 @@ class RunFolder(_Folder):
             ConfigError: config.yaml does not fit the schema.
         """
         if not self.config_file.is_file():
-            raise RunError(f"{self.path} is not a run folder: {self.config_file.name} is missing", self._likely())
+            raise RunError(f"{self.path} is not a run folder: {self.config_file.name} is missing", self.likely_meant())
         return load_experiment(self.config_file)
 
-    def _likely(self) -> str:
+    def likely_meant(self) -> str:
         """Return the hint for a path that is not a run folder: the run around it, those in it, or a similar name."""
         for around in self.path.absolute().parents[:2]:
             if RunFolder(around).config_file.is_file():
@@ -243,7 +243,7 @@ class RunFolder(_Folder):
         if not self.config_file.exists():
             if self.finished_seeds():
                 raise RunError(
-                    f"{self.path} holds trained seeds, but {self.config_file.name}, which says of what, is missing",
+                    f"{self.path} holds trained seeds, but {self.config_file.name}, the experiment, is missing",
                     "bring the file back, or choose another --out",
                 )
             return
@@ -251,14 +251,14 @@ class RunFolder(_Folder):
         before, now = kept.data.digest, experiment.data.digest
         if before and now and before != now:
             raise RunError(
-                f"{self.path} was trained on other data than {experiment.data.folder} holds now: their SHA-256 is "
-                f"{before[:12]} in it and {now[:12]} there",
+                f"{self.path} was trained on other data than {experiment.data.folder} holds now: their SHA-256 was "
+                f"{before[:12]} and is {now[:12]}",
                 "choose another --out, or bring the former data back; they may lie elsewhere",
             )
         ignored = [*RUNTIME_KEYS, "data.digest"]
         if experiment.train.precision == "auto":  # training takes the precision of the folder
             ignored.append("train.precision")
-        difference = differing_key(kept, experiment, ignored, place="in it")
+        difference = differing_key(kept, experiment, ignored, places=("in it", "here"))
         if difference:
             raise RunError(f"{self.path} holds another experiment: {difference}", "choose another --out")
 
@@ -347,4 +347,5 @@ def find_model(path: str | os.PathLike[str]) -> Path:
             f"{path} is a cross-validation, which has a model per fold",
             f"name that of a fold, as {run.fold_run(1)}, or train one model on the splits, without --folds",
         )
-    raise RunError(f"there is no trained model in {path}", f"train one: {TRAIN}")
+    hint = f"train one: {TRAIN}" if path.exists() else run.likely_meant()
+    raise RunError(f"there is no trained model in {path}", hint)

@@ -297,7 +297,7 @@ def create_or_continue(
     elif not (folder / CLASSES).exists():
         _write_classes(folder, classes)
     store = _open_parts(folder)
-    difference = differing_key(store.spec, spec, place="in the store")
+    difference = differing_key(store.spec, spec, places=("in the store", "here"))
     if difference:
         raise StoreError(f"{folder} was made with another spec: {difference}", "choose another --out")
     keys = ["filename", "label", "split", *_optional_columns(clips)]

@@ -164,7 +164,7 @@ def test_a_folder_of_another_experiment_is_refused_before_the_first_point(sweep,
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "sweep").rglob("*")}
     done = sweep("method.interval=3,9", "train.batch_size=8", seeds="0")
     assert done.code == 2
-    assert "method.interval=9 holds another experiment: train.batch_size is 10 in it and 8 there" in done.err
+    assert "method.interval=9 holds another experiment: train.batch_size is 10 in it and 8 here" in done.err
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "sweep").rglob("*")}
 
 

@@ -215,7 +215,7 @@ def test_trained_seeds_of_an_unknown_experiment_are_refused(conf, trained_short,
     out = tmp_path / "run"
     shutil.copytree(trained_short, out)
     (out / "config.yaml").unlink()
-    with pytest.raises(RunError, match=r"holds trained seeds, but config\.yaml, which says of what, is missing"):
+    with pytest.raises(RunError, match=r"holds trained seeds, but config\.yaml, the experiment, is missing"):
         train_run(conf, out, *SHORT, "method=mrkd")
 
 

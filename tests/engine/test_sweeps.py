@@ -84,7 +84,7 @@ def test_threads_of_the_workers_are_part_of_the_experiment(image_conf, tmp_path)
     axis = ["method.interval=3,9", "train.epochs=1"]
     (first, _) = sweep(image_conf, axis, tmp_path / "sweep", [0], jobs=2)
     assert first.run.experiment.train.threads == 1
-    with pytest.raises(RunError, match=r"train\.threads is 1 in it and None there"):
+    with pytest.raises(RunError, match=r"train\.threads is 1 in it and None here"):
         sweep(image_conf, axis, tmp_path / "sweep", [0])
     sweep(image_conf, [*axis, "train.threads=1"], tmp_path / "sweep", [0])
 

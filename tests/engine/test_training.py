@@ -122,7 +122,7 @@ def test_all_seeds_of_a_run_have_the_precision_that_it_began_in(conf, tmp_path, 
     for seed in (0, 1):
         assert same(weights(whole, seed), weights(cut, seed))
     assert not same(weights(whole), weights(train_run(conf, tmp_path / "float32", auto)))
-    with pytest.raises(RunError, match=r"train\.precision is 'bfloat16' in it and 'float32' there"):
+    with pytest.raises(RunError, match=r"train\.precision is 'bfloat16' in it and 'float32' here"):
         train_run(conf, cut, "train.precision=float32")
 
 
@@ -163,7 +163,7 @@ def test_finished_run_is_left_alone(conf, copied):
 
 
 def test_another_experiment_is_refused_by_name(conf, copied):
-    with pytest.raises(RunError, match=r"train.optimizer.lr is 0.05 in it and 0.01 there"):
+    with pytest.raises(RunError, match=r"train.optimizer.lr is 0.05 in it and 0.01 here"):
         train_run(conf, copied, "train.optimizer.lr=0.01")
 
 

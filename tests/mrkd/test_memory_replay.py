@@ -149,10 +149,16 @@ def test_impossible_settings_are_refused(options):
         MemoryReplay(make_network(), 3, **options)
 
 
-def test_another_number_of_classes_is_refused_in_the_first_step():
+def test_what_would_fail_with_the_first_backup_is_refused_in_the_first_step():
     x, y = make_batch()
     with pytest.raises(ConfigError, match=rf"shape \({len(x)}, 3\), with num_classes=4"):
         MemoryReplay(make_network(), 4, interval=100)(x, y)
+    method = MemoryReplay(make_network(), 3, interval=100)
+    with pytest.raises(ConfigError, match="the labels are probabilities"):
+        method(x, F.one_hot(y, 3).float())
+    method.model.to("meta")
+    with pytest.raises(ConfigError, match="logits on meta, and the ensemble is on cpu"):
+        method(x.to("meta"), y.to("meta"))
 
 
 def test_defaults_are_the_robust_preset():

@@ -84,7 +84,7 @@ def test_other_rates_are_refused_where_resampling_is_not_allowed(tmp_path):
     assert open_store(tmp_path / "store").clips["reason"].tolist() == ["", "", "", "wrong_rate"]
     refused = extract_by_verb(root, tmp_path / "store")
     assert refused.code == 2
-    assert "resample is False in the store and True there" in refused.err
+    assert "resample is False in the store and True here" in refused.err
 
 
 def test_many_bad_clips_are_named_up_to_a_limit(tmp_path):

@@ -125,7 +125,7 @@ def test_a_store_that_another_process_has_just_finished_is_opened_as_it_is(recor
 
 
 def test_other_spec_and_other_list_are_refused(made, recordings, spec):
-    with pytest.raises(StoreError, match="hop_length is 512 in the store and 256 there"):
+    with pytest.raises(StoreError, match="hop_length is 512 in the store and 256 here"):
         extract_clips(recordings.clips, recordings.root, spec.model_copy(update={"hop_length": 256}), made.folder)
     with pytest.raises(StoreError, match="another list"):
         extract_clips(recordings.clips.iloc[::-1], recordings.root, spec, made.folder)
