@@ -129,6 +129,10 @@ def test_reading_a_model_imports_no_compiler_and_training_no_audio_library(train
 import sys
 from asc_mrkd import load_model
 load_model({str(trained)!r})
+from asc_mrkd.models import MODELS, build_model, without_storage
+with without_storage():  # as reading a model begins
+    for name in MODELS:
+        build_model(name, 10)
 assert "torch" in sys.modules
 assert "torch._dynamo" not in sys.modules
 from asc_mrkd import load_experiment, train

@@ -160,7 +160,7 @@ def frequency_damper(kernel_size: int, minimum: float) -> Tensor:
     [0.1..., 0.55..., 1.0, 0.55..., 0.1...]
     """
     centre = (kernel_size - 1) / 2
-    distance = (torch.arange(kernel_size) - centre).abs() / max(centre, 1)
+    distance = (torch.arange(kernel_size, device="cpu") - centre).abs() / max(centre, 1)
     return (1 - (1 - minimum) * distance).view(1, 1, -1, 1)
 
 
@@ -171,7 +171,8 @@ class DampedConv2d(nn.Conv2d):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, minimum: float, **options: object):
         super().__init__(in_channels, out_channels, kernel_size, **options)  # type: ignore[arg-type]
-        self.register_buffer("damper", frequency_damper(kernel_size, minimum), persistent=False)
+        damper = frequency_damper(kernel_size, minimum)
+        self.register_buffer("damper", damper.to(self.weight.device), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, in_channels, mel, frame) to (batch, out_channels, mel, frame)."""
