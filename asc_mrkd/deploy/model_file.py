@@ -84,7 +84,7 @@ def load_model(path: str | Path) -> ModelFile:
     """Read a model file, or that of a seed or run folder (its lowest seed).
 
     Raises:
-        RunError: there is no model, or its checksum in the run folder is that of another network.
+        RunError: no model was found, or it is not the one whose checksum the run folder has.
         DamagedFileError: the file is damaged, or another program wrote it.
         MissingExtraError: the file is .onnx, and onnxruntime is not installed.
         ModelError: the network is made by a Python file of a user, which `allow_code` has not allowed to run.
@@ -144,7 +144,8 @@ def _build_with(read: Description, tensors: dict[str, Tensor], path: Path) -> nn
             raise DamagedFileError(f"{path}: {name} is stored as {tensor.dtype}", hint)
         if not tensor.isfinite().all():
             raise DamagedFileError(f"{path}: {name} has values that are not finite", hint)
-    with torch.random.fork_rng(devices=[]):
+    # Without gradients: otherwise a norm leaves a weight with a history on its layer, which deepcopy refuses.
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
         model = build()
     model.load_state_dict(tensors)
     return model
@@ -201,7 +202,11 @@ def assemble(read: Description, model: nn.Module) -> ModelFile:
 
 
 def _as_stored(name: str, tensor: Tensor, dtype: str) -> Tensor:
-    tensor = tensor.detach().cpu().contiguous()
+    """Return a tensor in the form of the file: on the CPU, contiguous, of that type where it is real.
+
+    It is a copy: safetensors refuses tensors that share memory, as tied weights do.
+    """
+    tensor = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
     if not tensor.is_floating_point():
         return tensor
     stored = tensor.to(getattr(torch, dtype))

@@ -5,16 +5,19 @@ import shutil
 import numpy as np
 import pytest
 import soundfile as sf
+import torch
 import yaml
 from helpers.cli import run_cli
 from helpers.data import SPEC
 
 from asc_mrkd import Predictor, evaluate, fit_experiment, load_model, own_code
-from asc_mrkd.deploy.model_file import save_model
+from asc_mrkd.deploy.model_file import ModelFile, save_model
+from asc_mrkd.deploy.onnx_file import plain_copy
 from asc_mrkd.engine.training import open_trainable, train
 from asc_mrkd.errors import ConfigError, ModelError, RunError
 from asc_mrkd.methods import load_experiment
 from asc_mrkd.models import build_network
+from asc_mrkd.models.pruning import prune
 from asc_mrkd.runs import RunFolder
 
 
@@ -170,6 +173,29 @@ def test_a_model_file_cannot_name_code_by_itself(trained, tmp_path):
     save_model(tmp_path / "evil.safetensors", type(file)(**{**vars(file), "architecture": architecture}))
     with pytest.raises(ModelError, match="not run unless you name it"):
         load_model(tmp_path / "evil.safetensors")
+
+
+def test_tied_and_normalised_weights_are_written_read_and_copied(tmp_path):
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "def build(num_classes):\n"
+        "    first = nn.Linear(4, 4)\n"
+        "    second = nn.Linear(4, 4)\n"
+        "    second.weight = first.weight\n"
+        "    return nn.Sequential(first, second, nn.utils.weight_norm(nn.Linear(4, num_classes)))\n"
+    )
+    own_code.allow_code(tmp_path / "net.py")
+    network = build_network(f"{tmp_path}/net.py:build", 3).eval()
+    code = own_code.code_digest(tmp_path / "net.py")
+    architecture = {"name": "net.py:build", "num_classes": 3, "options": {}, "code": code}
+    one = np.ones((1, 1, 1), np.float32)
+    save_model(tmp_path / "m.safetensors", ModelFile(network, architecture, list("abc"), (1, 1, 4), 0 * one, one, None))
+    read = load_model(tmp_path / "m.safetensors").model
+    assert read[0].weight is read[1].weight
+    x = torch.rand(2, 4)
+    with torch.no_grad():
+        for same in (read, plain_copy(read), prune(read, 0.0)):
+            assert torch.equal(same(x), network(x))
 
 
 def test_options_of_a_network_function(tmp_path):
