@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from asc_mrkd.audio.read import match_channels
+from asc_mrkd.audio.read import MAX_PEAK, match_channels
 from asc_mrkd.errors import ConfigError, DataError, MissingExtraError, first_line
 from asc_mrkd.features.spec import FrontendSpec
 
@@ -48,6 +48,7 @@ class StreamFigures:
     seconds: float
     """Length of the sound (s)."""
     decisions: int
+    """Number of decisions."""
     computing: float
     """Time (s) spent on all decisions."""
     latency: float
@@ -97,9 +98,9 @@ class Stream:
         spec = predictor.frontend
         if spec is None:
             raise ConfigError("a network for pictures hears no stream", "give it pictures")
-        self.rate = rate or spec.sample_rate
+        self.rate = spec.sample_rate if rate is None else rate
         """Sample rate of the stream (Hz)."""
-        self.channels = channels or spec.channels
+        self.channels = spec.channels if channels is None else channels
         """Channels of the stream."""
         if not 1_000 <= self.rate <= 1_000_000 or not 1 <= self.channels <= 64:
             raise ConfigError(f"{self.rate} Hz and {self.channels} channels are not a stream of sound", "--rate 48000")
@@ -120,19 +121,16 @@ class Stream:
         self._latencies = _Latencies()
 
     def push(self, samples: np.ndarray) -> Iterator[Decision]:
-        """Take samples (channel, sample) or (sample,), and yield the decisions that they make possible.
+        """Take samples (channel, sample) or (sample,), full scale 1, and yield the decisions that they make possible.
 
         Raises:
-            DataError: the samples have other channels than the stream.
+            DataError: the samples have other channels than the stream, are not of a floating-point type, not finite or
+                far beyond full scale.
         """
         start = time.perf_counter()
-        samples = np.atleast_2d(samples).astype(np.float32, copy=False)
-        if len(samples) != self.channels:
-            raise DataError(
-                f"the stream has {self.channels} channels, these samples have the shape {samples.shape}",
-                "give (channel, sample), and the channels of the stream, as in stream(blocks, channels=1)",
-            )
-        new = match_channels(samples, self._spec.channels, "the stream")
+        samples = np.atleast_2d(samples)
+        self._require_sound(samples)
+        new = match_channels(samples.astype(np.float32, copy=False), self._spec.channels, "the stream")
         new = new if self._resample is None else self._resample(new)
         while new.shape[1]:
             piece = new[:, : self._next - self._heard]
@@ -146,6 +144,24 @@ class Stream:
                 self._latencies.add(time.perf_counter() - start)
                 yield decision
                 start = time.perf_counter()
+
+    def _require_sound(self, samples: np.ndarray) -> None:
+        """Refuse what the reader of recordings refuses too, except silence."""
+        if len(samples) != self.channels:
+            raise DataError(
+                f"the stream has {self.channels} channels, these samples have the shape {samples.shape}",
+                "give (channel, sample), and the channels of the stream, as in stream(blocks, channels=1)",
+            )
+        if samples.dtype.kind != "f":
+            raise DataError(
+                f"the samples of the stream are of type {samples.dtype}",
+                "full scale is 1: divide 16-bit samples by 32768",
+            )
+        if not np.abs(samples).max(initial=0.0) <= MAX_PEAK:  # NaN fails too
+            raise DataError(
+                "the stream has samples that are not finite, or far beyond full scale, which is 1",
+                "look at what comes before it",
+            )
 
     def _append(self, piece: np.ndarray) -> None:
         """Put samples at the end of the clip, and drop as many at its start."""

@@ -112,11 +112,25 @@ def test_pcm_comes_in_any_pieces():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"hop": 0.0}, "hop"), ({"hold": 0}, "hold"), ({"rate": 3}, "3 Hz"), ({"channels": 99}, "99 channels")],
+    [({"hop": 0.0}, "hop"), ({"hold": 0}, "hold"), ({"rate": 0}, "0 Hz"), ({"channels": 99}, "99 channels")],
 )
 def test_numbers_out_of_range_are_refused(options, message):
     with pytest.raises(ConfigError, match=message):
         Stream(Loudness(), **options)
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (np.ones((2, 100), np.int16), "type int16"),
+        (np.full((2, 100), np.nan, np.float32), "not finite"),
+        (np.full((2, 100), 20_000.0), "beyond full scale"),
+        (np.ones(100, np.float32), r"2 channels, these samples have the shape \(1, 100\)"),
+    ],
+)
+def test_samples_that_are_not_sound_are_refused(samples, message):
+    with pytest.raises(DataError, match=message):
+        list(Stream(Loudness()).push(samples))
 
 
 def run_stream(content: bytes, *arguments: object):
