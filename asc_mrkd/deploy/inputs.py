@@ -146,17 +146,20 @@ def read_picture(path: str | os.PathLike[str] | BinaryIO, height: int, width: in
     """Return a picture, scaled to a size, as values in 0..255, float32, (channel, height, width).
 
     Raises:
-        DataError: the file is not a picture.
+        DataError: the file is not a picture, or has more than 8 bits per channel.
     """
     from PIL import Image
 
     try:
         with Image.open(path) as picture:
+            is_deep = picture.mode.startswith(("I", "F"))  # Pillow would clip instead of scale
             pixels = np.asarray(picture.convert("RGB").resize((width, height), Image.Resampling.BICUBIC))
     except FileNotFoundError:
         raise DataError(f"{path}: the file is missing", "look at the spelling of the path") from None
     except Exception as error:  # Pillow raises errors of many types for damaged files
         raise DataError(f"{path} is not a picture: {error}", "PNG and JPEG are read") from None
+    if is_deep:
+        raise DataError(f"{path} has more than 8 bits per channel", "convert it to 8 bits")
     return pixels.transpose(2, 0, 1).astype(np.float32)
 
 

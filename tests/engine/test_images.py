@@ -10,6 +10,7 @@ import pytest
 import safetensors.torch
 import torch
 from helpers.engine import train_run
+from PIL import Image
 
 from asc_mrkd.config import ImagesConfig
 from asc_mrkd.datasets.images import open_images
@@ -131,3 +132,6 @@ def test_the_model_file_tells_the_class_of_a_picture(image_conf, images, tmp_pat
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(DataError, match="is not a picture"):
         predictor.predict_file(tmp_path / "text.png")
+    Image.fromarray(np.full((32, 32), 4096, np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(DataError, match="more than 8 bits"):
+        predictor.predict_file(tmp_path / "deep.png")
