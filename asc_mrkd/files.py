@@ -294,8 +294,12 @@ def write_checksum(path: Path) -> None:
     write_text(checksum_file(path), f"{file_sha256(path)}  {path.name}\n")
 
 
-def has_its_checksum(path: Path) -> bool:
+def has_its_checksum(path: Path, content: bytes | None = None) -> bool:
     """Return whether a file has the checksum next to it; a file without a checksum may have any content.
+
+    Args:
+        path: the file.
+        content: its content, if it has been read; by default the file is read.
 
     Raises:
         RunError: the checksum cannot be read.
@@ -307,7 +311,8 @@ def has_its_checksum(path: Path) -> bool:
         return True
     except OSError as error:
         raise RunError(f"{checksum}: {error.strerror}", f"remove it: without it any {path.name} is taken") from None
-    return expected.split()[:1] == [file_sha256(path).encode()]
+    found = file_sha256(path) if content is None else hashlib.sha256(content).hexdigest()
+    return expected.split()[:1] == [found.encode()]
 
 
 def resource_folder(kind: str) -> Path:

@@ -37,6 +37,7 @@ def text_lines(answer: "Answer") -> Iterator[str]:
 def json_lines(answer: "Answer", predictor: "Predictor", top: int, is_first: bool) -> Iterator[str]:
     """Yield one line of a list in JSON that is printed as the answers come."""
     from asc_mrkd.deploy import Prediction
+    from asc_mrkd.deploy.predictor import rank_classes
 
     domain = predictor.domain
 
@@ -50,7 +51,7 @@ def json_lines(answer: "Answer", predictor: "Predictor", top: int, is_first: boo
     else:
         record["time_line"] = []
         for start, end, row in zip(answer.starts, answer.ends, answer.probabilities, strict=True):
-            best = (-row).argsort(kind="stable")[:top]
+            best = rank_classes(row)[:top]
             found = ranked([answer.classes[i] for i in best], row[best])
             record["time_line"].append({"start": float(start), "end": float(end), domain.categories: found})
     record["warnings"] = [caution.text for caution in answer.cautions]

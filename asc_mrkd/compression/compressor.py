@@ -54,7 +54,7 @@ class Candidate:
     """Verdict under the rule."""
     file_bytes: int
     """Size of the model file on the disk."""
-    samples: str = "clips"
+    samples: str
     """Noun of the test samples: `clips` or `images`."""
 
 
@@ -174,10 +174,12 @@ def ladder_for(rule: Rule, file: ModelFile) -> list[str]:
     ladder = []
     for text in LADDER:
         steps = parse_steps(text)
-        is_in_vain = rule.counts_zeros and any(step.name == "prune" for step in steps)
-        is_in_vain |= rule.stored_as is not None and text == "float16"
+        if rule.counts_zeros and any(step.name == "prune" for step in steps):
+            continue
+        if rule.stored_as is not None and text == "float16":
+            continue
         factors = [step.options.factor for step in steps if isinstance(step.options, DecomposeOptions)]
-        if not is_in_vain and all(can_decompose(file, factor) for factor in factors):
+        if all(can_decompose(file, factor) for factor in factors):
             ladder.append(text)
     return ladder
 

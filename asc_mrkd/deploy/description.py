@@ -112,16 +112,21 @@ def parse_description(description: Any, path: Path) -> Description:
         return parse(Description, description, f"{path}, description of the network")
     except (ConfigError, ValueError, TypeError, OverflowError) as error:  # numbers of FrontendSpec may be any
         hint = "it was not written by this version of asc-mrkd: train or export it again"
-        raise DamagedFileError(str(error) if isinstance(error, ConfigError) else first_line(error), hint) from None
+        message = str(error) if isinstance(error, ConfigError) else f"{path}: {first_line(error)}"
+        raise DamagedFileError(message, hint) from None
 
 
-def require_own_network(path: Path) -> None:
+def require_own_network(path: Path, content: bytes | None = None) -> None:
     """Refuse a network in a run folder that is not the one that was written there, such as that of another seed.
+
+    Args:
+        path: file of the network.
+        content: its content, if it has been read; by default the file is read.
 
     Raises:
         RunError: the file has another checksum than the one next to it, or that one cannot be read.
     """
-    if not has_its_checksum(path):
+    if not has_its_checksum(path, content):
         name = checksum_file(path).name
         raise RunError(
             f"{path} is another network than the one that was written there, whose checksum is in {name}",

@@ -74,7 +74,7 @@ class OnnxSession:
             raise DamagedFileError(
                 f"{path} is damaged: its content does not have its checksum", "export or copy it again"
             )
-        require_own_network(path)
+        require_own_network(path, data)
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads or _default_threads()
         options.inter_op_num_threads = 1

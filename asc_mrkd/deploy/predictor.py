@@ -376,7 +376,7 @@ class Predictor:
     ) -> Prediction:
         """Return the prediction for the clips of one file."""
         mean = outputs.probabilities.mean(axis=0)
-        best = (-mean).argsort(kind="stable")[:top]  # of equal ones the first, as argmax
+        best = rank_classes(mean)[:top]
         return Prediction(
             file,
             [self.classes[i] for i in best],
@@ -417,6 +417,15 @@ class Outputs:
 
     def __getitem__(self, part: slice) -> "Outputs":
         return Outputs(self.probabilities[part], self.embeddings[part])
+
+
+def rank_classes(probabilities: np.ndarray) -> np.ndarray:
+    """Return the numbers of the classes, the most probable first; of equal ones the first is first, as in argmax.
+
+    >>> rank_classes(np.array([0.25, 0.5, 0.25])).tolist()
+    [1, 0, 2]
+    """
+    return (-probabilities).argsort(kind="stable")
 
 
 def name_of(source: Source) -> Path | None:
