@@ -1,9 +1,10 @@
-"""Files: atomic writes, the exclusive lock of a folder, the guard against hostile archives, sizes as text."""
+"""Files and folders that are written whole or not at all, locks, the guard against hostile archives, sizes as text."""
 
 import errno
 import hashlib
 import io
 import os
+import shutil
 import socket
 import stat
 import tempfile
@@ -363,6 +364,73 @@ def exclusive_lock(
         with suppress(PermissionError):  # Windows removes no open file; it is locked again the next time
             path.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def require_replaceable(out: Path, is_ours: bool, noun: str) -> None:
+    """Refuse to replace a folder that holds something else, or that this process works in.
+
+    Args:
+        out: the folder; there may be none.
+        is_ours: whether it holds an earlier result.
+        noun: kind of such a result, as in `an export`.
+
+    Raises:
+        RunError: it must not be replaced.
+    """
+    if not out.exists():
+        return
+    if not is_ours:
+        raise RunError(f"{out} exists and is not {noun}", "choose another --out")
+    if Path.cwd().is_relative_to(out.resolve()):
+        raise RunError(f"{out} would be replaced, and this command runs in it", "run it from another folder")
+
+
+@contextmanager
+def staging_next_to(out: Path) -> Iterator[Path]:
+    """Make an empty folder next to `out` for a part of the work, on the same disk, and remove it at the end.
+
+    What a killed process has left there is removed at the start.
+
+    Raises:
+        RunError: another process writes `out`.
+    """
+    out = out.resolve()
+    staging = out.with_name(f".{out.name}.tmp")
+    staging.mkdir(parents=True, exist_ok=True)
+    try:
+        with exclusive_lock(staging, RunError):
+            _empty(staging)
+            try:
+                yield staging
+            finally:
+                _empty(staging)
+    finally:
+        with suppress(OSError):  # another process uses it
+            staging.rmdir()
+
+
+def _empty(staging: Path) -> None:
+    """Remove everything in a folder but its lock."""
+    for path in staging.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != LOCK:
+            path.unlink()
+
+
+def replace_folder(new: Path, out: Path) -> None:
+    """Put a folder from `staging_next_to` in the place of `out`, which may exist and then stays until that moment."""
+    out = out.resolve()
+    former = new.with_name("former")
+    if out.exists():
+        out.rename(former)
+    try:
+        new.rename(out)
+    except OSError:
+        if former.exists():
+            former.rename(out)
+        raise
+    sync_folder(out.parent)
 
 
 def _write_own_name(descriptor: int, path: Path) -> None:

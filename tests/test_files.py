@@ -18,7 +18,17 @@ import torch
 
 from asc_mrkd import files
 from asc_mrkd.errors import AscMrkdError, DataError, DiskFullError, RunError
-from asc_mrkd.files import LOCK, atomic_writer, exclusive_lock, has_its_checksum, write_checksum, write_text
+from asc_mrkd.files import (
+    LOCK,
+    atomic_writer,
+    exclusive_lock,
+    has_its_checksum,
+    replace_folder,
+    require_replaceable,
+    staging_next_to,
+    write_checksum,
+    write_text,
+)
 
 fork = multiprocessing.get_context("fork")
 
@@ -277,6 +287,7 @@ def test_a_checksum_belongs_to_one_content(tmp_path):
     assert has_its_checksum(path)
     path.write_bytes(b"abcd")
     assert not has_its_checksum(path)
+    assert (has_its_checksum(path, b"abc"), has_its_checksum(path, b"abcd")) == (True, False)
 
 
 def test_a_checksum_that_cannot_be_read_is_named(tmp_path):
@@ -286,3 +297,39 @@ def test_a_checksum_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(RunError, match=r"model\.safetensors\.sha256: Is a directory") as caught:
         has_its_checksum(path)
     assert caught.value.hint == "remove it: without it any model.safetensors is taken"
+
+
+def write_folder(out: Path, content: str) -> None:
+    with staging_next_to(out) as staging:
+        assert [path.name for path in staging.iterdir()] == [LOCK]
+        (staging / "new").mkdir()
+        (staging / "new" / "file").write_text(content)
+        replace_folder(staging / "new", out)
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    out = tmp_path / "deep" / "out"
+    (out.parent / ".out.tmp" / "half").mkdir(parents=True)  # of a writer that was killed
+    write_folder(out, "first")
+    write_folder(out, "second")
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+    (tmp_path / "link").symlink_to(out)
+    write_folder(tmp_path / "link", "third")
+    assert ((tmp_path / "link").is_symlink(), (out / "file").read_text()) == (True, "third")
+    with staging_next_to(out) as staging:
+        with pytest.raises(RunError, match=r"is being written by process \d+"), staging_next_to(out):
+            pass
+        with pytest.raises(FileNotFoundError):
+            replace_folder(staging / "missing", out)
+    assert (out / "file").read_text() == "third"
+    with pytest.raises(KeyboardInterrupt), staging_next_to(out):
+        raise KeyboardInterrupt
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+
+    require_replaceable(tmp_path / "nothing", False, "an export")
+    require_replaceable(out, True, "an export")
+    with pytest.raises(RunError, match="exists and is not an export"):
+        require_replaceable(out, False, "an export")
+    monkeypatch.chdir(out)
+    with pytest.raises(RunError, match="this command runs in it"):
+        require_replaceable(Path(), True, "an export")

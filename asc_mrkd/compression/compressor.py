@@ -23,7 +23,7 @@ from asc_mrkd.engine.run_card import write_run_card
 from asc_mrkd.engine.samples import open_data
 from asc_mrkd.errors import ConfigError, DataError, RunError
 from asc_mrkd.evaluation import Metrics, clip_scores, overall_metrics
-from asc_mrkd.files import write_checksum
+from asc_mrkd.files import replace_folder, require_replaceable, staging_next_to, write_checksum
 from asc_mrkd.progress import Progress, count_nothing, no_progress
 from asc_mrkd.runs import RunFolder, SeedFolder, find_model, read_predictions, write_predictions
 
@@ -189,7 +189,7 @@ def require_writable(steps: Sequence[str], out: Path | None) -> None:
 
     Raises:
         ConfigError: unknown steps.
-        RunError: `out` holds something else than an earlier result.
+        RunError: `out` holds something else than an earlier result, or is the working directory.
         MissingExtraError: int8 without onnx and onnxruntime.
     """
     names = {step.name for text in steps for step in parse_steps(text)}
@@ -244,18 +244,16 @@ class Compressor:
 
         Raises:
             ConfigError, ModelError: the steps are unknown or the network does not allow them.
-            RunError: `out` is not the result of an earlier call.
+            RunError: `out` holds something else, is the working directory, or is being written by another process.
             MissingExtraError: int8 without onnx and onnxruntime.
         """
         compressed = apply_steps(self.file, parse_steps(steps))
         _require_replaceable(out)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
-            new = Path(temporary) / out.name
+        with staging_next_to(out) as staging:
+            new = staging / "run"
             candidate = self._write_run(steps, compressed, new, advance)
             if candidate.budget.within or not only_within:
-                shutil.rmtree(out, ignore_errors=True)
-                new.replace(out)
+                replace_folder(new, out)
                 write_run_card(RunFolder(out))
         return candidate
 
@@ -317,7 +315,7 @@ def experiment_with_data(run: RunFolder, overrides: Sequence[str]) -> Experiment
 
 
 def _require_replaceable(out: Path) -> None:
-    """Raise RunError if something other than an earlier result is in the way."""
+    """Raise RunError if there is something at `out` that must not be replaced."""
     run = RunFolder(out)
-    if out.exists() and not any(run.seed_folder(seed).compression.exists() for seed in run.seeds()):
-        raise RunError(f"{out} exists and is not a compressed network", "choose another --out")
+    is_compressed = any(run.seed_folder(seed).compression.exists() for seed in run.seeds())
+    require_replaceable(out, is_compressed, "a compressed network")

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +21,7 @@ from asc_mrkd.deploy.model_file import ModelFile, describe, load_model
 from asc_mrkd.deploy.onnx_file import OnnxNetwork, save_float16, save_onnx, save_with_frontend
 from asc_mrkd.deploy.onnx_session import OnnxSession, import_libraries, softmax
 from asc_mrkd.engine.samples import TrainAndTest, open_data
-from asc_mrkd.errors import AscMrkdError, ConfigError, ModelError, RunError, require_known
+from asc_mrkd.errors import AscMrkdError, ConfigError, ModelError, require_known
 from asc_mrkd.exports.c_code import write_frontend, write_main, write_network
 from asc_mrkd.exports.c_code.compiled import CompiledNetwork, find_compiler
 from asc_mrkd.exports.model_card import write_card
@@ -31,7 +30,7 @@ from asc_mrkd.exports.parity import ParityInputs, make_inputs, write_parity
 from asc_mrkd.exports.parity_check import run_tflite
 from asc_mrkd.exports.tflite import import_tflite, measure_arena, save_tflite
 from asc_mrkd.features.filterbank import FrontendArrays, compute_arrays, librosa_filterbank
-from asc_mrkd.files import write_text
+from asc_mrkd.files import replace_folder, require_replaceable, staging_next_to, write_text
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.report.tables import TextTable
 from asc_mrkd.rng import generator
@@ -172,7 +171,8 @@ def export(
         ConfigError: unknown format or precision, or the front end cannot be exported.
         ModelError: the network is an .onnx file already, has an operator that the format lacks, which is named, or the
             exported network computes something else, or NaN.
-        RunError, StoreError, DataError: there is no trained network, `out` holds something else, or int8 without data.
+        RunError, StoreError, DataError: there is no trained network, int8 without data, or `out` holds something else,
+            is the working directory, or is being written by another process.
         MissingExtraError: onnx, onnxscript or onnxruntime is not installed, or, for a page, onnxruntime-web, or, for
             tflite, litert-torch or ai-edge-quantizer.
 
@@ -199,26 +199,23 @@ def export(
     with progress("exporting", 3, "parts") as advance:
         data = _load_data(model_path, overrides, needs_data=precision == "int8" or bool(overrides))
         advance()
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
-            work = _Work(file, data, Path(temporary), to, precision, with_frontend)
+        with staging_next_to(out) as place:
+            work = _Work(file, data, place, to, precision, with_frontend)
             work.write()
             advance()
             result = work.compare(out)
             work.write_report(result)
             if web_files is not None:
                 work.write_page(result, web_files, read_accuracy(SeedFolder(model_path.parent)))
-            shutil.rmtree(out, ignore_errors=True)
-            work.folder.replace(out)
+            replace_folder(work.folder, out)
         advance()
     return result
 
 
 def _require_replaceable(out: Path) -> None:
-    """Raise RunError if something other than an earlier export is in the way."""
+    """Raise RunError if there is something at `out` that must not be replaced."""
     is_export = (out / REPORT).is_file() and ((out / "parity").is_dir() or (out / "index.html").is_file())
-    if out.exists() and not is_export:
-        raise RunError(f"{out} exists and is not an export", "choose another --out")
+    require_replaceable(out, is_export, "an export")
 
 
 def _load_data(model_path: Path, overrides: Sequence[str], needs_data: bool) -> TrainAndTest | None:
@@ -438,7 +435,8 @@ class _Work:
     def write_report(self, result: Export) -> None:
         """Write report.json and the model card."""
         write_card(self.folder / "README.md", self.file, result)
-        files = {str(path.relative_to(self.folder)): path.stat().st_size for path in sorted(self.folder.rglob("*.*"))}
+        written = sorted(path for path in self.folder.rglob("*.*") if path.is_file())
+        files = {path.relative_to(self.folder).as_posix(): path.stat().st_size for path in written}
         figures: dict[str, Any] = {key: value for key, value in vars(result).items() if key != "path"}
         report = {
             "asc_mrkd": __version__,
