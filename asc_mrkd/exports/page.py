@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -136,6 +137,15 @@ class _Handler(SimpleHTTPRequestHandler):
         """Print nothing."""
 
 
+class _Server(ThreadingHTTPServer):
+    """Serves each browser in a separate thread."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print a fault of the server; a browser that leaves in the middle of an answer is none."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def served_page(folder: str | os.PathLike[str], port: int = 0) -> Iterator[str]:
     """Serve a folder on the loopback address of this computer until the block ends.
@@ -156,7 +166,7 @@ def served_page(folder: str | os.PathLike[str], port: int = 0) -> Iterator[str]:
             print(address)  # http://127.0.0.1:43567/
         ```
     """
-    with ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, directory=os.fspath(folder))) as server:
+    with _Server(("127.0.0.1", port), partial(_Handler, directory=os.fspath(folder))) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1})
         thread.start()
         try:

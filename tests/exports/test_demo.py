@@ -56,6 +56,21 @@ def test_the_page_of_a_run_is_served(trained, tmp_path, runtime, quick_export):
         fetch(address)
 
 
+def test_a_browser_that_leaves_in_the_middle_prints_nothing(capsys):
+    with page._Server(("127.0.0.1", 0), page._Handler) as server:
+        for error in (BrokenPipeError(), ConnectionResetError()):
+            try:
+                raise error
+            except OSError:
+                server.handle_error(None, ("127.0.0.1", 1))
+        assert capsys.readouterr().err == ""
+        try:
+            raise ValueError("a fault")
+        except ValueError:
+            server.handle_error(None, ("127.0.0.1", 1))
+        assert "ValueError: a fault" in capsys.readouterr().err
+
+
 def test_recordings_of_the_same_name_are_kept_apart(tmp_path, runtime):
     folder = tmp_path / "page"
     folder.mkdir()
