@@ -296,6 +296,18 @@ def test_what_c_does_not_have_is_named(scenes, tmp_path):
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
     with pytest.raises(ModelError, match="is the operator Concat, which the C code does not have"):
         write_network(tmp_path, model, file.classes)
+    fill = [onnx.numpy_helper.from_array(np.array(2.0, np.float32), "fill")]
+    pads = [onnx.numpy_helper.from_array(np.array([0, 1, 0, 0, 0, 1, 0, 0]), "pads")]
+    refused = [
+        (["input", "pads", "fill"], pads + fill, "by other values than zero"),
+        (["input", "pads"], [onnx.numpy_helper.from_array(np.array([0, 0, 1, 0, 0, 2, 0, 0]), "pads")], "another axis"),
+    ]
+    for inputs, constants, form in refused:
+        nodes = [onnx.helper.make_node("Pad", inputs, ["logits"], name="wider")]
+        graph = onnx.helper.make_graph(nodes, "graph", *sides, constants)
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+        with pytest.raises(ModelError, match=f"wider is the operator Pad .*{form}"):
+            write_network(tmp_path, model, file.classes)
     odd = SPEC.model_copy(update={"n_fft": 320})
     with pytest.raises(ConfigError, match="n_fft 320 is not a power of two"):
         write_frontend(tmp_path, odd, compute_arrays(odd, librosa_filterbank(odd)), file.mean, file.std)

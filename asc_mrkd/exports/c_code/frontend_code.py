@@ -13,6 +13,9 @@ from asc_mrkd.features.filterbank import AMIN, DB_PER_NEPER, FrontendArrays, fil
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import write_text
 
+LARGEST_TRANSFORM = 2**15
+"""Largest n_fft whose bins can be numbered in 16 bits."""
+
 LOUDEST = """    float loudest;
     int frame, k;
     loudest = -3e38f;
@@ -53,7 +56,8 @@ def write_frontend(
         The bytes of its tables (`flash`) and of its static memory (`ram`), without the samples of the clip.
 
     Raises:
-        ConfigError: the length of the transform is not a power of two, or the statistics differ from frame to frame.
+        ConfigError: the length of the transform is too large or not a power of two, or the statistics differ from frame
+            to frame.
     """
     require_writable_frontend(spec, mean, std)
     tables = frontend_tables(spec, arrays, mean, std)
@@ -69,14 +73,15 @@ def require_writable_frontend(spec: FrontendSpec, mean: np.ndarray, std: np.ndar
     Raises:
         ConfigError: as from `write_frontend`.
     """
-    if spec.n_fft < 4 or spec.n_fft & (spec.n_fft - 1):
+    if not 4 <= spec.n_fft <= LARGEST_TRANSFORM or spec.n_fft & (spec.n_fft - 1):
         raise ConfigError(
-            f"front end {spec.name}: n_fft {spec.n_fft} is not a power of two, which the C code needs",
+            f"front end {spec.name}: n_fft {spec.n_fft} is not a power of two from 4 to {LARGEST_TRANSFORM:,}, "
+            "as the C code needs it",
             "change n_fft and keep win_length, or export with --to onnx --with-frontend",
         )
     if mean.shape[2] != 1 or std.shape != mean.shape:
         raise ConfigError(
-            "the mean differs from frame to frame, which the C code does not know", "export with --to onnx"
+            "the mean differs from frame to frame, which the C code does not support", "export with --to onnx"
         )
 
 
@@ -133,7 +138,7 @@ def header_text(spec: FrontendSpec) -> str:
         tolerance=math.floor(tolerance + 1e-6),  # a product of reals may lie just below a whole number
         bands=spec.n_mels,
         frames=spec.frames,
-        definition=f"{spec.name}: {spec.description}".replace("*/", "* /"),
+        definition=f"{spec.name}: {spec.description}".replace("*/", "* /").replace("/*", "/ *"),
         floor_note=ONE_PASS if spec.top_db is None else TWO_PASSES,
     )
 

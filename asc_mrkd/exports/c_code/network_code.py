@@ -197,10 +197,11 @@ class _Writer:
 
     def channel_padding(self, layer: Layer) -> tuple[int, int, int]:
         """Return the values before, in and after a map that zero channels are added to."""
-        if not layer.arrays or layer.attributes.get("mode", b"constant") != b"constant":
-            raise self.refusal(layer, "by other values than a constant")
-        widths = layer.arrays[0]
-        if any([*widths[:1], *widths[2:5], *widths[6:]]):
+        fills = [array for array in layer.arrays[1:] if array.dtype.kind == "f"]
+        if layer.attributes.get("mode", b"constant") != b"constant" or any(map(np.any, fills)):
+            raise self.refusal(layer, "by other values than zero")
+        widths = layer.arrays[0] if layer.arrays else ()
+        if len(widths) != 8 or any([widths[0], *widths[2:5], *widths[6:]]):
             raise self.refusal(layer, "of another axis than the channels")
         channels, *plane = self.network.activations[layer.inputs[0]].shape
         values = int(np.prod(plane))
@@ -216,7 +217,7 @@ class _Writer:
 
     def weight_and_bias(self, layer: Layer) -> tuple[np.ndarray, np.ndarray]:
         """Return weight and bias of a convolution or a dense layer; a bias that is not there is zero."""
-        if not layer.arrays:
+        if len(layer.inputs) != 1 or not layer.arrays:
             raise self.refusal(layer, "with a weight that is not constant")
         weight, *bias = layer.arrays
         return weight, bias[0] if bias else np.zeros(len(weight), np.int32)
