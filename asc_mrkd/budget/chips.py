@@ -63,11 +63,11 @@ def fits_of(verdict: "Verdict") -> list[Fit]:
 def _fit(verdict: "Verdict", chip: Chip) -> Fit:
     flash = sum(layer.bytes for layer in verdict.layers)
     if flash > chip.flash:
-        return Fit(chip, "no", f"{exact_size(flash - chip.flash)} of flash are missing")
+        return Fit(chip, "no", f"it lacks {exact_size(flash - chip.flash)} of flash")
     if verdict.memory is None:
         return Fit(chip, "unknown", "the RAM depends on the shape of an input")
     if verdict.memory.peak > chip.ram:
-        return Fit(chip, "no", f"{exact_size(verdict.memory.peak - chip.ram)} of RAM are missing")
+        return Fit(chip, "no", f"it lacks {exact_size(verdict.memory.peak - chip.ram)} of RAM")
     if verdict.memory.not_understood or any(part.multiply_adds is None for part in verdict.uncounted):
         return Fit(chip, "unknown", "a part of the network is not understood")
     return Fit(chip, "yes", "")

@@ -152,10 +152,10 @@ def _possible_weights(model: nn.Module) -> Iterator[Uncounted]:
             if part in tensors or is_window or not is_candidate or _is_computed_from(layer, tensor):
                 continue
             size = tensor.numel() * tensor.element_size()
-            reason = f"{tensor.numel():,} values outside of the parameters may be weights: an input shape tells"
+            reason = f"{tensor.numel():,} values outside of the parameters may be weights: give an input shape"
             yield Uncounted(without_wrappers(join(name, part)), reason, bytes=size)
         for part in hidden_values(layer, registered):
-            reason = "may hold weights outside of the parameters: an input shape tells"
+            reason = "may hold weights outside of the parameters: give an input shape"
             yield Uncounted(without_wrappers(join(name, part)), reason, None)
 
 

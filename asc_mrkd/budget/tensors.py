@@ -19,7 +19,7 @@ from asc_mrkd.errors import ModelError
 from asc_mrkd.mrkd.backups import unwrap
 
 PACKED = (torch.int8, torch.uint8)
-"""Types of a buffer that holds quantised weights, unless its values are zeros and ones alone: then it is a mask."""
+"""Types of a buffer that holds quantised weights, unless its values are only zeros and ones: then it is a mask."""
 
 
 INTERNALS = frozenset(vars(nn.Module()))

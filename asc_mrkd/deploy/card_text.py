@@ -4,7 +4,7 @@ from asc_mrkd.deploy.model_file import ModelFile
 from asc_mrkd.features.spec import FrontendSpec
 
 LIMITS = (
-    "The network knows its classes alone: any recording gets one of them. Recordings unlike those that it was "
+    "The network knows only its classes: any recording gets one of them. Recordings unlike those that it was "
     "trained on, from other devices or places, get answers that the figures above say nothing about."
 )
 """Sentences on what no figure of a card says."""

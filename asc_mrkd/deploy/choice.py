@@ -37,7 +37,7 @@ def describe_choice(model: str | os.PathLike[str]) -> str:
     Example:
         ```python
         describe_choice("exp/ce")
-        # "exp/ce stands for its seed 0 (accuracy 57.5 %); seed 1 has 85.0 %: exp/ce/seed1 takes another"
+        # "exp/ce stands for its seed 0 (accuracy 57.5 %); seed 1 has 85.0 %: name exp/ce/seed1 to use that one"
         ```
     """
     path = Path(model)
@@ -54,4 +54,5 @@ def describe_choice(model: str | os.PathLike[str]) -> str:
     if not others:
         return sentence
     figures = ", ".join(f"seed {seed} has {100 * accuracies[seed]:.1f} %" for seed in others)
-    return f"{sentence}; {figures}: {run.seed_folder(max(others, key=accuracies.__getitem__))} takes another"
+    best = max(others, key=accuracies.__getitem__)
+    return f"{sentence}; {figures}: name {run.seed_folder(best)} to use that one"

@@ -129,8 +129,8 @@ def require_own_network(path: Path, content: bytes | None = None) -> None:
     if not has_its_checksum(path, content):
         name = checksum_file(path).name
         raise RunError(
-            f"{path} is another network than the one that was written there, whose checksum is in {name}",
-            f"bring that one back, or repeat the command that made the run; without {name} any network is taken",
+            f"{path} is not the network that was written there, whose checksum is in {name}",
+            f"restore that one, or repeat the command that made the run; without {name} any network is accepted",
         )
 
 

@@ -86,7 +86,7 @@ class Preparation:
         """
         spec = self._spec
         if spec is None:
-            raise DataError("a network for pictures hears no recordings", "give it pictures")
+            raise DataError("a network for pictures takes no recordings", "give it pictures")
         audio = check_samples(source, rate) if isinstance(source, np.ndarray) else read_audio(source)
         path = source if isinstance(source, str | os.PathLike) else "recording"
         samples = resample(match_channels(audio.samples, spec.channels, path), audio.sample_rate, spec.sample_rate)
@@ -125,10 +125,10 @@ def find_cautions(audio: Audio, spec: FrontendSpec) -> list[Caution]:
     seconds = count / audio.sample_rate
     cautions = []
     if channels < spec.channels:
-        text = f"it has {channels} channel, the network was trained on {spec.channels}: the same sound is put on each"
+        text = f"it has {channels} channel, the network was trained on {spec.channels}: the one is copied to each"
         cautions.append(Caution("channels", text))
     elif spec.channels > 1 and channels > spec.channels:
-        text = f"it has {channels} channels, the network was trained on {spec.channels}: only the first are heard"
+        text = f"it has {channels} channels, the network was trained on {spec.channels}: the others are left out"
         cautions.append(Caution("channels", text))
     if seconds < spec.clip_seconds - max(spec.pad_or_trim, SECONDS_TOLERANCE):
         text = f"it lasts {seconds:.3g} s, the network was trained on {spec.clip_seconds:g} s: it is repeated"

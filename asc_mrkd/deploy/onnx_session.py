@@ -63,7 +63,7 @@ class OnnxSession:
     Raises:
         MissingExtraError: onnxruntime is not installed.
         DamagedFileError: the file is damaged, or another program wrote it.
-        RunError: in its run folder it is another network than the one that was written there.
+        RunError: it is not the network that was written to its run folder.
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
@@ -78,7 +78,7 @@ class OnnxSession:
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads or _default_threads()
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # errors alone
+        options.log_severity_level = 3  # only errors
         try:
             self._session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
             description = json.loads(self._session.get_modelmeta().custom_metadata_map[KEY])
@@ -149,7 +149,7 @@ class OnnxClassifier:
         """
         if with_embeddings:
             raise ModelError(
-                "an .onnx file gives probabilities alone, no embeddings", "asc-mrkd predict RUN, or a model.safetensors"
+                "an .onnx file gives probabilities, but no embeddings", "asc-mrkd predict RUN, or a model.safetensors"
             )
         batch = np.stack(inputs)
         if self.description.takes_samples:

@@ -97,7 +97,7 @@ class Stream:
     ) -> None:
         spec = predictor.frontend
         if spec is None:
-            raise ConfigError("a network for pictures hears no stream", "give it pictures")
+            raise ConfigError("a network for pictures takes no stream of sound", "give it pictures")
         self.rate = spec.sample_rate if rate is None else rate
         """Sample rate of the stream (Hz)."""
         self.channels = spec.channels if channels is None else channels
@@ -105,7 +105,7 @@ class Stream:
         if not 1_000 <= self.rate <= 1_000_000 or not 1 <= self.channels <= 64:
             raise ConfigError(f"{self.rate} Hz and {self.channels} channels are not a stream of sound", "--rate 48000")
         if not 0.01 <= hop <= 3600 or hold < 1:
-            raise ConfigError("the hop is between 0.01 and 3600 s, the hold at least 1", "--hop 1 --hold 2")
+            raise ConfigError("the hop must be from 0.01 to 3600 s, and the hold at least 1", "--hop 1 --hold 2")
         match_channels(np.zeros((self.channels, 1), np.float32), spec.channels, "the stream")
         self._predictor = predictor
         self._spec = spec
@@ -259,7 +259,7 @@ def read_microphone(name: str, rate: int, channels: int) -> Iterator[np.ndarray]
     except (sounddevice.PortAudioError, ValueError) as error:
         raise DataError(
             f"the microphone '{name}' does not give {channels} channels at {rate} Hz: {first_line(error)}",
-            "python -m sounddevice lists the devices; --rate and --channels describe another stream",
+            "python -m sounddevice lists the devices; --rate and --channels choose others",
         ) from None
 
 

@@ -74,7 +74,7 @@ def divide(samples: int, rate: int, clip_samples: int, every: float) -> Interval
     """Divide a recording into intervals; the clip of each lies around its middle, and inside the recording.
 
     Args:
-        samples: length of the recording; a shorter one than a clip is heard as one clip.
+        samples: length of the recording; one that is shorter than a clip counts as one clip.
         rate: sample rate (Hz).
         clip_samples: length of a clip.
         every: length of an interval (s).

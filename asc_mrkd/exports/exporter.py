@@ -195,7 +195,7 @@ def export(
         raise ModelError("the network is an .onnx file already", "export the model.safetensors of the run")
     with_frontend = with_frontend or kind.frontend == "always"
     if file.frontend is None and with_frontend:
-        raise ConfigError("a network for pictures has no front end", "export it with --to onnx alone")
+        raise ConfigError("a network for pictures has no front end", "give --to onnx, without --with-frontend")
     with progress("exporting", 3, "parts") as advance:
         data = _load_data(model_path, overrides, needs_data=precision == "int8" or bool(overrides))
         advance()
@@ -427,7 +427,7 @@ class _Work:
         agreement = ""
         if self.precision != "float32":
             agreement = (
-                f"in {self.precision}, {result.same_decisions} of {result.compared} {result.inputs} stay the same"
+                f"in {self.precision}, {result.same_decisions} of {result.compared} {result.inputs} get the same class"
             )
         about = {"network": self.file.architecture["name"], "precision": self.precision, "agreement": agreement}
         write_page(self.folder, runtime, self.file.frontend, self.file.classes, accuracy, about)

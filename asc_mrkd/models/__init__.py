@@ -1,6 +1,6 @@
 """Networks by name, with the options that make their published configurations.
 
-Knows torch alone: no data, no front end, no file of weights. A network is one file and one row of `MODELS`.
+Knows only torch: no data, no front end, no file of weights. A network is one file and one row of `MODELS`.
 """
 
 from asc_mrkd.models.own import build_network, network_takes

@@ -33,7 +33,7 @@ class CPResNet(nn.Module):
         width: channels of the first stage; the next ones have 2 and 4 times as many.
         blocks: residual blocks of the three stages, 0 to 4 each; an empty stage is left out.
         damping: factor on the outermost rows of every kernel along frequency (0.1 in the challenge); None is off. A
-            decomposed network damps the inner convolutions alone, as the original does: its stem stays plain.
+            decomposed network damps only the inner convolutions, as the original does: its stem stays plain.
         frequency_aware: give every block convolution one more input channel with the frequency position.
         decomposition: inner convolutions have 1 / decomposition of the channels; 1 is a plain convolution.
         init: `fixup` starts with residual branches and logits of exactly zero; `kaiming` is fan-out Kaiming normal.

@@ -12,7 +12,7 @@ Block = Callable[[int, int, int], nn.Module]
 """Builder of a residual block from its input channels, output channels and stride."""
 
 WRAPPERS = {"module", "_orig_mod", "layer"}
-"""Parts of a published name that stand for a wrapper alone: DataParallel, torch.compile, a stage of a WRN."""
+"""Parts of a published name that only stand for a wrapper: DataParallel, torch.compile, a stage of a WRN."""
 
 MAX_DEPTH = 2000
 """Largest depth of a network that is built."""

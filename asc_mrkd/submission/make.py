@@ -64,7 +64,7 @@ def make_submission(
         audio: folder of the official evaluation recordings; None rehearses with the test clips of the run.
         meta: YAML file with the author's part of the meta file (authors, name, source_code, ...), in its layout.
         precision: precision at which the weights are stored, for the size; None for that of the model files.
-        ensemble: average all finished seeds, and count all their parameters; otherwise the first seed alone.
+        ensemble: average all finished seeds, and count all their parameters; otherwise take the first seed only.
         budget: a key of `asc_mrkd.budget.RULES` to keep besides that of the task.
         unreadable: probabilities of a recording in `audio` that cannot be used: `prior`, the shares of the classes in
             the test clips of the run, or `even`. The rules want a row for every recording.

@@ -214,8 +214,8 @@ def test_the_chips_have_sources_and_a_verdict():
     verdict = check_budget("cp_resnet_damped:num_classes=3,in_channels=1", precision="int8", input_shape=ONE_SECOND)
     fits = {fit.chip.name: fit for fit in fits_of(verdict)}
     assert (fits["STM32H743ZI"].fits, fits["STM32H743ZI"].reason) == ("yes", "")
-    assert fits["nRF52840"].reason == "323,072 bytes (315.5 KB) of RAM are missing"
-    assert fits_of(check_budget(network_of_ones(200_000)))[0].reason.endswith("of flash are missing")
+    assert fits["nRF52840"].reason == "it lacks 323,072 bytes (315.5 KB) of RAM"
+    assert fits_of(check_budget(network_of_ones(200_000)))[0].reason.endswith("of flash")
     assert {fit.fits for fit in fits_of(check_budget(filled(nn.Linear(3, 3))))} == {"unknown"}
     assert all(chip.source for chip in CHIPS)
     printed = run_cli("check-budget", "resnet20", "--precision", "int8", "--chips").out

@@ -207,7 +207,7 @@ def test_another_file_than_its_checksum_says_is_refused(exported, quantised, tmp
     assert load_onnx(path).classes == CLASSES
     path.write_bytes(quantised.read_bytes())
     for read in (load_onnx, Predictor):
-        with pytest.raises(RunError, match=r"model\.onnx is another network than the one that was written there"):
+        with pytest.raises(RunError, match=r"model\.onnx is not the network that was written there"):
             read(path)
 
 

@@ -347,7 +347,7 @@ def test_f1_8_predict_names_the_seed_its_accuracy_and_the_others(trained, tmp_pa
     shutil.copytree(run / "seed0", run / "seed3")
     right = np.eye(3)[[CLASSES.index(label) for label in table["label"]]]
     write_predictions(run / "seed3" / "predictions.csv", table[list(CLIP_COLUMNS)], CLASSES, right)
-    words = f"(accuracy {accuracy:.1f} %); seed 3 has 100.0 %: {run / 'seed3'} takes another"
+    words = f"(accuracy {accuracy:.1f} %); seed 3 has 100.0 %: name {run / 'seed3'} to use that one"
     assert describe_choice(run).endswith(words)
     sf.write(tmp_path / "a.wav", sound(0.5, 8000), 8000)
     outcome = run_cli("predict", run, tmp_path / "a.wav", "--json")

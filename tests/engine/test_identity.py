@@ -234,7 +234,7 @@ def test_the_network_of_another_seed_is_refused_and_made_again(conf, tmp_path):
     out = train_run(conf, tmp_path / "run", *SHORT, "train.epochs=1", seeds=(0, 1))
     before = results(out)
     shutil.copy(out / "seed1" / "model.safetensors", out / "seed0")
-    refusal = r"seed0/model\.safetensors is another network than the one that was written there"
+    refusal = r"seed0/model\.safetensors is not the network that was written there"
     for read in (load_model, Predictor):
         with pytest.raises(RunError, match=refusal) as caught:
             read(out)

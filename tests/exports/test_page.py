@@ -168,7 +168,7 @@ def test_a_page_in_int8_gives_the_probabilities_of_predict(browser, run, tmp_pat
         require_clean(browser, tmp_path / "page", address)
     expected = np.array([predictor.predict_file(clip) for clip in clips])
     np.testing.assert_allclose(found, expected, rtol=0, atol=0.01)
-    assert f"in int8, {result.same_decisions} of 6 test clips stay the same" in facts
+    assert f"in int8, {result.same_decisions} of 6 test clips get the same class" in facts
 
 
 @needs_browser

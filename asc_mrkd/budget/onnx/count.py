@@ -48,8 +48,8 @@ def count_onnx(
     bias included, times the positions of its output, a dense layer or batch normalisation its values once, a recurrent
     layer once per step. `nessi` counts as NeSsi, the tool of 2022 and 2023, counts a TFLite file: without any bias.
     There pooling takes its outputs times its window, a mean its inputs and a sum of two activations its outputs, each
-    in a row without parameters. A dense layer on a flattened (channel, height, width) takes its outputs times the
-    channels alone, which is a quirk of that tool.
+    in a row without parameters. A dense layer on a flattened (channel, height, width) takes its outputs times only
+    the channels, which is a quirk of that tool.
 
     Args:
         path: the file.

@@ -268,7 +268,7 @@ def _run_for_shapes(model: Any) -> dict[str, Facts]:
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in values)
     options = runtime.SessionOptions()
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4  # fatal errors alone
+    options.log_severity_level = 4  # only fatal errors
     feeds = {}
     for value in model.graph.input:
         kind = value.type.tensor_type

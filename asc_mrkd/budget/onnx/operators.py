@@ -67,7 +67,7 @@ ONE_BY_ONE = {
     *("Reciprocal", "Floor", "Ceil", "Round", "Sign", "Not", "Add", "Sub", "Mul", "Div", "Pow", "Max", "Min"),
     *("QLinearLeakyRelu", "QLinearSigmoid", "BatchNormalization"),
 }
-"""Operators on each value by itself, which may work in place where one activation alone goes in."""
+"""Operators on each value by itself, which may work in place where only one activation goes in."""
 
 MULTIPLYING = {
     *("Einsum", "Attention", "DeformConv", "DFT", "STFT", "Det", "AffineGrid"),
@@ -119,4 +119,4 @@ STANDARD: dict[str, tuple[str, slice]] = {
     **{op: ("MatMul", slice(2)) for op in ("FusedMatMul", "MatMulIntegerToFloat", "DynamicQuantizeMatMul")},
     **{op: ("Relu", slice(1)) for op in ("Gelu", "FastGelu", "QuickGelu", "BiasGelu", "BiasSoftmax", "BiasDropout")},
 }
-"""Operators of onnxruntime alone: the ONNX operator with the same output shape, and the inputs it takes."""
+"""Operators that only onnxruntime has: the ONNX operator with the same output shape, and the inputs it takes."""

@@ -220,7 +220,7 @@ function lengthCaution(seconds) {
 async function useMicrophone() {
   const own = ++job;
   if (!navigator.mediaDevices) {
-    throw new Fault("Browsers lend the microphone to pages on https:// or localhost alone.");
+    throw new Fault("Browsers give the microphone only to pages on https:// or localhost.");
   }
   page.microphone.disabled = true; // a second click would open it twice
   let opened;
@@ -599,8 +599,9 @@ function showTimeLine(decisions) {
 function showLatency(decisions) {
   const times = decisions.map((decision) => decision.milliseconds).sort((a, b) => a - b);
   const middle = times[Math.floor(times.length / 2)];
-  const share = (1000 * model.clip_seconds) / middle;
-  page.latency.textContent = `Latency: ${middle.toFixed(0)} ms per clip of ${model.clip_seconds} s, ${share.toFixed(0)} times faster than the sound.`;
+  const speed = (1000 * model.clip_seconds) / middle; // 1 keeps up with the sound
+  const times = speed.toFixed(speed < 10 ? 1 : 0);
+  page.latency.textContent = `Latency: ${middle.toFixed(0)} ms per clip of ${model.clip_seconds} s, ${times} times the speed of the sound.`;
 }
 
 const readable = (name) => name.replaceAll("_", " ");
