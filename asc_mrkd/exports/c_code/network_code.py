@@ -200,12 +200,12 @@ class _Writer:
         fills = [array for array in layer.arrays[1:] if array.dtype.kind == "f"]
         if layer.attributes.get("mode", b"constant") != b"constant" or any(map(np.any, fills)):
             raise self.refusal(layer, "by other values than zero")
-        widths = layer.arrays[0] if layer.arrays else ()
+        widths = layer.arrays[0].tolist() if layer.arrays else []
         if len(widths) != 8 or any([widths[0], *widths[2:5], *widths[6:]]):
             raise self.refusal(layer, "of another axis than the channels")
         channels, *plane = self.network.activations[layer.inputs[0]].shape
         values = int(np.prod(plane))
-        return int(widths[1]) * values, channels * values, int(widths[5]) * values
+        return widths[1] * values, channels * values, widths[5] * values
 
     def require_planes(self, layer: Layer) -> tuple[int, int]:
         """Return channels and values per plane of a mean over rows and columns."""
