@@ -183,7 +183,7 @@ def test_the_verb_gives_csv_and_embeddings_of_whole_files(trained, predictor, tm
     np.testing.assert_allclose(np.load(tmp_path / "e.npy"), [expected.embedding], rtol=1e-6)
     assert run_cli("predict", trained, tmp_path / "a.wav", "--csv", "--json").code == 2
     assert run_cli("predict", trained, "--stream", "--every", 1).code == 2
-    assert run_cli("predict", trained, tmp_path / "a.wav", "--rate", 8000).code == 2, "a file has a rate of its own"
+    assert run_cli("predict", trained, tmp_path / "a.wav", "--rate", 8000).code == 2, "a file has its own rate"
 
 
 def test_a_predictor_knows_its_device(trained, predictor):
