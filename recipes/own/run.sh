@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Your own recordings, a folder per class or a table: train networks that fit their number, compare them and write a report.
+# Your own recordings, in a folder per class or a table: train networks of a fitting size, and compare them in a report.
 #
 #   bash recipes/own/run.sh [--data FOLDER_OR_TABLE] [OPTION ...] [key=value ...]
 #
@@ -9,10 +9,10 @@
 # --path-column, --label-column, --group-column, --split-column, --fold-column NAME
 #                   columns of the table; default: usual names
 # --root DIR        folder that the file names of the table start from
-# --test-fold NAME  fold of the table that is for testing
-# --test-share S    share of the test in a split that is made; default: 0.25
-# --clip-seconds S  length of a clip, to which longer recordings are cut; default: a fitting one
-# --hop-seconds S   distance of two clips of a recording; default: the length
+# --test-fold NAME  fold of the table to test on
+# --test-share S    share of the clips to test on, if a split has to be made; default: 0.25
+# --clip-seconds S  length of a clip; longer recordings are cut; default: one that fits the recordings
+# --hop-seconds S   time from the start of a clip to that of the next one; default: the length of a clip
 # --short WORD      repeat, pad or refuse recordings that are shorter than a clip; default: repeat
 
 # shellcheck source=recipes/common/recipe.sh
