@@ -36,8 +36,8 @@ def check_data(
         spec: front end that will extract the features, as in `extract`: recordings that it refuses are errors. None
             compares recordings with each other, and warns if the default front end would refuse most of them.
         reading: columns and split of own recordings, as in `extract`.
-        cutting: length of the clips, as in `extract`: long and short recordings are no errors then, nor are those of
-            own recordings.
+        cutting: length of the clips, as in `extract`. Then the length of a recording is not an error; for own
+            recordings it never is.
         workers: processes that read recordings; None takes one per processor core.
         progress: shows how many clips or rows were read.
 

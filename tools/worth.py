@@ -12,6 +12,7 @@ from pathlib import Path
 
 from asc_mrkd.evaluation import RunSummary, evaluate
 from asc_mrkd.evaluation.statistics import paired_test
+from asc_mrkd.report.columns import loss_spread, percent_spread
 from asc_mrkd.runs import RunFolder
 
 COLUMNS = ("method", "seeds", "train acc.", "accuracy", "p", "log loss", "p", "calibration error")
@@ -86,9 +87,9 @@ def cells(row: Row) -> list[str]:
         method_name(row.summary),
         str(len(row.summary.seeds)),
         f"{100 * train_accuracy(row.summary):.1f}",
-        f"{100 * accuracy.mean:.2f} ± {100 * accuracy.std:.2f}",
+        percent_spread(accuracy),
         shown(row.p_accuracy),
-        f"{log_loss.mean:.3f} ± {log_loss.std:.3f}",
+        loss_spread(log_loss),
         shown(row.p_log_loss),
         f"{100 * calibration.mean:.1f}",
     ]

@@ -10,10 +10,10 @@ __all__ = ["main"]
 
 
 def main() -> NoReturn:
-    """Run the command line, see `asc_mrkd.cli.app.main`; Ctrl-C is a sentence from the first import on."""
+    """Run the command line, see `asc_mrkd.cli.app.main`; Ctrl-C during the first imports is one sentence, too."""
     try:
         from asc_mrkd.cli.app import main as run
     except KeyboardInterrupt:
-        sys.stderr.write("error: interrupted\nhint: nothing was begun; the same command begins again\n")
+        sys.stderr.write("error: interrupted\nhint: nothing was started yet; run the same command again\n")
         sys.exit(3)
     run()

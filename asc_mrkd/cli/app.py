@@ -47,7 +47,7 @@ class Carried(Exception):
 
 
 class Verbs(TyperGroup):
-    """All verbs. Typer would turn these errors into an exit code without a message, or into an interruption."""
+    """All verbs. Errors that typer would turn into an exit code without a message are carried past it."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb that was asked for."""
@@ -65,7 +65,7 @@ def build_app() -> typer.Typer:
         rich_markup_mode="markdown",  # so that paragraphs are folded to the width of the terminal
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    app.callback(help=HELP)(show_version)
+    app.callback(help=HELP)(take_options)
     for heading, verbs in VERBS.items():
         for verb in verbs:
             name = verb.replace("-", "_")
@@ -84,7 +84,7 @@ def print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def show_version(
+def take_options(
     version: bool = typer.Option(
         False, "--version", callback=print_version, is_eager=True, help="Show the version and exit."
     ),
@@ -166,5 +166,5 @@ def explain(error: BaseException) -> tuple[str, str, int]:
         return f"there is not enough memory: {error}".removesuffix(": "), "close other programs, or ask for less", 2
     if isinstance(error, (KeyboardInterrupt, Abort)):
         # Every verb writes whole files or continues, so an interruption loses nothing that was finished.
-        return "interrupted", "what is finished is saved; the same command continues", 3
+        return "interrupted", "what is finished is saved; run the same command again", 3
     return f"{first_line(error)}: a fault of this program", "please report what `--debug` shows", 2

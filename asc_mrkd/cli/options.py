@@ -40,7 +40,7 @@ def print_json(value: Any) -> None:
 
 
 def say_choice(run: Path) -> None:
-    """Say on stderr which seed of a run folder is taken, its accuracy, and what else there is."""
+    """Say on stderr which seed of a run folder is taken, its accuracy, and the alternatives."""
     from asc_mrkd.deploy import describe_choice
 
     choice = describe_choice(run)

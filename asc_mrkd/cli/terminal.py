@@ -1,5 +1,5 @@
-"""Everything that the verbs print: without control characters of other people's names, in any encoding, quiet when
-nobody reads it any more."""
+"""Output of the verbs: control characters in names are escaped, any encoding will do, and a reader that has gone is not
+an error."""
 
 import codecs
 import errno
@@ -41,7 +41,7 @@ def say(text: object, *, err: bool = False) -> None:
 
 @contextmanager
 def without_reader(stream: Any) -> Iterator[None]:
-    """Go on if nobody reads a stream any more: the other end of a pipe has gone, or the terminal is closed."""
+    """Continue if nobody reads a stream any more: the other end of a pipe has gone, or the terminal is closed."""
     try:
         yield
     except OSError as error:
@@ -69,7 +69,7 @@ def make_console(*, err: bool = False) -> "Console":
 
 
 def discard(stream: Any) -> None:
-    """Send what is still written to a stream nowhere: its reader has gone, as with `| head`."""
+    """Throw away what is still written to a stream, because its reader has gone, as with `| head`."""
     with suppress(AttributeError, OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -100,7 +100,7 @@ def flush_stdout() -> None:
 
 def _prepared(stream: TextIO | None) -> TextIO:
     if stream is None:
-        return open(os.devnull, "w", encoding="utf-8")  # open for as long as the program runs
+        return open(os.devnull, "w", encoding="utf-8")  # never closed, as stdout is not
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="asc_mrkd")
     return stream

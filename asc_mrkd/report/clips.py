@@ -38,7 +38,7 @@ class ShownClip:
 
     name: str
     """File name."""
-    told: str
+    decision: str
     """The most probable class and its mean probability over the seeds."""
     picture: str | None = field(repr=False)
     """Spectrogram, a picture as a data: address; None if the clip is not in the store."""
@@ -46,7 +46,7 @@ class ShownClip:
     """Sound as a data: address; None if the recording is not there."""
 
     def _repr_html_(self) -> str:
-        parts = [f"<b>{escape(self.told)}</b>"]
+        parts = [f"<b>{escape(self.decision)}</b>"]
         if self.picture is not None:
             parts.append(f'<img src="{self.picture}" alt="Spectrogram" style="width: 20em; height: 6em">')
         if self.sound is not None:
@@ -100,10 +100,10 @@ def find_clips(summary: RunSummary, label: str) -> tuple[int | None, int | None]
     """Return the positions of the most certain and of the most confused clip of a class in `summary.scores`."""
     own = summary.classes.index(label)
     of_class = np.flatnonzero(summary.scores["label"] == label)
-    told = summary.probabilities[of_class].argmax(axis=1)
+    predicted = summary.probabilities[of_class].argmax(axis=1)
     highest = summary.probabilities[of_class].max(axis=1)
     found: list[int | None] = []
-    for candidates in (np.flatnonzero(told == own), np.flatnonzero(told != own)):
+    for candidates in (np.flatnonzero(predicted == own), np.flatnonzero(predicted != own)):
         found.append(int(of_class[candidates[highest[candidates].argmax()]]) if len(candidates) else None)
     return found[0], found[1]
 
@@ -132,11 +132,11 @@ class _Drawer:
             return None
         name = str(self.summary.scores["filename"].iloc[position])
         probabilities = self.summary.probabilities[position]
-        told = f"{self.summary.classes[probabilities.argmax()]} {probabilities.max():.2f}"
+        decision = f"{self.summary.classes[probabilities.argmax()]} {probabilities.max():.2f}"
         clip = self.clips.get(name)
         if clip is None:
-            return ShownClip(name, told, None, None)
-        return ShownClip(name, told, self._picture(clip), self._sound(name, clip))
+            return ShownClip(name, decision, None, None)
+        return ShownClip(name, decision, self._picture(clip), self._sound(name, clip))
 
     def recording(self, name: str) -> Path | None:
         """Return the recording that a clip is in; None if it is not there."""

@@ -137,8 +137,8 @@ SCENE_COLUMNS = ReportColumns(
         Curve("Training accuracy (%)", "train_accuracy", as_percentages),
         Curve("Test accuracy (%)", "test_accuracy", as_percentages),
     ),
-    legend="Accuracy: correct clips of all clips. Macro: mean of the accuracies of the classes. Log loss: mean of "
-    "−ln p(true class). Diff.: percentage points of accuracy against the run in column “vs”",
+    legend="Accuracy: share of the clips with the right class. Macro: mean of the accuracies of the classes. Log loss: "
+    "mean of −ln p(true class). Diff.: difference in accuracy from the run in column “vs”, in percentage points.",
 )
 
 ERROR = Column("Error %", "accuracy", error_spread)
@@ -161,9 +161,9 @@ IMAGE_COLUMNS = ReportColumns(
         Curve("Training error (%)", "train_accuracy", as_errors),
         Curve("Test error (%)", "test_accuracy", as_errors),
     ),
-    legend="Error: wrong images of all images. Top-5: images whose true class is not among the five most probable. "
-    "NLL: negative log likelihood, mean of −ln p(true class). ECE: expected calibration error, 15 bins. Diff.: "
-    "percentage points of error against the run in column “vs”, below zero is better",
+    legend="Error: share of the images with a wrong class. Top-5: share of those whose true class is not among the "
+    "five most probable ones. NLL: negative log likelihood, mean of −ln p(true class). ECE: expected calibration error "
+    "with 15 bins. Diff.: difference in error from the run in column “vs”, in percentage points; below zero is better.",
 )
 
 REPORT_COLUMNS = {"scenes": SCENE_COLUMNS, "images": IMAGE_COLUMNS}

@@ -81,7 +81,7 @@ def test_f3_8_an_interruption_is_one_sentence_and_code_3():
     with mock.patch.object(recipes, "find_recipes", side_effect=KeyboardInterrupt):
         code, out, err = run_cli("recipes", "ls")
     assert (code, out) == (3, "")
-    assert err == "error: interrupted\nhint: what is finished is saved; the same command continues\n"
+    assert err == "error: interrupted\nhint: what is finished is saved; run the same command again\n"
 
 
 def test_a_library_that_is_not_installed_is_named():

@@ -75,12 +75,14 @@ def test_a_folder_is_right_also_where_no_sound_can_be_written(summary, matching_
     assert all(clip.sound is None for row in rows for clip in (row.certain, row.confused) if clip)
 
 
-def test_many_classes_show_the_worst(summary, matching_store, monkeypatch):
+def test_many_classes_show_the_worst(summary, matching_store, monkeypatch, undrawn):
     monkeypatch.setattr(clips, "MOST_CLASSES", 3)
     rows = class_clips(summary, open_store(matching_store), None)
     worst = summary.by("label")["accuracy"].sort_values(kind="stable").index[:3]
     assert [row.label for row in rows] == sorted(worst)
     assert all(clip.sound is None for row in rows for clip in (row.certain, row.confused) if clip)
+    write_report([summary.folder], matching_store / "report.html", matching_store)
+    assert "The 3 of 10 classes with the lowest accuracy." in (matching_store / "report.html").read_text()
 
 
 def test_a_spectrogram_is_small_and_stands_upright():
