@@ -93,7 +93,8 @@ def extract(
         DataError: the data are not a data set, or their lists or splits are not valid.
         ConfigError: the front end, the length of the clips, the shard, the device or the address of the scheduler is
             not valid.
-        StoreError: `out` holds a store of another spec or list, another process writes it, or the disk is full.
+        StoreError: `out` holds the recordings, or a store of another spec or list; another process writes it; or the
+            disk is full.
         InterruptedRun: Ctrl-C; the finished rows are kept.
 
     Example:
@@ -104,6 +105,8 @@ def extract(
     """
     part = parse_shard(shard) if shard else None
     dataset = read_dataset(data, reading)
+    if Path(out).resolve() == dataset.root.resolve():
+        raise StoreError(f"{out} is the folder of the recordings", "choose another --out")
     prepared = prepare(dataset, spec, cutting, workers=workers or available_cores(), progress=progress)
     dataset = prepared.dataset
     frontend_spec = prepared.spec
@@ -121,7 +124,7 @@ def extract(
         progress=progress,
     )
     if part:
-        mark_shard(store.folder, part)
+        mark_shard(store.folder, part, dataset.clips)
     if prepared.sentences:
         write_origin(store.folder, data, prepared, reading or Reading())
     return store

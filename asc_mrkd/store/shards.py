@@ -1,5 +1,6 @@
 """Shards: a data set extracted part by part into separate stores, which are joined to one."""
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -36,6 +37,8 @@ class Shard(Schema):
 
     number: Count
     count: Count
+    list_digest: str = ""
+    """SHA-256 of the whole list, by which shards of another list are told apart; only in the file of a store."""
 
     def __str__(self) -> str:
         return f"{self.number}/{self.count}"
@@ -68,9 +71,11 @@ def parse_shard(text: str) -> Shard:
     return Shard(number=int(match[1]), count=int(match[2]))
 
 
-def mark_shard(folder: Path, shard: Shard) -> None:
-    """Write into a store the number of its shard."""
-    write_text(folder / SHARD, yaml.safe_dump(shard.model_dump(), sort_keys=False))
+def mark_shard(folder: Path, shard: Shard, clips: pd.DataFrame) -> None:
+    """Write into a store the number of its shard, and the digest of the whole list of clips."""
+    digest = hashlib.sha256(clips.to_csv(index=False).encode()).hexdigest()
+    marked = shard.model_copy(update={"list_digest": digest})
+    write_text(folder / SHARD, yaml.safe_dump(marked.model_dump(), sort_keys=False))
 
 
 def join_stores(
@@ -89,8 +94,8 @@ def join_stores(
         The joined store.
 
     Raises:
-        StoreError: a shard is missing, given twice, unfinished, damaged or of another spec; `out` is another store;
-            disk full.
+        StoreError: a shard is missing, given twice, unfinished, damaged, of another spec or of another list of clips;
+            `out` is another store; disk full.
 
     Example:
         ```python
@@ -152,9 +157,14 @@ def _open_all(folders: Sequence[Path]) -> list[FeatureStore]:
             raise StoreError(
                 f"{store.folder} is shard {first}, {other.folder} is {shard}", "give the shards of one set"
             )
+        if shard.list_digest != first.list_digest:
+            raise StoreError(
+                f"{other.folder} and {store.folder} are shards of different lists of clips",
+                "extract all shards from the same data with the same options",
+            )
         if difference := differing_key(other.spec, store.spec):
             raise StoreError(f"{other.folder} was made with another spec than {store.folder}: {difference}")
-    complete = [Shard(number=number, count=first.count) for number in range(1, first.count + 1)]
+    complete = [first.model_copy(update={"number": number}) for number in range(1, first.count + 1)]
     missing = [str(shard) for shard in complete if shard not in shards]
     if missing:
         raise StoreError(

@@ -5,6 +5,7 @@ import pytest
 from helpers.progress import RecordedProgress
 from helpers.store import differing_files
 
+from asc_mrkd.datasets import read_dataset
 from asc_mrkd.errors import ConfigError, StoreError
 from asc_mrkd.store import extract, extract_clips, join_stores, open_store
 from asc_mrkd.store.shards import SHARD, mark_shard, parse_shard
@@ -43,12 +44,15 @@ def test_only_a_complete_set_of_sound_shards_is_joined(shards, recordings, spec,
     assert "--shard 2/3" in caught.value.hint
     with pytest.raises(StoreError, match=r"part 1 and .*part 1 are both shard 1/3"):
         join_stores([shards[0], shards[0], shards[1], shards[2]], tmp_path / "joined")
-    with pytest.raises(StoreError, match="there is no shard to join"):
+    with pytest.raises(StoreError, match="no shard was given"):
         join_stores([], tmp_path / "joined")
-    mark_shard(shards[1], parse_shard("1/2"))
+    mark_shard(shards[1], parse_shard("1/2"), recordings.clips)
     with pytest.raises(StoreError, match=r"part 1 is shard 1/3, .*part 2 is 1/2"):
         join_stores(shards, tmp_path / "joined")
-    mark_shard(shards[1], parse_shard("2/3"))
+    mark_shard(shards[1], parse_shard("2/3"), recordings.clips[:9])
+    with pytest.raises(StoreError, match=r"part 2 and .*part 1 are shards of different lists of clips"):
+        join_stores(shards, tmp_path / "joined")
+    mark_shard(shards[1], parse_shard("2/3"), read_dataset(recordings.root).clips)
     features = np.load(shards[1] / "features.npy", mmap_mode="r+")
     features[2, 0, 0, 0] += 1
     features.flush()

@@ -90,6 +90,13 @@ def test_what_the_system_fails_to_read_is_tried_again(tmp_path, recordings, spec
     assert next(faults, None) is None
 
 
+def test_a_store_does_not_mix_with_the_recordings(recordings, spec):
+    before = sorted(recordings.root.iterdir())
+    with pytest.raises(StoreError, match="is the folder of the recordings"):
+        extract(recordings.root, recordings.root / "audio" / "..", spec)
+    assert sorted(recordings.root.iterdir()) == before
+
+
 def test_clips_of_a_disk_that_was_not_mounted_are_tried_again(tmp_path, recordings, spec):
     arguments = (recordings.clips, recordings.root, spec, tmp_path / "store")
     audio = recordings.root / "audio"
