@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import stat
-import tempfile
 import time
 import warnings
 from collections.abc import Collection, Iterator
@@ -15,6 +14,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path, PureWindowsPath
 from typing import IO, Any
+from uuid import uuid4
 from zipfile import ZipInfo
 
 from asc_mrkd.errors import AscMrkdError, DiskFullError, RunError
@@ -33,8 +33,8 @@ except ImportError:
 LOCK = "lock"
 """Name of the file that `exclusive_lock` locks and that names the owner."""
 
-READ_AND_WRITE = 0o644
-"""Permissions of a written file: everybody reads it, its owner writes it."""
+READ_AND_WRITE = 0o666
+"""Permissions of a new file, of which the system takes away those of the umask."""
 
 DISK_FULL = {
     errno.ENOSPC: ("the disk is full", "make room (df -h)"),
@@ -47,7 +47,7 @@ NO_LOCKS = (errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNO
 """Errors of file systems without locks."""
 
 NOT_OFFERED = (*NO_LOCKS, errno.EPERM, errno.EACCES)
-"""Errors of file systems that have no permissions, or cannot flush a folder; Windows opens no folder."""
+"""Errors of file systems that cannot flush a folder; Windows opens no folder."""
 
 LOCKED_BYTE = 2**30
 """Position of the byte that Windows locks: far behind the text, which others may then read."""
@@ -88,8 +88,6 @@ def atomic_writer(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO
             yield stream
             stream.flush()
             raw.settle()
-            with suppress_not_offered():
-                os.chmod(temporary, READ_AND_WRITE)
             # Windows cannot rename an open file. Elsewhere it stays open, so that it is locked until it has its name.
             if locks_of_unix is None:
                 stream.close()
@@ -190,8 +188,8 @@ def _open_temporary(path: Path) -> tuple[int, Path]:
         except _NoLocks:
             temporary.unlink(missing_ok=True)
             # Without locks nobody knows whose a file is: a name that no other writer has.
-            descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-            return descriptor, Path(name)
+            unique = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+            return os.open(unique, os.O_RDWR | os.O_CREAT | os.O_EXCL, READ_AND_WRITE), unique
         if descriptor is None:
             continue
         if opened:
@@ -204,19 +202,12 @@ def _open_temporary(path: Path) -> tuple[int, Path]:
 
 def sync_folder(folder: Path) -> None:
     """Make a rename inside `folder` survive a power cut, where the file system can do that."""
-    with suppress_not_offered():
+    try:
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-@contextmanager
-def suppress_not_offered() -> Iterator[None]:
-    """Go on if the file system does not offer an operation that is a nicety."""
-    try:
-        yield
     except OSError as error:
         if error.errno not in NOT_OFFERED:
             raise

@@ -221,8 +221,13 @@ def test_t6_modes_and_folders_that_cannot_be_flushed_are_niceties(tmp_path, monk
     fsync = os.fsync
     monkeypatch.setattr(os, "chmod", refusing(number))
     monkeypatch.setattr(os, "fsync", refusing(number, lambda descriptor: os.path.isdir(f"/dev/fd/{descriptor}"), fsync))
-    write_text(tmp_path / "a.txt", "whole")
+    usual = os.umask(0o027)
+    try:
+        write_text(tmp_path / "a.txt", "whole")
+    finally:
+        os.umask(usual)
     assert (tmp_path / "a.txt").read_text() == "whole"
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
 
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
