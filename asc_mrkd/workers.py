@@ -3,6 +3,7 @@
 Also the cores and the memory that this process may use.
 """
 
+import math
 import os
 import signal
 import sys
@@ -26,8 +27,8 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 Task = Callable[[Sequence[Job]], list[Result]]
 
-SECONDS_PER_JOB = 60.0
-"""Time limit of a job. A worker that exceeds it counts as hung and is killed."""
+SECONDS_PER_JOB = 300.0
+"""Time limit of a job, long enough for hours of sound on a slow disk. A worker that exceeds it counts as hung."""
 
 ATTEMPTS = 3
 """Attempts at a job whose worker died. The cause may lie elsewhere, as when memory runs out."""
@@ -47,8 +48,11 @@ CONNECT_SECONDS = 20
 SAME_EVERYWHERE = ("asc_mrkd", "numpy", "soxr")
 """Packages whose versions decide the bits of features: workers of a cluster need those of this machine."""
 
-CGROUP_FILES = {"": ("memory.max", "memory.current"), "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes")}
-"""Names of the files with the limit and the use of memory, by the folder below /sys/fs/cgroup: version 2 and 1."""
+CPU_FILES = (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us"))
+"""Files of a control group with a time of the processor (us) and the period in which it may be used: version 2, 1."""
+
+MEMORY_FILES = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
+"""Files of a control group with the limit and the use of memory (bytes): version 2, 1."""
 
 MOST_ON_WINDOWS = 61
 """Largest number of worker processes on Windows, which waits for no more things at once."""
@@ -57,11 +61,24 @@ UNKNOWN_MEMORY = 2**30
 """Free memory (bytes) that is assumed where the system reports no memory at all (Windows)."""
 
 
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def available_cores(root: Path = Path("/")) -> int:
+    """Return the number of cores that this process may use: those of the machine, or of its container if that is less.
+
+    Args:
+        root: folder that holds proc/ and sys/.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([cores, *(math.ceil(share) for share in _allowed_cores(root))]))
+
+
+def _allowed_cores(root: Path) -> Iterator[float]:
+    """Yield the cores that control groups allow, as a share of their time."""
+    for folder in _control_groups(root, "cpu"):
+        for names in CPU_FILES:
+            with suppress(OSError, ValueError):
+                quota, period = " ".join((folder / name).read_text() for name in names).split()
+                if quota not in ("max", "-1"):
+                    yield int(quota) / int(period)
 
 
 def free_memory(root: Path = Path("/")) -> int:
@@ -72,17 +89,10 @@ def free_memory(root: Path = Path("/")) -> int:
     """
     try:
         meminfo = dict(line.split(":", 1) for line in (root / "proc/meminfo").read_text().splitlines())
-        free = [int(meminfo["MemAvailable"].split()[0]) * 1024]
-        groups = (root / "proc/self/cgroup").read_text().splitlines()
+        available = int(meminfo["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
         return _half_of_the_memory()
-    for line in groups:
-        _, controllers, path = line.split(":", 2)
-        for folder, names in CGROUP_FILES.items():
-            if folder in controllers.split(","):
-                mounted = root / "sys/fs/cgroup" / folder
-                free += _free_in_groups(mounted, mounted / path.lstrip("/"), *names)
-    return max(0, min(free))
+    return max(0, min([available, *_memory_left_by_groups(root)]))
 
 
 def _half_of_the_memory() -> int:
@@ -93,17 +103,34 @@ def _half_of_the_memory() -> int:
         return UNKNOWN_MEMORY
 
 
-def _free_in_groups(mounted: Path, group: Path, limit_name: str, usage_name: str) -> Iterator[int]:
-    """Yield the bytes that a control group and those around it leave free; the idle cache of files counts as free."""
-    for folder in (group, *group.parents):
-        with suppress(OSError, ValueError):
-            limit = (folder / limit_name).read_text().strip()
-            used = int((folder / usage_name).read_text())
-            statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-            if limit != "max":
-                yield int(limit) - used + int(statistics.get("inactive_file", 0))
-        if folder == mounted:
-            return
+def _memory_left_by_groups(root: Path) -> Iterator[int]:
+    """Yield the bytes that control groups leave free; the idle cache of files counts as free."""
+    for folder in _control_groups(root, "memory"):
+        for limit_name, usage_name in MEMORY_FILES:
+            with suppress(OSError, ValueError):
+                limit = (folder / limit_name).read_text().strip()
+                used = int((folder / usage_name).read_text())
+                statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+                if limit != "max":
+                    yield int(limit) - used + int(statistics.get("inactive_file", 0))
+
+
+def _control_groups(root: Path, controller: str) -> Iterator[Path]:
+    """Yield the folders of the control groups of this process, of version 2 and of a controller of version 1."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        mounted = root / "sys/fs/cgroup" / (controller if controllers else "")
+        group = mounted / path.lstrip("/")
+        for folder in (group, *group.parents):
+            yield folder
+            if folder == mounted:
+                break
 
 
 @dataclass(frozen=True)

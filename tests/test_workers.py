@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from asc_mrkd import workers
-from asc_mrkd.workers import UNKNOWN_MEMORY, free_memory, local_pool, map_in_order
+from asc_mrkd.workers import UNKNOWN_MEMORY, available_cores, free_memory, local_pool, map_in_order
 
 
 def double(jobs: Sequence[int]) -> list[int]:
@@ -119,6 +119,36 @@ def test_t1_the_limit_of_a_container_counts(tmp_path, membership, mounted, names
     assert free_memory(tmp_path) == 1_000_000
     (tmp_path / mounted / "pod" / names[1]).write_text("9000000")
     assert free_memory(tmp_path) == 0
+
+
+@pytest.mark.parametrize(
+    ("membership", "mounted", "limited", "free"),
+    [
+        ("0::/pod/job\n", "sys/fs/cgroup", {"cpu.max": "50000 100000"}, {"cpu.max": "max 100000"}),
+        (
+            "4:cpu,cpuacct:/pod/job\n0::/\n",
+            "sys/fs/cgroup/cpu",
+            {"cpu.cfs_quota_us": "50000", "cpu.cfs_period_us": "100000"},
+            {"cpu.cfs_quota_us": "-1", "cpu.cfs_period_us": "100000"},
+        ),
+    ],
+)
+def test_t1_the_cores_of_a_container_count(tmp_path, monkeypatch, membership, mounted, limited, free):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(64))
+    assert available_cores(tmp_path) == 64
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(membership)
+    group = tmp_path / mounted / "pod/job"
+    group.mkdir(parents=True)
+    for name, text in free.items():
+        (group / name).write_text(f"{text}\n")
+    assert available_cores(tmp_path) == 64
+    for name, text in limited.items():
+        (group.parent / name).write_text(text.replace("50000", "350000"))
+    assert available_cores(tmp_path) == 4
+    for name, text in limited.items():
+        (group / name).write_text(text)
+    assert available_cores(tmp_path) == 1
 
 
 def test_t1_systems_that_report_no_free_memory(tmp_path, monkeypatch):

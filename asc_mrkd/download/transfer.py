@@ -130,6 +130,8 @@ def _receive(part: Path, size: int, address: str, advance: Advance, stop: Event)
         try:
             with requests.get(address, headers=headers, stream=True, timeout=TIMEOUT) as response:
                 response.raise_for_status()
+                if response.headers.get("Content-Type", "").startswith("text/html"):
+                    raise DownloadError("the answer is a web page, as of a login")
                 is_range = response.status_code == requests.codes.partial_content
                 expected = size - start if is_range else size
                 length = int(response.headers.get("Content-Length", expected))

@@ -192,11 +192,14 @@ def test_an_address_that_has_moved_is_followed_with_the_range(server, payload, t
     assert server.requests == [("moved", "bytes=70000-"), ("good", "bytes=70000-")]
 
 
-def test_a_page_in_place_of_the_rest_keeps_the_part(server, payload, tmp_path):
+@pytest.mark.parametrize(
+    ("behaviour", "words"), [("page", r"21 bytes, .* were expected"), ("login", "the answer is a web page")]
+)
+def test_a_page_in_place_of_the_rest_keeps_the_part(server, payload, tmp_path, behaviour, words):
     part = tmp_path / "tiny.tar.gz.part"
     part.write_bytes(payload[:70_000])
-    with pytest.raises(DownloadError, match=r"21 bytes, .* were expected"):
-        fetch(tiny(server, payload, "page"), tmp_path)
+    with pytest.raises(DownloadError, match=words):
+        fetch(tiny(server, payload, behaviour), tmp_path)
     assert part.read_bytes() == payload[:70_000]
 
 

@@ -34,7 +34,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     """Behaviours: good, moved, slow, no-range, no-length, drip, cut[-K], flipped, short, long, endless, missing, page,
-    busy[-K]."""
+    login, busy[-K]."""
 
     def do_GET(self):
         server = self.server
@@ -61,6 +61,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if behaviour in ("missing", "page") or (behaviour == "busy" and len(self.server.requests) <= int(number or 99)):
             status = {"missing": 404, "page": 200, "busy": 503}[behaviour]
             return self.answer(status, b"<html>not here</html>", 21)
+        if behaviour == "login":
+            return self.answer(200, b"<html>log in</html>", None, kind="text/html; charset=utf-8")
         if behaviour == "slow":
             time.sleep(0.1)
         changed = {
@@ -76,8 +78,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         length = None if behaviour in ("no-length", "endless") else len(rest)
         return self.answer(206 if first else 200, sent, length, is_dripping=behaviour == "drip")
 
-    def answer(self, status, sent, length, is_dripping=False):
+    def answer(self, status, sent, length, is_dripping=False, kind="application/octet-stream"):
         self.send_response(status)
+        self.send_header("Content-Type", kind)
         if length is not None:
             self.send_header("Content-Length", str(length))
         self.end_headers()
