@@ -46,8 +46,7 @@ def demo(
 
     Raises:
         MissingExtraError: onnx, onnxscript, onnxruntime or onnxruntime-web is not installed.
-        RunError, ConfigError, ModelError: the run cannot be exported; see `export`.
-        OSError: the port is in use.
+        RunError, ConfigError, ModelError: the run cannot be exported, see `export`; or the port is in use.
 
     Example:
         ```python
@@ -58,13 +57,13 @@ def demo(
     out = Path(out)
     find_runtime(runtime)  # before the training
     page = out / "page"
-    if run is None:
-        scenes = train_built_in(out, progress)
-        export(out / "run", page, "web", runtime=runtime, progress=progress)
-        offer_clips(page, choose_clips(out / "store", scenes))
-    else:
-        export(run, page, "web", runtime=runtime, progress=progress)
-    with served_page(page, port) as address:
+    with served_page(page, port) as address:  # first: a port that is in use is named before the work
+        if run is None:
+            scenes = train_built_in(out, progress)
+            export(out / "run", page, "web", runtime=runtime, progress=progress)
+            offer_clips(page, choose_clips(out / "store", scenes))
+        else:
+            export(run, page, "web", runtime=runtime, progress=progress)
         yield address
 
 

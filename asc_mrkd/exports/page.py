@@ -17,7 +17,7 @@ import soundfile as sf
 from asc_mrkd import __version__
 from asc_mrkd.audio.read import match_channels, read_audio, resample
 from asc_mrkd.deploy.choice import Accuracy
-from asc_mrkd.errors import MissingExtraError
+from asc_mrkd.errors import ConfigError, MissingExtraError
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import write_text
 
@@ -158,7 +158,7 @@ def served_page(folder: str | os.PathLike[str], port: int = 0) -> Iterator[str]:
         The address of the page.
 
     Raises:
-        OSError: the port is in use.
+        ConfigError: the port is in use, or not for this user.
 
     Example:
         ```python
@@ -166,7 +166,11 @@ def served_page(folder: str | os.PathLike[str], port: int = 0) -> Iterator[str]:
             print(address)  # http://127.0.0.1:43567/
         ```
     """
-    with _Server(("127.0.0.1", port), partial(_Handler, directory=os.fspath(folder))) as server:
+    try:
+        opened = _Server(("127.0.0.1", port), partial(_Handler, directory=os.fspath(folder)))
+    except OSError as error:
+        raise ConfigError(f"port {port}: {error.strerror}", "--port 0 takes a free one") from error
+    with opened as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1})
         thread.start()
         try:

@@ -12,7 +12,7 @@ from helpers.cli import run_cli
 from helpers.data import SPEC
 
 import asc_mrkd
-from asc_mrkd.errors import RunError
+from asc_mrkd.errors import ConfigError, RunError
 from asc_mrkd.exports import demonstration, page
 
 
@@ -52,6 +52,10 @@ def test_the_page_of_a_run_is_served(trained, tmp_path, runtime, quick_export):
         assert fetch(f"{address}page.js")[0] == "text/javascript"
         assert fetch(f"{address}runtime/ort.wasm")[0] == "application/wasm"
         assert json.loads(fetch(f"{address}page.json")[1])["clips"] == []
+        port = int(address.rstrip("/").rpartition(":")[2])
+        with pytest.raises(ConfigError, match=f"port {port}: "), asc_mrkd.demo(None, tmp_path / "new", runtime, port):
+            pass
+        assert not (tmp_path / "new").exists(), "a port that is in use is named before the training"
     with pytest.raises(OSError, match="refused"):
         fetch(address)
 
