@@ -4,7 +4,7 @@
 #   bash recipes/cinic10/run.sh [OPTION ...] [key=value ...]
 #
 # --data DIR      CINIC-10 as unpacked (asc-mrkd download cinic10); default: built-in images
-# --conf NAME     reduced or paper (conf/NAME.yaml); default: paper if there are --data and a GPU, else reduced
+# --conf NAME     reduced or paper (conf/NAME.yaml); default: paper with --data and a GPU, else reduced
 # --method NAMES  methods of `asc-mrkd methods`; default: ce,mrkd with the reduced settings, else ce,pskd,msd,mrkd
 
 # shellcheck source=recipes/common/images.sh

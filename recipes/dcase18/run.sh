@@ -4,7 +4,7 @@
 #   bash recipes/dcase18/run.sh [OPTION ...] [key=value ...]
 #
 # --data DIR        TUT-urban-acoustic-scenes-2018-development as unpacked; default: built-in scenes
-# --conf NAME       reduced, paper or cpjku (conf/NAME.yaml); default: paper if there are --data and a GPU, else reduced
+# --conf NAME       reduced, paper or cpjku (conf/NAME.yaml); default: paper with --data and a GPU, else reduced
 # --method NAMES    methods of `asc-mrkd methods`, each also with Mixup, as in ce_mixup; default: ce,mrkd with the reduced
 #                   settings, else ce,ce_mixup,mrkd,mrkd_mixup; the last one is submitted
 # --evaluation DIR  recordings of the evaluation set, for the submission; default: a rehearsal on the test clips

@@ -5,7 +5,7 @@
 #   bash recipes/dcase20/run.sh [OPTION ...] [key=value ...]
 #
 # --data DIR        TAU-urban-acoustic-scenes-2020-3class-development as unpacked; default: built-in scenes
-# --conf NAME       reduced, paper, pruned or decomposed (conf/NAME.yaml); default: paper if there are --data and a GPU,
+# --conf NAME       reduced, paper, pruned or decomposed (conf/NAME.yaml); default: paper with --data and a GPU,
 #                   else reduced
 # --method NAMES    methods of `asc-mrkd methods`, each also with Mixup, as in ce_mixup; default: ce,mrkd with the reduced
 #                   settings, else ce, pskd, msd and mrkd without and with Mixup; the last one is submitted
