@@ -239,8 +239,8 @@ class Compressor:
 
         The folder takes config.yaml, metrics.jsonl and environment.json from the run, and gets a model card. The seed
         folder in it holds the model file, the predictions of the compressed network and compression.json, which names
-        the steps of earlier compressions too. An earlier result is replaced. With `only_within` a network over the
-        limits is measured and not kept.
+        the steps of earlier compressions too. An earlier result is replaced, except what the user has written into its
+        card. With `only_within` a network over the limits is measured and not kept.
 
         Raises:
             ConfigError, ModelError: the steps are unknown or the network does not allow them.
@@ -253,6 +253,9 @@ class Compressor:
             new = staging / "run"
             candidate = self._write_run(steps, compressed, new, advance)
             if candidate.budget.within or not only_within:
+                card = RunFolder(out).card_file
+                if card.exists():  # its last part is the user's, and stays
+                    shutil.copyfile(card, RunFolder(new).card_file)
                 replace_folder(new, out)
                 write_run_card(RunFolder(out))
         return candidate

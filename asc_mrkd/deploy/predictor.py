@@ -121,6 +121,13 @@ class Predictor:
         clips, _ = self._preparation.read(path)
         return self._run(map(self._preparation.compute, clips), batch_size=1).probabilities.mean(axis=0)
 
+    def predict_samples(self, samples: np.ndarray) -> np.ndarray:
+        """Return the class probabilities (class,), float64, of one clip of samples (channel, sample).
+
+        The samples have the rate, the channels and the length of the front end.
+        """
+        return self._run([self._preparation.compute(samples)], batch_size=1).probabilities[0]
+
     @overload
     def predict(
         self, sources: Source, rate: int | None = None, top: int | None = None, embeddings: bool = False
@@ -328,8 +335,9 @@ class Predictor:
             if not source.is_dir():
                 files.append(source)
                 continue
-            found = find_files(source, self.suffixes)
-            others = [path for path in find_files(source) if path.suffix.lower() not in self.suffixes]
+            everything = find_files(source)
+            found = [path for path in everything if path.suffix.lower() in self.suffixes]
+            others = [path for path in everything if path.suffix.lower() not in self.suffixes]
             if not found:
                 raise self._nothing_found(source, others)
             files += found
@@ -384,13 +392,6 @@ class Predictor:
             list(cautions),
             outputs.embeddings.mean(axis=0) if embeddings else None,
         )
-
-    def predict_samples(self, samples: np.ndarray) -> np.ndarray:
-        """Return the class probabilities (class,), float64, of one clip of samples (channel, sample).
-
-        The samples have the rate, the channels and the length of the front end.
-        """
-        return self._run([self._preparation.compute(samples)], batch_size=1).probabilities[0]
 
     def _run(self, inputs: Iterable[np.ndarray], batch_size: int, embeddings: bool = False) -> "Outputs":
         """Run the network on inputs that are computed batch by batch."""

@@ -250,6 +250,11 @@ class _Work:
         self.arena: int | None = None
         self.arena_note = ""
 
+    @property
+    def takes_samples(self) -> bool:
+        """Whether the exported graph takes samples and gives probabilities."""
+        return self.with_frontend and self.to != "c"
+
     def write(self) -> None:
         """Write the network and its description."""
         self.folder.mkdir()
@@ -322,7 +327,7 @@ class _Work:
         x = self.file.normalise(inputs.features).numpy()
         logits = self._trained(x)
         exported = None
-        if self.with_frontend and self.to != "c":
+        if self.takes_samples:
             exported = self._require_same_probabilities(inputs, logits)
         elif run is not None:
             exported = run(x)
@@ -405,11 +410,10 @@ class _Work:
 
     def _write_parity(self, inputs: ParityInputs, logits: np.ndarray, exported: np.ndarray | None) -> None:
         """Write the bundle, with what the exported network gave if it ran here."""
-        takes_samples = self.with_frontend and self.to != "c"
         arrays = {"mean": self.file.mean, "std": self.file.std, "logits": logits}
         if exported is not None:
             arrays["exported"] = exported
-        largest = 1.0 if takes_samples else max(1.0, float(np.abs(logits).max()))
+        largest = 1.0 if self.takes_samples else max(1.0, float(np.abs(logits).max()))
         write_parity(
             self.folder / "parity",
             self.to,
@@ -417,7 +421,7 @@ class _Work:
             self.file.frontend,
             arrays,
             model=FORMATS[self.to].model,
-            takes_samples=takes_samples,
+            takes_samples=self.takes_samples,
             tolerance=TOLERANCES[self.precision] * largest,
         )
 

@@ -175,20 +175,24 @@ def predict_clips(
     from asc_mrkd.deploy import Predictor
 
     files = find_recordings(Path(audio))
-    answers = [predict_each(Predictor(network), files) for network in system.networks]
+    answers: list[list[np.ndarray | DataError]] = []
+    with progress("predicting", len(files) * len(system.networks), "clips") as advance:
+        for network in system.networks:  # one after the other: each takes all cores
+            answers.append([])
+            for answer in predict_each(Predictor(network), files):
+                answers[-1].append(answer)
+                advance()
     instead = UNREADABLE[unreadable](system.predictions)
     probabilities = []
     refused: list[DataError] = []
-    with progress("predicting", len(files), "clips") as advance:
-        for members in zip(*answers, strict=True):
-            errors = [member for member in members if isinstance(member, DataError)]
-            if errors:
-                refused.append(errors[0])
-                probabilities.append(instead)
-                tell(f"{errors[0]}; its row has {DESCRIPTIONS[unreadable]}")
-            else:
-                probabilities.append(np.mean(members, axis=0))
-            advance()
+    for members in zip(*answers, strict=True):
+        errors = [member for member in members if isinstance(member, DataError)]
+        if errors:
+            refused.append(errors[0])
+            probabilities.append(instead)
+            tell(f"{errors[0]}; its row has {DESCRIPTIONS[unreadable]}")
+        else:
+            probabilities.append(np.mean(members, axis=0))
     if len(refused) == len(files):
         raise refused[0]
     return [f"audio/{file.stem}.wav" for file in files], np.array(probabilities)

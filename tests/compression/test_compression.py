@@ -73,7 +73,10 @@ def test_the_folder_is_a_run(compressor, trained, tmp_path):
     summary = evaluate(out)
     assert (summary.seeds, summary.unfinished_seeds) == ([0], [])
     assert list(out.parent.iterdir()) == [out]
-    compressor.write("float16", out)  # a second call replaces it
+    card = (out / "README.md").read_text()
+    (out / "README.md").write_text(card[: card.index("## Yours")] + "## Yours\n\nMade by Ada.\n")
+    compressor.write("float16", out)  # a second call replaces it, but not what the user has written
+    assert (out / "README.md").read_text().endswith("## Yours\n\nMade by Ada.\n")
     assert json.loads((out / "seed0/compression.json").read_text())["steps"] == ["float16"]
     with pytest.raises(RunError, match="is not a compressed network"):
         compressor.write("float16", trained)
