@@ -116,17 +116,24 @@ class Predictor:
 
         Raises:
             AudioError: the recording cannot be used; `reason` says why.
-            DataError: the picture cannot be read.
+            DataError: the picture cannot be read, or the network gives NaN.
         """
         clips, _ = self._preparation.read(path)
-        return self._run(map(self._preparation.compute, clips), batch_size=1).probabilities.mean(axis=0)
+        outputs = self._run(map(self._preparation.compute, clips), batch_size=1)
+        require_finite(outputs, name_of(path))
+        return outputs.probabilities.mean(axis=0)
 
     def predict_samples(self, samples: np.ndarray) -> np.ndarray:
         """Return the class probabilities (class,), float64, of one clip of samples (channel, sample).
 
         The samples have the rate, the channels and the length of the front end.
+
+        Raises:
+            DataError: the network gives NaN.
         """
-        return self._run([self._preparation.compute(samples)], batch_size=1).probabilities[0]
+        outputs = self._run([self._preparation.compute(samples)], batch_size=1)
+        require_finite(outputs, None)
+        return outputs.probabilities[0]
 
     @overload
     def predict(
@@ -158,7 +165,7 @@ class Predictor:
 
         Raises:
             AudioError: a recording cannot be used; `reason` says why.
-            DataError: a picture cannot be read, or an array is not one of samples.
+            DataError: a picture cannot be read, an array is not one of samples, or the network gives NaN.
             ModelError: the network gives no embeddings.
 
         Example:
@@ -194,7 +201,7 @@ class Predictor:
 
         Raises:
             AudioError: the recording cannot be used; `reason` says why.
-            DataError: the network is for pictures, or the array is not one of samples.
+            DataError: the network is for pictures, the array is not one of samples, or the network gives NaN.
             ModelError: the network gives no embeddings.
 
         Example:
@@ -212,6 +219,7 @@ class Predictor:
         firsts, clip = np.unique(intervals.clips, return_inverse=True)
         inputs = (self._preparation.compute(samples[:, first : first + length]) for first in firsts)
         outputs = self._run(inputs, self._batch_size, embeddings)
+        require_finite(outputs, name_of(source))
         return TimeLine(
             name_of(source),
             self.classes,
@@ -376,13 +384,21 @@ class Predictor:
             else:
                 part = outputs[start : start + len(result.inputs)]
                 start += len(result.inputs)
-            answers.append(self._best(file, part, top, result.cautions, embeddings))
+            try:
+                answers.append(self._best(file, part, top, result.cautions, embeddings))
+            except DataError as error:
+                answers.append(error)
         return answers
 
     def _best(
         self, file: Path | None, outputs: "Outputs", top: int | None, cautions: Iterable[Caution], embeddings: bool
     ) -> Prediction:
-        """Return the prediction for the clips of one file."""
+        """Return the prediction for the clips of one file.
+
+        Raises:
+            DataError: the network gives NaN.
+        """
+        require_finite(outputs, file)
         mean = outputs.probabilities.mean(axis=0)
         best = rank_classes(mean)[:top]
         return Prediction(
@@ -418,6 +434,19 @@ class Outputs:
 
     def __getitem__(self, part: slice) -> "Outputs":
         return Outputs(self.probabilities[part], self.embeddings[part])
+
+
+def require_finite(outputs: Outputs, file: Path | None) -> None:
+    """Refuse an answer with NaN, which would have no most probable class.
+
+    Raises:
+        DataError: a probability is not finite.
+    """
+    if not np.isfinite(outputs.probabilities).all():
+        raise DataError(
+            f"{file or 'samples'}: the network gives NaN for a part of it",
+            "a network that divides by the level of its input does so on silence",
+        )
 
 
 def rank_classes(probabilities: np.ndarray) -> np.ndarray:

@@ -164,6 +164,20 @@ def test_of_equal_classes_the_first_is_the_answer(network, tmp_path):
     assert json.loads(line[1:])["time_line"][0]["scenes"][0]["scene"] == CLASSES[0]
 
 
+def test_a_network_that_gives_nan_has_no_answer(predictor, recordings, monkeypatch):
+    def outputs(inputs: list[np.ndarray], embeddings: bool) -> tuple[np.ndarray, np.ndarray]:
+        return np.full((len(inputs), len(predictor.classes)), np.nan), np.empty((len(inputs), 0))
+
+    monkeypatch.setattr(predictor._classifier, "outputs", outputs)
+    files = predictor.find_files(recordings).files
+    answers = list(predictor.predict_files(files, workers=1))
+    assert any("the network gives NaN" in str(answer) and isinstance(answer, DataError) for answer in answers)
+    assert not any(isinstance(answer, Prediction) for answer in answers)
+    for ask in (predictor.predict_file, predictor.predict, predictor.time_line):
+        with pytest.raises(DataError, match="the network gives NaN"):
+            ask(files[0])
+
+
 @pytest.mark.parametrize("samples", [480_002, 479_998])
 def test_a_length_a_few_samples_off_is_one_clip_as_in_the_extraction(predictor, tmp_path, samples):
     noise = sound(10.1, 48_000)[:samples]
