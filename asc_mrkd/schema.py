@@ -120,7 +120,11 @@ def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         ConfigError: the file cannot be read, or is not YAML as `parse_yaml` takes it.
     """
-    text = read_text(path, ConfigError, "asc-mrkd recipes ls lists the experiment files that come with it")
+    hint = "asc-mrkd recipes ls lists the experiment files that come with it"
+    if os.path.isdir(path):
+        inside = sorted(Path(path).glob("*.yaml"))
+        hint = f"did you mean {inside[0]}?" if inside else hint
+    text = read_text(path, ConfigError, hint)
     try:
         values = parse_yaml(text)
     except ValueError as error:

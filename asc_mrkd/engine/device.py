@@ -53,9 +53,10 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, *([HANGUP] if HANGUP else []))
 
 @contextmanager
 def stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """Yield a function that tells whether one of STOP_SIGNALS has come; a second signal acts at once.
+    """Yield a function that returns whether one of STOP_SIGNALS has come; a second signal acts at once.
 
-    A hangup that was ignored before, as under nohup, stays ignored.
+    A hangup that was ignored before, as under nohup, stays ignored. A signal that is not handled by Python, as where it
+    runs inside another program, is left alone.
     """
     received: list[int] = []
 
@@ -63,9 +64,12 @@ def stop_on_signal() -> Iterator[Callable[[], bool]]:
         received.append(number)
         signal.signal(number, before[signal.Signals(number)])
 
-    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-    if HANGUP and before[HANGUP] is signal.SIG_IGN:
-        del before[HANGUP]
+    before: dict[signal.Signals, Any] = {}
+    for number in STOP_SIGNALS:
+        handler = signal.getsignal(number)
+        is_ignored_hangup = number == HANGUP and handler is signal.SIG_IGN
+        if handler is not None and not is_ignored_hangup:
+            before[number] = handler
     try:
         for number in before:
             signal.signal(number, remember)

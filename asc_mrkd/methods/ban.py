@@ -83,9 +83,14 @@ class Ban(Method):
         """Return the number of the generation in progress, from 0; after the last step it is still the last one."""
         return min(self.steps // self.steps_per_generation, self.generations - 1)
 
+    def step(self) -> None:
+        """Count one optimiser step; at the end of a generation keep the network as the teacher of the next one."""
+        super().step()
+        if self.steps % self.steps_per_generation == 0 and self.steps < self.generations * self.steps_per_generation:
+            self.teacher.push(self.model)
+
     def _start_generation(self) -> None:
-        """Make the student the teacher and give it initial weights, in place."""
-        self.teacher.push(self.model)
+        """Give the student the initial weights of its next generation, in place."""
         self.generation_started += 1
         seed = int(generator("generation", self.seed, self.generation_started).integers(2**31))
         write_state(unwrap(self.model), state_of(unwrap(self.new_model(seed))))

@@ -301,3 +301,8 @@ def test_f1_14_the_data_give_the_number_of_classes(conf):
     assert "model.options: the number of classes is that of the data" in str(
         refusal(conf, "model.options.num_classes=7")
     )
+
+
+def test_the_file_in_a_folder_is_suggested(conf):
+    """As to one who continues a run by its folder."""
+    assert refusal(conf.parent).hint == f"did you mean {conf}?"

@@ -38,6 +38,15 @@ def test_f2_5_every_signal_to_stop_saves(conf, hangup_is_heard, tmp_path, number
     assert (tmp_path / "run" / "seed0" / "checkpoint.pt").exists()
 
 
+def test_a_signal_that_is_not_handled_by_python_is_left_alone(monkeypatch):
+    installed = []
+    monkeypatch.setattr(signal, "getsignal", lambda number: None)
+    monkeypatch.setattr(signal, "signal", lambda number, handler: installed.append(number))
+    with stop_on_signal() as should_stop:
+        assert not should_stop()
+    assert not installed
+
+
 def test_a_hangup_that_is_ignored_stays_ignored():
     """As under nohup."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -22,6 +22,7 @@ from asc_mrkd.config import MethodConfig
 from asc_mrkd.methods import build_method
 from asc_mrkd.methods.ban import Ban
 from asc_mrkd.methods.ce import CrossEntropy
+from asc_mrkd.models.pruning import attach_masks, set_masks
 
 STEPS = 4  # of a generation
 
@@ -79,6 +80,24 @@ def test_every_generation_starts_from_weights_of_its_own_and_the_last_one_stays(
     assert same(method.teacher[0], ends[1])
     assert same(method.model.state_dict(), ends[2])
     assert method.current_generation() == 2
+
+
+def test_the_teacher_keeps_the_masks_of_its_generation():
+    """A pruned training clears the masks before the first batch of the next generation."""
+
+    def masked(seed: int = 0) -> torch.nn.Module:
+        network = make_network(seed)
+        attach_masks(network)
+        return network
+
+    method = Ban(masked(), masked, STEPS, seed=0)
+    set_masks(method.model, 0.5)
+    train_method(method, range(STEPS))
+    x, labels = make_batch()
+    expected = copy.deepcopy(method.model).eval()(x)
+    set_masks(method.model, 0.0)
+    method(x, labels)
+    assert torch.equal(method.teacher(x)[0], expected)
 
 
 def test_parameters_stay_the_same_objects():
