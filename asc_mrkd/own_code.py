@@ -92,7 +92,7 @@ def find_allowed(digest: str, label: str) -> OwnCode:
         ConfigError: the file was not allowed, or has another content.
     """
     name, _, function = label.partition(":")
-    if digest in _allowed:
+    if digest in _allowed and code_digest(_allowed[digest]) == digest:  # it may have been edited since
         return OwnCode(_allowed[digest], function)
     if any(file.name == name for file in _allowed.values()):
         raise ConfigError(

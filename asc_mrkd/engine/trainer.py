@@ -104,7 +104,7 @@ class Trainer:
         self.training_shape = experiment.training_shape(tuple(samples.gather(slice(0, 1)).shape[1:]))
         """Shape of one input of the student in training: (channel, mel, frame), cut if the augmentation cuts."""
         self.device = samples.labels.device
-        self.model_config = experiment.model
+        self.experiment = experiment
         self.num_classes = num_classes
         self.class_weights: Tensor | None = None
         """Weights of the classes in the cross-entropy (class,)."""
@@ -224,8 +224,13 @@ class Trainer:
         return torch.channels_last if channels_last else torch.contiguous_format
 
     def _new_model(self, seed: int) -> nn.Module:
-        """Build the network with the initial weights of a seed."""
-        config = self.model_config
+        """Build the network with the initial weights of a seed.
+
+        Raises:
+            ConfigError: it is in a file of the user that was edited since the training began.
+        """
+        self.experiment.with_code()
+        config = self.experiment.model
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = build_network(config.name, self.num_classes, **config.options).to(self.device)

@@ -189,6 +189,15 @@ def with_digests(experiment: Experiment, source: ExperimentData) -> Experiment:
     return experiment.model_copy(update={"data": data, "augment": augment, "method": method, "train": training})
 
 
+def require_unchanged_files(experiment: Experiment, source: ExperimentData) -> None:
+    """Refuse to train a further seed with other teachers, start, responses or code than the seeds before it.
+
+    Raises:
+        ConfigError: a file has changed since the experiment got its digests.
+    """
+    with_digests(experiment.with_code(), source)
+
+
 def with_fixed_precision(experiment: Experiment, run: RunFolder, device: torch.device) -> Experiment:
     """Return the experiment with the precision of the run folder, or in a new one that of the device, for `auto`.
 
@@ -300,6 +309,7 @@ def _train_seeds(
         for number, seed in enumerate(seeds, start=1):
             if seed not in pending:
                 continue
+            require_unchanged_files(experiment, source)
             training = _SeedTraining(experiment, run, seed, source, data)
             trainer = training.trainer
             place = f", {number} of {len(seeds)}" if len(seeds) > 1 else ""

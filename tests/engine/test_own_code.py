@@ -13,6 +13,8 @@ from helpers.data import SPEC
 from asc_mrkd import Predictor, evaluate, fit_experiment, load_model, own_code
 from asc_mrkd.deploy.model_file import ModelFile, save_model
 from asc_mrkd.deploy.onnx_file import plain_copy
+from asc_mrkd.engine.samples import open_data
+from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.engine.training import open_trainable, train
 from asc_mrkd.errors import ConfigError, ModelError, RunError
 from asc_mrkd.methods import load_experiment
@@ -76,10 +78,15 @@ def test_the_template_trains_and_is_used_once_its_file_is_named(template, tmp_pa
     assert (tmp_path / "again.safetensors").read_bytes() == before
 
     forget()
-    (template / "network.py").write_text((template / "network.py").read_text() + "\n")
     own_code.allow_code(template / "network.py")
-    with pytest.raises(ModelError, match="another content than when its network was trained"):
-        load_model(run)
+    (template / "network.py").write_text((template / "network.py").read_text() + "\n")
+    for _ in range(2):  # allowed before it was edited, and after
+        with pytest.raises(ModelError, match="another content than when its network was trained"):
+            load_model(run)
+        own_code.allow_code(template / "network.py")
+    samples = open_data(experiment.data).load(torch.device("cpu")).train
+    with pytest.raises(ConfigError, match="has another content than when this experiment was trained"):
+        Trainer(experiment, 0, samples, 3)
     with pytest.raises(RunError, match=r"code\.model is '.*' in it"):
         train(load_experiment(template / "conf" / "own.yaml", ["method.weight=0.5"]), tmp_path / "run", [0])
     with pytest.raises(ConfigError, match="has another content than when this experiment was trained"):

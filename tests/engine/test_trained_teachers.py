@@ -15,6 +15,7 @@ from asc_mrkd.engine.inference import predict
 from asc_mrkd.engine.samples import open_data
 from asc_mrkd.engine.teachers import NetworkTeacher, stored_logits
 from asc_mrkd.engine.trainer import Trainer
+from asc_mrkd.engine.training import train
 from asc_mrkd.errors import ConfigError, DataError, InterruptedRun, RunError
 from asc_mrkd.methods import load_experiment
 from asc_mrkd.runs import RunFolder, read_metrics
@@ -86,6 +87,19 @@ def test_a_run_knows_its_teachers_by_their_content(conf, trained, tmp_path):
     with pytest.raises(ConfigError, match="are others than this experiment belongs to"):
         train_run(conf, tmp_path / "new", kd(other, teacher_digests=[digest]), *SHORT)
     assert not (tmp_path / "new").exists()
+
+
+def test_a_teacher_that_changes_between_two_seeds_is_refused(conf, trained, tmp_path):
+    teacher = changed_copy(trained, tmp_path)
+
+    def change_teacher() -> bool:
+        changed_copy(trained, tmp_path, mean=load_model(trained).mean + 1)
+        return False
+
+    experiment = load_experiment(conf, [kd(teacher), *SHORT])
+    with pytest.raises(ConfigError, match="are others than this experiment belongs to"):
+        train(experiment, tmp_path / "run", [0, 1], should_stop=change_teacher)
+    assert RunFolder(tmp_path / "run").finished_seeds() == [0]
 
 
 def test_a_teacher_sees_what_it_was_trained_on(conf, trained, tmp_path):
