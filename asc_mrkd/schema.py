@@ -457,7 +457,7 @@ def _hint_for_unknown(where: str, section: str, known: Mapping[str, Owner]) -> s
     if close := difflib.get_close_matches(where, others, n=1, cutoff=0.75):
         return f"did you mean '{close[0]}'?"
     if f"{section}.options" in known:
-        return f"options stand one level lower: {section}.options{where.removeprefix(section)}"
+        return f"options go one level lower: {section}.options{where.removeprefix(section)}"
     name = where.rpartition(".")[2]
     if elsewhere := [key for key in others if key.rpartition(".")[2] == name]:
         return f"did you mean '{elsewhere[0]}'?"

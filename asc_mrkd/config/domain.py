@@ -11,8 +11,8 @@ CLIP_COLUMNS = ("filename", "label", "identifier", "source_label")
 """Columns of every table of clips or images: the facts about a sample that are known before anything is computed.
 
 Of scenes the identifier is city and location (barcelona-0), or the group of own recordings, and the source label is the
-recording device; of images they are superclass and origin. They stand here because this is the lowest room that stores,
-data sets, runs and the engine can all import.
+recording device; of images they are superclass and origin. They are defined here because this is the lowest room that
+stores, data sets, runs and the engine can all import.
 """
 
 DEVICE_GROUPS = {

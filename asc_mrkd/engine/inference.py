@@ -26,7 +26,7 @@ def predict(model: nn.Module, samples: Samples, advance: Callable[[int], object]
     Args:
         model: any classifier.
         samples: the samples.
-        advance: told the number of samples after every batch.
+        advance: called with the number of samples after every batch.
 
     Raises:
         NonFiniteError: a probability is NaN; the sample is named.

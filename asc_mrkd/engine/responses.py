@@ -89,7 +89,7 @@ def identify_responses(augment: AugmentConfig) -> AugmentConfig:
     digest = checksum.hexdigest()
     if augment.responses_digest not in (None, digest):
         raise ConfigError(
-            f"the impulse responses in {augment.device_responses} are others than this experiment belongs to",
+            f"the impulse responses in {augment.device_responses} are not those that this experiment belongs to",
             "bring the former files back; augment.responses_digest=null takes any",
         )
     return augment.model_copy(update={"responses_digest": digest})

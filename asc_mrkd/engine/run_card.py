@@ -26,7 +26,7 @@ from asc_mrkd.store.origin import read_origin
 
 YOURS = """## Yours
 
-What stands from this heading on is kept when the card is written again.
+Everything from this heading on is kept when the card is written again.
 
 - Licence of the network: to be filled in
 - Licence of the recordings: to be filled in

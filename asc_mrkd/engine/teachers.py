@@ -109,7 +109,7 @@ def identify_teachers(section: MethodConfig) -> MethodConfig:
     expected = section.options["teacher_digests"]
     if expected not in (None, digests):
         raise ConfigError(
-            f"the teachers {', '.join(files)} are others than this experiment belongs to: their SHA-256 differ",
+            f"the teachers {', '.join(files)} are not those that this experiment belongs to: their SHA-256 differ",
             "bring the former files back; method.teacher_digests=null takes any",
         )
     return MethodConfig(name=section.name, **section.options | {"teacher_digests": digests})
@@ -159,7 +159,7 @@ def identify_start(section: TrainConfig) -> TrainConfig:
     digest = file_sha256(find_model(section.start))
     if section.start_digest not in (None, digest):
         raise ConfigError(
-            f"{section.start} is another network than this experiment starts from",
+            f"{section.start} is not the network that this experiment starts from",
             "bring the former file back; train.start_digest=null takes any",
         )
     return section.model_copy(update={"start_digest": digest})

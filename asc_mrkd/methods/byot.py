@@ -79,7 +79,7 @@ class Byot(Method):
             size = size_before_pooling(branch, maps[name])
             if size != maps[self.last]:
                 raise ConfigError(
-                    f"method.branches: from '{name}' {maps[name]} the early classifier comes to {size}, "
+                    f"method.branches: the early classifier on '{name}' {maps[name]} ends at {size}, "
                     f"which byot cannot compare with the last feature map {maps[self.last]}",
                     "name layers whose height and width are those of the last map times a power of two",
                 )

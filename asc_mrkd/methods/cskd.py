@@ -1,4 +1,4 @@
-"""Class-wise self-knowledge distillation: two samples of a class shall get the same prediction.
+"""Class-wise self-knowledge distillation: two samples of a class should get the same prediction.
 
 Source: Yun et al., "Regularizing Class-wise Predictions via Self-knowledge Distillation" (CVPR 2020).
 """
@@ -15,7 +15,7 @@ from asc_mrkd.schema import NotNegative, Temperature
 
 
 class Cskd(Method):
-    """Class-wise self-knowledge distillation: two samples of a class shall get the same prediction.
+    """Class-wise self-knowledge distillation: two samples of a class should get the same prediction.
 
     For every sample x the student is taught by its own prediction for another sample x' of the same class.
 

@@ -77,7 +77,7 @@ def copy_network(model: nn.Module) -> nn.Module:
         place, culprit = _find_uncopyable(network)
         raise ModelError(
             f"layer '{place}' ({type(culprit).__name__}) cannot be copied: {first_line(error)}",
-            "keep locks, files and generators outside the network; old norms have a follower in "
+            "keep locks, files and generators outside the network; for old norms there are successors in "
             "torch.nn.utils.parametrizations",
         ) from error
     for layer in copied.modules():
@@ -97,7 +97,7 @@ def require_weights(network: nn.Module) -> None:
             layer = name.rpartition(".")[0]
             raise ModelError(
                 f"layer '{layer}' ({type(network.get_submodule(layer)).__name__}) has no weights yet",
-                "run the network on one batch before it is given: model(x)",
+                "run the network on one batch first: model(x)",
             )
 
 

@@ -213,7 +213,7 @@ class CachedTeachers(Teachers):
         changed = ((marks - before).abs() > MARK_TOLERANCE).nonzero()
         if len(changed):
             raise ConfigError(
-                f"input {int(inputs[changed[0]])} is another one than before, so that the kept logits are not its own",
+                f"input {int(inputs[changed[0]])} is not the one of before, to which the kept logits belong",
                 "teachers=cached: no random augmentation; teachers=repeat: order and draws of epoch % mrkd.period",
             )
 

@@ -101,7 +101,7 @@ def test_f1_14_no_number_of_any_section_takes_truth_values_or_is_unbounded():
         (["data.images=x"], "'data.store' does not go with the other keys of 'data'", "'data={key: value}'"),
         (["data.subset=4"], "'data.subset' does not go with the other keys of 'data'", "'data={key: value}'"),
         (["data.stroe=x"], "unknown key 'data.stroe'", "did you mean 'data.store'?"),
-        (["model.width=4"], "unknown key 'model.width'", "options stand one level lower: model.options.width"),
+        (["model.width=4"], "unknown key 'model.width'", "options go one level lower: model.options.width"),
         (["lr=4"], "unknown key 'lr'", "did you mean 'train.optimizer.lr'?"),
         (["epochs=4"], "unknown key 'epochs'", "did you mean 'train.epochs'?"),
         (["train.prune.amout=1"], "unknown key 'train.prune.amout'", "did you mean 'train.prune.amount'?"),

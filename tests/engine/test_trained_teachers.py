@@ -84,7 +84,7 @@ def test_a_run_knows_its_teachers_by_their_content(conf, trained, tmp_path):
     other = changed_copy(trained, tmp_path, mean=file.mean + 1)
     with pytest.raises(RunError, match=r"holds another experiment: method\.teacher_digests is"):
         train_run(conf, out, kd(other), *SHORT)
-    with pytest.raises(ConfigError, match="are others than this experiment belongs to"):
+    with pytest.raises(ConfigError, match="are not those that this experiment belongs to"):
         train_run(conf, tmp_path / "new", kd(other, teacher_digests=[digest]), *SHORT)
     assert not (tmp_path / "new").exists()
 
@@ -97,7 +97,7 @@ def test_a_teacher_that_changes_between_two_seeds_is_refused(conf, trained, tmp_
         return False
 
     experiment = load_experiment(conf, [kd(teacher), *SHORT])
-    with pytest.raises(ConfigError, match="are others than this experiment belongs to"):
+    with pytest.raises(ConfigError, match="are not those that this experiment belongs to"):
         train(experiment, tmp_path / "run", [0, 1], should_stop=change_teacher)
     assert RunFolder(tmp_path / "run").finished_seeds() == [0]
 

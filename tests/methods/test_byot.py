@@ -93,7 +93,7 @@ def test_early_classifiers_are_drawn_from_a_generator_of_their_own():
 
 def test_map_that_does_not_come_to_the_size_of_the_last_one_is_refused():
     model = nn.Sequential(nn.Conv2d(1, 4, 1), nn.Conv2d(4, 4, 2), nn.Flatten(), nn.Linear(36, CLASSES))
-    with pytest.raises(ConfigError, match=r"from '0' \(4, 4, 4\) .* comes to \(4, 4, 4\), .* \(4, 3, 3\)"):
+    with pytest.raises(ConfigError, match=r"on '0' \(4, 4, 4\) ends at \(4, 4, 4\), .* \(4, 3, 3\)"):
         Byot(model, CLASSES, SHAPE, 0, branches=["0"])
 
 

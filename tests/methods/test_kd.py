@@ -138,7 +138,7 @@ def test_cached_teachers_run_once_per_sample():
     again = method(x, labels, index=INDEX).total
     torch.testing.assert_close(again, first, rtol=1e-3, atol=1e-3)
     assert [teacher.calls for teacher in method.teacher.networks] == [1, 1]
-    with pytest.raises(ConfigError, match="input 0 is another one than before"):
+    with pytest.raises(ConfigError, match="input 0 is not the one of before"):
         method(x.flip(0), labels, index=INDEX)
 
 

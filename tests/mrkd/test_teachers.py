@@ -176,7 +176,7 @@ def test_cached_is_exact_for_inputs_that_never_change(monkeypatch, warmup, inter
 @pytest.mark.parametrize("teachers", ["cached", "repeat"])
 def test_inputs_that_change_are_refused(teachers):
     method = build(teachers=teachers, interval=3, teacher_bn="eval")
-    with pytest.raises(ConfigError, match=r"input \d+ is another one than before") as error:
+    with pytest.raises(ConfigError, match=r"input \d+ is not the one of before") as error:
         train(method, range(12), augment=True)  # new draws in every epoch
     assert "epoch % mrkd.period" in error.value.hint
     assert method.steps >= STEPS_PER_EPOCH
