@@ -133,8 +133,9 @@ def explain_failure(error: BaseException) -> tuple[str, str]:
 def _build_untrained(call: str) -> tuple[nn.Module, tuple[int, ...]]:
     name, options = parse_call(call)
     model = fill_with_ones(build_model(name, **{"num_classes": DEFAULT_CLASSES, **options}))
-    channels = next(model.parameters()).shape[1]
-    return model, (channels, *MODELS[name].plane)
+    entry = MODELS[name]
+    channels = options.get("in_channels", entry.defaults["in_channels"])
+    return model, (channels, *entry.plane)
 
 
 @dataclass(frozen=True)

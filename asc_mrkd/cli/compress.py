@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def compress(
     run: Run,
     steps: Annotated[str, typer.Argument(metavar="STEPS", help="Steps joined by +, as in prune:amount=0.1+float16.")],
-    out: Annotated[Path, typer.Option(help="Folder for the compressed network.")],
+    out: Annotated[Path, typer.Option(help="Folder for the compressed network; an earlier one is replaced.")],
     overrides: Overrides = None,
     rule: RuleName = "dcase2020-task1b",
     limit: Limits = None,

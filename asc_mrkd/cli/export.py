@@ -14,7 +14,7 @@ def export(
     run: Annotated[
         Path, typer.Argument(metavar="RUN", help="Run folder (its lowest seed is taken), seed folder or model file.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder to write, such as exp/board.")],
+    out: Annotated[Path, typer.Option(help="Folder to write, such as exp/board; an earlier export is replaced.")],
     overrides: Overrides = None,
     to: Annotated[
         str, typer.Option(help="Format: onnx, tflite, c (C99 without dependencies) or web (a page).")

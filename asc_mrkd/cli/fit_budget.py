@@ -16,7 +16,9 @@ def fit_budget(
     rule: RuleName = "dcase2020-task1b",
     limit: Limits = None,
     ram: Ram = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the first network that fits.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the first network that fits; an earlier one is replaced.")
+    ] = None,
     steps: Annotated[
         list[str] | None,
         typer.Option("--try", help="Steps to try instead of the usual ones, as in compress; may be repeated."),

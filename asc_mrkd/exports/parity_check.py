@@ -13,6 +13,7 @@ tolerances, 1 if not.
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -95,8 +96,8 @@ def run_c(folder: Path, facts: Mapping[str, Any], data: Mapping[str, np.ndarray]
     with tempfile.TemporaryDirectory() as place:
         program = Path(place) / "classify"
         sources = [str(folder.parent / name) for name in ("main.c", "frontend.c", "model.c")]
-        compiler = os.environ.get("CC", "cc")
-        subprocess.run([compiler, "-std=c99", "-O2", "-o", str(program), *sources, "-lm"], check=True)
+        compiler = shlex.split(os.environ.get("CC", "cc"))  # it may hold options, as in "gcc -m32"
+        subprocess.run([*compiler, "-std=c99", "-O2", "-o", str(program), *sources, "-lm"], check=True)
         for name in facts["clips"]:
             command = [str(program), str(folder / name), "--values"]
             printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -396,11 +396,13 @@ function startPictures(source) {
   spectrum.clearRect(0, 0, columns, rows);
   function roll() {
     if (recording !== source) return;
-    const fresh = Math.min(columns, Math.floor(source.count / step) - drawn);
+    const heard = Math.floor(source.count / step);
+    if (heard < drawn) drawn = 0; // the count began again, with another number of channels
+    const fresh = Math.min(columns, heard - drawn);
     if (fresh > 0 && source.ring.length) {
       const tail = Math.max(0, Math.floor(source.length - fresh * step) - TRANSFORM);
       const mono = mean(source.ring.map((channel) => channel.subarray(tail)));
-      drawn = Math.floor(source.count / step);
+      drawn = heard;
       shift(wave, fresh);
       shift(spectrum, fresh);
       for (let column = columns - fresh; column < columns; column++) {
@@ -600,8 +602,8 @@ function showLatency(decisions) {
   const times = decisions.map((decision) => decision.milliseconds).sort((a, b) => a - b);
   const middle = times[Math.floor(times.length / 2)];
   const speed = (1000 * model.clip_seconds) / middle; // 1 keeps up with the sound
-  const times = speed.toFixed(speed < 10 ? 1 : 0);
-  page.latency.textContent = `Latency: ${middle.toFixed(0)} ms per clip of ${model.clip_seconds} s, ${times} times the speed of the sound.`;
+  const factor = speed.toFixed(speed < 10 ? 1 : 0);
+  page.latency.textContent = `Latency: ${middle.toFixed(0)} ms per clip of ${model.clip_seconds} s, ${factor} times the speed of the sound.`;
 }
 
 const readable = (name) => name.replaceAll("_", " ");
