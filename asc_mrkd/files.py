@@ -171,7 +171,7 @@ def no_room(path: Path, number: int, size: str = "") -> DiskFullError:
     """
     fault, remedy = DISK_FULL[number]
     message = ", ".join(part for part in (fault, size) if part)
-    return DiskFullError(f"{path} cannot be written: {message}", f"{remedy}; an older file is as it was")
+    return DiskFullError(f"{path} cannot be written: {message}", f"{remedy}; an older version of the file is unchanged")
 
 
 def _open_temporary(path: Path) -> tuple[int, Path]:

@@ -155,7 +155,12 @@ def local_pool(workers: int, seconds_per_job: float | None = SECONDS_PER_JOB, im
         seconds_per_job: time limit of a job (s), or None.
         imports: names of modules that are imported once for all workers, besides PRELOADED, if this is the first pool
             of this process.
+
+    Raises:
+        ConfigError: there is less than one process.
     """
+    if workers < 1:
+        raise ConfigError(f"{workers} workers are too few", "leave the number out: one process per core is started")
     return Pool(partial(_start_processes, imports=imports), workers, seconds_per_job=seconds_per_job)
 
 

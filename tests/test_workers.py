@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from asc_mrkd import workers
+from asc_mrkd.errors import ConfigError
 from asc_mrkd.workers import UNKNOWN_MEMORY, available_cores, free_memory, local_pool, map_in_order
 
 
@@ -35,6 +36,11 @@ def test_a_job_that_kills_or_hangs_its_worker_is_given_up_alone():
 
 def give_up(jobs: Sequence[int]) -> list[int]:
     raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_pool_has_a_worker():
+    with pytest.raises(ConfigError, match="-1 workers are too few"):
+        local_pool(-1)
 
 
 def test_an_error_of_the_work_itself_comes_through():

@@ -9,7 +9,14 @@ import pandas as pd
 
 from asc_mrkd.audio.read import REASONS, SECONDS_TOLERANCE, Shape, read_audio, read_shape
 from asc_mrkd.datasets.clip_lists import is_link_outside
-from asc_mrkd.datasets.findings import Finding, Severity, count_by_fold, find_absent_classes, find_other_kinds
+from asc_mrkd.datasets.findings import (
+    Finding,
+    Severity,
+    count_by_fold,
+    find_absent_classes,
+    find_other_kinds,
+    find_similar_classes,
+)
 from asc_mrkd.datasets.recordings import Dataset, list_other_files, list_recordings, printable
 from asc_mrkd.errors import AudioError
 from asc_mrkd.progress import Progress, no_progress
@@ -50,8 +57,8 @@ def check_recordings(
 
     Returns:
         Findings about clips first, then about the lists. Codes: a reason of asc_mrkd.audio.read.REASONS, or
-        usual_length, extra_file, other_files, links_outside, duplicate_rows, single_clip, location_in_both_folds,
-        class_not_in_train, class_not_in_test.
+        usual_length, extra_file, other_files, links_outside, duplicate_rows, single_clip, similar_classes,
+        location_in_both_folds, class_not_in_train, class_not_in_test.
     """
     shapes, findings = examine_recordings(dataset, workers=workers, progress=progress)
     expected = {"sample_rate": sample_rate, "seconds": seconds}
@@ -157,6 +164,7 @@ def compare_lists(dataset: Dataset) -> list[Finding]:
     used = dataset.clips.loc[dataset.clips["split"] != "unused", "label"].value_counts()
     for label in used.index[(used == 1) & (used.index != "")]:
         findings.append(Finding("single_clip", label, "only one clip has this label: is it a typing error?", "warning"))
+    findings += find_similar_classes(dataset.classes)
     locations = count_by_fold(dataset.clips, "identifier").drop(index="", errors="ignore")
     for row in locations[(locations > 0).all(axis=1)].itertuples():
         detail = f"{row.train} clips in train, {row.test} in test"

@@ -1,6 +1,7 @@
 """Findings of the data checks: faults of clips, images, lists, splits, classes and stored rows."""
 
 import os
+import re
 import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -75,6 +76,23 @@ def find_absent_classes(clips: "pd.DataFrame", classes: list[str]) -> list[Findi
     for fold in counts:
         for label in counts.index[counts[fold] == 0]:
             findings.append(Finding(f"class_not_in_{fold}", label, f"no clip in {fold} has this label", "warning"))
+    return findings
+
+
+def find_similar_classes(classes: list[str]) -> list[Finding]:
+    """Find classes whose names differ in capitals, blanks and hyphens only: one is probably a typing error.
+
+    >>> [found] = find_similar_classes(["Metro station", "bus", "metro_station"])
+    >>> found.subject, found.detail
+    ('metro_station', 'there is also the class Metro station: are they one?')
+    """
+    findings = []
+    known: dict[str, str] = {}
+    for label in classes:
+        first = known.setdefault(re.sub(r"[\s_-]", "", label).casefold(), label)
+        if first != label:
+            detail = f"there is also the class {first}: are they one?"
+            findings.append(Finding("similar_classes", label, detail, "warning"))
     return findings
 
 

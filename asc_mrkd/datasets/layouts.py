@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -79,13 +80,23 @@ def _find_own(root: Path) -> Callable[[Reading], Dataset] | None:
         return None
     tables = [path for path in sorted(root.iterdir()) if is_table(path) and not path.name.startswith(".")]
     if len(tables) == 1:
-        return lambda reading: read_table(tables[0], reading)
+        return partial(_read_only_table, tables[0])
     if is_class_folders(root / "audio"):
         return lambda reading: read_class_folders(root / "audio", reading)
     official = any(_recognise(folder) for folder in [root, *root.iterdir()])
     if official or not is_class_folders(root):
         return None
     return lambda reading: read_class_folders(root, reading)
+
+
+def _read_only_table(table: Path, reading: Reading) -> Dataset:
+    """Read the only table in a folder."""
+    try:
+        return read_table(table, reading)
+    except DataError as error:
+        if is_class_folders(table.parent):
+            error.hint += f"; without {table.name} in it, {table.parent} is read as a folder per class"
+        raise
 
 
 def _find_dataset(root: Path) -> tuple[Path, Layout]:
@@ -101,7 +112,7 @@ def _find_dataset(root: Path) -> tuple[Path, Layout]:
         raise DataError(f"{root} holds no data set: neither meta.csv nor evaluation_setup/ nor audio/", hint)
     if len(found) > 1:
         names = ", ".join(folder.name for folder, _ in found)
-        raise DataError(f"{root} holds several data sets: {names}", f"name one of them, as {found[0][0]}")
+        raise DataError(f"{root} holds several data sets: {names}", f"name one of them, such as {found[0][0]}")
     return found[0]
 
 

@@ -53,7 +53,7 @@ class Cutting:
 def choose_seconds(lengths: Sequence[float]) -> float:
     """Return the length of a clip (s) that fits recordings of some lengths (s): that of at least half, else the median.
 
-    It is a multiple of 0.1 s, and not longer than half of those that it is the length of.
+    It is a multiple of 0.1 s, rounded down so that at least half of the recordings of that length fill it.
 
     >>> choose_seconds([5.0, 5.0, 0.2]), choose_seconds([600.0])
     (5.0, 10.0)

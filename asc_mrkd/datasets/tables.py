@@ -214,7 +214,7 @@ def _find_start(title: str, folder: Path, names: list[str], root: str | os.PathL
             if os.path.exists(start / _with_suffix(start, name)):
                 return start
     raise DataError(
-        f"{title}: there is no file {names[0]} below {folder.absolute()}, nor are the next ones",
+        f"{title}: there is no file {names[0]} below {folder.absolute()}, and none of the next ones",
         "--root FOLDER names the folder that the file names start from",
     )
 

@@ -18,6 +18,9 @@ TOP_DB = 80.0
 """Default depth of the floor (dB) of a `perceptual_db` front end."""
 
 
+LEAST_OFFSET = 1.2e-38
+"""Smallest number that features (float32) hold with all its digits."""
+
 LARGEST_CLIP = 2**28
 """Largest number of samples of a clip, of its features, and of the weights of the filters."""
 
@@ -99,6 +102,8 @@ class FrontendSpec(Schema):
                 raise ValueError("scale perceptual_db takes power 2 and top_db, and no log_offset")
         elif self.top_db is not None or self.log_offset is None:
             raise ValueError("scale log takes log_offset, and no top_db")
+        elif self.log_offset < LEAST_OFFSET:
+            raise ValueError(f"log_offset {self.log_offset:g} is less than {LEAST_OFFSET:g}: silence would be infinite")
         return self
 
     @property

@@ -294,6 +294,13 @@ def test_links_to_folders_are_followed_and_circles_are_not(folder, tmp_path):
     assert len(names) == 9
 
 
+def test_a_table_that_hides_a_folder_per_class_is_named(folder):
+    (folder / "weather.csv").write_text("day,rain\n1,0\n2,1\n")
+    with pytest.raises(DataError, match="has no column for the file names: its columns are day, rain") as caught:
+        read_dataset(folder)
+    assert f"without weather.csv in it, {folder} is read as a folder per class" in caught.value.hint
+
+
 def test_folds_are_not_classes_and_names_fit_a_table(tmp_path):
     for number in (1, 2, 10):
         write_clip(tmp_path / "audio" / f"fold{number}" / "a.wav")
@@ -346,9 +353,11 @@ def test_everything_odd_in_a_folder_is_named(folder):
     (folder / "garden" / ".git").mkdir()
     (folder / "garden" / ".git" / "config").touch()
     write_clip(folder / "lost.wav")
+    write_clip(folder / "Gar den" / "a.wav")
     found = {finding.code: finding for finding in compare_lists(read_dataset(folder))}
     assert found["empty_class"].subject == "phone"
     assert "phone/a.m4a; ffmpeg -i IN OUT.wav converts sound" in found["empty_class"].detail
+    assert (found["similar_classes"].subject, found["similar_classes"].severity) == ("garden", "warning")
     assert found["extra_file"].detail == "it lies in no folder of a class"
     assert found["other_files"].subject == ".m4a, .txt"
     assert "ffmpeg -i phone/a.m4a phone/a.wav converts one" in found["other_files"].detail

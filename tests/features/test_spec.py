@@ -103,6 +103,7 @@ def test_the_table_says_what_a_clip_and_an_hour_take(name):
         ({"log_offset": 1e-5}, "perceptual_db takes power 2 and top_db, and no log_offset"),
         ({"scale": "log"}, "scale log takes log_offset, and no top_db"),
         ({"scale": "log", "log_offset": 1e-5}, "scale log takes log_offset, and no top_db"),
+        ({"scale": "log", "top_db": None, "log_offset": 1e-50}, "log_offset 1e-50 is less than 1.2e-38"),
         ({"window": "square"}, "window: Input should be 'hann' or 'hamming', got 'square'"),
     ],
 )

@@ -35,7 +35,7 @@ def find_source(folder: Path) -> Source:
         raise DataError(f"{folder} holds no image set: neither CIFAR nor CINIC-10 nor train/CLASS/*.png", _HINT)
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
-        raise DataError(f"{folder} holds several image sets: {names}", f"name one of them, as {next(iter(found))}")
+        raise DataError(f"{folder} holds several image sets: {names}", f"name one of them, such as {next(iter(found))}")
     return next(iter(found.values()))()
 
 
