@@ -139,8 +139,8 @@ def _open_scenes(config: StoreConfig) -> ExperimentData:
     clips, digest = _clips_of_all_devices(store, config)
     if config.is_cross_validation:
         _warn_of_untestable(classes_of_one_unit(clips))
-    is_part = config.folds is not None or config.train_list is not None
-    load = partial(_load_store, store, clips, is_part, config.devices)
+        _require_clips_in_every_fold(store, config)
+    load = partial(_load_store, store, clips, config)
     return ExperimentData(store.classes, store.spec.shape, store.spec, digest, load)
 
 
@@ -219,31 +219,55 @@ def _warn_of_untestable(classes: Sequence[str]) -> None:
         warnings.warn(f"{names} {verb}: no network is both trained and tested on such a class", stacklevel=2)
 
 
-def _load_store(
-    store: FeatureStore, clips: pd.DataFrame, is_part: bool, recorders: list[str] | None, device: torch.device
-) -> TrainAndTest:
+def _require_clips_in_every_fold(store: FeatureStore, config: StoreConfig) -> None:
+    """Refuse a cross-validation before its first fold if a later one has nothing to train on or to test.
+
+    Raises:
+        DataError: the fold is named.
+    """
+    for fold in range(1, (config.folds or 0) + 1):
+        one = config.model_copy(update={"fold": fold})
+        clips = clips_in_use(store, one)
+        for split in ("train", "test"):
+            _clips_of_split(store, clips, one, split)
+
+
+def _clips_of_split(store: FeatureStore, clips: pd.DataFrame, config: StoreConfig, split: str) -> pd.DataFrame:
+    """Return the clips of a split, out of those in use.
+
+    Raises:
+        DataError: there are none.
+    """
+    chosen = clips[clips["split"] == split]
+    if chosen.empty:
+        of_devices = f" of {', '.join(config.devices)}" if config.devices is not None else ""
+        in_fold = f" in fold {config.fold}" if config.fold is not None else ""
+        raise DataError(
+            f"{store.folder}: no usable {split} clips{of_devices}{in_fold}", "asc-mrkd check-data names what is wrong"
+        )
+    return chosen
+
+
+def _load_store(store: FeatureStore, clips: pd.DataFrame, config: StoreConfig, device: torch.device) -> TrainAndTest:
     """Read the clips of the splits train and test.
+
+    Mean and deviation are those of the training clips of all recording devices, so that a trained network can be
+    trained further on those of some.
 
     Args:
         store: feature store.
-        clips: clips in use.
-        is_part: whether its training clips are not those of the store; mean and deviation are then computed from them.
-        recorders: recording devices whose clips are read; None reads all. Mean and deviation stay those of all, so that
-            a trained network can be trained further.
+        clips: clips in use, of all devices.
+        config: section `data` of the experiment.
         device: device that computes.
     """
     training_rows = clips.loc[clips["split"] == "train", "row"].to_numpy()
+    is_part = config.folds is not None or config.train_list is not None
     statistics = store.statistics_of(training_rows) if is_part else store.statistics()
     mean, std = (values.reshape(1, -1, 1) for values in statistics)
-    clips = _of_devices(clips, recorders)
+    clips = _of_devices(clips, config.devices)
 
     def samples(split: str) -> Samples:
-        table = clips[clips["split"] == split]
-        if table.empty:
-            of_devices = f" of {', '.join(recorders)}" if recorders is not None else ""
-            raise DataError(
-                f"{store.folder}: no usable {split} clips{of_devices}", "asc-mrkd check-data names what is wrong"
-            )
+        table = _clips_of_split(store, clips, config, split)
         rows = table["row"].to_numpy()
         made = make_samples(CheckedRows(store), rows, table, store.classes, (mean, std), device)
         return replace(made, frontend=store.spec)
