@@ -19,7 +19,7 @@ from asc_mrkd.datasets.clip_lists import read_list
 from asc_mrkd.datasets.images import ImageSet, channel_statistics, open_images, stratified
 from asc_mrkd.datasets.splits import classes_of_one_unit, fold_numbers
 from asc_mrkd.deploy.model_file import normalise
-from asc_mrkd.errors import SHOWN, DataError
+from asc_mrkd.errors import SHOWN, DataError, suggest
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.store.layout import OK, CheckedRows, FeatureStore, open_store
 from asc_mrkd.workers import free_memory
@@ -158,6 +158,7 @@ def clips_in_use(store: FeatureStore, config: StoreConfig) -> pd.DataFrame:
 
 def _clips_of_all_devices(store: FeatureStore, config: StoreConfig) -> tuple[pd.DataFrame, str]:
     """Return the usable clips by fold and list, with their splits; and the digest of the store and the list."""
+    _require_known_devices(store, config.devices or ())
     clips = store.clips[store.clips["status"] == OK]
     if config.folds is not None:
         clips = clips[clips["split"] != "unused"]
@@ -166,6 +167,19 @@ def _clips_of_all_devices(store: FeatureStore, config: StoreConfig) -> tuple[pd.
     if config.train_list is not None:
         return _with_train_list(store, clips, config.folds is not None, Path(config.train_list))
     return clips, store.digest
+
+
+def _require_known_devices(store: FeatureStore, devices: Sequence[str]) -> None:
+    """Refuse a device that no clip is of, as a typing error: the others would be taken without a word.
+
+    Raises:
+        DataError: the device is named.
+    """
+    known = sorted(set(store.clips["source_label"]) - {""})
+    for device in devices:
+        if device not in known:
+            hint = suggest(device, known) or "its clips do not say which device recorded them"
+            raise DataError(f"{store.folder} has no clip of a recording device '{device}'", hint)
 
 
 def _of_devices(clips: pd.DataFrame, devices: list[str] | None) -> pd.DataFrame:

@@ -89,8 +89,9 @@ def test_the_clips_of_one_device_train_and_test_with_the_statistics_of_all(conf,
     assert f"| splits | {len(train)} train, {len(test)} test" in (out / "README.md").read_text()
     with pytest.raises(DataError, match="no usable test clips of b in fold 1"):
         open_data(load_experiment(conf, [f"data={{store: {two_devices}, devices: [b], folds: 8}}"]).data)
-    with pytest.raises(DataError, match="no usable train clips of s9"):
-        train_run(conf, tmp_path / "none", f"data={{store: {two_devices}, devices: [s9]}}", *SHORT)
+    with pytest.raises(DataError, match="no clip of a recording device 's9'") as caught:
+        train_run(conf, tmp_path / "none", f"data={{store: {two_devices}, devices: [b, s9]}}", *SHORT)
+    assert caught.value.hint == "known: a, b"
 
 
 def test_a_list_chooses_the_training_clips(conf, store, tmp_path):
