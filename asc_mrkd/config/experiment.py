@@ -248,7 +248,9 @@ class OptimizerConfig(Schema):
     """L2 penalty on all parameters."""
 
     @model_validator(mode="after")
-    def _require_momentum_of_nesterov(self) -> "OptimizerConfig":
+    def _require_sgd_with_momentum_of_nesterov(self) -> "OptimizerConfig":
+        if self.nesterov and self.name != "sgd":
+            raise ValueError(f"nesterov is an option of sgd; {self.name} has none")
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0")
         return self

@@ -104,8 +104,8 @@ def sweep(
         >>> sweep("conf.yaml", ["method.interval=0.05,0.125"], "exp/sweep", jobs=2)  # doctest: +SKIP
     """
     points = load_points(conf, overrides)
-    if seeds is None:
-        seeds = points[0][1].seeds
+    _, first = points[0]
+    seeds = first.seeds if seeds is None else first.with_seeds(seeds).seeds
     side_by_side = jobs > 1 or scheduler is not None
     todo: list[TrainedPoint] = []
     for point, experiment in points:

@@ -45,6 +45,7 @@ def refusal(conf, *overrides) -> ConfigError:
         ("train.epochs=99999999999999999999", "an integer is beyond 64 bits"),
         ("train.threads=100000", "train.threads: Input should be less than or equal to 1024, got 100000"),
         ("train.optimizer={nesterov: true, momentum: 0}", "train.optimizer: nesterov needs a momentum above 0"),
+        ("train.optimizer={nesterov: true, name: adam}", "train.optimizer: nesterov is an option of sgd"),
         ("augment.roll_frames=1e21", "augment.roll_frames"),
         ("model.options={widths: {1: 16}}", "model.options: a key inside an option is not a text"),
         ("augment={pad: 3, flip: true}", "augment.pad is for images, and the data are scenes"),

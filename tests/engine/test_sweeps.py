@@ -116,10 +116,12 @@ def test_sigterm_saves_all_points_side_by_side(image_conf, tmp_path):
     assert not (out / STOP_FILE).exists()
 
 
-def test_jobs_and_torchrun_are_refused(image_conf, tmp_path, monkeypatch):
+def test_jobs_under_torchrun_and_odd_seeds_are_refused_before_anything_is_written(image_conf, tmp_path, monkeypatch):
     launched = {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
     for name, value in launched.items():
         monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match="seeds: 3 appears twice"):
+        sweep(image_conf, AXIS, tmp_path / "sweep", [3, 3])
     with pytest.raises(ConfigError, match="torchrun and several jobs"):
         sweep(image_conf, AXIS, tmp_path / "sweep", [0], jobs=2)
     assert not (tmp_path / "sweep").exists()
