@@ -16,22 +16,22 @@ def sweep(
         list[str],
         typer.Argument(metavar="key=value,...", help="Keys with the values to sweep over; other keys take one value."),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the runs, one per combination.")],
+    out: Annotated[Path, typer.Option(help="Folder for the runs, one per point.")],
     seeds: Annotated[
         str | None, typer.Option(help="Seeds to train, as in 0-3 or 0,2.", show_default="those of the file")
     ] = None,
-    jobs: Annotated[int, typer.Option(help="Combinations to train side by side, each in its own process.", min=1)] = 1,
+    jobs: Annotated[int, typer.Option(help="Points to train side by side, each in its own process.", min=1)] = 1,
     scheduler: Annotated[
         str | None, typer.Option(help="Dask scheduler whose workers train, as in tcp://HOST:8786.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train an experiment with every combination of some values.
+    """Train an experiment at every combination of some values, which are the points of the sweep.
 
     Prints a table, and writes sweep.csv and sweep.png next to the runs. If it was interrupted, the same command
     continues.
 
-    A combination whose loss becomes infinite is reported. The others are trained nevertheless; the exit code is 1.
+    A point whose loss becomes infinite is reported. The others are trained nevertheless; the exit code is 1.
 
     Example: asc-mrkd sweep recipes/cifar100/conf/reduced.yaml method.interval=0.05,0.125,0.5 --out exp/sweep
     """
