@@ -18,7 +18,8 @@ def check_budget(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="Run folder, model file, .onnx file, network by name (cp_mobile:base_channels=16) or FILE.py:FUNCTION."
+            metavar="MODEL",
+            help="Run folder, model file, .onnx file, network by name (cp_mobile:base_channels=16), FILE.py:FUNCTION.",
         ),
     ] = None,
     rule: RuleName = "dcase2020-task1b",

@@ -25,7 +25,8 @@ def check_data(
     folder: Annotated[
         Path,
         typer.Argument(
-            help="Data set as unpacked; your own recordings, as a folder per class or a table; or a feature store."
+            metavar="DATA",
+            help="Data set as unpacked; your own recordings, as a folder per class or a table; or a feature store.",
         ),
     ],
     spec: Annotated[

@@ -10,7 +10,9 @@ from asc_mrkd.cli.terminal import make_console
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders; a CE run among them is the baseline.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN", help="Run folders; a CE run among them is the baseline.")
+    ],
     paired: Annotated[
         bool | None,
         typer.Option(

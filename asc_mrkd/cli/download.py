@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def download(
-    name: Annotated[str | None, typer.Argument(help="Data set. Without it, all are listed.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Data set. Without it, all are listed.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the archives and the unpacked data set.")] = Path("data"),
     archive: Annotated[
         Path | None,

@@ -10,7 +10,7 @@ from asc_mrkd.cli.terminal import make_console
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
     as_json: Json = False,
 ) -> None:
     """Score the test clips or images of a run: overall, by class and by group (city, device, superclass, ...).

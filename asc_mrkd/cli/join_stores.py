@@ -10,7 +10,9 @@ from asc_mrkd.cli.progress import show_progress
 
 
 def join_stores(
-    shards: Annotated[list[Path], typer.Argument(help="Feature stores made with --shard, all of them.")],
+    shards: Annotated[
+        list[Path], typer.Argument(metavar="STORE", help="Feature stores made with --shard, all of them.")
+    ],
     out: Annotated[Path, typer.Option(help="Feature store to write.")],
 ) -> None:
     """Join the stores of all shards into one, with the same bytes as a store extracted in one piece.

@@ -11,7 +11,7 @@ from asc_mrkd.cli.terminal import say
 
 
 def make_images(
-    out: Annotated[Path, typer.Argument(help="Folder to write the data set into.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write the data set into.")],
     classes: Annotated[int, typer.Option(help="Classes: pairs of a shape and a surface.", min=2, max=100)] = 10,
     per_class: Annotated[int, typer.Option(help="Images per class; 80 % of them are for training.", min=2)] = 100,
     seed: Annotated[int, typer.Option(help="Seed of all images.", min=0)] = 0,

@@ -11,7 +11,7 @@ from asc_mrkd.cli.terminal import say
 
 
 def make_scenes(
-    out: Annotated[Path, typer.Argument(help="Folder to write the data set into.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write the data set into.")],
     clips_per_class: Annotated[int, typer.Option(help="Recordings of 10 s for each of the ten scenes.", min=2)] = 12,
     seed: Annotated[int, typer.Option(help="Seed of all clips.", min=0)] = 0,
     layout: Annotated[

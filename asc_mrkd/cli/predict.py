@@ -29,7 +29,7 @@ PIECE_BYTES = 2**16
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="Model file or run folder.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model file or run folder.")],
     sources: Annotated[
         list[Path] | None, typer.Argument(metavar="FILE_OR_DIR", help="Recordings or pictures, or folders of them.")
     ] = None,

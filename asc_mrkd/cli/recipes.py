@@ -34,8 +34,8 @@ def print_recipes() -> None:
 
 @app.command("cp")
 def copy_recipe(
-    name: Annotated[str, typer.Argument(help="Recipe, as listed by `asc-mrkd recipes ls`.")],
-    out: Annotated[Path, typer.Argument(help="Folder to copy the recipe into.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Recipe, as listed by `asc-mrkd recipes ls`.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to copy the recipe into.")],
 ) -> None:
     """Copy a recipe into a folder of yours, with the shell functions that it uses.
 

@@ -11,7 +11,9 @@ from asc_mrkd.cli.terminal import make_console, say
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders; a CE run among them is the baseline.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN", help="Run folders; a CE run among them is the baseline.")
+    ],
     out: Annotated[Path, typer.Option(help="HTML page to write.")] = Path("report.html"),
     recordings: Annotated[
         Path | None,

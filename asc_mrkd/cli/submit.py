@@ -108,7 +108,7 @@ def parse_splits(texts: list[str]) -> dict[int, Path]:
 
 @app.command("check")
 def check(
-    package: Annotated[Path, typer.Argument(help="Zip, or folder of entries.")],
+    package: Annotated[Path, typer.Argument(metavar="PACKAGE", help="Zip, or folder of entries.")],
     task: Task = "dcase2020-task1b",
     files: Annotated[
         Path | None, typer.Option(help="List of the clips.", show_default="official evaluation set")

@@ -11,7 +11,7 @@ from asc_mrkd.cli.training import first_process_progress, is_first_process
 
 
 def sweep(
-    conf: Annotated[Path, typer.Argument(help="Experiment file.")],
+    conf: Annotated[Path, typer.Argument(metavar="CONF", help="Experiment file.")],
     overrides: Annotated[
         list[str],
         typer.Argument(metavar="key=value,...", help="Keys with the values to sweep over; other keys take one value."),

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def train(
-    conf: Annotated[Path, typer.Argument(help="Experiment file; or a feature store, for settings that fit it.")],
+    conf: Annotated[
+        Path, typer.Argument(metavar="CONF", help="Experiment file; or a feature store, for settings that fit it.")
+    ],
     out: Annotated[Path, typer.Option(help="Run folder.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="key=value", help="Values to change, as in train.epochs=50.")
@@ -62,14 +64,13 @@ def train(
     from asc_mrkd.errors import ConfigError
     from asc_mrkd.methods import load_experiment
     from asc_mrkd.runs import RunFolder
-    from asc_mrkd.store.layout import is_store
 
     if budget_precision and not budget:
         raise ConfigError("--budget-precision needs --budget", "add --budget dcase2020-task1b")
     changes = list(overrides or [])
     if folds:
         changes.append(f"data.folds={folds}")
-    fits_the_store = is_store(conf)
+    fits_the_store = conf.is_dir()
     experiment = fit_experiment(conf, changes) if fits_the_store else load_experiment(conf, changes)
     chosen = parse_seeds(seeds) if seeds else experiment.seeds
     if print_config:

@@ -50,7 +50,7 @@ def place(store, trained, tmp_path_factory):
     [
         ("nonsense", "nonsense"),
         ("train --epochs 3", "--epochs"),
-        ("evaluate", "Missing argument 'run'"),
+        ("evaluate", "Missing argument 'RUN'"),
         ("make-scenes new --clips-per-class many", "Input should be a valid integer"),
         ("make-scenes new --clips-per-class 1", "greater than or equal to 2"),
         ("make-scenes notes.wav", "notes.wav"),
@@ -71,6 +71,7 @@ def place(store, trained, tmp_path_factory):
         ("join-stores missing --out new", "missing is not the store of a shard"),
         ("train missing.yaml --out new", "missing.yaml: No such file"),
         ("train list.yaml --out new", "list.yaml holds no sections"),
+        ("train empty --out new", "empty is not a feature store"),
         ("train broken.yaml --out new", "broken.yaml is not YAML"),
         ("train typo.yaml --out new", "typo.yaml: unknown key 'train.epoch'"),
         ("train conf.yaml train.epoch=3 --out new", "unknown key 'train.epoch'"),
