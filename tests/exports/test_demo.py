@@ -2,7 +2,10 @@
 
 import json
 import re
+import shutil
+import subprocess
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -133,3 +136,11 @@ def test_what_is_missing_is_named_before_the_training(tmp_path, monkeypatch):
     outcome = run_cli("demo")
     assert (outcome.code, "hint: npm install onnxruntime-web" in outcome.err) == (2, True)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node.js")
+@pytest.mark.parametrize("name", [name for name in page.FILES if name.endswith(".js")])
+def test_the_scripts_of_the_page_can_be_read(tmp_path, name):
+    module = shutil.copy(Path(page.__file__).parent / "web" / name, tmp_path / "script.mjs")
+    done = subprocess.run(["node", "--check", module], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
