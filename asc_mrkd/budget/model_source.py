@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from asc_mrkd.budget.forward import watch_forward
 from asc_mrkd.errors import DamagedFileError, ModelError, first_line
-from asc_mrkd.models import MODELS, build_model, without_storage
+from asc_mrkd.models import MODELS, build_model, require_buildable, without_storage
 from asc_mrkd.own_code import code_digest, importable, run_file
 from asc_mrkd.runs import find_model
 from asc_mrkd.schema import parse_call
@@ -132,7 +132,10 @@ def explain_failure(error: BaseException) -> tuple[str, str]:
 
 def _build_untrained(call: str) -> tuple[nn.Module, tuple[int, ...]]:
     name, options = parse_call(call)
-    model = fill_with_ones(build_model(name, **{"num_classes": DEFAULT_CLASSES, **options}))
+    arguments = {"num_classes": DEFAULT_CLASSES, **options}
+    with without_storage():
+        require_buildable(build_model(name, **arguments), name)
+    model = fill_with_ones(build_model(name, **arguments))
     entry = MODELS[name]
     channels = options.get("in_channels", entry.defaults["in_channels"])
     return model, (channels, *entry.plane)

@@ -35,7 +35,7 @@ from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import AscMrkdError, InterruptedRun, ModelError, RunError, first_line
 from asc_mrkd.files import exclusive_lock, write_checksum
 from asc_mrkd.methods import check_experiment, method_entry
-from asc_mrkd.models import build_network, without_storage
+from asc_mrkd.models import build_network, require_buildable, without_storage
 from asc_mrkd.models.pruning import without_masks
 from asc_mrkd.mrkd.logits import logits_of
 from asc_mrkd.own_code import allow_code, parse_own
@@ -54,9 +54,6 @@ from asc_mrkd.runs.folder import ANOTHER_WRITER
 
 OTHER_ERRORS = (TypeError, AttributeError, LookupError, ArithmeticError, AssertionError)
 """Exceptions of a user's network that is given inputs of another size, besides those of torch."""
-
-MOST_PARAMETERS = 10**9
-"""Largest network that is trained: 4 GB of weights, of which training takes several times as much."""
 
 MOST_THREADS = 1024
 """Largest number of threads, as for `train.threads`; torch crashes with far more."""
@@ -235,9 +232,7 @@ def require_fitting_network(experiment: Experiment, source: ExperimentData) -> N
     place = without_storage() if own is None else torch.device("cpu")
     with place, torch.random.fork_rng(devices=[]), torch.no_grad():
         network = build_network(experiment.model.name, len(source.classes), **experiment.model.options)
-        parameters = sum(parameter.numel() for parameter in network.parameters())
-        if parameters > MOST_PARAMETERS:
-            raise ModelError(f"{experiment.model.name} would have {parameters:,} parameters", "choose a smaller width")
+        require_buildable(network, experiment.model.name)
         for shape in dict.fromkeys((source.input_shape, experiment.training_shape(source.input_shape))):
             try:
                 logits = logits_of(network(torch.zeros(2, *shape)))

@@ -5,6 +5,14 @@ Knows only torch: no data, no front end, no file of weights. A network is one fi
 
 from asc_mrkd.models.own import build_network, network_takes
 from asc_mrkd.models.registry import MODELS, ModelEntry, build_model
-from asc_mrkd.models.storage import without_storage
+from asc_mrkd.models.storage import require_buildable, without_storage
 
-__all__ = ["MODELS", "ModelEntry", "build_model", "build_network", "network_takes", "without_storage"]
+__all__ = [
+    "MODELS",
+    "ModelEntry",
+    "build_model",
+    "build_network",
+    "network_takes",
+    "require_buildable",
+    "without_storage",
+]

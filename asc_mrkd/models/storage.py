@@ -5,7 +5,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
+
+from asc_mrkd.errors import ModelError
+
+MOST_PARAMETERS = 10**9
+"""Parameters of the largest network that is built with storage: 4 GB of weights."""
 
 DRAWS = (torch.Tensor.normal_, torch.Tensor.uniform_)
 """Functions by which some of `torch.nn.init` fill a tensor."""
@@ -36,3 +42,14 @@ def without_storage() -> Iterator[None]:
     """
     with torch.device("meta"), _OnlyShapes():
         yield
+
+
+def require_buildable(network: nn.Module, name: str) -> None:
+    """Refuse a network that would take all memory, after a slip in its options; best built without storage to ask this.
+
+    Raises:
+        ModelError: it has too many parameters.
+    """
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    if parameters > MOST_PARAMETERS:
+        raise ModelError(f"{name} would have {parameters:,} parameters", "choose a smaller width")

@@ -52,6 +52,11 @@ def own(tmp_path) -> Path:
     return tmp_path / "own.py"
 
 
+def test_a_slip_in_the_width_asks_for_no_memory():
+    with pytest.raises(ModelError, match=r"cp_resnet would have [\d,]{14,} parameters"):
+        check_budget("cp_resnet:width=100000")
+
+
 def test_function_of_a_python_file(own):
     model, shape = resolve_model(f"{own}:network")
     assert isinstance(model, nn.Linear)
