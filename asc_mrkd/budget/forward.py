@@ -35,7 +35,7 @@ from asc_mrkd.budget.tensors import (
     without_wrappers,
 )
 from asc_mrkd.errors import ModelError, first_line
-from asc_mrkd.mrkd.backups import unwrap
+from asc_mrkd.mrkd.networks import unwrap
 
 FORWARD_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
 """Exceptions of a forward pass whose input does not fit."""

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_leaves
 
 from asc_mrkd.errors import ModelError
-from asc_mrkd.mrkd.backups import unwrap
+from asc_mrkd.mrkd.networks import unwrap
 
 PACKED = (torch.int8, torch.uint8)
 """Types of a buffer that holds quantised weights, unless its values are only zeros and ones: then it is a mask."""

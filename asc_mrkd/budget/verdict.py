@@ -15,7 +15,7 @@ from asc_mrkd.budget.model_source import resolve_model
 from asc_mrkd.budget.rules import PRECISIONS, Rule, exact_size, find_rule
 from asc_mrkd.budget.tensors import layers_with_tensors
 from asc_mrkd.errors import BudgetError, ConfigError
-from asc_mrkd.mrkd.backups import unwrap
+from asc_mrkd.mrkd.networks import unwrap
 from asc_mrkd.notebook import shown_by
 
 SHAPE_HINT = "give it: --input-shape 1,256,65, in Python input_shape=(channel, mel, frame)"

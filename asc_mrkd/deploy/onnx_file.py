@@ -6,7 +6,6 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from asc_mrkd.deploy.onnx_session import BLANK, CHECKSUM, INPUT, OUTPUT, OnnxSes
 from asc_mrkd.errors import DamagedFileError, ModelError, first_line
 from asc_mrkd.files import atomic_writer
 from asc_mrkd.models.cp_resnet import DampedConv2d
+from asc_mrkd.mrkd.networks import copy_network
 
 
 @contextmanager
@@ -189,8 +189,12 @@ def read_description(model: Any) -> dict[str, Any]:
 
 
 def plain_copy(model: nn.Module) -> nn.Module:
-    """Return a copy to convert: float32, on the CPU, with damped convolutions as plain ones with the damped weight."""
-    plain = deepcopy(model)
+    """Return a copy to convert: float32, on the CPU, with damped convolutions as plain ones with the damped weight.
+
+    Raises:
+        ModelError: the network holds something that cannot be copied.
+    """
+    plain = copy_network(model)
     for layer in plain.modules():
         if isinstance(layer, DampedConv2d):
             with torch.no_grad():

@@ -22,7 +22,7 @@ from asc_mrkd.deploy.onnx_file import OnnxNetwork, save_float16, save_onnx, save
 from asc_mrkd.deploy.onnx_session import OnnxSession, import_libraries, softmax
 from asc_mrkd.engine.samples import TrainAndTest, open_data
 from asc_mrkd.errors import AscMrkdError, ConfigError, ModelError, require_known
-from asc_mrkd.exports.c_code import write_frontend, write_main, write_network
+from asc_mrkd.exports.c_code import require_writable_frontend, write_frontend, write_main, write_network
 from asc_mrkd.exports.c_code.compiled import CompiledNetwork, find_compiler
 from asc_mrkd.exports.model_card import write_card
 from asc_mrkd.exports.page import find_runtime, write_page
@@ -196,6 +196,8 @@ def export(
     with_frontend = with_frontend or kind.frontend == "always"
     if file.frontend is None and with_frontend:
         raise ConfigError("a network for pictures has no front end", "give --to onnx, without --with-frontend")
+    if to == "c" and file.frontend is not None:
+        require_writable_frontend(file.frontend, file.mean, file.std)
     with progress("exporting", 3, "parts") as advance:
         data = _load_data(model_path, overrides, needs_data=precision == "int8" or bool(overrides))
         advance()

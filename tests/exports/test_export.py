@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -16,7 +17,7 @@ from helpers.progress import RecordedProgress
 from asc_mrkd import Predictor, check_budget, export
 from asc_mrkd.compression import quantise
 from asc_mrkd.deploy import onnx_file
-from asc_mrkd.deploy.model_file import load_model
+from asc_mrkd.deploy.model_file import load_model, save_model
 from asc_mrkd.errors import ConfigError, MissingExtraError, ModelError, RunError
 from asc_mrkd.exports import exporter, parity, parity_check
 from asc_mrkd.exports.c_code import compiled
@@ -238,6 +239,13 @@ def test_what_cannot_be_exported_is_refused(trained, float32, tmp_path, monkeypa
     (tmp_path / "mine").mkdir()
     with pytest.raises(RunError, match="is not an export"):
         export(trained, tmp_path / "mine")
+    file = load_model(trained)
+    save_model(tmp_path / "m.safetensors", replace(file, frontend=file.frontend.model_copy(update={"n_fft": 320})))
+    with monkeypatch.context() as context:
+        context.setattr(exporter, "_load_data", None)  # it is refused before the work begins
+        with pytest.raises(ConfigError, match="n_fft 320 is not a power of two"):
+            export(tmp_path / "m.safetensors", tmp_path / "board", "c")
+    (tmp_path / "m.safetensors").unlink()
     monkeypatch.setattr(onnx_file.torch.onnx, "export", fail_to_export)
     with pytest.raises(ModelError, match=r"has the operator aten\.strange\.default, which ONNX does not have"):
         onnx_file.save_onnx(tmp_path / "board.onnx", load_model(trained))

@@ -3,7 +3,7 @@
 Knows ONNX graphs and definitions of front ends; nothing of runs and data.
 """
 
-from asc_mrkd.exports.c_code.frontend_code import write_frontend, write_main
+from asc_mrkd.exports.c_code.frontend_code import require_writable_frontend, write_frontend, write_main
 from asc_mrkd.exports.c_code.network_code import CodeSize, write_network
 
-__all__ = ["CodeSize", "write_frontend", "write_main", "write_network"]
+__all__ = ["CodeSize", "require_writable_frontend", "write_frontend", "write_main", "write_network"]
