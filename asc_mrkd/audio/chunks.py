@@ -24,6 +24,7 @@ MANY_BYTES = 0x7F000000
 UNFINISHED_HINT = "ffmpeg -ignore_length 1 -i IN.wav OUT.wav reads to the end of the file"
 _CHUNK_BYTES_KEPT = 2**16
 _MAX_CHUNKS = 1000
+_NO_CHUNK = "they are not a chunk"
 _DS64_BYTES = 16  # size of the file and of the sound in RF64 and BW64
 _MAX_RIFF_BYTES = 2**32 - 2**12
 _FILE_STARTS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"riff", b"caff", b"OggS", b"fLaC", b".snd")
@@ -210,7 +211,7 @@ def _find_end(stream: RawIOBase, size: int, family: _Family, chunks: _Chunks, bl
         raise RefusalError("truncated", f"{max(0, available):,} of {claimed:,} bytes of sound")
     end = start + max(0, claimed)
     fault = _find_leftover(stream, end, size, family)
-    if claimed <= 0 and fault and available > 0:
+    if claimed <= 0 and fault == _NO_CHUNK and available > 0:
         return size  # a writer that died before it wrote the size
     if fault:
         raise RefusalError(
@@ -252,14 +253,14 @@ def _find_leftover(stream: RawIOBase, position: int, size: int, family: _Family)
             return ""
         head = _chunk_head(stream, position, family)
         if head is None:
-            return "" if size - position < family.header_bytes else "they are not a chunk"
+            return "" if size - position < family.header_bytes else _NO_CHUNK
         name, claimed = head
         if name.startswith(_FILE_STARTS):
             return "another recording"
         if name.startswith(family.sound):
             return "another chunk of sound"
         if position + family.header_bytes + claimed > size and name[:4] not in _SMALL_CHUNKS:
-            return "they are not a chunk"
+            return _NO_CHUNK
         position += family.header_bytes + claimed
     return ""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from asc_mrkd.audio.chunks import Sound, find_sound, is_chunked
 from asc_mrkd.audio.flac import split_flac
-from asc_mrkd.audio.mpeg import MpegLength, measure_mpeg
+from asc_mrkd.audio.mpeg import MpegLength, find_frames, measure_mpeg
 from asc_mrkd.audio.ogg import has_damaged_page, split_streams
 from asc_mrkd.audio.pcm import PcmLayout
 from asc_mrkd.audio.reasons import RefusalError
@@ -165,14 +165,12 @@ def _explain_other_kind(stream: RawIOBase) -> RefusalError:
         return RefusalError(
             "not_audio", "a pointer of Git LFS, not the recording", "git lfs pull fetches the recordings"
         )
-    for magic in _MAGICS:
-        position = head.find(magic)
+    starts = [(head.find(magic), f"a {magic.decode()} file") for magic in _MAGICS]
+    starts.append((find_frames(head), "an MP3"))
+    for position, title in starts:
         if position > 0:
-            return RefusalError(
-                "not_audio",
-                f"{position:,} other bytes stand before a {magic.decode()} file",
-                f"tail -c +{position + 1} IN > OUT removes them",
-            )
+            hint = f"tail -c +{position + 1} IN > OUT removes them"
+            return RefusalError("not_audio", f"{position:,} other bytes stand before {title}", hint)
     return RefusalError("not_audio", f"none of {CONTAINERS}")
 
 

@@ -90,12 +90,12 @@ def measure_mpeg(stream: RawIOBase, size: int) -> MpegLength | None:
         whole=whole,
         is_padded=whole and read_at(stream, position, 1) == b"\0",
         cut=position > size,
-        interrupted=_has_frames(read_at(stream, position, _SEARCHED_BYTES)),
+        interrupted=find_frames(read_at(stream, position, _SEARCHED_BYTES)) >= 0,
     )
 
 
-def _has_frames(data: bytes) -> bool:
-    """Return whether some bytes hold three frames, one after the other."""
+def find_frames(data: bytes) -> int:
+    """Return the position of the first three frames that follow each other in some bytes; -1 if there are none."""
     position = data.find(b"\xff")
     while position >= 0:
         place = position
@@ -105,9 +105,9 @@ def _has_frames(data: bytes) -> bool:
                 break
             place += frame.size
         else:
-            return True
+            return position
         position = data.find(b"\xff", position + 1)
-    return False
+    return position
 
 
 def _find_frame(stream: RawIOBase, position: int, size: int) -> tuple[int, _Frame | None]:

@@ -411,6 +411,15 @@ def test_a9_what_stands_in_place_of_a_recording_or_before_it_is_named(tmp_path):
     assert "git lfs pull" in refuse(tmp_path, pointer, "not_audio", "Git LFS").hint
     error = refuse(tmp_path, b"\r\n\r\n" + wav(tmp_path), "not_audio", "4 other bytes stand before a RIFF file")
     assert "tail -c +5" in error.hint
+    mp3 = encode_sound(tmp_path / "a.mp3", NOISE)
+    error = refuse(tmp_path, bytes(700) + mp3, "not_audio", "700 other bytes stand before an MP3")
+    assert "tail -c +701" in error.hint
+    refuse(tmp_path, mp3[100:], "not_audio", "other bytes stand before an MP3")  # begun in the middle of a frame
+
+
+def test_a_second_chunk_of_sound_behind_an_empty_one_is_not_read_with_its_header(tmp_path):
+    honest = wav(tmp_path)
+    refuse(tmp_path, honest[:36] + b"data" + bytes(4) + honest[36:], "damaged", "another chunk of sound")
 
 
 @pytest.mark.parametrize("zeros", [1000, 4096])
