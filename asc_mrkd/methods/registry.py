@@ -194,9 +194,9 @@ def load_method_class(code: OwnCode) -> "type[Method]":
         raise ConfigError(f"{code.file}: {code.name} is not a method", OWN_HINT)
     for name, (annotation, default) in parameters_with_default(found).items():
         if annotation is inspect.Parameter.empty:
+            kind = "float | None" if default is None else type(default).__name__
             raise ConfigError(
-                f"{code.file}: the option '{name}' of {code.name} has no type",
-                f"write {name}: {type(default).__name__} = {default!r}",
+                f"{code.file}: the option '{name}' of {code.name} has no type", f"write {name}: {kind} = {default!r}"
             )
     try:
         found.options_schema().model_validate({})

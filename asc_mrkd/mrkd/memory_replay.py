@@ -316,7 +316,8 @@ class MemoryReplay(nn.Module):
         """Refuse in the first step what would fail when the first backup teaches, long after.
 
         Raises:
-            ConfigError: another number of classes, soft labels, or a model that was moved without its ensemble.
+            ConfigError: the model has another number of classes or was moved without the ensemble, or the labels are
+                not class indices.
         """
         if logits.dim() != 2 or logits.shape[1] != self.num_classes:
             raise ConfigError(
@@ -325,8 +326,8 @@ class MemoryReplay(nn.Module):
             )
         if isinstance(labels, Tensor) and labels.is_floating_point():
             raise ConfigError(
-                "the labels are probabilities, not class indices (batch,)",
-                "write mrkd(x, MixedLabels(first, second, weight)) for a mixed batch",
+                f"the labels are {labels.dtype}, not class indices (batch,)",
+                "class indices are int64; MixedLabels(first, second, weight) are the labels of a mixed batch",
             )
         if self.ensemble is not None and device_of(self.ensemble) != logits.device and self.ensemble.layers:
             raise ConfigError(

@@ -154,7 +154,7 @@ def test_what_would_fail_with_the_first_backup_is_refused_in_the_first_step():
     with pytest.raises(ConfigError, match=rf"shape \({len(x)}, 3\), with num_classes=4"):
         MemoryReplay(make_network(), 4, interval=100)(x, y)
     method = MemoryReplay(make_network(), 3, interval=100)
-    with pytest.raises(ConfigError, match="the labels are probabilities"):
+    with pytest.raises(ConfigError, match=r"the labels are torch\.float32, not class indices"):
         method(x, F.one_hot(y, 3).float())
     method.model.to("meta")
     with pytest.raises(ConfigError, match="logits on meta, and the ensemble is on cpu"):
