@@ -79,7 +79,11 @@ class BCResNet(nn.Module):
         finish(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (batch, channel, mel, frame) to logits (batch, class)."""
+        """Map (batch, channel, mel, frame) to logits (batch, class).
+
+        Raises:
+            ValueError: the number of mel bins is not a multiple of 32.
+        """
         if x.shape[2] % MEL_MULTIPLE:
             raise ValueError(f"bc_resnet takes a multiple of {MEL_MULTIPLE} mel bins, not {x.shape[2]}")
         x = self.stem(self.normalise(x))
