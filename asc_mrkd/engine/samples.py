@@ -158,7 +158,8 @@ def clips_in_use(store: FeatureStore, config: StoreConfig) -> pd.DataFrame:
 
 def _clips_of_all_devices(store: FeatureStore, config: StoreConfig) -> tuple[pd.DataFrame, str]:
     """Return the usable clips by fold and list, with their splits; and the digest of the store and the list."""
-    _require_known_devices(store, config.devices or ())
+    if config.devices is not None:
+        _require_known_devices(store, config.devices)
     clips = store.clips[store.clips["status"] == OK]
     if config.folds is not None:
         clips = clips[clips["split"] != "unused"]
