@@ -147,13 +147,16 @@ ABLATIONS: dict[str, str] = {
     "mrkd-layernorm": "ensemble_input: layernorm",
     "mrkd-ema": "snapshot_source: ema",
 }
-"""Options of the MrKD runs on images only."""
+"""Options of the MrKD runs on images only, added to the preset `robust`."""
 
 RUNS: dict[str, list[str]] = {
     **{f"scenes/{name}": ["scenes.yaml", *overrides] for name, overrides in METHODS.items()},
     **{f"images/{name}": ["images.yaml", *overrides] for name, overrides in METHODS.items()},
-    **{f"images/{name}": ["images.yaml", mrkd_override(options)] for name, options in ABLATIONS.items()},
-    "images/mrkd-epochs": ["images.yaml", method_override("mrkd", "interval: 1 epochs")],
+    **{
+        f"images/{name}": ["images.yaml", mrkd_override(f"preset: robust, {options}")]
+        for name, options in ABLATIONS.items()
+    },
+    "images/mrkd-epochs": ["images.yaml", method_override("mrkd", "preset: robust, interval: 1 epochs")],
     "scenes/mrkd-together": ["scenes.yaml", mrkd_override("preset: robust")],
     "scenes/adam": ["scenes.yaml", "train.optimizer={name: adam, lr: 0.01}", "train.schedule={hold: 1, floor: 0.1}"],
     "scenes/damped": ["scenes.yaml", "model.options={width: 4, rho: 3, blocks: [2, 1, 0], damping: 0.1}"],

@@ -16,6 +16,7 @@ from asc_mrkd.methods.base import Method, parameters_with_default
 from asc_mrkd.mrkd import PRESETS, VARIANTS, Interval, MemoryReplay
 from asc_mrkd.mrkd.adjustment import Adjustment
 from asc_mrkd.mrkd.losses import Labels, Losses
+from asc_mrkd.mrkd.presets import default_preset
 from asc_mrkd.mrkd.teachers import require_fitting_options
 from asc_mrkd.schema import NUMBER, Few, Fraction, Schema, Temperature
 
@@ -58,7 +59,7 @@ class Mrkd(Method):
         total_steps: optimiser steps of the run.
         steps_per_epoch: optimiser steps per epoch.
         seed: seed of the initial weights of the ensemble.
-        preset: name of one of `asc_mrkd.mrkd.PRESETS`.
+        preset: name of one of `asc_mrkd.mrkd.PRESETS`; None is `paper`, with `teachers=replay` it is `robust`.
         variant: name of one of `asc_mrkd.mrkd.VARIANTS`.
         interval: time between two backups: steps, a share of the run, or "25 epochs".
         options: arguments of `MemoryReplay`; they take precedence over the preset and the variant.
@@ -73,7 +74,7 @@ class Mrkd(Method):
         steps_per_epoch: int,
         seed: int,
         *,
-        preset: Literal["paper", "robust"] = "robust",
+        preset: Literal["paper", "robust"] | None = None,
         variant: Literal["full", "plain", "no_ka", "no_fcn", "mean"] = "full",
         interval: IntervalOption = 0.125,
         **options: Any,
@@ -181,9 +182,15 @@ class _NamedOptions(Schema):
 def fill_in_named(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options with those of their preset and variant added; given values stay.
 
-    >>> fill_in_named({"preset": "robust", "variant": "plain", "warmup": "skip"})["warmup"]
+    >>> fill_in_named({"variant": "plain", "warmup": "skip"})["warmup"]
     'skip'
+    >>> fill_in_named({"teachers": "replay"})["preset"]
+    'robust'
     """
-    preset = PRESETS.get(str(options.get("preset", "robust")), {})
+    preset = options.get("preset") or default_preset(str(options.get("teachers")))
     variant = VARIANTS.get(str(options.get("variant", "full")), VARIANTS["full"])
-    return {**preset, **variant.options, **options}
+    filled = {**variant.options, **options, "preset": preset}
+    for name, value in PRESETS.get(str(preset), {}).items():
+        if filled.get(name) is None:
+            filled[name] = value
+    return filled

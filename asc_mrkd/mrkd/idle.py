@@ -97,8 +97,8 @@ def warn_of_no_backup(interval: int, total_steps: int, untrained_teach: bool) ->
 def warn_of_unknown_length(interval: int) -> None:
     """Warn that an interval nobody chose may be longer than the run."""
     warn(
-        f"the length of the run is not known, so nothing is distilled before step {interval}, when the first backup is "
-        "stored: give total_steps=len(loader) * epochs, or an interval",
+        f"the length of the run is not known, so the first backup is stored before step {interval}: "
+        "give total_steps=len(loader) * epochs, or an interval",
         FROM_CONSTRUCTOR,
     )
 

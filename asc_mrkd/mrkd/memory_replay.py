@@ -19,6 +19,7 @@ from asc_mrkd.mrkd.interval import EXPECTED, Interval
 from asc_mrkd.mrkd.logits import logits_of
 from asc_mrkd.mrkd.losses import Labels, Losses, MixedLabels, cross_entropy
 from asc_mrkd.mrkd.networks import device_of
+from asc_mrkd.mrkd.presets import PRESETS, default_preset
 from asc_mrkd.mrkd.teachers import TeachersName, build_teachers, require_fitting_options
 
 EMA_DECAY = 0.999
@@ -37,9 +38,9 @@ DEFAULT_STEPS = 9775
 class MemoryReplay(nn.Module):
     """The student, its backups and their ensemble; calling it gives the loss of Eq. 8, `step` rotates the backups.
 
-    The defaults are the preset `robust`. `MemoryReplay(..., **asc_mrkd.mrkd.PRESETS["paper"])` is the literal reading,
-    and `**asc_mrkd.mrkd.VARIANTS["plain"].options` leaves parts out. A student may come in `DistributedDataParallel`:
-    all processes then have the same backups and the same ensemble.
+    The defaults are the preset `paper`, the literal reading; with `teachers="replay"` they are the preset `robust`.
+    `**asc_mrkd.mrkd.PRESETS["robust"]` takes that one, `**asc_mrkd.mrkd.VARIANTS["plain"].options` leaves parts out.
+    A student may come in `DistributedDataParallel`: all processes then have the same backups and the same ensemble.
 
     Args:
         model: the student, from an input batch to logits (batch, class), or to an output that `logits_of` understands.
@@ -68,12 +69,14 @@ class MemoryReplay(nn.Module):
             `asc_mrkd.mrkd.adjustment`.
         adjustment_gradient: `literal` trains the ensemble through the adjustment as in Eq. 10, which leaves its own
             largest class free; `detached` trains it towards the student's distribution without the adjustment.
-        ensemble_input: `raw` logits, logits over the `temperature`, or `layernorm`.
-        teacher_bn: batch normalisation of the backups by running statistics (`eval`) or by the `batch`.
-        warmup: teaching before all backups are real. `untrained`: the untrained copies teach (literal). `ramp`: the
-            distillation weight is alpha k / n while k of n backups are real. `skip`: labels only until the first one
-            is real. `linear`: as `skip`, and the weight grows to alpha in proportion to the steps of the run. In the
-            last three, the mean logits of the real backups stand in for the missing ones.
+        ensemble_input: `raw` logits, logits over the `temperature`, or `layernorm`; None is that of the preset.
+        teacher_bn: batch normalisation of the backups by running statistics (`eval`) or by the `batch`; None is that of
+            the preset.
+        warmup: teaching before all backups are real; None is that of the preset. `untrained`: the untrained copies
+            teach (literal). `ramp`: the distillation weight is alpha k / n while k of n backups are real. `skip`:
+            labels only until the first one is real. `linear`: as `skip`, and the weight grows to alpha in proportion
+            to the steps of the run. In the last three, the mean logits of the real backups stand in for the missing
+            ones.
         snapshot_source: the backups are copies of the weights (`raw`) or of their running average (`ema`).
         teacher_devices: devices to spread the backups over; None keeps them on the student's device.
         seed: seed of the initial weights of the ensemble.
@@ -112,9 +115,9 @@ class MemoryReplay(nn.Module):
         ensemble_loss: Literal["kl", "ce", "kl+ce"] = "kl",
         adjustment: Adjustment = "swap",
         adjustment_gradient: Literal["literal", "detached"] = "literal",
-        ensemble_input: Literal["raw", "temperature", "layernorm"] = "temperature",
-        teacher_bn: Literal["eval", "batch"] = "batch",
-        warmup: Literal["untrained", "ramp", "skip", "linear"] = "ramp",
+        ensemble_input: Literal["raw", "temperature", "layernorm"] | None = None,
+        teacher_bn: Literal["eval", "batch"] | None = None,
+        warmup: Literal["untrained", "ramp", "skip", "linear"] | None = None,
         snapshot_source: Literal["raw", "ema"] = "raw",
         teacher_devices: Sequence[str | torch.device] | None = None,
         seed: int = 0,
@@ -122,6 +125,10 @@ class MemoryReplay(nn.Module):
     ) -> None:
         super().__init__()
         require_ranges(num_classes, num_backups, alpha, temperature, ensemble_layers)
+        preset = PRESETS[default_preset(teachers)]
+        ensemble_input = ensemble_input or preset["ensemble_input"]
+        teacher_bn = teacher_bn or preset["teacher_bn"]
+        warmup = warmup or preset["warmup"]
         settings = {
             "teacher_bn": teacher_bn,
             "warmup": warmup,
@@ -198,8 +205,10 @@ class MemoryReplay(nn.Module):
 
         Raises:
             ConfigError: the teachers need `samples`, which is missing or out of range, or do not take a mixed batch;
-                the logits are not (batch, `num_classes`), or on another device than the ensemble; the labels are soft.
+                the logits are not (batch, `num_classes`); the model is on another device than the ensemble; the labels
+                are soft.
         """
+        self._require_one_device()
         weight = self.distillation_weight()
         if self.alpha and torch.is_grad_enabled():
             self._watch.forward(taught=weight > 0)
@@ -312,12 +321,24 @@ class MemoryReplay(nn.Module):
             first = self.num_samples * (self.steps // self.steps_per_epoch % self.period)
         return first + samples.to(device_of(self.model))
 
+    def _require_one_device(self) -> None:
+        """Refuse a model that was moved without its ensemble and its backups.
+
+        Raises:
+            ConfigError: with both devices.
+        """
+        device = device_of(self.model)
+        if self.ensemble is not None and self.ensemble.layers and device_of(self.ensemble) != device:
+            raise ConfigError(
+                f"the model is on {device}, and the ensemble is on {device_of(self.ensemble)}",
+                f"move both: mrkd.to('{device}')",
+            )
+
     def _require_fitting(self, logits: Tensor, labels: Labels) -> None:
         """Refuse in the first step what would fail when the first backup teaches, long after.
 
         Raises:
-            ConfigError: the model has another number of classes or was moved without the ensemble, or the labels are
-                not class indices.
+            ConfigError: the model has another number of classes, or the labels are not class indices.
         """
         if logits.dim() != 2 or logits.shape[1] != self.num_classes:
             raise ConfigError(
@@ -328,11 +349,6 @@ class MemoryReplay(nn.Module):
             raise ConfigError(
                 f"the labels are {labels.dtype}, not class indices (batch,)",
                 "class indices are int64; MixedLabels(first, second, weight) are the labels of a mixed batch",
-            )
-        if self.ensemble is not None and device_of(self.ensemble) != logits.device and self.ensemble.layers:
-            raise ConfigError(
-                f"the model gives logits on {logits.device}, and the ensemble is on {device_of(self.ensemble)}",
-                f"move both: mrkd.to('{logits.device}')",
             )
 
     def _taught_loss(

@@ -6,6 +6,7 @@ where copying tensors by name would not.
 """
 
 import copy
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -52,7 +53,7 @@ def compiler_of(model: nn.Module) -> Callable[[nn.Module], nn.Module] | None:
 
 def device_of(model: nn.Module) -> torch.device:
     """Return the device of the first parameter or buffer; the CPU for a network without any."""
-    for tensor in (*model.parameters(), *model.buffers()):
+    for tensor in itertools.chain(model.parameters(), model.buffers()):
         return tensor.device
     return torch.device("cpu")
 

@@ -10,6 +10,11 @@ PRESETS: dict[str, dict[str, Any]] = {
 """`paper` reads Algorithm 2 literally; `robust` keeps early teachers from doing harm."""
 
 
+def default_preset(teachers: str) -> str:
+    """Return the preset that holds where none is named; without copies of the network, as in `replay`, not `paper`."""
+    return "robust" if teachers == "replay" else "paper"
+
+
 @dataclass(frozen=True)
 class Variant:
     """The method with some parts left out."""

@@ -54,7 +54,7 @@ def test_cached_is_exact_without_augmentation(conf):
         ("teachers: cached, teacher_bn: eval", "{mixup: 0.2}", "the same inputs in every epoch, which augment.mixup"),
         ("teachers: cached, teacher_bn: eval", "{crop_frames: 20}", "which augment.crop_frames changes"),
         ("teachers: cached, teacher_bn: eval", "{roll_frames: 2}", "which augment.roll_frames changes"),
-        ("teachers: cached", "{}", "cached does not go with teacher_bn=batch"),
+        ("teachers: cached, teacher_bn: batch", "{}", "cached does not go with teacher_bn=batch"),
         ("teachers: replay, preset: paper", "{}", "replay does not go with teacher_bn=eval"),
     ],
 )

@@ -89,7 +89,7 @@ def test_backups_tell_their_ages_in_steps():
 
 
 def test_only_a_tenth_of_the_steps_pays_for_it():
-    method = MemoryReplay(make_network(), 3, interval=1, num_backups=1)
+    method = MemoryReplay(make_network(), 3, interval=1, num_backups=1, warmup="ramp")
     told = []
     for _ in range(25):
         told.append("teacher_divergence" in method(*make_batch()).parts)

@@ -57,7 +57,7 @@ def test_f1_9_without_interval_the_length_of_the_run_decides():
         assert MemoryReplay(make_network(), 3, interval=0.5, total_steps=80).interval == 40
         assert MemoryReplay(make_network(), 3, interval="2 epochs", steps_per_epoch=7).interval == 14
         assert MemoryReplay(make_network(), 3, interval=9775).interval == 9775
-    with pytest.warns(UserWarning, match=r"nothing is distilled before step 9775.*give total_steps=") as told:
+    with pytest.warns(UserWarning, match=r"first backup is stored before step 9775: give total_steps=") as told:
         assert MemoryReplay(make_network(), 3).interval == 9775
     assert told[0].filename == __file__
 

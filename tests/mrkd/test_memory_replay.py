@@ -157,13 +157,18 @@ def test_what_would_fail_with_the_first_backup_is_refused_in_the_first_step():
     with pytest.raises(ConfigError, match=r"the labels are torch\.float32, not class indices"):
         method(x, F.one_hot(y, 3).float())
     method.model.to("meta")
-    with pytest.raises(ConfigError, match="logits on meta, and the ensemble is on cpu"):
+    with pytest.raises(ConfigError, match="model is on meta, and the ensemble is on cpu"):
         method(x.to("meta"), y.to("meta"))
 
 
-def test_defaults_are_the_robust_preset():
-    defaults = MemoryReplay.__init__.__kwdefaults__
-    assert {key: defaults[key] for key in PRESETS["robust"]} == PRESETS["robust"]
+@pytest.mark.parametrize(("teachers", "preset"), [("exact", "paper"), ("replay", "robust")])
+def test_defaults_are_a_preset_that_fits_the_teachers(teachers, preset):
+    def settings_of(options):
+        method = MemoryReplay(make_network(), 3, interval=2, teachers=teachers, num_samples=8, **options)
+        norm = None if method.teachers.backups is None else method.backups.batch_statistics
+        return method.warmup, method.ensemble.scaling, norm
+
+    assert settings_of({}) == settings_of(PRESETS[preset])
 
 
 @pytest.mark.parametrize("ensemble_loss", ["kl", "ce", "kl+ce"])

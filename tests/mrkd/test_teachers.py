@@ -241,8 +241,8 @@ def test_weight_that_grows_over_the_run():
         ({"num_samples": 0}, r"num_samples=0\) is out of range"),
         ({"warmup": "linear"}, r"needs total_steps="),
         ({"teachers": "reply"}, "there are no teachers 'reply'"),
-        ({"teachers": "cached"}, r"does not go with teacher_bn=batch: normalised by the batch"),
-        ({"teachers": "cached", "teacher_bn": "eval", "num_samples": None}, r"'cached'\) needs num_samples="),
+        ({"teachers": "cached", "teacher_bn": "batch"}, r"does not go with teacher_bn=batch: normalised by the batch"),
+        ({"teachers": "cached", "num_samples": None}, r"'cached'\) needs num_samples="),
         ({"teachers": "repeat", "steps_per_epoch": None, "interval": 6}, r"needs steps_per_epoch="),
     ],
 )
