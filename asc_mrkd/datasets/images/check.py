@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from asc_mrkd.datasets.findings import Finding, Severity, find_other_kinds
-from asc_mrkd.datasets.images.image_folder import list_other_files
+from asc_mrkd.datasets.images.image_folder import list_deeper_images, list_other_files
 from asc_mrkd.datasets.images.image_set import ImageSet, ImageSplit
 from asc_mrkd.datasets.images.load import open_images
 from asc_mrkd.datasets.recordings import printable
@@ -25,7 +25,7 @@ def check_images(images: ImageSet | str | os.PathLike[str]) -> list[Finding]:
 
     Returns:
         Findings. Errors, in the official sets only: wrong_classes, missing_images, extra_images, unbalanced_classes.
-        Warnings: not_official_file, other_files, unbalanced_classes (in an image folder), one_colour,
+        Warnings: not_official_file, other_files, deeper_images, unbalanced_classes (in an image folder), one_colour,
         duplicate_images.
 
     Raises:
@@ -38,6 +38,10 @@ def check_images(images: ImageSet | str | os.PathLike[str]) -> list[Finding]:
     if official:
         findings += _compare_files(images, official) + _compare_contents(images, official)
     findings += find_other_kinds([printable(name) for name in list_other_files(images.root)])
+    deeper = list_deeper_images(images.root)
+    if deeper:
+        detail = f"images below the folders of the classes are left out: {len(deeper)}, such as {deeper[0]}"
+        findings.append(Finding("deeper_images", "folders", printable(detail), "warning"))
     for name, split in images.splits.items():
         findings += _find_imbalance(name, split, images.classes, "error" if official else "warning")
     for split in images.splits.values():

@@ -13,7 +13,7 @@ from PIL import Image
 
 from asc_mrkd.datasets.images.image_set import SPLITS, ImageSplit, file_state, make_table
 from asc_mrkd.errors import DataError, first_line
-from asc_mrkd.files import visible_folders
+from asc_mrkd.files import find_files, visible_folders
 from asc_mrkd.workers import available_cores, local_pool, map_in_order
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -121,6 +121,13 @@ def list_other_files(root: Path) -> list[str]:
     files = [path for folder in folders for path in folder.iterdir() if not path.name.startswith(".")]
     others = [path for path in files if path.suffix.lower() not in IMAGE_SUFFIXES and path.is_file()]
     return sorted(path.relative_to(root).as_posix() for path in others)
+
+
+def list_deeper_images(root: Path) -> list[str]:
+    """List the images in folders below those of the classes, which are left out, without hidden ones."""
+    classes = [folder for split in SPLITS for folder in visible_folders(root / split)]
+    inner = [folder for class_folder in classes for folder in visible_folders(class_folder)]
+    return [path.relative_to(root).as_posix() for folder in inner for path in find_files(folder, IMAGE_SUFFIXES)]
 
 
 def _list_images(root: Path, split: str) -> Iterator[tuple[str, os.DirEntry[str]]]:

@@ -5,6 +5,7 @@ import pytest
 from helpers.datasets import CIFAR10, CINIC_NAMES, TREE_NAMES, write_image, write_tree
 
 from asc_mrkd.datasets.images import is_image_set, open_images
+from asc_mrkd.datasets.images.check import check_images
 from asc_mrkd.datasets.images.image_folder import list_other_files
 from asc_mrkd.errors import DataError
 
@@ -32,6 +33,7 @@ def test_image_folder(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "train/empty").mkdir()
+    write_image(tmp_path / "train/cat/more/1.png")
     assert is_image_set(tmp_path)
     images = open_images(tmp_path)
     assert (images.layout, images.classes, list(images.splits)) == (
@@ -41,6 +43,8 @@ def test_image_folder(tmp_path):
     )
     assert_holds(images, expected)
     assert list_other_files(tmp_path) == OTHERS
+    [deeper] = [finding.detail for finding in check_images(images) if finding.code == "deeper_images"]
+    assert deeper == "images below the folders of the classes are left out: 1, such as train/cat/more/1.png"
     assert images.splits["test"].pixels.shape == (6, 3, 3, 4)
     table = images.splits["train"].table
     assert table["filename"].tolist() == sorted(name for name in expected if name.startswith("train"))
