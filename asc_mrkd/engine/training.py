@@ -48,6 +48,7 @@ from asc_mrkd.runs import (
     environment,
     is_log_whole,
     read_predictions,
+    require_class_names,
     write_predictions,
 )
 from asc_mrkd.runs.folder import ANOTHER_WRITER
@@ -172,6 +173,7 @@ def open_trainable(experiment: Experiment, run: RunFolder) -> ExperimentData:
         RunError: the folder belongs to another experiment or to other data.
     """
     source = open_data(experiment.data)
+    require_class_names(source.classes)
     run.require_same(with_digests(experiment, source))
     require_fitting_network(experiment, source)
     return source

@@ -5,7 +5,13 @@ It knows experiments and files, and works without torch.
 
 from asc_mrkd.runs.folder import RunFolder, SeedFolder, environment, find_model, find_scored_seeds
 from asc_mrkd.runs.metrics_log import MetricsLog, is_log_whole, read_metrics
-from asc_mrkd.runs.predictions import Predictions, accuracy_and_log_loss, read_predictions, write_predictions
+from asc_mrkd.runs.predictions import (
+    Predictions,
+    accuracy_and_log_loss,
+    read_predictions,
+    require_class_names,
+    write_predictions,
+)
 
 __all__ = [
     "MetricsLog",
@@ -19,5 +25,6 @@ __all__ = [
     "is_log_whole",
     "read_metrics",
     "read_predictions",
+    "require_class_names",
     "write_predictions",
 ]

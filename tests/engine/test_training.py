@@ -22,7 +22,7 @@ from asc_mrkd.engine import trainer as trainer_module
 from asc_mrkd.engine.samples import open_data
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.engine.training import require_fitting_network
-from asc_mrkd.errors import ConfigError, DamagedFileError, InterruptedRun, NonFiniteError, RunError
+from asc_mrkd.errors import ConfigError, DamagedFileError, DataError, InterruptedRun, NonFiniteError, RunError
 from asc_mrkd.methods import load_experiment
 from asc_mrkd.methods.ce import CrossEntropy
 from asc_mrkd.runs import RunFolder
@@ -240,4 +240,15 @@ def test_a_method_is_checked_and_built_for_the_cut_inputs(conf, monkeypatch):
 def test_seeds_that_cannot_be_kept_are_refused_before_anything_is_written(conf, tmp_path, seeds, message):
     with pytest.raises(ConfigError, match=message):
         train_run(conf, tmp_path / "run", "method=ce", seeds=seeds)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_class_that_is_called_like_a_column_of_the_predictions_is_refused_before_the_training(
+    images, image_conf, tmp_path
+):
+    folder = shutil.copytree(images, tmp_path / "images")
+    for split in ("train", "test"):
+        (folder / split / "apple").rename(folder / split / "label")
+    with pytest.raises(DataError, match=r"a class is called 'label', which is the name of another column"):
+        train_run(image_conf, tmp_path / "run", f"data.images={folder}")
     assert not (tmp_path / "run").exists()
