@@ -55,6 +55,9 @@ LOCKED_BYTE = 2**30
 FOLDERS_OF_SYSTEMS = ("lost+found", "System Volume Information", "$RECYCLE.BIN", "__MACOSX", "@eaDir")
 """Names of folders that systems put next to those of people; they count as hidden."""
 
+FORMER = "former"
+"""Name in the staging folder of the folder that is being replaced."""
+
 POLL_SECONDS = 0.01
 """Pause between two attempts at a lock that another process holds."""
 
@@ -380,7 +383,8 @@ def require_replaceable(out: Path, is_ours: bool, noun: str) -> None:
 def staging_next_to(out: Path) -> Iterator[Path]:
     """Make an empty folder next to `out` for a part of the work, on the same disk, and remove it at the end.
 
-    What a killed process has left there is removed at the start.
+    What a killed process has left there is removed at the start. If it was killed within `replace_folder`, the former
+    `out` returns to its place.
 
     Raises:
         RunError: another process writes `out`.
@@ -390,18 +394,21 @@ def staging_next_to(out: Path) -> Iterator[Path]:
     staging.mkdir(parents=True, exist_ok=True)
     try:
         with exclusive_lock(staging, RunError):
-            _empty(staging)
+            _empty(staging, out)
             try:
                 yield staging
             finally:
-                _empty(staging)
+                _empty(staging, out)
     finally:
         with suppress(OSError):  # another process uses it
             staging.rmdir()
 
 
-def _empty(staging: Path) -> None:
-    """Remove everything in a folder but its lock."""
+def _empty(staging: Path, out: Path) -> None:
+    """Remove everything in a staging folder but its lock; a former `out` that nothing has replaced is moved back."""
+    former = staging / FORMER
+    if former.exists() and not out.exists():
+        former.rename(out)
     for path in staging.iterdir():
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -410,17 +417,14 @@ def _empty(staging: Path) -> None:
 
 
 def replace_folder(new: Path, out: Path) -> None:
-    """Put a folder from `staging_next_to` in the place of `out`, which may exist and then stays until that moment."""
+    """Put a folder from `staging_next_to` in the place of `out`, which may exist and then stays until that moment.
+
+    After an error, or a kill, between the two renames `staging_next_to` moves the former folder back.
+    """
     out = out.resolve()
-    former = new.with_name("former")
     if out.exists():
-        out.rename(former)
-    try:
-        new.rename(out)
-    except OSError:
-        if former.exists():
-            former.rename(out)
-        raise
+        out.rename(new.with_name(FORMER))
+    new.rename(out)
     sync_folder(out.parent)
 
 
