@@ -83,8 +83,8 @@ def run_with_embeddings(model: nn.Module, x: Tensor, num_classes: int) -> tuple[
     """
     kept: list[Tensor] = []
 
-    def keep(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
-        features = given[0]
+    def keep(layer: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
+        features = (*args, *kwargs.values())[0]
         if isinstance(layer, nn.Linear):
             kept[:] = [features.flatten(1, -2).mean(1) if features.dim() > 2 else features]
         else:
@@ -94,7 +94,7 @@ def run_with_embeddings(model: nn.Module, x: Tensor, num_classes: int) -> tuple[
     for layer in model.modules():
         outputs = getattr(layer, "out_channels", getattr(layer, "out_features", None))
         if isinstance(layer, _ConvNd | nn.Linear) and outputs == num_classes:
-            hooks.append(layer.register_forward_pre_hook(keep))
+            hooks.append(layer.register_forward_pre_hook(keep, with_kwargs=True))
     try:
         logits = model(x)
     finally:
