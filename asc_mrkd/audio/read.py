@@ -82,6 +82,7 @@ def read_audio(
 
     Raises:
         AudioError: the file cannot be used; its `reason` is a key of REASONS.
+        DataError: `source` is of another type, or a file object that gives text.
 
     Example:
         ```python
@@ -92,9 +93,13 @@ def read_audio(
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         opened = _opened(path)
-    else:
+    elif hasattr(source, "read"):
         path = name_of_stream(source)
         opened = _opened_stream(source)
+    else:
+        raise DataError(
+            f"{type(source).__name__} is not a recording", "give a path, a file object, or samples as a numpy array"
+        )
     with _refusals_explained(path), opened as (contents, size):
         audio = _decode(contents, _Expected(expected_seconds, expected_rate, tolerance), size)
         _require_sound(audio.samples)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 
@@ -136,18 +136,18 @@ class Predictor:
         return outputs.probabilities[0]
 
     @overload
-    def predict(
+    def predict(  # type: ignore[overload-overlap]  # a path as text is iterable too, and one source
         self, sources: Source, rate: int | None = None, top: int | None = None, embeddings: bool = False
     ) -> Prediction: ...
 
     @overload
     def predict(
-        self, sources: list[Source], rate: int | None = None, top: int | None = None, embeddings: bool = False
+        self, sources: Iterable[Source], rate: int | None = None, top: int | None = None, embeddings: bool = False
     ) -> list[Prediction]: ...
 
     def predict(
         self,
-        sources: Source | list[Source],
+        sources: Source | Iterable[Source],
         rate: int | None = None,
         top: int | None = None,
         embeddings: bool = False,
@@ -158,14 +158,19 @@ class Predictor:
         where they were stereo, shorter than a clip, or lacks their high frequencies.
 
         Args:
-            sources: a path, a file object, samples (channel, sample) or (sample,) with full scale 1; or a list of them.
+            sources: a path, a file object, samples (channel, sample) or (sample,) with full scale 1; or several of
+                them: a list, a tuple, a generator or any other iterable.
             rate: sample rate (Hz) of arrays; any.
             top: number of classes; by default all.
             embeddings: whether to return the input of the classifier, too.
 
+        Returns:
+            The prediction for one source, or a list with one for each of several.
+
         Raises:
             AudioError: a recording cannot be used; `reason` says why.
-            DataError: a picture cannot be read, an array is not one of samples, or the network gives NaN.
+            DataError: a picture cannot be read, a source is of another type, an array is not one of samples, or the
+                network gives NaN.
             ModelError: the network gives no embeddings.
 
         Example:
@@ -174,7 +179,8 @@ class Predictor:
             print(prediction.classes[0], prediction.probabilities[0], prediction.cautions)
             ```
         """
-        batch = sources if isinstance(sources, list) else [sources]
+        is_one = is_source(sources) or not isinstance(sources, Iterable)
+        batch: list[Any] = [sources] if is_one else list(cast(Iterable[Source], sources))
         read = [self._preparation.read(source, rate) for source in batch]
         inputs = (self._preparation.compute(clip) for clips, _ in read for clip in clips)
         outputs = self._run(inputs, self._batch_size, embeddings)
@@ -184,7 +190,7 @@ class Predictor:
             part = outputs[start : start + len(clips)]
             predictions.append(self._best(name_of(source), part, top, cautions, embeddings))
             start += len(clips)
-        return predictions if isinstance(sources, list) else predictions[0]
+        return predictions[0] if is_one else predictions
 
     def time_line(
         self, source: Source, every: float = 1.0, rate: int | None = None, embeddings: bool = False
@@ -456,6 +462,11 @@ def rank_classes(probabilities: np.ndarray) -> np.ndarray:
     [1, 0, 2]
     """
     return (-probabilities).argsort(kind="stable")
+
+
+def is_source(value: object) -> bool:
+    """Return whether a value is one recording or picture: a path, a file object or an array."""
+    return isinstance(value, str | os.PathLike | np.ndarray) or hasattr(value, "read")
 
 
 def name_of(source: Source) -> Path | None:

@@ -70,11 +70,12 @@ def test_arrays_file_objects_and_batches_are_answered_like_files(predictor, tmp_
     with open(path, "rb") as stream:
         content = io.BytesIO(stream.read())
         stream.seek(0)
-        answers = predictor.predict([path, stream, content, sf.read(path)[0].T], rate=RATE)
+        answers = predictor.predict((path, stream, content, sf.read(path)[0].T), rate=RATE)
     for answer in answers:
         found = dict(zip(answer.classes, answer.probabilities, strict=True))
         np.testing.assert_allclose([found[name] for name in predictor.classes], expected, rtol=0, atol=1e-6)
     assert [answer.file and answer.file.name for answer in answers] == ["a.flac", "a.flac", "file object", None]
+    assert predictor.predict(iter([path])) == answers[:1]
     alone = predictor.predict(samples[0], rate=RATE, top=1)
     assert (len(alone.classes), [caution.kind for caution in alone.cautions]) == (1, ["channels"])
 
@@ -89,6 +90,8 @@ def test_arrays_file_objects_and_batches_are_answered_like_files(predictor, tmp_
         (np.zeros((1, 2, 3)), 8000, "shape (1, 2, 3)"),
         (np.zeros((2, 9000)), 8000, "every sample is zero"),
         (np.full((2, 9000), np.nan), 8000, "NaN"),
+        (torch.ones(2, 9000), 8000, "Tensor is not a recording give a path, a file object, or samples as a numpy"),
+        (None, None, "NoneType is not a recording"),
         (io.StringIO("text"), None, "mode 'rb'"),
         (io.BytesIO(b"text"), None, "not a sound file"),
         (io.BytesIO(b""), None, "no sound at all"),
@@ -123,6 +126,21 @@ def test_a_network_without_a_classifier_has_no_embeddings():
 
     with pytest.raises(ModelError, match="no layer of Flatten gives 3 classes"):
         run_with_embeddings(torch.nn.Flatten(), torch.zeros(1, 1, 3), 3)
+
+
+def test_a_classifier_may_be_called_with_a_keyword():
+    from asc_mrkd.deploy.torch_classifier import run_with_embeddings
+
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = torch.nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.fc(input=x)
+
+    x = torch.arange(12.0).reshape(3, 4)
+    torch.testing.assert_close(run_with_embeddings(Network(), x, 2)[1], x)
 
 
 def test_a_stream_is_a_loop(predictor):
