@@ -186,7 +186,7 @@ def predict_stream(
         stdin: Any = sys.stdin.buffer
         pieces = read_pcm_pieces(iter(lambda: stdin.read1(PIECE_BYTES), b""), stream.channels)
     else:
-        pieces = read_microphone(microphone, stream.rate, stream.channels)
+        pieces = read_microphone(microphone, stream.rate, stream.channels, stream.count_overflow)
     try:
         for samples in pieces:
             for decision in stream.push(samples):
@@ -197,10 +197,11 @@ def predict_stream(
             raise
     finally:
         figures = stream.figures
+        losses = f", samples lost {figures.overflows} times" if figures.overflows else ""
         say(
             f"{figures.seconds:.1f} s of sound, {figures.decisions} decisions, real-time factor "
             f"{figures.real_time_factor:.3g}, latency {1000 * figures.latency:.1f} ms, at most "
-            f"{1000 * figures.worst_latency:.1f} ms",
+            f"{1000 * figures.worst_latency:.1f} ms{losses}",
             err=True,
         )
     require_decisions(stream)

@@ -1,6 +1,7 @@
 """Decisions about a stream of samples: a ring buffer of one clip, a decision per hop, a hold against flicker."""
 
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -55,6 +56,8 @@ class StreamFigures:
     """Mean time (s) from the last sample of a clip to its decision."""
     worst_latency: float
     """Longest of these times (s)."""
+    overflows: int
+    """Number of times that samples were lost before the stream; see `Stream.count_overflow`."""
 
     @property
     def real_time_factor(self) -> float:
@@ -119,6 +122,7 @@ class Stream:
         self._candidate: int | None = None
         self._in_a_row = 0
         self._latencies = _Latencies()
+        self._overflows = 0
 
     def push(self, samples: np.ndarray) -> Iterator[Decision]:
         """Take samples (channel, sample) or (sample,), full scale 1, and yield the decisions that they make possible.
@@ -144,6 +148,15 @@ class Stream:
                 self._latencies.add(time.perf_counter() - start)
                 yield decision
                 start = time.perf_counter()
+
+    def count_overflow(self) -> None:
+        """Count that samples were lost before the stream, because they were not taken in time; warn the first time."""
+        self._overflows += 1
+        if self._overflows == 1:
+            warnings.warn(
+                "the sound card dropped samples, which were not taken in time: the computer is too slow or too busy",
+                stacklevel=2,
+            )
 
     def _require_sound(self, samples: np.ndarray) -> None:
         """Refuse what the reader of recordings refuses too, except silence."""
@@ -189,7 +202,8 @@ class Stream:
         """Time that the stream took until now."""
         times = self._latencies
         mean = times.total / times.count if times.count else 0.0
-        return StreamFigures(self._heard / self._spec.sample_rate, times.count, times.total, mean, times.worst)
+        seconds = self._heard / self._spec.sample_rate
+        return StreamFigures(seconds, times.count, times.total, mean, times.worst, self._overflows)
 
 
 class _Latencies:
@@ -232,13 +246,14 @@ def read_pcm_pieces(pieces: Iterable[bytes], channels: int) -> Iterator[np.ndarr
             yield np.frombuffer(content[:whole], "<i2").reshape(-1, channels).T.astype(np.float32) / 32768
 
 
-def read_microphone(name: str, rate: int, channels: int) -> Iterator[np.ndarray]:
+def read_microphone(name: str, rate: int, channels: int, count_overflow: Callable[[], object]) -> Iterator[np.ndarray]:
     """Yield samples (channel, sample), float32, full scale 1, from a microphone, for as long as they are asked for.
 
     Args:
         name: `default`, or a part of the name of a device in the list of `python -m sounddevice`.
         rate: sample rate (Hz).
         channels: number of channels.
+        count_overflow: called whenever the sound card has dropped samples, as `Stream.count_overflow`.
 
     Raises:
         MissingExtraError: sounddevice is not installed, or PortAudio, the library that it loads.
@@ -254,7 +269,9 @@ def read_microphone(name: str, rate: int, channels: int) -> Iterator[np.ndarray]
     try:
         with sounddevice.InputStream(samplerate=rate, device=device, channels=channels, dtype="float32") as microphone:
             while True:
-                samples, _ = microphone.read(round(rate * BLOCK_SECONDS))
+                samples, has_overflowed = microphone.read(round(rate * BLOCK_SECONDS))
+                if has_overflowed:
+                    count_overflow()
                 yield samples.T
     except (sounddevice.PortAudioError, ValueError) as error:
         raise DataError(

@@ -162,6 +162,7 @@ class StandInSound:
 
     def __init__(self, seconds: float) -> None:
         self.blocks = round(10 * seconds)
+        self.has_overflowed = False
         self.opened: list[tuple] = []
         self.closed = 0
 
@@ -181,7 +182,7 @@ class StandInSound:
             block = next(blocks, None)
             if block is None:
                 raise KeyboardInterrupt
-            return block, False
+            return block, self.has_overflowed
 
         try:
             yield SimpleNamespace(read=read)
@@ -196,8 +197,13 @@ def test_a_microphone_is_heard_until_ctrl_c(trained, monkeypatch):
     assert outcome.code == 0
     assert [line.split("  ")[0] for line in outcome.out.splitlines()] == ["0.50", "1.00", "1.50", "2.00"]
     assert "2.0 s of sound, 4 decisions" in outcome.err
+    assert "samples" not in outcome.err
     arguments = ("--stream", "--microphone", "USB", "--rate", "16000", "--channels", "1")
-    assert run_cli("predict", trained, *arguments).code == 0
+    sound.has_overflowed = True
+    outcome = run_cli("predict", trained, *arguments)
+    assert outcome.code == 0
+    assert outcome.err.count("warning: the sound card dropped samples") == 1
+    assert "ms, samples lost 20 times\n" in outcome.err
     assert sound.opened == [(8000, None, 2, "float32"), (16000, "USB", 1, "float32")]
     assert sound.closed == 2
 
@@ -207,10 +213,10 @@ def test_a_microphone_that_cannot_be_heard_is_refused(monkeypatch):
     with pytest.raises(
         DataError, match="the microphone 'none' does not give 2 channels at 8000 Hz: ValueError: No input"
     ):
-        next(read_microphone("none", 8000, 2))
+        next(read_microphone("none", 8000, 2, print))
     with pytest.raises(DataError, match="Invalid number of channels"):
-        next(read_microphone("default", 8000, 3))
+        next(read_microphone("default", 8000, 3, print))
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(MissingExtraError) as raised:
-        next(read_microphone("default", 8000, 2))
+        next(read_microphone("default", 8000, 2, print))
     assert raised.value.hint == "pip install 'asc-mrkd[microphone]'"
