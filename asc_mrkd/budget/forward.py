@@ -126,7 +126,10 @@ def watch_forward(model: nn.Module, input_shape: Sequence[int]) -> Forward:
                 "count it without them, or as an .onnx file",
             ) from None
         shape = " x ".join(map(str, input_shape))
-        raise ModelError(f"the network does not accept an input of {shape}: {first_line(error)}") from None
+        raise ModelError(
+            f"the network does not accept an input of {shape}: {first_line(error)}",
+            "the shape of an input is (channel, mel, frame), as in 1,256,65",
+        ) from None
     return watch.result()
 
 

@@ -1,5 +1,6 @@
 """The verdict: does a network fit the limits of a challenge?"""
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -14,12 +15,13 @@ from asc_mrkd.budget.memory import Memory, Trace
 from asc_mrkd.budget.model_source import resolve_model
 from asc_mrkd.budget.rules import PRECISIONS, Rule, exact_size, find_rule
 from asc_mrkd.budget.tensors import layers_with_tensors
+from asc_mrkd.deploy.description import MAX_INPUT
 from asc_mrkd.errors import BudgetError, ConfigError
 from asc_mrkd.mrkd.networks import unwrap
 from asc_mrkd.notebook import shown_by
 
-SHAPE_HINT = "give it: --input-shape 1,256,65, in Python input_shape=(channel, mel, frame)"
-"""Hint for a count that needs the shape of an input."""
+SHAPE_HINT = "give --input-shape 1,256,65, in Python input_shape=(channel, mel, frame)"
+"""Hint for a count that needs the shape of an input, or a possible one."""
 
 
 class NessiFigures(NamedTuple):
@@ -287,7 +289,8 @@ def check_budget(
         input_shape: (channel, mel, frame) for the multiply-adds; a model file has its own.
 
     Raises:
-        ConfigError: unknown rule or precision, with a suggestion; or the shape of an input is missing or not wanted.
+        ConfigError: unknown rule or precision, with a suggestion; or the shape of an input is missing, not wanted, or
+            has no values or more than 2**28.
         ModelError, RunError, DamagedFileError: `model` does not name a network that can be counted.
 
     >>> verdict = check_budget("cp_resnet_damped:num_classes=3", precision="float16")
@@ -307,6 +310,8 @@ def check_budget(
     if not is_onnx:
         precision = rule.stored_as or precision
     shape = tuple(input_shape or usual_shape or ()) or None
+    if shape is not None:
+        _require_possible(shape)
     if rule.multiply_adds is not None and shape is None and not is_onnx:
         raise ConfigError(
             f"{rule.name} limits the multiply-adds too, and these depend on the shape of an input",
@@ -317,6 +322,13 @@ def check_budget(
     if isinstance(network, Path):
         return _count_file(network, rule, precision, shape)
     return _count_network(network, rule, precision, shape)
+
+
+def _require_possible(shape: tuple[int, ...]) -> None:
+    """Refuse the shape of an input without values, or with more than a model file may name."""
+    if all(size > 0 for size in shape) and math.prod(shape) <= MAX_INPUT:
+        return
+    raise ConfigError(f"an input of {' x '.join(map(str, shape))} has no values or more than {MAX_INPUT:,}", SHAPE_HINT)
 
 
 def _count_network(network: nn.Module, rule: Rule, precision: str | None, shape: tuple[int, ...] | None) -> Verdict:

@@ -127,6 +127,19 @@ def test_wrong_input_shape(shape):
     assert (code, "--input-shape 1,40,500" in err) == (2, True)
 
 
+def test_a_shape_that_fits_no_network_is_refused():
+    network = nn.Conv2d(1, 2, 3)
+    with pytest.raises(ModelError, match="does not accept an input of 1 x 2: ") as caught:
+        check_budget(network, input_shape=(1, 2))
+    assert "(channel, mel, frame)" in caught.value.hint
+    for shape in ((1, 10**6, 10**6), (1, 0, 65)):
+        with pytest.raises(
+            ConfigError, match=f"{shape[1]} x {shape[2]} has no values or more than 268,435,456"
+        ) as refused:
+            check_budget(network, input_shape=shape)
+        assert "--input-shape 1,256,65" in refused.value.hint
+
+
 def test_rules_are_listed():
     code, out, _ = run_cli("check-budget", "--list-rules")
     assert code == 0
