@@ -331,13 +331,13 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
         raise KeyboardInterrupt
     assert [path.name for path in out.parent.iterdir()] == ["out"]
 
-    (out.parent / ".out.tmp").mkdir()
-    out.rename(out.parent / ".out.tmp" / "former")  # a kill between the two renames
-    with pytest.raises(KeyboardInterrupt), staging_next_to(out):
-        assert (out / "file").read_text() == "third"
-        out.rename(out.parent / ".out.tmp" / "former")
-        raise KeyboardInterrupt
+    with staging_next_to(out) as staging:
+        out.rename(staging / "former")  # an error between the two renames
     assert (out / "file").read_text() == "third"
+    staging.mkdir()
+    out.rename(staging / "former")  # a kill
+    with staging_next_to(out):
+        assert (out / "file").read_text() == "third"
     assert [path.name for path in out.parent.iterdir()] == ["out"]
 
     require_replaceable(tmp_path / "nothing", False, "an export")
