@@ -364,7 +364,7 @@ def require_replaceable(out: Path, is_ours: bool, noun: str) -> None:
     """Refuse to replace a folder that holds something else, or that this process works in.
 
     Args:
-        out: the folder; there may be none.
+        out: the folder; there may be none, or an empty one.
         is_ours: whether it holds an earlier result.
         noun: kind of such a result, as in `an export`.
 
@@ -373,7 +373,8 @@ def require_replaceable(out: Path, is_ours: bool, noun: str) -> None:
     """
     if not out.exists():
         return
-    if not is_ours:
+    is_empty = out.is_dir() and not any(out.iterdir())
+    if not is_ours and not is_empty:
         raise RunError(f"{out} exists and is not {noun}", "choose another --out")
     if Path.cwd().is_relative_to(out.resolve()):
         raise RunError(f"{out} would be replaced, and this command runs in it", "run it from another folder")

@@ -341,6 +341,8 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     assert [path.name for path in out.parent.iterdir()] == ["out"]
 
     require_replaceable(tmp_path / "nothing", False, "an export")
+    (tmp_path / "empty").mkdir()
+    require_replaceable(tmp_path / "empty", False, "an export")
     require_replaceable(out, True, "an export")
     with pytest.raises(RunError, match="exists and is not an export"):
         require_replaceable(out, False, "an export")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from asc_mrkd.datasets.synthetic import make_scenes
 from asc_mrkd.engine.training import train
-from asc_mrkd.exports.exporter import export
+from asc_mrkd.exports.exporter import export, require_ready
 from asc_mrkd.exports.page import find_runtime, offer_clips, served_page
 from asc_mrkd.files import resource_folder
 from asc_mrkd.methods import load_experiment
@@ -55,8 +55,10 @@ def demo(
         ```
     """
     out = Path(out)
-    find_runtime(runtime)  # before the training
     page = out / "page"
+    # What would end the export is named before the training.
+    find_runtime(runtime)
+    require_ready(page, "web")
     with served_page(page, port) as address:  # first: a port that is in use is named before the work
         if run is None:
             scenes = train_built_in(out, progress)

@@ -186,9 +186,8 @@ def export(
     require_known(precision, kind.precisions, f"{to} precision")
     if with_frontend and kind.frontend == "never":
         raise ConfigError(f"a .{to} file has no front end in it", "--to c writes a front end in C")
-    _require_replaceable(out)
+    require_ready(out, to)
     web_files = find_runtime(runtime) if to == "web" else None
-    kind.require_libraries()
     model_path = find_model(run)
     file = load_model(model_path)
     if isinstance(file.model, OnnxNetwork):
@@ -214,10 +213,20 @@ def export(
     return result
 
 
-def _require_replaceable(out: Path) -> None:
-    """Raise RunError if there is something at `out` that must not be replaced."""
+def require_ready(out: Path, to: str) -> None:
+    """Refuse an export that would fail at its end.
+
+    Args:
+        out: folder of the export.
+        to: its format, a key of FORMATS.
+
+    Raises:
+        RunError: `out` holds something that must not be replaced.
+        MissingExtraError: a library of the format is missing.
+    """
     is_export = (out / REPORT).is_file() and ((out / "parity").is_dir() or (out / "index.html").is_file())
     require_replaceable(out, is_export, "an export")
+    FORMATS[to].require_libraries()
 
 
 def _load_data(model_path: Path, overrides: Sequence[str], needs_data: bool) -> TrainAndTest | None:

@@ -61,6 +61,11 @@ def test_the_page_of_a_run_is_served(trained, tmp_path, runtime, quick_export):
         assert not (tmp_path / "new").exists(), "a port that is in use is named before the training"
     with pytest.raises(OSError, match="refused"):
         fetch(address)
+    (tmp_path / "mine/page").mkdir(parents=True)
+    (tmp_path / "mine/page/notes.txt").touch()
+    with pytest.raises(RunError, match="is not an export"), asc_mrkd.demo(None, tmp_path / "mine", runtime):
+        pass
+    assert len(list((tmp_path / "mine").iterdir())) == 1, "a page of someone else is named before the training"
 
 
 def test_a_browser_that_leaves_in_the_middle_prints_nothing(capsys):

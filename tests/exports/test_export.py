@@ -237,6 +237,7 @@ def test_what_cannot_be_exported_is_refused(trained, float32, tmp_path, monkeypa
     with pytest.raises(ModelError, match="already"):
         export(float32[0].path / "model.onnx", tmp_path / "again")
     (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
     with pytest.raises(RunError, match="is not an export"):
         export(trained, tmp_path / "mine")
     file = load_model(trained)
