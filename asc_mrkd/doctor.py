@@ -163,18 +163,20 @@ def examine_installation() -> dict[str, Any]:
 
 
 def _requirements() -> Iterator[tuple[str, str]]:
-    """Yield the libraries that this package names, each with its extra, or "" if it always belongs to it."""
+    """Yield the libraries that this package needs here, each with its extra, or "" if it always belongs to it."""
+    from packaging.requirements import Requirement
+
     try:
-        requirements = requires("asc-mrkd") or []
+        texts = requires("asc-mrkd") or []
     except PackageNotFoundError:  # run from the source tree without being installed
-        requirements = []
-    for requirement in requirements:
-        name, _, condition = requirement.partition(";")
-        library = re.split(r"[^\w.-]", name.strip())[0]
-        extra = re.search(r"extra == .(\w+)", condition)
-        is_for_users = library != "asc-mrkd" and (not extra or extra[1] != "dev")
-        if is_for_users:
-            yield library, extra[1] if extra else ""
+        texts = []
+    for text in texts:
+        requirement = Requirement(text)
+        found = re.search(r"extra == .(\w+)", text)
+        extra = found[1] if found else ""
+        is_for_here = requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+        if is_for_here and extra != "dev" and requirement.name != "asc-mrkd":
+            yield requirement.name, extra
 
 
 def _installed_version(library: str) -> str | None:

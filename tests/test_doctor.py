@@ -162,6 +162,7 @@ def test_f4_keys_have_no_blanks_and_sizes_are_numbers():
 
 def test_f4_optional_extras_are_named_with_what_is_there(monkeypatch):
     needed = ["numpy>=2", "no-such-library>=1; extra == 'deploy'", 'numpy>=2; extra == "deploy"', "x; extra == 'dev'"]
+    needed.append("y>=0.dev20261023; (sys_platform == 'plan9' and platform_machine == 'mips') and extra == 'deploy'")
     monkeypatch.setattr(doctor, "requires", lambda name: needed)
     assert doctor.examine_installation()["extras"] == {"deploy": {"no-such-library": None, "numpy": np.__version__}}
     out = run_cli("doctor").out
