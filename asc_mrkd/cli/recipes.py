@@ -48,10 +48,18 @@ def copy_recipe(
     if (out / name).exists():
         raise ConfigError(f"{out / name} exists already", "choose another folder; nothing was overwritten")
     out.mkdir(parents=True, exist_ok=True)
+    shipped = resource_folder("recipes") / "common"
     with exclusive_lock(out, ConfigError):
         if not (out / "common").exists():
-            copy_whole(resource_folder("recipes") / "common", out / "common")
+            copy_whole(shipped, out / "common")
         copy_whole(recipes[name], out / name)
+    changed = changed_files(shipped, out / "common")
+    if changed:
+        say(
+            f"warning: {out / 'common'} was there already and stays; it differs from that of this version in "
+            f"{', '.join(changed)}. A copy into another folder gets the new one.",
+            err=True,
+        )
     say(start_of(out / name))
 
 
@@ -68,6 +76,17 @@ def copy_whole(source: Path, target: Path) -> None:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def changed_files(source: Path, target: Path) -> list[str]:
+    """Return the names of the files below `source` that `target` lacks or has with another content."""
+    names = sorted(file.relative_to(source) for file in source.rglob("*") if file.is_file())
+    changed = []
+    for name in names:
+        copy = target / name
+        if not copy.is_file() or copy.read_bytes() != (source / name).read_bytes():
+            changed.append(str(name))
+    return changed
 
 
 def start_of(recipe: Path) -> str:

@@ -50,9 +50,13 @@ def test_f2_6_a_copy_of_a_recipe_is_whole_or_not_there(tmp_path, files):
 
 
 def test_a_second_recipe_leaves_the_functions_of_the_first(tmp_path):
-    assert run_cli("recipes", "cp", "dcase18", tmp_path).code == 0
+    first = run_cli("recipes", "cp", "dcase18", tmp_path)
+    assert (first.code, first.err) == (0, "")
     (tmp_path / "common/recipe.sh").write_text("mine")
-    assert run_cli("recipes", "cp", "cifar10", tmp_path).code == 0
+    second = run_cli("recipes", "cp", "cifar10", tmp_path)
+    assert second.code == 0
+    assert f"warning: {tmp_path / 'common'} was there already and stays" in second.err
+    assert "in recipe.sh. A copy into another folder" in second.err
     assert (tmp_path / "common/recipe.sh").read_text() == "mine"
 
 
