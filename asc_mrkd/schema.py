@@ -177,7 +177,7 @@ def _parts(value: Any) -> list[Any]:
 def parse_yaml(text: str) -> Any:
     """Return the value of a YAML text.
 
-    Some of YAML is refused: tags, keys that stand twice, numbers that are infinite or beyond 64 bits, and texts that
+    Some of YAML is refused: tags, keys that appear twice, numbers that are infinite or beyond 64 bits, and texts that
     are deep, large, or large through aliases. Numbers to the base 60, octal numbers and dates are texts.
 
     Raises:

@@ -46,7 +46,7 @@ FORBIDDEN = {
     r"allow_pickle=True": "allow_pickle=False",
     r"shell=True": "a list of arguments",
 }
-"""Patterns that must not stand in the package, and their replacements."""
+"""Patterns that must not appear in the package, and their replacements."""
 
 UNPICKLER = PACKAGE / "datasets/images/unpickle.py"
 """The one file that may import pickle: CIFAR comes in no other form, and this reader makes no call of a pickle."""

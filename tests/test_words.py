@@ -1,4 +1,4 @@
-"""Plain English: the worst habits of a private dialect stand in no docstring, comment, message or page."""
+"""Plain English: the worst habits of a private dialect appear in no docstring, comment, message or page."""
 
 import re
 from pathlib import Path

@@ -18,7 +18,7 @@ NOTES = (
 )
 
 FITS = {"within": "yes", "over": "no"}
-"""Cells of the last column by verdict; another verdict stands there as it is."""
+"""Cells of the last column by verdict; another verdict is shown as it is."""
 
 
 def candidates_table(candidates: Sequence["Candidate"], rule: Rule) -> TextTable:

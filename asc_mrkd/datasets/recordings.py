@@ -116,7 +116,7 @@ def printable(name: str) -> str:
 
 
 def require_plain_names(root: Path, names: Iterable[str]) -> None:
-    """Refuse names of files that cannot stand in a table of clips.
+    """Refuse names of files that cannot be written into a table of clips.
 
     Raises:
         DataError: a name is not UTF-8, or has a line break in it.

@@ -35,7 +35,7 @@ class Architecture(Schema):
     """SHA-256 of the user's file that `name` is a function in; None for a network of this package."""
 
     def as_written(self) -> dict[str, Any]:
-        """Return the values as they stand in a model file."""
+        """Return the values as a model file holds them."""
         return self.model_dump(exclude=None if self.code else {"code"})
 
 

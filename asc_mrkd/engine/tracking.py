@@ -19,7 +19,7 @@ class Tracker(Protocol):
     """A program that is given the metrics of one seed."""
 
     def log(self, record: Mapping[str, Any]) -> None:
-        """Show the values of one epoch, as they stand in the log."""
+        """Show the values of one epoch, as they are in the log."""
 
     def close(self) -> None:
         """Write what is left."""

@@ -115,7 +115,7 @@ class ReportColumns:
 
 LOSS_CURVES = (
     Curve("Training loss (total)", "loss", as_logged),
-    Curve("Training cross entropy", "ce", as_logged),
+    Curve("Training cross-entropy", "ce", as_logged),
 )
 
 ACCURACY = Column("Accuracy %", "accuracy", percent_spread)

@@ -128,7 +128,7 @@ class Task:
 
     @property
     def result_blocks(self) -> tuple[str, ...]:
-        """Names of the blocks in results.development_dataset; one empty name if its keys stand there directly."""
+        """Names of the blocks in results.development_dataset; one empty name if its keys are there directly."""
         return ("general", "device_specific") if self.device_models else self.parts
 
     @property
