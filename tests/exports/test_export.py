@@ -223,8 +223,8 @@ def test_a_full_disk_leaves_the_former_export(float32, trained, tmp_path, monkey
     ("options", "message"),
     [
         ({"to": "onx"}, "no format 'onx'"),
-        ({"precision": "int9"}, "no precision of onnx 'int9'"),
-        ({"to": "c", "precision": "float16"}, "no precision of c 'float16'"),
+        ({"precision": "int9"}, "no onnx precision 'int9'"),
+        ({"to": "c", "precision": "float16"}, "no c precision 'float16'"),
     ],
 )
 def test_wrong_options(trained, tmp_path, options, message):

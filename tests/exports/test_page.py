@@ -250,6 +250,6 @@ def test_what_is_missing_is_named(run, images, tmp_path, monkeypatch):
         with pytest.raises(MissingExtraError, match="onnxruntime-web") as raised:
             export(run, tmp_path / "page", "web", runtime=runtime)
         assert raised.value.hint == "npm install onnxruntime-web"
-    with pytest.raises(ConfigError, match="no precision of web 'float16'"):
+    with pytest.raises(ConfigError, match="no web precision 'float16'"):
         export(run, tmp_path / "page", "web", "float16")
     assert not list(tmp_path.iterdir())
