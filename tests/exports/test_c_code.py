@@ -22,6 +22,7 @@ from asc_mrkd.deploy.model_file import ModelFile, save_model
 from asc_mrkd.deploy.onnx_file import save_onnx, write_onnx
 from asc_mrkd.errors import ConfigError, ModelError
 from asc_mrkd.exports.c_code import write_frontend, write_main, write_network
+from asc_mrkd.exports.c_code.compiled import DRIVER
 from asc_mrkd.features import Frontend, FrontendSpec, load_spec
 from asc_mrkd.features.filterbank import DB_PER_NEPER, compute_arrays, librosa_filterbank
 from asc_mrkd.files import resource_folder
@@ -30,6 +31,20 @@ from asc_mrkd.models import build_model
 GCC = shutil.which("gcc") or ""
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror")
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+MAIN = """
+#include <stdio.h>
+
+int main(void)
+{
+    static float input[MODEL_CHANNELS * MODEL_ROWS * MODEL_COLUMNS];
+    float logits[MODEL_CLASSES];
+    while (fread(input, sizeof input, 1, stdin) == 1) {
+        run_one(input, logits);
+        fwrite(logits, sizeof logits, 1, stdout);
+    }
+    return 0;
+}
+"""
 NAMES = sorted(path.stem for path in resource_folder("features").glob("*.yaml"))
 SPEC = FrontendSpec(
     name="tiny", sample_rate=8000, channels=2, clip_seconds=0.5, n_fft=256, hop_length=128, n_mels=24, fmax=4000.0
@@ -90,15 +105,12 @@ def file_of(network: nn.Module, shape: tuple[int, ...], classes: list[str], spec
 
 
 def run_c(folder: Path, x: np.ndarray, classes: int) -> np.ndarray:
-    """Return the logits (input, class) that model.c computes."""
-    library = open_library(folder, "model.c")
-    library.model_set_value.argtypes = [ctypes.c_int] * 3 + [ctypes.c_float]
-    logits = np.empty((len(x), classes), np.float32)
-    for one, answer in zip(x, logits, strict=True):
-        for place in np.ndindex(one.shape):
-            library.model_set_value(*place, one[place])
-        library.model_run(pointer(answer))
-    return logits
+    """Return the logits (input, class) that model.c computes under the sanitizers."""
+    (folder / "driver.c").write_text(DRIVER + MAIN)
+    program = compile_c(folder, "driver.c", "model.c", options=SANITIZED)
+    done = subprocess.run([program], input=x.astype(np.float32).tobytes(), capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    return np.frombuffer(done.stdout, np.float32).reshape(len(x), classes)
 
 
 def run_onnx(path: Path, x: np.ndarray) -> np.ndarray:
@@ -110,9 +122,9 @@ def run_onnx(path: Path, x: np.ndarray) -> np.ndarray:
 
 
 def write_all_operators(path: Path, batch_norm: bool) -> None:
-    """Write a network with every operator of the image networks: groups, odd strides and padding, a wider shortcut.
+    """Write a network with every operator that C has: groups, odd strides and padding, a wider shortcut.
 
-    Without batch normalisation the dense layer has no bias.
+    Without batch normalisation the dense layer has no bias, and an average leaves out the padding.
     """
     rng = np.random.default_rng(0)
     node = onnx.helper.make_node
@@ -144,6 +156,9 @@ def write_all_operators(path: Path, batch_norm: bool) -> None:
         inputs = ["grouped", "gain", "shift", "mean", "variance"]
         nodes.append(node("BatchNormalization", inputs, ["normed"], name="normed", epsilon=1e-3))
         source = "normed"
+    window = {"kernel_shape": [3, 2], "pads": [1, 0, 1, 1], "count_include_pad": int(batch_norm)}
+    nodes.append(node("AveragePool", [source], ["smooth"], name="smooth", **window))
+    source = "smooth"
     nodes += [
         node("Conv", [source, "w3"], ["wide"], name="wide", strides=[2, 2], pads=[1, 1, 1, 1]),
         node("AveragePool", [source], ["thin"], name="thin", kernel_shape=[1, 1], strides=[2, 2]),
@@ -180,6 +195,24 @@ def test_every_operator_of_int8_computes_what_onnxruntime_does(tmp_path):
     assert np.abs(expected - run_onnx(tmp_path / "m.onnx", x)).max() < 0.1 * np.ptp(expected)
 
 
+def calibrate(network: nn.Module, x: np.ndarray) -> None:
+    """Let batch normalisation see the inputs, and spread the logits so that the decisions differ."""
+    with torch.no_grad():
+        for layer in network.train().modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.momentum = None
+        network(torch.from_numpy(x))
+        logits = network.eval()(torch.from_numpy(x))
+        network.head[1].weight *= 3 / logits.std(0)
+        network.head[1].bias -= network(torch.from_numpy(x)).mean(0)
+
+
+def write_both_precisions(folder: Path, file: ModelFile, x: np.ndarray) -> None:
+    """Write m.onnx in float32 and q.onnx in int8."""
+    save_onnx(folder / "m.onnx", file)
+    quantise_onnx(folder / "m.onnx", folder / "q.onnx", [one[None] for one in x])
+
+
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory, sound):
     """A small network for recordings, as files, and the inputs of some clips of a built-in scene."""
@@ -189,23 +222,29 @@ def scenes(tmp_path_factory, sound):
     file = file_of(network, SPEC.shape, ["bus", 'the "park"', "tram??/"], SPEC)
     clips = [np.ascontiguousarray(sound[:, start : start + SPEC.samples]) for start in range(0, 48_000, 4_000)]
     x = np.stack([(Frontend(SPEC)(clip) - file.mean) / file.std for clip in clips]).astype(np.float32)
-    with torch.no_grad():
-        for layer in network.train().modules():
-            if isinstance(layer, nn.BatchNorm2d):
-                layer.momentum = None
-        network(torch.from_numpy(x))
-        logits = network.eval()(torch.from_numpy(x))
-        network.head[1].weight *= 3 / logits.std(0)
-        network.head[1].bias -= network(torch.from_numpy(x)).mean(0)
+    calibrate(network, x)
     save_model(folder / "m.safetensors", file)
-    save_onnx(folder / "m.onnx", file)
-    quantise_onnx(folder / "m.onnx", folder / "q.onnx", [one[None] for one in x])
+    write_both_precisions(folder, file, x)
+    return folder, file, x
+
+
+@pytest.fixture(scope="module")
+def mobile(tmp_path_factory, scenes):
+    """The smallest `cp_mobile` for the same inputs, as files, with averages in steps of (1, 2) and of (2, 1)."""
+    _, scene_file, x = scenes
+    torch.manual_seed(0)
+    network = build_model("cp_mobile", 3, in_channels=2, base_channels=8, multiplier=1)
+    calibrate(network, x)
+    folder = tmp_path_factory.mktemp("mobile")
+    file = replace(scene_file, model=network)
+    write_both_precisions(folder, file, x)
     return folder, file, x
 
 
 @pytest.mark.parametrize("source", ["m.onnx", "q.onnx"])
-def test_the_decisions_are_those_of_onnxruntime(scenes, source, tmp_path):
-    folder, file, x = scenes
+@pytest.mark.parametrize("network", ["scenes", "mobile"])
+def test_the_decisions_are_those_of_onnxruntime(network, source, request, tmp_path):
+    folder, file, x = request.getfixturevalue(network)
     size = write_network(tmp_path, onnx.load(folder / source), file.classes)
     found = run_c(tmp_path, x, 3)
     expected = run_onnx(folder / source, x)
@@ -298,6 +337,12 @@ def test_what_c_does_not_have_is_named(scenes, tmp_path):
         write_network(tmp_path, model, file.classes)
     fill = [onnx.numpy_helper.from_array(np.array(2.0, np.float32), "fill")]
     pads = [onnx.numpy_helper.from_array(np.array([0, 1, 0, 0, 0, 1, 0, 0]), "pads")]
+    window = {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1}
+    nodes = [onnx.helper.make_node("AveragePool", ["input"], ["logits"], name="smooth", **window)]
+    graph = onnx.helper.make_graph(nodes, "graph", sides[0], [value("logits", 1, ["batch", 2, 4, 4])])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+    with pytest.raises(ModelError, match="smooth is the operator AveragePool with dilation or rounded up"):
+        write_network(tmp_path, model, file.classes)
     refused = [
         (["input", "pads", "fill"], pads + fill, "by other values than zero"),
         (["input", "pads"], [onnx.numpy_helper.from_array(np.array([0, 0, 1, 0, 0, 2, 0, 0]), "pads")], "another axis"),

@@ -73,12 +73,12 @@ static void scale_and_shift(const float *x, const float *scale, const float *shi
         for (i = channel * plane; i < (channel + 1) * plane; i++)
             y[i] = x[i] * scale[channel] + shift[channel];
 }
-/* == MaxPool == */
+/* == pool_shape == */
 typedef struct {
     int channels, rows, columns, out_rows, out_columns;
     int kernel_rows, kernel_columns, stride_rows, stride_columns, pad_rows, pad_columns;
 } pool_shape;
-
+/* == MaxPool == */
 static void max_pool(const pool_shape *s, const float *x, float *y)
 {
     int channel, row, column, i, j;
@@ -105,14 +105,32 @@ static void max_pool(const pool_shape *s, const float *x, float *y)
     }
 }
 /* == AveragePool == */
-/* The first of every step_rows rows and step_columns columns: an average over one value. */
-static void subsample(const float *x, float *y, int channels, int rows, int columns, int step_rows, int step_columns)
+/* Average over a window. Padding counts as zeros if counts_padding is set, otherwise it is left out. */
+static void average_pool(const pool_shape *s, int counts_padding, const float *x, float *y)
 {
-    int channel, row, column;
-    for (channel = 0; channel < channels; channel++)
-        for (row = 0; row < rows; row += step_rows)
-            for (column = 0; column < columns; column += step_columns)
-                *y++ = x[((long)channel * rows + row) * columns + column];
+    int channel, row, column, i, j;
+    for (channel = 0; channel < s->channels; channel++) {
+        const float *plane = x + (long)channel * s->rows * s->columns;
+        for (row = 0; row < s->out_rows; row++) {
+            for (column = 0; column < s->out_columns; column++) {
+                float total = 0.0f;
+                int count = 0;
+                for (i = 0; i < s->kernel_rows; i++) {
+                    for (j = 0; j < s->kernel_columns; j++) {
+                        int r = row * s->stride_rows + i - s->pad_rows;
+                        int c = column * s->stride_columns + j - s->pad_columns;
+                        if (r < 0 || r >= s->rows || c < 0 || c >= s->columns)
+                            continue;
+                        total += plane[r * s->columns + c];
+                        count++;
+                    }
+                }
+                if (counts_padding)
+                    count = s->kernel_rows * s->kernel_columns;
+                *y++ = total / (float)count;
+            }
+        }
+    }
 }
 /* == Pad == */
 static void pad_channels(const float *x, float *y, long before, long count, long after)

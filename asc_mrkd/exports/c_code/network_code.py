@@ -179,21 +179,17 @@ class _Writer:
         strides = layer.attributes.get("strides", [1, 1])
         return [*source, *target, *weight.shape[2:], *strides, *pads[:2], layer.attributes.get("group", 1)]
 
-    def pool_sizes(self, layer: Layer) -> list[int]:
-        """Return the sizes of a pooling in the order of `pool_shape`."""
+    def pool_shape(self, layer: Layer) -> str:
+        """Add the sizes of a pooling and return the name of the structure."""
         pads = layer.attributes.get("pads", [0] * 4)
         if any(size != 1 for size in layer.attributes.get("dilations", [1])) or layer.attributes.get("ceil_mode"):
             raise self.refusal(layer, "with dilation or rounded up")
         source = self.network.activations[layer.inputs[0]].shape
         target = self.network.activations[layer.output].shape
         strides = layer.attributes.get("strides", [1, 1])
-        return [*source, *target[1:], *layer.attributes["kernel_shape"], *strides, *pads[:2]]
-
-    def subsample_sizes(self, layer: Layer) -> tuple[int, ...]:
-        """Return channels, rows, columns and steps of an average over one value."""
-        if list(layer.attributes["kernel_shape"]) != [1, 1] or any(layer.attributes.get("pads", [0])):
-            raise self.refusal(layer, "over several values")
-        return (*self.network.activations[layer.inputs[0]].shape, *layer.attributes["strides"])
+        self.need("pool_shape")
+        sizes = [*source, *target[1:], *layer.attributes["kernel_shape"], *strides, *pads[:2]]
+        return self.shape("pool_shape", *sizes)
 
     def channel_padding(self, layer: Layer) -> tuple[int, int, int]:
         """Return the values before, in and after a map that zero channels are added to."""
@@ -243,7 +239,7 @@ class _FloatWriter(_Writer):
             "Add": self._add,
             "BatchNormalization": self._batch_norm,
             "MaxPool": self._max_pool,
-            "AveragePool": lambda layer: self._call("subsample", layer, *self.subsample_sizes(layer)),
+            "AveragePool": self._average_pool,
             "Pad": lambda layer: self._call("pad_channels", layer, *self.channel_padding(layer)),
             "ReduceMean": lambda layer: self._call("mean_of_planes", layer, *self.require_planes(layer)),
             "Gemm": self._dense,
@@ -275,8 +271,12 @@ class _FloatWriter(_Writer):
         self.calls.append(f"scale_and_shift({', '.join(arguments)});")
 
     def _max_pool(self, layer: Layer) -> None:
-        shape = self.shape("pool_shape", *self.pool_sizes(layer))
+        shape = self.pool_shape(layer)
         self.calls.append(f"max_pool(&{shape}, {self.at(layer.inputs[0])}, {self.at(layer.output)});")
+
+    def _average_pool(self, layer: Layer) -> None:
+        options = f"&{self.pool_shape(layer)}, {layer.attributes.get('count_include_pad', 0)}"
+        self.calls.append(f"average_pool({options}, {self.at(layer.inputs[0])}, {self.at(layer.output)});")
 
     def _dense(self, layer: Layer) -> None:
         self.require_matrix(layer)
@@ -321,7 +321,7 @@ class _Int8Writer(_Writer):
             "Conv": self._conv,
             "Add": self._add,
             "MaxPool": self._max_pool,
-            "AveragePool": self._subsample,
+            "AveragePool": self._average_pool,
             "Pad": self._pad,
             "ReduceMean": self._mean,
             "Gemm": self._dense,
@@ -375,13 +375,13 @@ class _Int8Writer(_Writer):
 
     def _max_pool(self, layer: Layer) -> None:
         self._require_equal_scales(layer)
-        shape = self.shape("pool_shape", *self.pool_sizes(layer))
+        shape = self.pool_shape(layer)
         self.calls.append(f"max_pool(&{shape}, {self.at(layer.inputs[0])}, {self.at(layer.output)});")
 
-    def _subsample(self, layer: Layer) -> None:
-        self._require_equal_scales(layer)
-        arguments = [self.at(layer.inputs[0]), self.at(layer.output), *map(str, self.subsample_sizes(layer))]
-        self.calls.append(f"subsample({', '.join(arguments)});")
+    def _average_pool(self, layer: Layer) -> None:
+        zero = self._require_equal_scales(layer)
+        options = f"&{self.pool_shape(layer)}, {layer.attributes.get('count_include_pad', 0)}"
+        self.calls.append(f"average_pool({options}, {self.at(layer.inputs[0])}, {zero}, {self.at(layer.output)});")
 
     def _pad(self, layer: Layer) -> None:
         zero = self._require_equal_scales(layer)
