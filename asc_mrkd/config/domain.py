@@ -15,6 +15,9 @@ recording device; of images they are superclass and origin. They are defined her
 stores, data sets, runs and the engine can all import.
 """
 
+TEXT_COLUMNS = [*CLIP_COLUMNS, "prediction"]
+"""Columns of predictions.csv before those of the classes, with their probabilities; no class can be called like one."""
+
 DEVICE_GROUPS = {
     **dict.fromkeys(("a", "b", "c"), "real"),
     **dict.fromkeys(("s1", "s2", "s3"), "seen"),

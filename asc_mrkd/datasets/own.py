@@ -11,15 +11,12 @@ import pandas as pd
 
 from asc_mrkd.audio.containers import SOUND_SUFFIXES
 from asc_mrkd.audio.read import Shape
-from asc_mrkd.config.domain import CLIP_COLUMNS
+from asc_mrkd.config.domain import TEXT_COLUMNS
 from asc_mrkd.datasets.findings import Finding
 from asc_mrkd.datasets.recordings import NONE, Dataset, Reading, list_other_files, printable, require_plain_names
 from asc_mrkd.datasets.splits import SPLIT_NAMES, classes_of_one_unit, split_clips
 from asc_mrkd.errors import SHOWN, DataError
 from asc_mrkd.files import find_files, visible_files, visible_folders
-
-NOT_A_CLASS = (*CLIP_COLUMNS, "prediction")
-"""Names of columns in the files of results, which a class cannot have as well."""
 
 
 def find_class_folders(folder: Path) -> dict[str, list[Path]]:
@@ -171,7 +168,7 @@ def _require_classes(root: Path, classes: Sequence[str]) -> None:
         only = f"only the class {classes[0]}" if classes else "no clip"
         raise DataError(f"{root} holds {only}", "a classifier needs at least two classes")
     for name in classes:
-        if name in NOT_A_CLASS:
+        if name in TEXT_COLUMNS:
             raise DataError(f"a class cannot be called '{name}'", "rename it: tables of results have such a column")
         if not name.isprintable():
             raise DataError(f"the name of the class {name!r} has characters that cannot be printed", "rename it")

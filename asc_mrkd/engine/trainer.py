@@ -28,7 +28,7 @@ from asc_mrkd.models import build_network
 from asc_mrkd.models.pruning import amount_to_keep, attach_masks, ramp_factor, set_masks
 from asc_mrkd.mrkd.losses import Losses, MixedLabels, weighted_classes
 from asc_mrkd.mrkd.networks import unwrap
-from asc_mrkd.rng import generator
+from asc_mrkd.rng import generator, torch_seeded
 
 LOOK_EVERY = 50
 """Steps after which training checks whether all of them were finite; only then does it wait for a GPU."""
@@ -231,8 +231,7 @@ class Trainer:
         """
         self.experiment.with_code()
         config = self.experiment.model
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with torch_seeded(seed):
             model = build_network(config.name, self.num_classes, **config.options).to(self.device)
         if self.config.prune:
             attach_masks(model, self.config.prune.kernels)

@@ -13,12 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from asc_mrkd.config.domain import CLIP_COLUMNS
+from asc_mrkd.config.domain import TEXT_COLUMNS
 from asc_mrkd.errors import DataError, RunError
 from asc_mrkd.files import checksum_file, has_its_checksum, write_checksum, write_text
-
-TEXT_COLUMNS = [*CLIP_COLUMNS, "prediction"]
-"""The columns before the probabilities; the rest of the header are the classes in alphabetical order."""
 
 SUM_TOLERANCE = 1e-3
 """Largest distance of the sum of a clip's probabilities from one (softmax in low precision, rounded decimals)."""

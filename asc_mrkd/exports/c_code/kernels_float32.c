@@ -73,32 +73,20 @@ static void scale_and_shift(const float *x, const float *scale, const float *shi
         for (i = channel * plane; i < (channel + 1) * plane; i++)
             y[i] = x[i] * scale[channel] + shift[channel];
 }
-/* == pool_shape == */
-typedef struct {
-    int channels, rows, columns, out_rows, out_columns;
-    int kernel_rows, kernel_columns, stride_rows, stride_columns, pad_rows, pad_columns;
-} pool_shape;
 /* == MaxPool == */
 static void max_pool(const pool_shape *s, const float *x, float *y)
 {
-    int channel, row, column, i, j;
+    int channel, row, column, r, c;
     for (channel = 0; channel < s->channels; channel++) {
         const float *plane = x + (long)channel * s->rows * s->columns;
         for (row = 0; row < s->out_rows; row++) {
             for (column = 0; column < s->out_columns; column++) {
-                float best = 0.0f;
-                int found = 0;
-                for (i = 0; i < s->kernel_rows; i++) {
-                    for (j = 0; j < s->kernel_columns; j++) {
-                        int r = row * s->stride_rows + i - s->pad_rows;
-                        int c = column * s->stride_columns + j - s->pad_columns;
-                        if (r < 0 || r >= s->rows || c < 0 || c >= s->columns)
-                            continue;
-                        if (!found || plane[r * s->columns + c] > best)
+                pool_window w = window_at(s, row, column);
+                float best = plane[w.first_row * s->columns + w.first_column];
+                for (r = w.first_row; r < w.last_row; r++)
+                    for (c = w.first_column; c < w.last_column; c++)
+                        if (plane[r * s->columns + c] > best)
                             best = plane[r * s->columns + c];
-                        found = 1;
-                    }
-                }
                 *y++ = best;
             }
         }
@@ -108,23 +96,17 @@ static void max_pool(const pool_shape *s, const float *x, float *y)
 /* Average over a window. Padding counts as zeros if counts_padding is set, otherwise it is left out. */
 static void average_pool(const pool_shape *s, int counts_padding, const float *x, float *y)
 {
-    int channel, row, column, i, j;
+    int channel, row, column, r, c;
     for (channel = 0; channel < s->channels; channel++) {
         const float *plane = x + (long)channel * s->rows * s->columns;
         for (row = 0; row < s->out_rows; row++) {
             for (column = 0; column < s->out_columns; column++) {
+                pool_window w = window_at(s, row, column);
                 float total = 0.0f;
-                int count = 0;
-                for (i = 0; i < s->kernel_rows; i++) {
-                    for (j = 0; j < s->kernel_columns; j++) {
-                        int r = row * s->stride_rows + i - s->pad_rows;
-                        int c = column * s->stride_columns + j - s->pad_columns;
-                        if (r < 0 || r >= s->rows || c < 0 || c >= s->columns)
-                            continue;
+                int count = (w.last_row - w.first_row) * (w.last_column - w.first_column);
+                for (r = w.first_row; r < w.last_row; r++)
+                    for (c = w.first_column; c < w.last_column; c++)
                         total += plane[r * s->columns + c];
-                        count++;
-                    }
-                }
                 if (counts_padding)
                     count = s->kernel_rows * s->kernel_columns;
                 *y++ = total / (float)count;

@@ -76,30 +76,20 @@ static void add(const int8_t *a, int a_zero, float a_scale, const int8_t *b, int
     for (i = 0; i < count; i++)
         y[i] = quantise((float)(a[i] - a_zero) * a_scale + (float)(b[i] - b_zero) * b_scale, zero);
 }
-/* == pool_shape == */
-typedef struct {
-    int channels, rows, columns, out_rows, out_columns;
-    int kernel_rows, kernel_columns, stride_rows, stride_columns, pad_rows, pad_columns;
-} pool_shape;
 /* == MaxPool == */
 static void max_pool(const pool_shape *s, const int8_t *x, int8_t *y)
 {
-    int channel, row, column, i, j;
+    int channel, row, column, r, c;
     for (channel = 0; channel < s->channels; channel++) {
         const int8_t *plane = x + (long)channel * s->rows * s->columns;
         for (row = 0; row < s->out_rows; row++) {
             for (column = 0; column < s->out_columns; column++) {
+                pool_window w = window_at(s, row, column);
                 int8_t best = -128;
-                for (i = 0; i < s->kernel_rows; i++) {
-                    for (j = 0; j < s->kernel_columns; j++) {
-                        int r = row * s->stride_rows + i - s->pad_rows;
-                        int c = column * s->stride_columns + j - s->pad_columns;
-                        if (r < 0 || r >= s->rows || c < 0 || c >= s->columns)
-                            continue;
+                for (r = w.first_row; r < w.last_row; r++)
+                    for (c = w.first_column; c < w.last_column; c++)
                         if (plane[r * s->columns + c] > best)
                             best = plane[r * s->columns + c];
-                    }
-                }
                 *y++ = best;
             }
         }
@@ -109,23 +99,17 @@ static void max_pool(const pool_shape *s, const int8_t *x, int8_t *y)
 /* Average over a window. Padding counts as zeros if counts_padding is set, otherwise it is left out. */
 static void average_pool(const pool_shape *s, int counts_padding, const int8_t *x, int zero, int8_t *y)
 {
-    int channel, row, column, i, j;
+    int channel, row, column, r, c;
     for (channel = 0; channel < s->channels; channel++) {
         const int8_t *plane = x + (long)channel * s->rows * s->columns;
         for (row = 0; row < s->out_rows; row++) {
             for (column = 0; column < s->out_columns; column++) {
+                pool_window w = window_at(s, row, column);
                 int32_t total = 0;
-                int count = 0;
-                for (i = 0; i < s->kernel_rows; i++) {
-                    for (j = 0; j < s->kernel_columns; j++) {
-                        int r = row * s->stride_rows + i - s->pad_rows;
-                        int c = column * s->stride_columns + j - s->pad_columns;
-                        if (r < 0 || r >= s->rows || c < 0 || c >= s->columns)
-                            continue;
+                int count = (w.last_row - w.first_row) * (w.last_column - w.first_column);
+                for (r = w.first_row; r < w.last_row; r++)
+                    for (c = w.first_column; c < w.last_column; c++)
                         total += plane[r * s->columns + c] - zero;
-                        count++;
-                    }
-                }
                 if (counts_padding)
                     count = s->kernel_rows * s->kernel_columns;
                 *y++ = quantise((float)total / (float)count, zero);

@@ -14,8 +14,11 @@ from asc_mrkd.exports.c_code.graph import Layer, Network, read_network
 from asc_mrkd.exports.c_code.text import array_text, fill_in, float_text, string_text
 from asc_mrkd.files import write_text
 
+SHARED_KERNELS = "kernels_shared.c"
+"""File with what the kernels of all precisions share; a line `== NAME ==` opens each part."""
+
 KERNELS = {"float32": "kernels_float32.c", "int8": "kernels_int8.c"}
-"""Files with the kernels of a precision; a line `== NAME ==` opens each."""
+"""Files with the kernels of a precision, in the same form."""
 
 REALS = 4
 """Bytes of a real number."""
@@ -143,7 +146,8 @@ class _Writer:
 
     def kernel_text(self) -> str:
         """Return the kernels that are used."""
-        text = (Path(__file__).parent / KERNELS[self.precision]).read_text(encoding="utf-8")
+        files = [Path(__file__).with_name(name) for name in (SHARED_KERNELS, KERNELS[self.precision])]
+        text = "".join(file.read_text(encoding="utf-8") for file in files)
         parts = re.split(r"^/\* == (\w+) == \*/\n", text, flags=re.MULTILINE)
         kernels = dict(zip(parts[1::2], parts[2::2], strict=True))
         return "\n".join(kernels[name] for name in kernels if name in self._kernels)
