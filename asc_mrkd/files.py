@@ -284,9 +284,14 @@ def checksum_file(path: Path) -> Path:
     return path.with_name(f"{path.name}.sha256")
 
 
-def write_checksum(path: Path) -> None:
-    """Write the SHA-256 of a file next to it, in the format of `sha256sum`."""
-    write_text(checksum_file(path), f"{file_sha256(path)}  {path.name}\n")
+def write_checksum(path: Path, content: bytes | None = None) -> None:
+    """Write the SHA-256 of a file next to it, in the format of `sha256sum`.
+
+    Args:
+        path: the file.
+        content: its content, if it is still to be written; by default the file is read.
+    """
+    write_text(checksum_file(path), f"{_sha256(path, content)}  {path.name}\n")
 
 
 def has_its_checksum(path: Path, content: bytes | None = None) -> bool:
@@ -306,8 +311,11 @@ def has_its_checksum(path: Path, content: bytes | None = None) -> bool:
         return True
     except OSError as error:
         raise RunError(f"{checksum}: {error.strerror}", f"remove it: without it any {path.name} is taken") from None
-    found = file_sha256(path) if content is None else hashlib.sha256(content).hexdigest()
-    return expected.split()[:1] == [found.encode()]
+    return expected.split()[:1] == [_sha256(path, content).encode()]
+
+
+def _sha256(path: Path, content: bytes | None) -> str:
+    return file_sha256(path) if content is None else hashlib.sha256(content).hexdigest()
 
 
 def resource_folder(kind: str) -> Path:

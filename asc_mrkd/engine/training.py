@@ -434,9 +434,9 @@ class _SeedTraining:
         probabilities = self.probabilities
         if probabilities is None:
             probabilities = predict(self.trainer.student, self.test)
-        write_predictions(self.files.predictions, self.test.table, self.source.classes, probabilities)
         save_model(self.files.model, self._model_file())
         write_checksum(self.files.model)
+        write_predictions(self.files.predictions, self.test.table, self.source.classes, probabilities)
 
     def _model_file(self) -> ModelFile:
         samples = self.trainer.samples

@@ -89,8 +89,8 @@ def write_predictions(
     columns = pd.DataFrame(probabilities, columns=list(classes))
     text = pd.concat([decided, columns], axis=1).to_csv(index=False, lineterminator="\n")
     path = Path(path)
+    write_checksum(path, text.encode())  # first: with the table a seed is finished, so that nothing is written later
     write_text(path, text)
-    write_checksum(path)
 
 
 def read_predictions(path: str | os.PathLike[str]) -> Predictions:
