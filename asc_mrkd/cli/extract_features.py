@@ -74,6 +74,7 @@ def extract_features(
     print_store_size(store)
     bad = store.clips[store.clips["status"] == BAD]
     say_left_out(bad, store, cutting)
+    say_known(store)
     if len(bad) > max_bad * len(store.clips):
         say(f"{len(bad)} of {len(store.clips)} clips cannot be used, more than --max-bad {max_bad}", err=True)
         raise typer.Exit(1)
@@ -92,6 +93,17 @@ def say_left_out(bad: "pd.DataFrame", store: "FeatureStore", cutting: "Cutting")
     again = [reason for reason in NO_VERDICT if (bad["reason"] == reason).any()]
     if again:
         say(f"the same command tries the {' and '.join(again)} ones again", err=True)
+
+
+def say_known(store: "FeatureStore") -> None:
+    """Name the test clips that are training clips, too, on stderr."""
+    from asc_mrkd.store.check import find_known_test_clips
+
+    known = find_known_test_clips(store)
+    for finding in known[:SHOWN]:
+        say(f"warning: test clip {finding.subject} is {finding.detail}", err=True)
+    if len(known) > SHOWN:
+        say(f"... and {len(known) - SHOWN} more, see asc-mrkd check-data {store.folder} --json", err=True)
 
 
 def print_store_size(store: "FeatureStore") -> None:

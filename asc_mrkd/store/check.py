@@ -1,6 +1,8 @@
-"""The check of a finished store: every row still has its checksum, every left-out clip and unseen class is named."""
+"""The check of a finished store: rows that lost their checksum, clips left out or in both splits, unseen classes."""
 
 import zlib
+
+import numpy as np
 
 from asc_mrkd.datasets.findings import Finding, find_absent_classes
 from asc_mrkd.progress import Progress, no_progress
@@ -16,7 +18,8 @@ def check_store(store: FeatureStore, progress: Progress = no_progress) -> list[F
 
     Returns:
         Findings: `checksum` (an error) for a row that differs from what was written; the reason of the extraction (a
-        warning) for a clip that was left out; `class_not_in_train`, `class_not_in_test` (warnings).
+        warning) for a clip that was left out; `same_as_training_clip`, `class_not_in_train`, `class_not_in_test`
+        (warnings).
 
     Raises:
         StoreError: the statistics are damaged.
@@ -33,4 +36,22 @@ def check_store(store: FeatureStore, progress: Progress = no_progress) -> list[F
                     detail = f"row {clip['row']} has {found:08x} instead of {clip['crc32']:08x}"
                     findings.append(Finding("checksum", clip["filename"], detail, "error"))
             advance()
+    findings += find_known_test_clips(store)
     return findings + find_absent_classes(store.clips[store.clips["status"] == OK], store.classes)
+
+
+def find_known_test_clips(store: FeatureStore) -> list[Finding]:
+    """Find the test clips whose features are those of a training clip: the same recording under two names.
+
+    A network is not tested by what it was trained on, so such clips make its accuracy too high.
+    """
+    training = store.rows("train")
+    rows = dict(zip(training["crc32"], training["row"], strict=True))
+    names = store.clips["filename"]
+    findings = []
+    for clip in store.rows("test").to_dict("records"):
+        row = rows.get(clip["crc32"])
+        if row is not None and np.array_equal(store.features[row], store.features[clip["row"]]):
+            detail = f"the same recording as the training clip {names[row]}"
+            findings.append(Finding("same_as_training_clip", clip["filename"], detail, "warning"))
+    return findings

@@ -34,6 +34,7 @@ from asc_mrkd.store.layout import (
 )
 from asc_mrkd.store.preparation import prepare, write_origin
 from asc_mrkd.store.shards import mark_shard, parse_shard
+from asc_mrkd.store.sources import find_replaced, list_sources, read_sources, write_sources
 from asc_mrkd.store.statistics import RunningStatistics
 from asc_mrkd.store.worker import CLIPS_PER_TASK, ClipJob, RowResult, extract_rows
 from asc_mrkd.workers import Pool, available_cores, dask_pool, local_pool, map_in_order
@@ -70,7 +71,8 @@ def extract(
     was done with own recordings.
 
     A clip that cannot be used is marked `bad` with a reason code, and the work goes on. After an interruption at any
-    moment the same call continues and ends with the same bytes.
+    moment the same call continues and ends with the same bytes. A recording that was replaced by another one of the
+    same name since, as its size and the time of its last change say, is extracted again.
 
     Args:
         data: data set folder as unpacked from its archives, or own recordings: a folder per class, or a table.
@@ -176,6 +178,7 @@ def extract_clips(
                 return open_store(out)
             if not (store.clips["status"] == PENDING).any() and not (out / JOURNAL).exists():
                 _reopen(store)
+            _forget_replaced(store, root)
             with full_disk_explained(store):
                 check_space(store)
                 try:
@@ -189,25 +192,16 @@ def _is_done(store: FeatureStore, root: Path) -> bool:
     """Return whether the store is finished and intact, and every bad clip has had its verdict."""
     if not store.is_finished or (store.folder / JOURNAL).exists() or not is_intact(store.folder):
         return False
-    written = (store.folder / CLIPS).stat().st_mtime
     bad = store.clips[store.clips["status"] == BAD]
     pairs = zip(recordings_of(bad), bad["reason"], strict=True)
-    return not any(_may_be_usable(root / name, reason, written) for name, reason in pairs)
+    if any(_may_be_usable(root / name, reason) for name, reason in pairs):
+        return False
+    return not find_replaced(store.folder, list_sources(root, recordings_of(store.clips).unique()))
 
 
-def _may_be_usable(path: Path, reason: str, written: float) -> bool:
-    """Return whether another attempt at a bad clip may succeed.
-
-    Args:
-        path: its recording.
-        reason: reason of the first verdict.
-        written: time of that verdict (s).
-    """
-    if reason in NO_VERDICT:
-        return True
-    if reason in ("missing", "no_permission"):  # as when a disk was not mounted: its files may be older
-        return os.access(path, os.R_OK)
-    return os.path.exists(path) and path.stat().st_ctime > written
+def _may_be_usable(path: Path, reason: str) -> bool:
+    """Return whether another attempt at a bad clip, whose recording was not replaced, may succeed."""
+    return reason in NO_VERDICT or (reason in ("missing", "no_permission") and os.access(path, os.R_OK))
 
 
 def _open_pool(workers: int | None, scheduler: str | None) -> AbstractContextManager[Pool]:
@@ -222,6 +216,18 @@ def _reopen(store: FeatureStore) -> None:
     lines = [journal_line(int(row), int(crc32), "") for row, crc32 in zip(good["row"], good["crc32"], strict=True)]
     write_text(store.folder / JOURNAL, "".join(lines))
     write_table(store.folder, store.clips.assign(status=PENDING))
+
+
+def _forget_replaced(store: FeatureStore, root: Path) -> None:
+    """Take the rows of replaced recordings out of the journal; then note all recordings as they are now."""
+    recordings = recordings_of(store.clips)
+    states = list_sources(root, recordings.unique())
+    replaced = find_replaced(store.folder, states)
+    if replaced:
+        checksums = Journal(store.folder).checksums
+        kept = store.clips["row"][~recordings.isin(replaced) & store.clips["row"].isin(list(checksums))]
+        write_text(store.folder / JOURNAL, "".join(journal_line(row, checksums[row], "") for row in kept))
+    write_sources(store.folder, {**read_sources(store.folder), **states})
 
 
 def _fill(store: FeatureStore, root: Path, frontend: Frontend, pool: Pool, progress: Progress) -> None:

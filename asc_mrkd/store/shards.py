@@ -25,6 +25,7 @@ from asc_mrkd.store.layout import (
     open_store,
 )
 from asc_mrkd.store.origin import ORIGIN
+from asc_mrkd.store.sources import read_sources, write_sources
 from asc_mrkd.store.statistics import RunningStatistics
 from asc_mrkd.store.worker import RowFile, RowResult
 
@@ -126,6 +127,7 @@ def join_stores(
                         statistics.add(result.moments)
                     advance()
             _copy_origin(stores, out)
+            write_sources(out, {name: state for store in stores for name, state in read_sources(store.folder).items()})
             finish(joined, clips, statistics)
     return open_store(out)
 
