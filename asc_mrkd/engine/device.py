@@ -16,7 +16,7 @@ def gpu_name() -> str | None:
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Return whether the device computes bfloat16 in hardware (tensor cores, or AVX-512 BF16 and AMX)."""
+    """Return whether the device computes bfloat16 in hardware (tensor cores, or AVX-512 BF16)."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
