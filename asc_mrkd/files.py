@@ -188,6 +188,10 @@ def _open_temporary(path: Path) -> tuple[int, Path]:
             return opened
         try:
             descriptor = _open_locked(temporary, wait=False)
+        except PermissionError:
+            if not temporary.exists():  # no file may be written into this folder
+                raise
+            continue  # it is left from a writer of another user
         except _NoLocks:
             temporary.unlink(missing_ok=True)
             # Without locks nobody knows whose a file is: a name that no other writer has.
@@ -220,6 +224,12 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` to `path` whole or not at all."""
     with atomic_writer(path, "w") as stream:
         stream.write(text)
+
+
+def write_if_different(path: Path, text: str) -> None:
+    """Write `text` to `path` unless it is there already, so that what is finished may lie on a disk that only reads."""
+    if not path.exists() or path.read_bytes() != text.encode():
+        write_text(path, text)
 
 
 def find_files(folder: Path, suffixes: Collection[str] = ()) -> list[Path]:
@@ -384,8 +394,14 @@ def require_replaceable(out: Path, is_ours: bool, noun: str) -> None:
     is_empty = out.is_dir() and not any(out.iterdir())
     if not is_ours and not is_empty:
         raise RunError(f"{out} exists and is not {noun}", "choose another --out")
+    if out.resolve().is_mount():
+        raise _mounted(out)
     if Path.cwd().is_relative_to(out.resolve()):
         raise RunError(f"{out} would be replaced, and this command runs in it", "run it from another folder")
+
+
+def _mounted(out: Path) -> RunError:
+    return RunError(f"{out} is the root of a disk or a volume, which cannot be replaced", "choose a folder in it")
 
 
 @contextmanager
@@ -429,10 +445,18 @@ def replace_folder(new: Path, out: Path) -> None:
     """Put a folder from `staging_next_to` in the place of `out`, which may exist and then stays until that moment.
 
     After an error, or a kill, between the two renames `staging_next_to` moves the former folder back.
+
+    Raises:
+        RunError: `out` cannot be moved: a disk is mounted there that `require_replaceable` did not recognise.
     """
     out = out.resolve()
     if out.exists():
-        out.rename(new.with_name(FORMER))
+        try:
+            out.rename(new.with_name(FORMER))
+        except OSError as error:
+            if error.errno not in (errno.EBUSY, errno.EXDEV):
+                raise
+            raise _mounted(out) from None
     new.rename(out)
     sync_folder(out.parent)
 

@@ -27,6 +27,7 @@ from asc_mrkd.files import (
     require_replaceable,
     staging_next_to,
     write_checksum,
+    write_if_different,
     write_text,
 )
 
@@ -199,6 +200,38 @@ def test_errors_name_the_file_and_not_the_temporary_one(tmp_path):
     assert caught.value.filename == str(tmp_path / "a.txt")
 
 
+def test_what_a_killed_writer_of_another_user_left_is_passed_over(tmp_path, monkeypatch):
+    left = tmp_path / ".a.txt.0.tmp"
+    left.touch()
+    open_file = os.open
+
+    def refuse(path, *arguments):
+        if Path(path) == left:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return open_file(path, *arguments)
+
+    monkeypatch.setattr(os, "open", refuse)
+    write_text(tmp_path / "a.txt", "whole")
+    assert (tmp_path / "a.txt").read_text() == "whole"
+    assert names(tmp_path) == {"a.txt", left.name}
+
+
+def test_a_folder_that_takes_no_file_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "open", refusing(errno.EACCES))
+    with pytest.raises(PermissionError):
+        write_text(tmp_path / "a.txt", "whole")
+
+
+def test_what_is_written_already_is_not_written_again(tmp_path):
+    path = tmp_path / "a.txt"
+    write_if_different(path, "ä\n")
+    first = path.stat().st_ino
+    write_if_different(path, "ä\n")
+    assert (path.read_bytes(), path.stat().st_ino) == ("ä\n".encode(), first)
+    write_if_different(path, "b")
+    assert path.read_text() == "b"
+
+
 def test_a_folder_is_not_overwritten_and_named(tmp_path):
     (tmp_path / "a.txt").mkdir()
     with pytest.raises(IsADirectoryError) as caught:
@@ -346,6 +379,22 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     require_replaceable(out, True, "an export")
     with pytest.raises(RunError, match="exists and is not an export"):
         require_replaceable(out, False, "an export")
-    monkeypatch.chdir(out)
-    with pytest.raises(RunError, match="this command runs in it"):
-        require_replaceable(Path(), True, "an export")
+    with monkeypatch.context() as patch:
+        patch.chdir(out)
+        with pytest.raises(RunError, match="this command runs in it"):
+            require_replaceable(Path(), True, "an export")
+
+
+def test_a_mounted_disk_is_not_replaced(tmp_path, monkeypatch):
+    out = tmp_path / "volume"
+    out.mkdir()
+    message = f"{out} is the root of a disk or a volume"
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "is_mount", lambda path: path == out)
+        with pytest.raises(RunError, match=message):
+            require_replaceable(out, False, "an export")
+    monkeypatch.setattr(Path, "rename", refusing(errno.EBUSY, lambda path, target: path == out, Path.rename))
+    with pytest.raises(RunError, match=message) as caught:
+        write_folder(out, "new")
+    assert caught.value.hint == "choose a folder in it"
+    assert names(tmp_path) == {"volume"}

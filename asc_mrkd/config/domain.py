@@ -1,8 +1,10 @@
 """Scenes or images: everything that differs between runs on recordings and runs on images, apart from drawing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+from asc_mrkd.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +26,21 @@ DEVICE_GROUPS = {
     **dict.fromkeys(("s4", "s5", "s6", "s7", "s8", "s9", "s10", "unknown"), "unseen"),
 }
 """Devices of TAU Urban Acoustic Scenes Mobile: real ones, simulated and seen in training, simulated and unseen."""
+
+
+def require_class_names(classes: Iterable[str]) -> None:
+    """Refuse classes that cannot have a column in predictions.csv.
+
+    Raises:
+        DataError: a class has the name of one of TEXT_COLUMNS.
+    """
+    for name in classes:
+        if name in TEXT_COLUMNS:
+            raise DataError(
+                f"a class cannot be called '{name}', because predictions.csv has another column of this name",
+                "give the class another name in the data",
+            )
+
 
 Group = Callable[["pd.DataFrame"], "pd.Series"]
 """From a table with CLIP_COLUMNS to the name of the group of every sample."""

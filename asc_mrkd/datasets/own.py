@@ -11,7 +11,7 @@ import pandas as pd
 
 from asc_mrkd.audio.containers import SOUND_SUFFIXES
 from asc_mrkd.audio.read import Shape
-from asc_mrkd.config.domain import TEXT_COLUMNS
+from asc_mrkd.config.domain import require_class_names
 from asc_mrkd.datasets.findings import Finding
 from asc_mrkd.datasets.recordings import NONE, Dataset, Reading, list_other_files, printable, require_plain_names
 from asc_mrkd.datasets.splits import SPLIT_NAMES, classes_of_one_unit, split_clips
@@ -167,9 +167,8 @@ def _require_classes(root: Path, classes: Sequence[str]) -> None:
     if len(classes) < 2:
         only = f"only the class {classes[0]}" if classes else "no clip"
         raise DataError(f"{root} holds {only}", "a classifier needs at least two classes")
+    require_class_names(classes)
     for name in classes:
-        if name in TEXT_COLUMNS:
-            raise DataError(f"a class cannot be called '{name}'", "rename it: tables of results have such a column")
         if not name.isprintable():
             raise DataError(f"the name of the class {name!r} has characters that cannot be printed", "rename it")
 

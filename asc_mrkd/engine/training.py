@@ -13,6 +13,7 @@ import torch
 
 from asc_mrkd.budget.gate import require_trained_within, require_untrained_within
 from asc_mrkd.config import Experiment
+from asc_mrkd.config.domain import require_class_names
 from asc_mrkd.deploy.model_file import ModelFile, load_model, save_model
 from asc_mrkd.device import choose_device
 from asc_mrkd.dist import rank
@@ -48,7 +49,6 @@ from asc_mrkd.runs import (
     environment,
     is_log_whole,
     read_predictions,
-    require_class_names,
     write_predictions,
 )
 from asc_mrkd.runs.folder import ANOTHER_WRITER

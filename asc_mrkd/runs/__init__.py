@@ -9,7 +9,6 @@ from asc_mrkd.runs.predictions import (
     Predictions,
     accuracy_and_log_loss,
     read_predictions,
-    require_class_names,
     write_predictions,
 )
 
@@ -25,6 +24,5 @@ __all__ = [
     "is_log_whole",
     "read_metrics",
     "read_predictions",
-    "require_class_names",
     "write_predictions",
 ]

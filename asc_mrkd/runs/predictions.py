@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from asc_mrkd.config.domain import TEXT_COLUMNS
-from asc_mrkd.errors import DataError, RunError
+from asc_mrkd.errors import RunError
 from asc_mrkd.files import checksum_file, has_its_checksum, write_checksum, write_text
 
 SUM_TOLERANCE = 1e-3
@@ -58,20 +58,6 @@ def accuracy_and_log_loss(probabilities: np.ndarray, labels: np.ndarray) -> tupl
     """
     accuracy = (probabilities.argmax(axis=1) == labels).mean()
     return float(accuracy), float(log_losses(probabilities, labels).mean())
-
-
-def require_class_names(classes: Sequence[str]) -> None:
-    """Refuse classes that cannot have a column in predictions.csv.
-
-    Raises:
-        DataError: a class has the name of one of TEXT_COLUMNS.
-    """
-    for name in classes:
-        if name in TEXT_COLUMNS:
-            raise DataError(
-                f"a class is called '{name}', which is the name of another column of predictions.csv",
-                "give the class another name in the data",
-            )
 
 
 def write_predictions(

@@ -15,7 +15,7 @@ from asc_mrkd.datasets.pieces import Cutting, choose_seconds, cut_recordings, me
 from asc_mrkd.datasets.recordings import Dataset, Reading
 from asc_mrkd.errors import DataError
 from asc_mrkd.features.spec import DEFAULT_SPEC, FrontendSpec, fit_spec, load_spec
-from asc_mrkd.files import write_text
+from asc_mrkd.files import write_if_different
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.store.origin import ORIGIN
 
@@ -101,6 +101,4 @@ def write_origin(folder: Path, data: Any, prepared: Prepared, reading: Reading) 
         "done": list(prepared.sentences),
     }
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-    file = folder / ORIGIN
-    if not file.exists() or file.read_text(encoding="utf-8", errors="replace") != text:
-        write_text(file, text)
+    write_if_different(folder / ORIGIN, text)

@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 from asc_mrkd.errors import ConfigError, StoreError
-from asc_mrkd.files import atomic_writer, exclusive_lock, write_text
+from asc_mrkd.files import atomic_writer, exclusive_lock, write_if_different
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.schema import Count, Schema, differing_key, parse, read_yaml
 from asc_mrkd.store.layout import (
@@ -76,7 +76,7 @@ def mark_shard(folder: Path, shard: Shard, clips: pd.DataFrame) -> None:
     """Write into a store the number of its shard, and the digest of the whole list of clips."""
     digest = hashlib.sha256(clips.to_csv(index=False).encode()).hexdigest()
     marked = shard.model_copy(update={"list_digest": digest})
-    write_text(folder / SHARD, yaml.safe_dump(marked.model_dump(), sort_keys=False))
+    write_if_different(folder / SHARD, yaml.safe_dump(marked.model_dump(), sort_keys=False))
 
 
 def join_stores(

@@ -233,7 +233,10 @@ def test_what_does_not_fit_a_table_is_named(folder, changes, message, hint):
         ("file,label\nx.wav,b\ny.wav,c\n", "there is no file x.wav below"),
         ("file,label\na.wav,b\n", "holds only the class b"),
         ("file,label\na.wav,b\na.wav,c\n", "line 3: a.wav was listed above with other entries"),
-        ("file,label\na.wav,b\nb.wav,prediction\n", "a class cannot be called 'prediction'"),
+        (
+            "file,label\na.wav,b\nb.wav,prediction\n",
+            "a class cannot be called 'prediction', because predictions.csv has",
+        ),
         ("file,label,start\na.wav,b,soon\n", "line 2: a.wav has the start 'soon'"),
         ("file,label,start,end\na.wav,b,2,1\n", "line 2: a.wav ends before it starts"),
         ("file,label,Offset,duration\na.wav,b,2,1\n", "has the column 'Offset', but none for the start"),

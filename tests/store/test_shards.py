@@ -38,6 +38,12 @@ def test_joined_shards_have_the_bytes_of_a_store_made_in_one_piece(shards, recor
     assert (tmp_path / "joined" / "features.npy").stat().st_ino == before
 
 
+def test_a_finished_shard_is_not_written_again(shards, recordings, spec):
+    before = (shards[0] / SHARD).stat().st_ino
+    extract(recordings.root, shards[0], spec, shard="1/3", workers=1)
+    assert (shards[0] / SHARD).stat().st_ino == before
+
+
 def test_only_a_complete_set_of_sound_shards_is_joined(shards, recordings, spec, tmp_path):
     with pytest.raises(StoreError, match=r"shards are missing: 2/3") as caught:
         join_stores([shards[0], shards[2]], tmp_path / "joined")
