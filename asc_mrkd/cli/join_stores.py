@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from asc_mrkd.cli.extract_features import print_store_size
+from asc_mrkd.cli.extract_features import print_store_size, say_known
 from asc_mrkd.cli.progress import show_progress
 
 
@@ -21,4 +21,6 @@ def join_stores(
     """
     from asc_mrkd import store
 
-    print_store_size(store.join_stores(shards, out, show_progress))
+    joined = store.join_stores(shards, out, show_progress)
+    print_store_size(joined)
+    say_known(joined)

@@ -16,6 +16,7 @@ from asc_mrkd.schema import Count, Schema, differing_key, parse, read_yaml
 from asc_mrkd.store.layout import (
     FEATURES,
     OK,
+    PENDING,
     FeatureStore,
     check_space,
     create_or_continue,
@@ -23,9 +24,10 @@ from asc_mrkd.store.layout import (
     full_disk_explained,
     is_intact,
     open_store,
+    write_table,
 )
 from asc_mrkd.store.origin import ORIGIN
-from asc_mrkd.store.sources import read_sources, write_sources
+from asc_mrkd.store.sources import State, read_sources, write_sources
 from asc_mrkd.store.statistics import RunningStatistics
 from asc_mrkd.store.worker import RowFile, RowResult
 
@@ -88,7 +90,7 @@ def join_stores(
 
     Args:
         shards: folders of the stores of all shards, in any order.
-        out: folder of the joined store; an unfinished one is written again.
+        out: folder of the joined store; one that is unfinished, or older than a shard, is written again.
         progress: see `asc_mrkd.progress`.
 
     Returns:
@@ -114,8 +116,10 @@ def join_stores(
     out.mkdir(parents=True, exist_ok=True)
     with exclusive_lock(out, StoreError):
         joined = create_or_continue(out, clips, spec, classes)
-        if joined.is_finished and is_intact(out):
-            return open_store(out)
+        if joined.is_finished:
+            if is_intact(out) and joined.clips.equals(clips):
+                return open_store(out)
+            write_table(out, clips.assign(status=PENDING))  # a shard was extracted again, or the store is damaged
         with full_disk_explained(joined):
             check_space(joined)
             statistics = RunningStatistics(spec.n_mels)
@@ -127,9 +131,20 @@ def join_stores(
                         statistics.add(result.moments)
                     advance()
             _copy_origin(stores, out)
-            write_sources(out, {name: state for store in stores for name, state in read_sources(store.folder).items()})
+            write_sources(out, _join_sources(stores))
             finish(joined, clips, statistics)
     return open_store(out)
+
+
+def _join_sources(shards: Sequence[FeatureStore]) -> dict[str, State]:
+    """Return the states of the recordings of all shards, but of those that changed between two shards."""
+    joined: dict[str, State] = {}
+    changed = set()
+    for shard in shards:
+        for name, state in read_sources(shard.folder).items():
+            if joined.setdefault(name, state) != state:
+                changed.add(name)
+    return {name: state for name, state in joined.items() if name not in changed}
 
 
 def _copy_origin(shards: Sequence[FeatureStore], out: Path) -> None:

@@ -8,12 +8,13 @@ import soundfile
 from helpers.cli import run_cli
 from helpers.store import RATE, SECONDS, differing_files, extract_by_verb
 
-from asc_mrkd.store import extract_clips, join_stores
+from asc_mrkd.errors import StoreError
+from asc_mrkd.store import extract_clips, join_stores, open_store
 from asc_mrkd.store.check import find_known_test_clips
 from asc_mrkd.store.journal import JOURNAL, journal_line
 from asc_mrkd.store.layout import PENDING, write_table
 from asc_mrkd.store.shards import mark_shard, parse_shard
-from asc_mrkd.store.sources import SOURCES
+from asc_mrkd.store.sources import SOURCES, read_sources, write_sources
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
 
@@ -84,14 +85,44 @@ def test_damaged_notes_lead_to_the_same_store(extract, damage):
     assert not differing_files(store.folder, extract("fresh").folder)
 
 
-def test_the_joined_store_knows_the_recordings_of_all_shards(recordings, spec, extract, tmp_path):
+def extract_and_join(recordings, spec, tmp_path):
+    """Extract two shards and join them."""
+    folders = []
     for name in ("1/2", "2/2"):
         shard = parse_shard(name)
-        folder = tmp_path / name.replace("/", "of")
-        extract_clips(shard.select(recordings.clips), recordings.root, spec, folder, workers=1)
-        mark_shard(folder, shard, recordings.clips)
-    joined = join_stores([tmp_path / "1of2", tmp_path / "2of2"], tmp_path / "joined")
+        folders.append(tmp_path / name.replace("/", "of"))
+        extract_clips(shard.select(recordings.clips), recordings.root, spec, folders[-1], workers=1)
+        mark_shard(folders[-1], shard, recordings.clips)
+    return join_stores(folders, tmp_path / "joined")
+
+
+def test_the_joined_store_knows_the_recordings_of_all_shards(recordings, spec, extract, tmp_path):
+    joined = extract_and_join(recordings, spec, tmp_path)
     assert not differing_files(joined.folder, extract().folder)
+
+
+def test_shards_with_a_replaced_recording_are_joined_again(recordings, spec, extract, tmp_path, monkeypatch):
+    before = extract_and_join(recordings, spec, tmp_path)
+    replace_recording(recordings.root / recordings.clips["filename"][3])
+    with monkeypatch.context() as patch:
+        patch.setattr("asc_mrkd.store.shards.finish", lambda *arguments: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            extract_and_join(recordings, spec, tmp_path)
+    with pytest.raises(StoreError, match="extraction has not finished"):
+        open_store(before.folder)
+    after = extract_and_join(recordings, spec, tmp_path)
+    assert after.digest != before.digest
+    assert not differing_files(after.folder, extract().folder)
+
+
+def test_a_recording_that_changed_between_two_shards_is_extracted_again(recordings, spec, tmp_path):
+    joined = extract_and_join(recordings, spec, tmp_path)
+    first, second = recordings.clips["filename"][[0, 9]]
+    states = {**read_sources(tmp_path / "2of2"), first: ("1", "1")}
+    write_sources(tmp_path / "2of2", states)
+    (joined.folder / "stats.npz").unlink()
+    known = read_sources(extract_and_join(recordings, spec, tmp_path).folder)
+    assert (first in known, second in known) == (False, True)
 
 
 def test_a_recording_under_two_names_in_both_splits_is_named(recordings, tmp_path):
@@ -104,6 +135,18 @@ def test_a_recording_under_two_names_in_both_splits_is_named(recordings, tmp_pat
     checked = run_cli("check-data", tmp_path / "store")
     assert checked.code == 0
     assert "warning same_as_training_clip: 1" in checked.out
+
+
+def test_joining_names_a_recording_in_two_shards(recordings, spec, tmp_path):
+    names = recordings.clips["filename"]
+    splits = recordings.clips["split"]
+    known = names[:5][splits == "train"].iloc[0]
+    copy = names[5:][splits == "test"].iloc[0]
+    shutil.copyfile(recordings.root / known, recordings.root / copy)
+    extract_and_join(recordings, spec, tmp_path)
+    done = run_cli("join-stores", tmp_path / "1of2", tmp_path / "2of2", "--out", tmp_path / "joined")
+    assert done.code == 0, done.err
+    assert f"warning: test clip {copy} is the same recording as the training clip {known}" in done.err
 
 
 def test_equal_checksums_of_different_rows_are_not_a_copy(extract):
