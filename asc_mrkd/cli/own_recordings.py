@@ -37,6 +37,10 @@ def reading_and_cutting(
     fold_column: Annotated[
         str | None, own_option(help="Column with the folds; none ignores it.", show_default=USUAL)
     ] = None,
+    start_column: Annotated[
+        str | None,
+        own_option(help="Column with the starts of clips in their files; none takes files whole.", show_default=USUAL),
+    ] = None,
     root: Annotated[
         Path | None,
         own_option(help="Folder that the file names start from.", show_default="that of the table, or one next to it"),
@@ -76,6 +80,7 @@ def reading_and_cutting(
         group_column=group_column,
         split_column=split_column,
         fold_column=fold_column,
+        start_column=start_column,
         root=root,
         test_fold=test_fold,
         test_share=test_share,

@@ -14,6 +14,7 @@ from asc_mrkd.datasets.findings import (
     Severity,
     count_by_fold,
     find_absent_classes,
+    find_lists_of_classes,
     find_other_kinds,
     find_similar_classes,
 )
@@ -58,7 +59,7 @@ def check_recordings(
     Returns:
         Findings about clips first, then about the lists. Codes: a reason of asc_mrkd.audio.read.REASONS, or
         usual_length, extra_file, other_files, links_outside, duplicate_rows, single_clip, similar_classes,
-        location_in_both_folds, class_not_in_train, class_not_in_test.
+        lists_of_classes, location_in_both_folds, class_not_in_train, class_not_in_test.
     """
     shapes, findings = examine_recordings(dataset, workers=workers, progress=progress)
     expected = {"sample_rate": sample_rate, "seconds": seconds}
@@ -165,6 +166,7 @@ def compare_lists(dataset: Dataset) -> list[Finding]:
     for label in used.index[(used == 1) & (used.index != "")]:
         findings.append(Finding("single_clip", label, "only one clip has this label: is it a typing error?", "warning"))
     findings += find_similar_classes(dataset.classes)
+    findings += find_lists_of_classes(dataset.classes)
     locations = count_by_fold(dataset.clips, "identifier").drop(index="", errors="ignore")
     for row in locations[(locations > 0).all(axis=1)].itertuples():
         detail = f"{row.train} clips in train, {row.test} in test"

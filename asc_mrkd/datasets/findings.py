@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -94,6 +95,26 @@ def find_similar_classes(classes: list[str]) -> list[Finding]:
             detail = f"there is also the class {first}: are they one?"
             findings.append(Finding("similar_classes", label, detail, "warning"))
     return findings
+
+
+def find_lists_of_classes(classes: list[str]) -> list[Finding]:
+    """Find classes that are probably lists of several labels of a clip: parts of them return in others.
+
+    >>> [found] = find_lists_of_classes(["Bark,Dog", "Dog", "Rain"])
+    >>> found.subject, found.detail
+    ('Bark,Dog', '1 of 3 classes look like lists of labels: a clip has one class, so each list counts as a class')
+    >>> find_lists_of_classes(["bus, inside", "tram"])
+    []
+    """
+    for separator in ",;|":
+        parts_of = {label: {part.strip() for part in label.split(separator)} for label in classes}
+        uses = Counter(part for parts in parts_of.values() for part in parts)
+        lists = [label for label in classes if separator in label and any(uses[part] > 1 for part in parts_of[label])]
+        if lists:
+            detail = f"{len(lists)} of {len(classes)} classes look like lists of labels: "
+            detail += "a clip has one class, so each list counts as a class"
+            return [Finding("lists_of_classes", lists[0], detail, "warning")]
+    return []
 
 
 @dataclass(frozen=True)

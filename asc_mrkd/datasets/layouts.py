@@ -18,7 +18,7 @@ from asc_mrkd.datasets.dcase import (
 )
 from asc_mrkd.datasets.own import is_class_folders, read_class_folders
 from asc_mrkd.datasets.recordings import Dataset, Reading
-from asc_mrkd.datasets.tables import TABLE_SUFFIXES, is_table, read_table
+from asc_mrkd.datasets.tables import TABLE_SUFFIXES, is_table, lists_clips, read_table
 from asc_mrkd.errors import DataError
 
 
@@ -37,6 +37,9 @@ LAYOUTS = (
     Layout(is_evaluation_set, read_evaluation_set),
 )
 """All official layouts; the first that matches a folder reads it."""
+
+LIST_FOLDERS = ("meta", "metadata")
+"""Folders of a data set in which the list of the clips may lie, as in ESC-50 and UrbanSound8K."""
 
 
 def read_dataset(data: str | os.PathLike[str] | pd.DataFrame, reading: Reading | None = None) -> Dataset:
@@ -78,15 +81,23 @@ def _find_own(root: Path) -> Callable[[Reading], Dataset] | None:
     """Return the function that reads own recordings in a folder; None if it, or a folder in it, is an official set."""
     if not root.is_dir() or is_development_set(root) or os.path.exists(root / "evaluation_setup"):
         return None
-    tables = [path for path in sorted(root.iterdir()) if is_table(path) and not path.name.startswith(".")]
+    tables = _tables_in(root)
     if len(tables) == 1:
         return partial(_read_only_table, tables[0])
+    lists = [path for name in LIST_FOLDERS for path in _tables_in(root / name) if lists_clips(path)]
+    if len(lists) == 1:
+        return partial(read_table, lists[0])
     if is_class_folders(root / "audio"):
         return lambda reading: read_class_folders(root / "audio", reading)
     official = any(_recognise(folder) for folder in [root, *root.iterdir()])
     if official or not is_class_folders(root):
         return None
     return lambda reading: read_class_folders(root, reading)
+
+
+def _tables_in(folder: Path) -> list[Path]:
+    """List the tables in a folder, which need not exist, sorted, without hidden ones."""
+    return [path for path in sorted(folder.glob("*")) if is_table(path) and not path.name.startswith(".")]
 
 
 def _read_only_table(table: Path, reading: Reading) -> Dataset:

@@ -12,11 +12,19 @@ import pandas as pd
 from asc_mrkd.audio.containers import SOUND_SUFFIXES
 from asc_mrkd.audio.read import Shape
 from asc_mrkd.config.domain import require_class_names
+from asc_mrkd.datasets.clip_lists import read_list_text
 from asc_mrkd.datasets.findings import Finding
 from asc_mrkd.datasets.recordings import NONE, Dataset, Reading, list_other_files, printable, require_plain_names
 from asc_mrkd.datasets.splits import SPLIT_NAMES, classes_of_one_unit, split_clips
 from asc_mrkd.errors import SHOWN, DataError
 from asc_mrkd.files import find_files, visible_files, visible_folders
+
+SPLIT_LISTS = {"testing_list.txt": "test", "validation_list.txt": "valid"}
+"""Lists of files next to the folders of the classes, and the splits of these files; all others are for training.
+They belong to the layout of Speech Commands."""
+
+NO_CLASS = "_background_noise_"
+"""Folder of Speech Commands whose recordings belong to no class."""
 
 
 def find_class_folders(folder: Path) -> dict[str, list[Path]]:
@@ -30,7 +38,7 @@ def find_class_folders(folder: Path) -> dict[str, list[Path]]:
     """
     if not folder.is_dir():
         return {}
-    inner = visible_folders(folder)
+    inner = [part for part in visible_folders(folder) if part.name != NO_CLASS]
     splits = {part.name: visible_folders(part) for part in inner if part.name.lower() in SPLIT_NAMES}
     has_classes = bool(splits) and all(splits.values())
     others = [part.name for part in inner if part.name not in splits and _has_sound(part)]
@@ -59,8 +67,8 @@ def read_class_folders(folder: Path, reading: Reading) -> Dataset:
     Files in a deeper folder, as in kitchen/session1/a.wav, form a group.
 
     Raises:
-        DataError: the folders are folds, a name is not UTF-8 or cannot be that of a class, the split cannot be made,
-            or `reading` is that of a table.
+        DataError: the folders are folds, a name is not UTF-8 or cannot be that of a class, the split cannot be made, a
+            list of SPLIT_LISTS goes with other files, or `reading` is that of a table.
     """
     _refuse_columns(folder, reading)
     rows = []
@@ -81,21 +89,39 @@ def read_class_folders(folder: Path, reading: Reading) -> Dataset:
             f"{folder} has a folder per fold, not per class: {', '.join(clips['label'].unique()[:SHOWN])}",
             "name a table that says the class of every file",
         )
-    if "" in parts or reading.split_column == NONE:
+    columns = "a folder per class" if "" in parts else f"folders {', '.join(parts)} with a folder per class in each"
+    lists = [name for name in SPLIT_LISTS if (folder / name).is_file()]
+    if reading.split_column == NONE or ("" in parts and not lists):
         clips = clips.drop(columns="split")
+    elif "" in parts:
+        clips["split"] = _listed_splits(folder, lists, clips["filename"])
+        columns += f", splits by {' and '.join(lists)}"
     if reading.group_column == NONE:
         clips["group"] = ""
-    columns = "a folder per class" if "" in parts else f"folders {', '.join(parts)} with a folder per class in each"
     has_groups = (clips["group"] != "").any()
     groups = "the folders below those of the classes" if has_groups else ""
     dataset = Dataset(folder, "folders", clips, [], 0, Path(), findings=tuple(findings))
     return finish_own(dataset, reading, columns, groups)
 
 
+def _listed_splits(folder: Path, lists: Sequence[str], names: pd.Series) -> pd.Series:
+    """Return the split of every file of a folder by the lists in it, see SPLIT_LISTS."""
+    splits = pd.Series("train", index=names.index)
+    for name in lists:
+        listed = names.isin([line.strip() for line in read_list_text(folder / name).splitlines()])
+        if not listed.any():
+            raise DataError(f"{folder / name} names none of the files", "--split-column none ignores the list")
+        repeated = names[listed & (splits != "train")]
+        if len(repeated):
+            raise DataError(f"{repeated.iloc[0]} is in {' and in '.join(lists)}", "remove it from one of them")
+        splits[listed] = SPLIT_LISTS[name]
+    return splits
+
+
 def _refuse_columns(folder: Path, reading: Reading) -> None:
     """Refuse options that a folder per class cannot obey; `none` can be obeyed where it ignores something."""
-    ignored = {"group_column", "split_column", "fold_column"}
-    for field in ("path_column", "label_column", "group_column", "split_column", "fold_column", "root"):
+    ignored = {"group_column", "split_column", "fold_column", "start_column"}
+    for field in ("path_column", "label_column", *sorted(ignored), "root"):
         value = getattr(reading, field)
         if value is not None and not (value == NONE and field in ignored):
             option = f"--{field.replace('_', '-')}"

@@ -150,7 +150,7 @@ def _find_end(recording: str, start: float, end: float, seconds: float) -> float
     Raises:
         DataError: the clip lies outside the recording.
     """
-    hint = "times are seconds from the start of the file: mend them, or rename columns that are not the times of clips"
+    hint = "times are seconds from the start of the file: mend them, or --start-column none takes every file whole"
     if start >= seconds:
         raise DataError(f"a clip of {recording} starts at {start:g} s, but the recording lasts {seconds:g} s", hint)
     if end > seconds + ROUNDING:

@@ -28,7 +28,7 @@ class Reading:
     """
 
     path_column: str | None = None
-    """Column of the file names; None looks for a usual name, in any capitals, as do the next four."""
+    """Column of the file names; None looks for a usual name, in any capitals, as do the next five."""
     label_column: str | None = None
     """Column of the classes."""
     group_column: str | None = None
@@ -37,6 +37,8 @@ class Reading:
     """Column of the splits: train, test, valid. `none` ignores it, as for the group and the fold."""
     fold_column: str | None = None
     """Column of the folds."""
+    start_column: str | None = None
+    """Column of the starts (s) of clips in their files. `none` takes every file whole, whatever the table says."""
     root: str | os.PathLike[str] | None = None
     """Folder that the file names start from; None looks for the files near the table."""
     test_fold: str | None = None

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import unicodedata
 from collections.abc import Collection
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from asc_mrkd.datasets.clip_lists import name_on_disk, read_list_text, refuse_ro
 from asc_mrkd.datasets.own import finish_own
 from asc_mrkd.datasets.recordings import NONE, Dataset, Reading
 from asc_mrkd.errors import SHOWN, DataError, MissingExtraError, first_line, suggest
-from asc_mrkd.files import visible_folders
+from asc_mrkd.files import find_files, visible_folders
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 """Suffixes of tables, in lower case."""
@@ -22,9 +23,9 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 USUAL_NAMES = {
     "path": (
         *("filename", "file_name", "file", "filepath", "file_path", "path", "audio", "audio_path", "audio_file"),
-        *("audio_filename", "wav", "recording", "clip", "fname", "name"),
+        *("audio_filename", "slice_file_name", "wav", "recording", "clip", "fname", "name"),
     ),
-    "label": ("label", "labels", "scene_label", "class", "class_name", "category", "scene", "target"),
+    "label": ("label", "labels", "primary_label", "scene_label", "class", "class_name", "category", "scene", "target"),
     "group": (
         *("group", "groups", "src_file", "source_file", "session", "identifier", "location", "place", "site"),
         *("speaker", "recording_id", "fsid"),
@@ -38,6 +39,12 @@ USUAL_NAMES = {
 }
 """Usual names of the columns, in lower case, the most usual first."""
 
+TIMES = ("start", "end", "duration")
+"""Kinds of columns with the place of a clip in its file."""
+
+SLICES = ("slice_file_name",)
+"""Names, in lower case, of columns of files that were cut from longer ones: the times next to them are places there."""
+
 SEPARATORS = "\t;,|"
 """Separators of columns; the first line shows which one a table has."""
 
@@ -45,6 +52,15 @@ SEPARATORS = "\t;,|"
 def is_table(path: Path) -> bool:
     """Return whether a path is a table, by its name."""
     return path.suffix.lower() in TABLE_SUFFIXES and path.is_file()
+
+
+def lists_clips(path: Path) -> bool:
+    """Return whether a table has columns of usual names for files and classes."""
+    try:
+        names = list(_read_file(path).columns)
+    except (DataError, MissingExtraError):
+        return False
+    return all(_first_of(USUAL_NAMES[kind], names) for kind in ("path", "label"))
 
 
 def read_table(source: Path | pd.DataFrame, reading: Reading) -> Dataset:
@@ -70,6 +86,11 @@ def read_table(source: Path | pd.DataFrame, reading: Reading) -> Dataset:
     refuse_rows(title, chosen[chosen["filename"] == ""], "has no file name", "write one, or remove the row")
     refuse_rows(title, chosen[chosen["label"] == ""], "has no label", "write one, or remove the row")
     ignored = []
+    if columns["path"].lower() in SLICES and reading.start_column is None:
+        places = [columns.pop(time) for time in TIMES if time in columns]
+        if places:
+            ignored.append(f"{' and '.join(places)} are places in the source, not in the file, and are not used")
+        chosen = chosen.drop(columns=[time for time in TIMES if time in chosen])
     for column in ("split", "fold"):
         if column in chosen and chosen[column].nunique() == 1:
             ignored.append(f"{columns.pop(column)} holds one value and is not used")
@@ -86,7 +107,7 @@ def read_table(source: Path | pd.DataFrame, reading: Reading) -> Dataset:
         clips["group"] = ""
     words = [columns["path"], f"{columns['label']} as label"]
     words += [f"{columns[name]} as {name}" for name in ("group", "split", "fold", "device") if name in columns]
-    words += ["times"] if "start" in clips else []
+    words += [f"{columns[name]} as {name}" for name in TIMES if name in columns]
     sentence = "; ".join([", ".join(words), *ignored])
     audio = Path(os.path.commonpath([os.path.dirname(name) for name in clips["filename"]]))
     dataset = Dataset(root, "table", clips.drop(columns="line"), [], duplicates, audio)
@@ -148,6 +169,7 @@ def _choose_columns(title: str, table: pd.DataFrame, reading: Reading) -> dict[s
         "group": reading.group_column,
         "split": reading.split_column,
         "fold": reading.fold_column,
+        "start": reading.start_column,
     }
     columns: dict[str, str] = {}
     for kind, usual in USUAL_NAMES.items():
@@ -162,6 +184,8 @@ def _choose_columns(title: str, table: pd.DataFrame, reading: Reading) -> dict[s
                 raise DataError(f"{title} has no column '{wanted}': {_list_names(names)}", suggest(wanted, names))
         if found is not None:
             columns[kind] = found
+    if reading.start_column == NONE:  # every clip is a whole file
+        columns.pop("end", None)
     if "start" not in columns or "end" in columns:  # the duration of a whole recording, or one that follows from both
         columns.pop("duration", None)
     for kind, what in (("path", "the file names"), ("label", "the classes")):
@@ -195,14 +219,20 @@ def _find_files(
     """Return the folder that holds all files, and their names below it."""
     names = [name if os.path.exists(folder / name) else name.replace("\\", "/") for name in names]
     start = _find_start(title, folder, names, root)
-    paths = [os.path.normpath(start / _with_suffix(start, name)) for name in names]
+    names = [_with_suffix(start, name) for name in names]
+    if not any(os.path.exists(start / name) for name in names):
+        names = _find_below(title, start, names)
+    paths = [os.path.normpath(start / name) for name in names]
     inside = all(not os.path.relpath(path, start).startswith("..") for path in paths)
     home = start if inside else Path(os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths]))
     return home, [name_on_disk(home, Path(os.path.relpath(path, home)).as_posix()) for path in paths]
 
 
 def _find_start(title: str, folder: Path, names: list[str], root: str | os.PathLike[str] | None) -> Path:
-    """Return the folder that the file names start from: the given one, or one near the table."""
+    """Return the folder that the file names start from: the given one, or one near the table.
+
+    Names without a folder may also belong to files in folders of that folder, as in fold1/a.wav.
+    """
     if root is not None:
         if not Path(root).is_dir():
             raise DataError(f"--root {root}: no such folder", "name the folder that the file names start from")
@@ -213,10 +243,37 @@ def _find_start(title: str, folder: Path, names: list[str], root: str | os.PathL
         for start in near:
             if os.path.exists(start / _with_suffix(start, name)):
                 return start
+    for start in near:
+        for inner in visible_folders(start):
+            if any(os.path.exists(inner / _with_suffix(inner, name)) for name in names[:SHOWN]):
+                return start
     raise DataError(
         f"{title}: there is no file {names[0]} below {folder.absolute()}, and none of the next ones",
         "--root FOLDER names the folder that the file names start from",
     )
+
+
+def _find_below(title: str, start: Path, names: list[str]) -> list[str]:
+    """Return names without a folder with the folder, somewhere below `start`, in which the only such file lies.
+
+    Raises:
+        DataError: there are several files of one of the names.
+    """
+    places: dict[str, list[str]] = {}
+    for path in find_files(start, SOUND_SUFFIXES):
+        place = path.relative_to(start).as_posix()
+        for name in (path.name, path.stem):
+            places.setdefault(unicodedata.normalize("NFC", name), []).append(place)
+    found = []
+    for name in names:
+        candidates = places.get(unicodedata.normalize("NFC", name), [name])
+        if len(candidates) > 1:
+            raise DataError(
+                f"{title}: {name} may be {' or '.join(candidates[:SHOWN])} below {start}",
+                "write the folder in front of the name",
+            )
+        found += candidates
+    return found
 
 
 def _with_suffix(start: Path, name: str) -> str:

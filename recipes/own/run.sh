@@ -6,7 +6,7 @@
 # --data PATH       a folder per class, or a table (.csv, .tsv, .parquet); default: built-in scenes
 # --method NAMES    methods of `asc-mrkd methods`; default: ce,mrkd
 # --folds N         cross-validate with N folds instead of one split
-# --path-column, --label-column, --group-column, --split-column, --fold-column NAME
+# --path-column, --label-column, --group-column, --split-column, --fold-column, --start-column NAME
 #                   columns of the table; default: usual names
 # --root DIR        folder that the file names of the table start from
 # --test-fold NAME  fold of the table to test on
@@ -17,7 +17,7 @@
 
 # shellcheck source=recipes/common/recipe.sh
 source "$(dirname "$(readlink -f "$0")")/../common/recipe.sh"
-columns="--path-column --label-column --group-column --split-column --fold-column --root"
+columns="--path-column --label-column --group-column --split-column --fold-column --start-column --root"
 parse_options "--method --folds $columns --test-fold --test-share --clip-seconds --hop-seconds --short" "$@"
 IFS=, read -ra methods <<<"${method:-ce,mrkd}"
 built_in=false

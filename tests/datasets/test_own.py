@@ -77,6 +77,159 @@ def test_files_are_found_near_the_table_and_without_their_suffix(folder):
     assert dataset.clips["filename"].tolist()[:3] == ["录音 0.wav", "录音 1.WAV", "录音 2.flac"]
 
 
+URBAN_SOUND = [
+    "slice_file_name,fsID,start,end,salience,fold,classID,class",
+    "100032-3-0-0.wav,100032,0.0,0.317551,1,5,3,dog_bark",
+    "100263-2-0-117.wav,100263,58.5,62.5,1,5,2,children_playing",
+    "100263-2-0-121.wav,100263,60.5,64.5,1,5,2,children_playing",
+    "100648-1-0-0.wav,100648,4.823402,5.471927,2,10,1,car_horn",
+    "102305-6-0-0.wav,102305,0.0,2.611610,1,1,6,gun_shot",
+]
+"""The first lines of UrbanSound8K's table, as published but for some rows."""
+
+
+@pytest.fixture
+def urban_sound(tmp_path) -> Path:
+    """The layout of UrbanSound8K with five clips."""
+    root = tmp_path / "UrbanSound8K"
+    for name, *_, fold, _, _ in (line.split(",") for line in URBAN_SOUND[1:]):
+        write_clip(root / "audio" / f"fold{fold}" / name)
+    (root / "audio" / "fold1" / ".DS_Store").touch()
+    (root / "metadata").mkdir()
+    (root / "metadata" / "UrbanSound8K.csv").write_text("\n".join(URBAN_SOUND) + "\n")
+    return root
+
+
+@pytest.mark.parametrize("data", ["", "metadata/UrbanSound8K.csv"])
+def test_urban_sound_is_read_as_published(urban_sound, data):
+    dataset = read_dataset(urban_sound / data)
+    columns = ["filename", "label", "identifier", "source_label", "split", "fold"]
+    assert dataset.clips.columns.tolist() == columns
+    assert dataset.clips[["filename", "label", "identifier", "split", "fold"]].values.tolist() == [
+        ["fold1/102305-6-0-0.wav", "gun_shot", "102305", "test", "1"],
+        ["fold10/100648-1-0-0.wav", "car_horn", "100648", "train", "10"],
+        ["fold5/100032-3-0-0.wav", "dog_bark", "100032", "train", "5"],
+        ["fold5/100263-2-0-117.wav", "children_playing", "100263", "train", "5"],
+        ["fold5/100263-2-0-121.wav", "children_playing", "100263", "train", "5"],
+    ]
+    assert dataset.understood[0] == (
+        "slice_file_name, class as label, fsID as group, fold as fold; "
+        "start and end are places in the source, not in the file, and are not used"
+    )
+    assert not [finding for finding in compare_lists(dataset) if finding.code in ("extra_file", "other_files")]
+
+
+@pytest.fixture
+def speech_commands(tmp_path) -> Path:
+    """The layout of Speech Commands with six clips."""
+    root = tmp_path / "speech_commands"
+    for name in (
+        "bed/0_nohash_0",
+        "bed/1_nohash_0",
+        "bed/2_nohash_0",
+        "cat/0_nohash_0",
+        "cat/1_nohash_0",
+        "cat/2_nohash_0",
+    ):
+        write_clip(root / f"{name}.wav")
+    write_clip(root / "_background_noise_" / "pink_noise.wav")
+    (root / "testing_list.txt").write_text("bed/1_nohash_0.wav\ncat/1_nohash_0.wav\nmarvin/1_nohash_0.wav\n")
+    (root / "validation_list.txt").write_text("bed/2_nohash_0.wav\n")
+    return root
+
+
+def test_speech_commands_keep_their_lists(speech_commands):
+    dataset = read_dataset(speech_commands)
+    assert dataset.classes == ["bed", "cat"]
+    assert dataset.clips["split"].tolist() == ["train", "test", "unused", "train", "test", "train"]
+    assert dataset.understood[0] == "a folder per class, splits by testing_list.txt and validation_list.txt"
+    assert [(found.code, found.subject) for found in compare_lists(dataset)] == [
+        ("extra_file", "_background_noise_/pink_noise.wav")
+    ]
+    made = read_dataset(speech_commands, Reading(split_column="none"))
+    assert made.understood[2].startswith("made with seed 0")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cow/1.wav\n", "validation_list.txt names none of the files"),
+        ("bed/1_nohash_0.wav", "bed/1_nohash_0.wav is in testing_list.txt and in validation_list.txt"),
+    ],
+)
+def test_lists_that_do_not_fit_the_folders_are_refused(speech_commands, text, message):
+    (speech_commands / "validation_list.txt").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_dataset(speech_commands)
+
+
+def test_the_tables_of_bird_clef_and_fsd50k(tmp_path):
+    birds = pd.DataFrame(
+        [
+            ("acafly", "[]", "Ann", "XC1.ogg"),
+            ("amecro", "['acafly']", "Bob", "XC2.ogg"),
+            ("amecro", "[]", "Bob", "XC3.ogg"),
+        ],
+        columns=["primary_label", "secondary_labels", "author", "filename"],
+    )
+    for label, name in birds[["primary_label", "filename"]].values:
+        write_clip(tmp_path / "birds" / "train_short_audio" / label / name)
+    birds.to_csv(tmp_path / "birds" / "train_metadata.csv", index=False)
+    dataset = read_dataset(tmp_path / "birds" / "train_metadata.csv")
+    assert (dataset.classes, dataset.root) == (["acafly", "amecro"], tmp_path / "birds" / "train_short_audio")
+
+    sounds = [(1, "Bark,Dog", "train"), (2, "Dog", "val"), (3, "Rain", "train")]
+    table = pd.DataFrame(sounds, columns=["fname", "labels", "split"])
+    for number in table["fname"]:
+        write_clip(tmp_path / "FSD50K.dev_audio" / f"{number}.wav")
+    (tmp_path / "FSD50K.ground_truth").mkdir()
+    table.to_csv(tmp_path / "FSD50K.ground_truth" / "dev.csv", index=False)
+    dataset = read_dataset(tmp_path / "FSD50K.ground_truth" / "dev.csv")
+    assert dataset.files == ["1.wav", "2.wav", "3.wav"]
+    found = {finding.code: finding.subject for finding in compare_lists(dataset)}
+    assert found["lists_of_classes"] == "Bark,Dog"
+
+
+def test_times_of_a_table_are_used_or_not_as_said(urban_sound):
+    table = urban_sound / "metadata" / "UrbanSound8K.csv"
+    places = read_dataset(table, Reading(start_column="start")).clips
+    assert places["filename"].tolist()[0] == "fold1/102305-6-0-0.wav#t=0,2.612"
+    table.write_text(table.read_text().replace("slice_file_name", "file"))
+    clips = read_dataset(table, Reading(start_column="none")).clips
+    assert clips["filename"].tolist()[0] == "fold1/102305-6-0-0.wav"
+    table.write_text(table.read_text().replace("start,end", "from,end"))
+    clips = read_dataset(table, Reading(start_column="From"))
+    assert clips.clips["filename"].tolist()[0] == "fold1/102305-6-0-0.wav#t=0,2.612"
+    assert clips.understood[0].endswith("fold as fold, from as start, end as end")
+
+
+def test_files_are_found_below_a_root_by_names_that_are_there_once(urban_sound, tmp_path):
+    table = pd.DataFrame({"file": ["102305-6-0-0", "100032-3-0-0.wav", "gone.wav"], "label": ["a", "b", "a"]})
+    dataset = read_dataset(table, Reading(root=tmp_path))
+    folder = "UrbanSound8K/audio"
+    assert sorted(dataset.files) == [f"{folder}/fold1/102305-6-0-0.wav", f"{folder}/fold5/100032-3-0-0.wav", "gone.wav"]
+    write_clip(urban_sound / "audio" / "fold2" / "102305-6-0-0.wav")
+    with pytest.raises(DataError, match=r"102305-6-0-0 may be .*fold1/102305-6-0-0.wav or .*fold2/") as caught:
+        read_dataset(table, Reading(root=tmp_path))
+    assert caught.value.hint == "write the folder in front of the name"
+
+
+def test_a_missing_file_is_not_taken_from_another_folder(folder):
+    write_clip(folder / "old" / "b.wav")
+    write_clip(folder / "a.wav")
+    table = pd.DataFrame({"file": ["a.wav", "b.wav"], "label": ["x", "y"]})
+    assert read_dataset(table, Reading(root=folder)).files == ["a.wav", "b.wav"]
+
+
+def test_a_table_in_the_folder_meta_is_read_if_it_lists_clips(folder):
+    paths = [path.relative_to(folder).as_posix() for path in sorted(folder.glob("*/*"))]
+    (folder / "meta").mkdir()
+    (folder / "meta" / "weather.csv").write_text("day,rain\n1,0\n")
+    assert read_dataset(folder).layout == "folders"
+    pd.DataFrame({"file": paths, "class": list("abcdabcd")}).to_csv(folder / "meta" / "clips.csv", index=False)
+    assert read_dataset(folder).classes == ["a", "b", "c", "d"]
+
+
 def test_absolute_paths_and_paths_above_the_table(folder):
     paths = sorted(folder.glob("*/*"))
     table = pd.DataFrame({"path": [str(path) for path in paths], "label": [path.parent.name for path in paths]})
