@@ -157,6 +157,32 @@ def test_ten_clips_get_the_probabilities_of_predict(browser, run, folder, addres
 
 
 @needs_browser
+def test_a_long_file_is_shown_in_linear_time_and_a_former_file_is_let_go(browser, run, address, tmp_path):
+    count = """
+        globalThis.kept = new Set();
+        for (const [name, note] of [["createObjectURL", "add"], ["revokeObjectURL", "delete"]]) {
+            const plain = URL[name];
+            URL[name] = (value) => { const made = plain.call(URL, value); kept[note](made ?? value); return made; };
+        }
+    """
+    open_page(browser, address, before=count)
+    hear(browser, write_wav(tmp_path / "short.wav", draw_sound(0, 0.5)))
+    browser.evaluate("""
+        globalThis.drawn = 0;
+        new MutationObserver((changes) => { for (const change of changes) drawn += change.addedNodes.length; })
+            .observe(document.getElementById("segments"), { childList: true });
+    """)
+    clips = [draw_sound(number, 0.5) for number in range(20)]
+    long = write_wav(tmp_path / "long.wav", np.concatenate(clips, axis=1))
+    hear(browser, long)
+    expected = [segment.name for segment in Predictor(run).time_line(long, every=0.5).segments()]
+    shown = "[...document.querySelectorAll('#segments button')].map((button) => button.textContent)"
+    assert browser.evaluate(shown) == expected
+    assert browser.evaluate("drawn") == len(expected) > 4
+    assert browser.evaluate("[...kept]") == [browser.evaluate("document.getElementById('player').src")]
+
+
+@needs_browser
 def test_a_page_in_int8_gives_the_probabilities_of_predict(browser, run, tmp_path):
     result = export(run, tmp_path / "page", "web", "int8", runtime=runtime_folder())
     predictor = Predictor(tmp_path / "page/model.onnx")

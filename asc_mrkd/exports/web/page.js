@@ -23,6 +23,7 @@ let model; // facts from page.json
 let session; // the network
 let job = 0; // number of the newest sound: an older one that is still computed stops
 let recording = null; // the microphone, while it is used
+let segments = []; // of the time line
 
 // A fault whose message is written for the reader of the page.
 class Fault extends Error {}
@@ -102,7 +103,7 @@ async function guard(action) {
 // ---------------------------------------------------------------- sounds
 
 async function hearFile(file) {
-  await hear(await file.arrayBuffer(), file.name, URL.createObjectURL(file));
+  await hear(await file.arrayBuffer(), file.name, file);
 }
 
 async function hearClip(clip) {
@@ -110,14 +111,16 @@ async function hearClip(clip) {
   await hear(bytes, `Built-in scene, ${readable(clip.label)}`, clip.file, true);
 }
 
-// Classify a file clip by clip, as `asc-mrkd predict` does it, and show the mean of the probabilities.
-async function hear(bytes, name, address, plays = false) {
+// Classify a sound clip by clip, as `asc-mrkd predict` does it, and show the mean of the probabilities. The player takes
+// it from a file or an address.
+async function hear(bytes, name, source, plays = false) {
   if (recording) await stopMicrophone();
   const own = ++job;
   say(`Reading ${name} …`);
   const samples = await decode(bytes, name);
   if (own !== job) return;
-  page.player.src = address;
+  URL.revokeObjectURL(page.player.src); // a file is kept in memory as long as it has an address
+  page.player.src = source instanceof Blob ? URL.createObjectURL(source) : source;
   if (plays) page.player.play().catch(() => {}); // some browsers play only after another click
   const count = samples[0].length;
   const seconds = count / model.sample_rate;
@@ -125,19 +128,24 @@ async function hear(bytes, name, address, plays = false) {
   page.player.hidden = false;
   drawSound(samples, model.sample_rate);
   const decisions = [];
+  const total = model.classes.map(() => 0);
+  const meanSoFar = () => total.map((sum) => sum / decisions.length);
   const fitted = fitToClip(samples);
   const starts = clipStarts(fitted[0].length);
   page.result.setAttribute("aria-busy", "true");
+  clearTimeLine();
   for (const begin of starts) {
     if (starts.length > 1) say(`Listening to clip ${decisions.length + 1} of ${starts.length} …`);
     const answer = await classify(cutClip(fitted, begin));
     if (own !== job) return;
     const end = Math.min(begin + model.samples, count);
-    decisions.push({ ...answer, begin: begin / model.sample_rate, end: end / model.sample_rate });
-    showBars(mean(decisions.map((decision) => decision.probabilities)), decisions.length > 1 ? "Mean of all clips" : "");
-    showTimeLine(decisions);
+    const decision = { ...answer, begin: begin / model.sample_rate, end: end / model.sample_rate };
+    decisions.push(decision);
+    answer.probabilities.forEach((value, index) => (total[index] += value));
+    showBars(meanSoFar(), decisions.length > 1 ? "Mean of all clips" : "");
+    extendTimeLine(decision);
   }
-  showAnswer(mean(decisions.map((decision) => decision.probabilities)));
+  showAnswer(meanSoFar());
   showLatency(decisions);
   say(lengthCaution(seconds));
   page.result.setAttribute("aria-busy", "false");
@@ -233,10 +241,7 @@ async function useMicrophone() {
     await closeRecorder(opened);
     return;
   }
-  const { stream, context } = opened;
-  const source = context.createMediaStreamSource(stream);
-  const node = new AudioWorkletNode(context, "recorder");
-  source.connect(node).connect(context.destination); // the node itself is silent
+  const { stream, context, node } = opened;
   const length = Math.round(model.clip_seconds * context.sampleRate);
   recording = { stream, context, rate: context.sampleRate, ring: [], length, count: 0, decided: 0, decisions: [] };
   node.port.onmessage = (event) => keepBlock(recording, event.data);
@@ -247,7 +252,7 @@ async function useMicrophone() {
   page.answer.textContent = "";
   page.result.setAttribute("aria-busy", "false");
   page.latency.textContent = "";
-  page["time-line"].hidden = true;
+  clearTimeLine();
   showBars(model.classes.map(() => 0), "");
   showSource("Microphone", model.clip_seconds);
   page["scale-start"].textContent = `${model.clip_seconds} s ago`;
@@ -261,11 +266,13 @@ async function openRecorder() {
   const context = new AudioContext();
   try {
     await context.audioWorklet.addModule("recorder.js");
+    const node = new AudioWorkletNode(context, "recorder");
+    context.createMediaStreamSource(stream).connect(node).connect(context.destination); // the node itself is silent
+    return { stream, context, node };
   } catch (error) {
     await closeRecorder({ stream, context });
     throw error;
   }
-  return { stream, context };
 }
 
 async function closeRecorder({ stream, context }) {
@@ -347,7 +354,8 @@ async function decideOnce(own, source) {
   say("Listening.");
   showBars(answer.probabilities, `The last ${model.clip_seconds} s`);
   showAnswer(answer.probabilities);
-  showTimeLine(source.decisions);
+  clearTimeLine();
+  source.decisions.forEach(extendTimeLine);
   showLatency(source.decisions);
 }
 
@@ -567,35 +575,42 @@ function showAnswer(probabilities) {
   if (page.answer.textContent !== text) page.answer.textContent = text;
 }
 
-// Show clips in a row with the same class as one segment; its button shows its probabilities and plays from there.
-function showTimeLine(decisions) {
-  page["time-line"].hidden = decisions.length < 2;
-  const segments = [];
-  for (const decision of decisions) {
-    const last = segments.at(-1);
-    if (last && last.index === best(decision.probabilities)) last.parts.push(decision);
-    else segments.push({ index: best(decision.probabilities), parts: [decision] });
-  }
+function clearTimeLine() {
+  segments = [];
   page.segments.replaceChildren();
-  for (const { index, parts } of segments) {
-    const item = add(page.segments, "li");
-    const button = add(item, "button", readable(model.classes[index]));
-    const probabilities = mean(parts.map((part) => part.probabilities));
-    const { begin } = parts[0];
-    const { end } = parts.at(-1);
-    item.style.flexGrow = end - begin;
-    item.style.flexBasis = 0;
-    button.type = "button";
-    button.ariaPressed = "false";
-    button.title = `${formatTime(begin)} to ${formatTime(end)}: ${button.textContent}, ${formatPercent(probabilities[index])}`;
-    button.ariaLabel = button.title;
-    button.addEventListener("click", () => {
-      for (const other of page.segments.querySelectorAll("button")) other.ariaPressed = String(other === button);
-      showBars(probabilities, `${formatTime(begin)} to ${formatTime(end)}`);
-      say(button.title);
-      if (!page.player.hidden) page.player.currentTime = begin;
-    });
-  }
+  page["time-line"].hidden = true;
+}
+
+// Show one more clip. Clips in a row with the same class are one segment; its button shows its probabilities and plays
+// from there.
+function extendTimeLine({ probabilities, begin, end }) {
+  const index = best(probabilities);
+  if (segments.at(-1)?.index !== index) segments.push(startSegment(index, begin));
+  const segment = segments.at(-1);
+  segment.count++;
+  segment.end = end;
+  segment.total = segment.total.map((sum, place) => sum + probabilities[place]);
+  const { item, button } = segment;
+  item.style.flexGrow = end - segment.begin;
+  button.title = `${timesOf(segment)}: ${button.textContent}, ${formatPercent(segment.total[index] / segment.count)}`;
+  button.ariaLabel = button.title;
+  page["time-line"].hidden = segments.length === 1 && segment.count === 1;
+}
+
+function startSegment(index, begin) {
+  const item = add(page.segments, "li");
+  const button = add(item, "button", readable(model.classes[index]));
+  const segment = { index, begin, end: begin, count: 0, total: model.classes.map(() => 0), item, button };
+  item.style.flexBasis = 0;
+  button.type = "button";
+  button.ariaPressed = "false";
+  button.addEventListener("click", () => {
+    for (const other of page.segments.querySelectorAll("button")) other.ariaPressed = String(other === button);
+    showBars(segment.total.map((sum) => sum / segment.count), timesOf(segment));
+    say(button.title);
+    if (!page.player.hidden) page.player.currentTime = begin;
+  });
+  return segment;
 }
 
 function showLatency(decisions) {
@@ -608,6 +623,7 @@ function showLatency(decisions) {
 
 const readable = (name) => name.replaceAll("_", " ");
 const formatPercent = (share) => `${(100 * share).toFixed(1)} %`;
+const timesOf = ({ begin, end }) => `${formatTime(begin)} to ${formatTime(end)}`;
 const best = (values) => values.indexOf(Math.max(...values));
 
 function formatTime(seconds) {
