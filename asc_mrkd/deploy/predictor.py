@@ -17,7 +17,7 @@ from asc_mrkd.config.domain import IMAGES, SCENES
 from asc_mrkd.deploy.inputs import Caution, Preparation, Prepared, Source, cut_into_clips, prepare_files
 from asc_mrkd.deploy.streaming import Decision, Stream, require_decisions
 from asc_mrkd.deploy.time_line import TimeLine, divide
-from asc_mrkd.errors import AudioError, ConfigError, DataError, suggest
+from asc_mrkd.errors import AudioError, ConfigError, DataError, ModelError, suggest
 from asc_mrkd.files import find_files
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.workers import available_cores, local_pool, map_in_order
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from asc_mrkd.deploy.torch_classifier import TorchClassifier
 
     Classifier = OnnxClassifier | TorchClassifier
+
+Model = str | os.PathLike[str]
+"""A model file, an .onnx file, a seed folder or a run folder (its lowest seed)."""
 
 BATCH_BYTES = 2**22
 """Most bytes of inputs in a batch: larger ones leave the cache and take longer per input."""
@@ -75,15 +78,19 @@ class FoundFiles:
 class Predictor:
     """A trained network with all its preprocessing: from recordings or pictures to class probabilities.
 
+    Of several networks, such as the seeds of a run, the probabilities are averaged; the front end runs once for all.
+
     An .onnx file is run by onnxruntime: neither torch nor pandas nor a compiler is imported, so that it starts at once.
 
     Args:
-        model: a model file, an .onnx file, a seed folder or a run folder (its lowest seed).
+        model: a model file, an .onnx file, a seed folder or a run folder (its lowest seed); or several of them with the
+            same classes and the same front end.
         device: device that computes, as torch names it; `auto` is a GPU if there is one.
 
     Raises:
         RunError, DamagedFileError: there is no model, or its file is damaged.
         ConfigError: unknown device.
+        ModelError: several networks have other classes, or take other inputs.
 
     Example:
         predictor = Predictor("exp/ce")
@@ -91,14 +98,16 @@ class Predictor:
         print(predictor.classes[probabilities.argmax()])
     """
 
-    def __init__(self, model: str | os.PathLike[str], device: str = "cpu") -> None:
-        self._classifier = open_classifier(Path(model), device)
-        self.device = self._classifier.device
+    def __init__(self, model: Model | Sequence[Model], device: str = "cpu") -> None:
+        models = [model] if isinstance(model, str | os.PathLike) else model
+        self._classifiers = open_classifiers(models, device)
+        first = self._classifiers[0]
+        self.device = first.device
         """Name of the device that computes."""
-        description = self._classifier.description
+        description = first.description
         self.frontend = description.frontend
         """Definition of the front end; None for pictures."""
-        self._preparation = Preparation(self.frontend, self._classifier.frontend(), self._classifier.input_shape)
+        self._preparation = Preparation(self.frontend, first.frontend(), first.input_shape)
         self._batch_size = max(1, min(LARGEST_BATCH, BATCH_BYTES // self._preparation.input_bytes))
         self.classes = description.classes
         """Class names in the order of the probabilities."""
@@ -330,7 +339,7 @@ class Predictor:
             workers = cores if len(files) > FEW_FILES else 1
         prepared = zip(files, self._prepare(files, workers), strict=True)
         while group := list(islice(prepared, self._batch_size)):
-            with self._classifier.next_to_workers(workers, cores):
+            with self._classifiers[0].next_to_workers(workers, cores):
                 answers = self._answer(group, top, embeddings)
             yield from answers
 
@@ -421,9 +430,9 @@ class Predictor:
         probabilities = [np.empty((0, len(self.classes)))]
         embedded = []
         while batch := list(islice(inputs, batch_size)):
-            of_batch, embeddings_of_batch = self._classifier.outputs(batch, embeddings)
-            probabilities.append(of_batch)
-            embedded.append(embeddings_of_batch)
+            outputs = [classifier.outputs(batch, embeddings) for classifier in self._classifiers]
+            probabilities.append(np.mean([of_one for of_one, _ in outputs], axis=0))
+            embedded.append(np.concatenate([of_one for _, of_one in outputs], axis=1))
         return Outputs(
             np.concatenate(probabilities), np.concatenate(embedded) if embedded else np.empty((0, 0), np.float32)
         )
@@ -436,10 +445,28 @@ class Outputs:
     probabilities: np.ndarray
     """Class probabilities (input, class), float64."""
     embeddings: np.ndarray
-    """Inputs of the classifier (input, value), float32."""
+    """Inputs of the classifier (input, value), float32; of several networks one after the other."""
 
     def __getitem__(self, part: slice) -> "Outputs":
         return Outputs(self.probabilities[part], self.embeddings[part])
+
+
+def open_classifiers(models: Sequence[Model], device: str) -> "list[Classifier]":
+    """Open networks whose probabilities are averaged.
+
+    Raises:
+        ModelError: they have other classes, or take other inputs.
+    """
+    classifiers = [open_classifier(Path(model), device) for model in models]
+    first = classifiers[0]
+    for model, other in zip(models, classifiers, strict=True):
+        same_frontend = other.description.frontend == first.description.frontend
+        same_classes = other.description.classes == first.description.classes
+        if not (same_frontend and same_classes and other.input_shape == first.input_shape):
+            raise ModelError(
+                f"{model} and {models[0]} have other classes, or take other inputs", "average the seeds of one run"
+            )
+    return classifiers
 
 
 def require_finite(outputs: Outputs, file: Path | None) -> None:

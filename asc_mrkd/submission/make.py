@@ -2,14 +2,14 @@
 
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import yaml
 
+from asc_mrkd.deploy import Predictor
 from asc_mrkd.errors import ConfigError, DataError, SubmissionError, suggest
 from asc_mrkd.files import atomic_writer, write_text
 from asc_mrkd.progress import Progress, no_progress
@@ -18,9 +18,6 @@ from asc_mrkd.schema import read_yaml
 from asc_mrkd.submission.meta import build_meta, merge
 from asc_mrkd.submission.system import System, load_system
 from asc_mrkd.submission.tasks import META, Task, find_task
-
-if TYPE_CHECKING:
-    from asc_mrkd.deploy import Predictor
 
 Run = str | os.PathLike[str]
 
@@ -172,49 +169,24 @@ def predict_clips(
     """
     if audio is None:
         return list(system.predictions.table["filename"]), system.predictions.probabilities
-    from asc_mrkd.deploy import Predictor
-
     files = find_recordings(Path(audio))
-    answers: list[list[np.ndarray | DataError]] = []
-    with progress("predicting", len(files) * len(system.networks), "clips") as advance:
-        for network in system.networks:  # one after the other: each takes all cores
-            answers.append([])
-            for answer in predict_each(Predictor(network), files):
-                answers[-1].append(answer)
-                advance()
     instead = UNREADABLE[unreadable](system.predictions)
+    predictor = Predictor(system.networks)
     probabilities = []
     refused: list[DataError] = []
-    for members in zip(*answers, strict=True):
-        errors = [member for member in members if isinstance(member, DataError)]
-        if errors:
-            refused.append(errors[0])
-            probabilities.append(instead)
-            tell(f"{errors[0]}; its row has {DESCRIPTIONS[unreadable]}")
-        else:
-            probabilities.append(np.mean(members, axis=0))
+    with progress("predicting", len(files), "clips") as advance:
+        for answer in predictor.predict_files(files, top=len(predictor.classes)):
+            if isinstance(answer, DataError):
+                refused.append(answer)
+                probabilities.append(instead)
+                tell(f"{answer}; its row has {DESCRIPTIONS[unreadable]}")
+            else:
+                found = dict(zip(answer.classes, answer.probabilities, strict=True))
+                probabilities.append(np.array([found[name] for name in predictor.classes]))
+            advance()
     if len(refused) == len(files):
         raise refused[0]
     return [f"audio/{file.stem}.wav" for file in files], np.array(probabilities)
-
-
-def predict_each(predictor: "Predictor", files: list[Path]) -> Iterator[np.ndarray | DataError]:
-    """Yield the probabilities (class,) of each recording, in order, or why it cannot be used; many run in parallel."""
-    from asc_mrkd.deploy.predictor import FEW_FILES, Prediction
-
-    if len(files) > FEW_FILES:
-        for answer in predictor.predict_files(files, top=len(predictor.classes)):
-            if isinstance(answer, Prediction):
-                found = dict(zip(answer.classes, answer.probabilities, strict=True))
-                yield np.array([found[name] for name in predictor.classes])
-            else:
-                yield answer
-        return
-    for file in files:
-        try:
-            yield predictor.predict_file(file)
-        except DataError as error:
-            yield error
 
 
 def find_recordings(folder: Path) -> list[Path]:

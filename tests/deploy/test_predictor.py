@@ -3,6 +3,7 @@
 import copy
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from asc_mrkd.cli.answers import json_lines
 from asc_mrkd.config.domain import CLIP_COLUMNS
 from asc_mrkd.deploy import Prediction, describe_choice, inputs
 from asc_mrkd.deploy.model_file import ModelFile, save_model
-from asc_mrkd.errors import AudioError, DamagedFileError, DataError, RunError
+from asc_mrkd.errors import AudioError, DamagedFileError, DataError, ModelError, RunError
 from asc_mrkd.features import Frontend, FrontendSpec
 from asc_mrkd.models import build_model
 from asc_mrkd.runs import write_predictions
@@ -164,11 +165,37 @@ def test_of_equal_classes_the_first_is_the_answer(network, tmp_path):
     assert json.loads(line[1:])["time_line"][0]["scenes"][0]["scene"] == CLASSES[0]
 
 
+def test_several_networks_are_averaged_over_features_that_are_computed_once(
+    predictor, network, model_file, recordings, tmp_path, monkeypatch
+):
+    other = copy.deepcopy(network)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.mul_(-1)
+    architecture = {"name": "cp_resnet", "num_classes": 3, "options": OPTIONS}
+    file = ModelFile(other, architecture, CLASSES, SPEC.shape, MEAN / 2, STD, SPEC)
+    save_model(tmp_path / "other.safetensors", file)
+    save_model(tmp_path / "named.safetensors", replace(file, classes=["bus", "tram", "park"]))
+    both = Predictor([model_file, tmp_path / "other.safetensors"])
+    second = Predictor(tmp_path / "other.safetensors")
+    alone = [one.predict_file(recordings / "b.flac") for one in (predictor, second)]
+    assert np.abs(alone[0] - alone[1]).max() > 0.1
+    clips = []
+    compute = Frontend.__call__
+    monkeypatch.setattr(Frontend, "__call__", lambda *args: clips.append(1) or compute(*args))
+    np.testing.assert_allclose(both.predict_file(recordings / "b.flac"), np.mean(alone, axis=0), rtol=0, atol=1e-12)
+    assert len(clips) == 1
+    (answer,) = both.predict_files([recordings / "b.flac"], embeddings=True)
+    assert answer.embedding.shape == (2 * predictor.predict(recordings / "b.flac", embeddings=True).embedding.size,)
+    with pytest.raises(ModelError, match=r"named\.safetensors and .* have other classes"):
+        Predictor([model_file, tmp_path / "named.safetensors"])
+
+
 def test_a_network_that_gives_nan_has_no_answer(predictor, recordings, monkeypatch):
     def outputs(inputs: list[np.ndarray], embeddings: bool) -> tuple[np.ndarray, np.ndarray]:
         return np.full((len(inputs), len(predictor.classes)), np.nan), np.empty((len(inputs), 0))
 
-    monkeypatch.setattr(predictor._classifier, "outputs", outputs)
+    monkeypatch.setattr(predictor._classifiers[0], "outputs", outputs)
     files = predictor.find_files(recordings).files
     answers = list(predictor.predict_files(files, workers=1))
     assert any("the network gives NaN" in str(answer) and isinstance(answer, DataError) for answer in answers)

@@ -12,12 +12,11 @@ import yaml
 from helpers.cli import run_cli
 from helpers.submission import write_run
 
-import asc_mrkd.deploy
-from asc_mrkd.deploy import Predictor
+from asc_mrkd.deploy import Prediction, Predictor
 from asc_mrkd.errors import BudgetError, ConfigError, DataError, RunError, SubmissionError
 from asc_mrkd.features.spec import load_spec
 from asc_mrkd.runs import read_predictions
-from asc_mrkd.submission import TASKS, check_submission, make_submission, system
+from asc_mrkd.submission import TASKS, check_submission, make, make_submission, system
 
 pytestmark = pytest.mark.slow
 
@@ -181,18 +180,21 @@ def test_unknown_block_of_the_authors_file(tmp_path):
 
 
 class CountingPredictor:
-    """Stands for asc_mrkd.deploy.Predictor: clip n.wav is outdoor with probability 0.5 + n / 100."""
+    """Stands for Predictor: clip n.wav is outdoor with probability 0.5 + n / 100."""
 
-    def __init__(self, path):
-        self.path = path
+    classes = TASKS[TASK].classes
 
-    def predict_file(self, path):
-        p = 0.5 + int(path.stem) / 100
-        return np.array([1 - p, p, 0.0])
+    def __init__(self, networks):
+        assert [network.name for network in networks] == ["seed0"]
+
+    def predict_files(self, files, top):
+        for file in files:
+            p = 0.5 + int(file.stem) / 100
+            yield Prediction(file, ["outdoor", "indoor", "transportation"][:top], [p, 1 - p, 0.0])
 
 
 def test_official_recordings_are_predicted_in_their_order(tmp_path, monkeypatch):
-    monkeypatch.setattr(asc_mrkd.deploy, "Predictor", CountingPredictor, raising=False)
+    monkeypatch.setattr(make, "Predictor", CountingPredictor)
     (tmp_path / "set" / "audio").mkdir(parents=True)
     for index in range(12):
         (tmp_path / "set" / "audio" / f"{index}.wav").touch()
@@ -208,7 +210,7 @@ def test_official_recordings_are_predicted_in_their_order(tmp_path, monkeypatch)
 
 
 def test_empty_audio_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(asc_mrkd.deploy, "Predictor", CountingPredictor, raising=False)
+    monkeypatch.setattr(make, "Predictor", CountingPredictor)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"no \.wav file"):
         make_submission(
