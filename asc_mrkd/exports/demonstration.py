@@ -8,7 +8,7 @@ from pathlib import Path
 from asc_mrkd.datasets.synthetic import make_scenes
 from asc_mrkd.engine.training import train
 from asc_mrkd.exports.exporter import export, require_ready
-from asc_mrkd.exports.page import find_runtime, offer_clips, served_page
+from asc_mrkd.exports.page import offer_clips, served_page
 from asc_mrkd.files import resource_folder
 from asc_mrkd.methods import load_experiment
 from asc_mrkd.progress import Progress, no_progress
@@ -56,9 +56,8 @@ def demo(
     """
     out = Path(out)
     page = out / "page"
-    # What would end the export is named before the training.
-    find_runtime(runtime)
-    require_ready(page, "web")
+    if run is None:
+        require_ready(page, "web", runtime)  # here, because the training comes before the export
     with served_page(page, port) as address:  # first: a port that is in use is named before the work
         if run is None:
             scenes = train_built_in(out, progress)

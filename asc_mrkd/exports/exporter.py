@@ -22,7 +22,7 @@ from asc_mrkd.deploy.onnx_file import OnnxNetwork, save_float16, save_onnx, save
 from asc_mrkd.deploy.onnx_session import OnnxSession, import_libraries, softmax
 from asc_mrkd.engine.samples import TrainAndTest, open_data
 from asc_mrkd.errors import AscMrkdError, ConfigError, ModelError, require_known
-from asc_mrkd.exports.c_code import require_writable_frontend, write_frontend, write_main, write_network
+from asc_mrkd.exports.c_code import CodeSize, require_writable, write_frontend, write_network, write_picture_reader
 from asc_mrkd.exports.c_code.compiled import CompiledNetwork, find_compiler
 from asc_mrkd.exports.model_card import write_card
 from asc_mrkd.exports.page import find_runtime, write_page
@@ -35,32 +35,6 @@ from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.report.tables import TextTable
 from asc_mrkd.rng import generator
 from asc_mrkd.runs import SeedFolder, find_model
-
-
-@dataclass(frozen=True)
-class Format:
-    """A format of exported networks."""
-
-    model: str
-    """Name of the file with the network."""
-    precisions: tuple[str, ...]
-    frontend: Literal["never", "if asked", "always"]
-    """Whether the front end is exported too."""
-    compared: int
-    """Largest number of test clips on which an exported network is compared with the original."""
-    require_libraries: Callable[[], object]
-    """Raises MissingExtraError if a library is missing."""
-
-
-_require_onnx = partial(import_libraries, "an export", "onnx", "onnxruntime", "onnxscript")
-
-FORMATS = {
-    "onnx": Format("model.onnx", ("float32", "float16", "int8"), "if asked", 512, _require_onnx),
-    "tflite": Format("model.tflite", ("float32", "int8"), "never", 512, import_tflite),
-    "c": Format("model.c", ("float32", "int8"), "always", 64, _require_onnx),
-    "web": Format("model.onnx", ("float32", "int8"), "always", 512, _require_onnx),
-}
-"""Formats by name."""
 
 BATCH = 8
 """Inputs that go through a network at once."""
@@ -78,6 +52,10 @@ REPORT = "report.json"
 
 REPORT_THIS = "report this with the model file; nothing was written"
 """Hint for an export in float32 that is wrong."""
+
+
+Runner = Callable[[np.ndarray], np.ndarray]
+"""Function from normalised inputs (batch, *input_shape) to the logits (batch, class) of an exported network."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +130,8 @@ def export(
       (batch, channel, sample) to `probabilities`. `Predictor` takes it, and `check_budget` where it has no front end.
     - `tflite`: model.tflite for LiteRT and TensorFlow Lite Micro, from one normalised input, (1, *input_shape), to its
       logits. In int8, input and output are int8 too; the file has their scale and zero point.
-    - `c`: model.c and frontend.c with their headers, and main.c, a program that reads a WAV file. C99, no dependencies.
+    - `c`: model.c and frontend.c with their headers, and main.c, a program that reads a WAV file; for pictures, without
+      frontend.c, a PPM file. C99, no dependencies.
     - `web`: a page, index.html, with model.onnx, its front end in it, and onnxruntime-web. It works offline and on any
       static server. `page.json` replaces model.json, the arrays and the bundle.
 
@@ -161,7 +140,7 @@ def export(
         out: folder to write, whole or not at all.
         to: format: `onnx`, `tflite`, `c` or `web`.
         precision: `float32`, `float16` (onnx) or `int8`, calibrated on training samples.
-        with_frontend: put the front end into the .onnx file. C code always has it, a .tflite file never.
+        with_frontend: put the front end into the .onnx file. C code for recordings always has it, a .tflite file never.
         progress: told about the parts of the work: reading, writing, comparing.
         overrides: place of the data where they have moved, as in `data.store=/data/store`.
         runtime: the npm package onnxruntime-web or its folder `dist`, for a page; None:
@@ -186,17 +165,18 @@ def export(
     require_known(precision, kind.precisions, f"{to} precision")
     if with_frontend and kind.frontend == "never":
         raise ConfigError(f"a .{to} file has no front end in it", "--to c writes a front end in C")
-    require_ready(out, to)
-    web_files = find_runtime(runtime) if to == "web" else None
+    web_files = require_ready(out, to, runtime)
     model_path = find_model(run)
     file = load_model(model_path)
     if isinstance(file.model, OnnxNetwork):
         raise ModelError("the network is an .onnx file already", "export the model.safetensors of the run")
-    with_frontend = with_frontend or kind.frontend == "always"
-    if file.frontend is None and with_frontend:
-        raise ConfigError("a network for pictures has no front end", "give --to onnx, without --with-frontend")
-    if to == "c" and file.frontend is not None:
-        require_writable_frontend(file.frontend, file.mean, file.std)
+    if file.frontend is None and (with_frontend or to == "web"):
+        raise ConfigError(
+            "a network for pictures has no front end", "give --to onnx, tflite or c, without --with-frontend"
+        )
+    if to == "c":
+        require_writable(file.frontend, file.mean, file.std)
+    with_frontend = with_frontend or (kind.frontend == "always" and file.frontend is not None)
     with progress("exporting", 3, "parts") as advance:
         data = _load_data(model_path, overrides, needs_data=precision == "int8" or bool(overrides))
         advance()
@@ -213,12 +193,13 @@ def export(
     return result
 
 
-def require_ready(out: Path, to: str) -> None:
-    """Refuse an export that would fail at its end.
+def require_ready(out: Path, to: str, runtime: str | os.PathLike[str] | None) -> Path | None:
+    """Refuse an export that would fail at its end; return the folder with the files of onnxruntime-web, for a page.
 
     Args:
         out: folder of the export.
         to: its format, a key of FORMATS.
+        runtime: see `export`.
 
     Raises:
         RunError: `out` holds something that must not be replaced.
@@ -227,6 +208,7 @@ def require_ready(out: Path, to: str) -> None:
     is_export = (out / REPORT).is_file() and ((out / "parity").is_dir() or (out / "index.html").is_file())
     require_replaceable(out, is_export, "an export")
     FORMATS[to].require_libraries()
+    return find_runtime(runtime) if to == "web" else None
 
 
 def _load_data(model_path: Path, overrides: Sequence[str], needs_data: bool) -> TrainAndTest | None:
@@ -249,15 +231,15 @@ class _Work:
         self.file = file
         self.data = data
         self.to = to
+        self.kind = FORMATS[to]
         self.precision = precision
         self.with_frontend = with_frontend
         self.place = place
         self.folder = place / "export"
-        self.model = self.folder / FORMATS[to].model
+        self.model = self.folder / self.kind.model
         self.graph = place / "graph.onnx"
         self.verdict: Verdict
-        self.static_ram = 0
-        self.static_flash = 0
+        self.code_size = CodeSize(0, 0)
         self.arena: int | None = None
         self.arena_note = ""
 
@@ -269,28 +251,27 @@ class _Work:
     def write(self) -> None:
         """Write the network and its description."""
         self.folder.mkdir()
-        if self.to == "tflite":
-            self._write_tflite()
-        else:
-            self._write_graph()
-            self.verdict = check_budget(self.graph, STORED)
-        if self.to == "c":
-            self._write_c()
-        elif self.with_frontend:
-            save_with_frontend(self.model, self.graph)
-        elif self.to == "onnx":
-            shutil.copyfile(self.graph, self.model)
-        if self.to != "web":
+        self.kind.write(self)
+        if self.kind.has_bundle:
             self._write_description()
 
-    def _write_tflite(self) -> None:
+    def write_onnx(self) -> None:
+        """Write model.onnx, with its front end if the export has one."""
+        self._write_graph()
+        if self.with_frontend:
+            save_with_frontend(self.model, self.graph)
+        else:
+            shutil.copyfile(self.graph, self.model)
+
+    def write_tflite(self) -> None:
+        """Write model.tflite, and ask for its arena."""
         calibration = []
         if self.precision == "int8":
             assert self.data is not None
             calibration = list(spread_inputs(self.data.train, CALIBRATION_SAMPLES))
         save_tflite(self.model, self.file, calibration)
         self.verdict = check_budget(self.file.model, STORED, self.precision, self.file.input_shape)
-        self.static_flash = self.model.stat().st_size
+        self.code_size = CodeSize(self.model.stat().st_size, 0)
         self.arena, self.arena_note = measure_arena(self.model)
 
     def _write_description(self) -> None:
@@ -303,24 +284,26 @@ class _Work:
                 np.savez_compressed(stream, mean=self.file.mean, std=self.file.std, **arrays)
 
     def _write_graph(self) -> None:
-        """Write the network alone as ONNX, in the precision of the export."""
+        """Write the network alone as ONNX, in the precision of the export, and count it."""
         if self.precision == "int8":
             assert self.data is not None
             save_int8(self.graph, self.file, self.data.train)
-            return
-        save_onnx(self.graph, self.file)
+        else:
+            save_onnx(self.graph, self.file)
         if self.precision == "float16":
             save_float16(self.graph, self.graph)
+        self.verdict = check_budget(self.graph, STORED)
 
-    def _write_c(self) -> None:
+    def write_c(self) -> None:
+        """Write the network, its front end or the reader of its pictures, and a program, in C."""
+        self._write_graph()
         (onnx,) = import_libraries("writing C code", "onnx")
-        assert self.file.frontend is not None
-        size = write_network(self.folder, onnx.load(self.graph), self.file.classes)
-        arrays = self._arrays()
-        tables = write_frontend(self.folder, self.file.frontend, arrays, self.file.mean, self.file.std)
-        write_main(self.folder)
-        self.static_flash = size.flash + tables["flash"]
-        self.static_ram = size.ram + tables["ram"]
+        network = write_network(self.folder, onnx.load(self.graph), self.file.classes)
+        if self.file.frontend is None:
+            inputs = write_picture_reader(self.folder, self.file.mean, self.file.std)
+        else:
+            inputs = write_frontend(self.folder, self.file.frontend, self._arrays(), self.file.mean, self.file.std)
+        self.code_size = network + inputs
 
     def _arrays(self) -> FrontendArrays:
         assert self.file.frontend is not None
@@ -332,7 +315,7 @@ class _Work:
         Raises:
             ModelError: it computes something else.
         """
-        run = self._runner()
+        run = self.kind.open(self)
         comparison = Comparison() if run is None else self._measure_difference(run)
         inputs = make_inputs(self.file.frontend, self.file.input_shape)
         x = self.file.normalise(inputs.features).numpy()
@@ -343,7 +326,7 @@ class _Work:
         elif run is not None:
             exported = run(x)
         self._require_finite(logits if exported is None else exported)
-        if self.to != "web":
+        if self.kind.has_bundle:
             self._write_parity(inputs, logits, exported)
         memory = self.verdict.memory
         peak = None if memory is None or memory.not_understood else memory.peak
@@ -353,15 +336,15 @@ class _Work:
             precision=self.precision,
             with_frontend=self.with_frontend,
             file_bytes=self.model.stat().st_size,
-            flash=self.static_flash or sum(layer.bytes for layer in self.verdict.layers),
-            ram=self.static_ram or peak,
+            flash=self.code_size.flash or sum(layer.bytes for layer in self.verdict.layers),
+            ram=self.code_size.ram or peak,
             arena=self.arena,
             arena_note=self.arena_note,
             multiply_adds=self.verdict.multiply_adds,
             **vars(comparison),
         )
 
-    def _measure_difference(self, run: Callable[[np.ndarray], np.ndarray]) -> Comparison:
+    def _measure_difference(self, run: Runner) -> Comparison:
         """Compare the logits that `run` gives for normalised inputs with those of the trained network."""
         batches, description = self._test_inputs()
         differences = []
@@ -396,12 +379,16 @@ class _Work:
             hint = "nothing was written" if self.precision == "float32" else "export it in float32; nothing was written"
             raise ModelError(f"the network gives NaN or infinite values in {self.precision}", hint)
 
-    def _runner(self) -> Callable[[np.ndarray], np.ndarray] | None:
-        """Return the function from normalised inputs to the logits of the exported network; None without a compiler."""
-        if self.to == "tflite":
-            return partial(run_tflite, self.model)
-        if self.to != "c":
-            return OnnxSession(self.graph).run
+    def open_onnx(self) -> Runner:
+        """Return the function that runs the graph without its front end."""
+        return OnnxSession(self.graph).run
+
+    def open_tflite(self) -> Runner:
+        """Return the function that runs model.tflite."""
+        return partial(run_tflite, self.model)
+
+    def open_c(self) -> Runner | None:
+        """Return the function that runs model.c; None without a compiler."""
         compiler = find_compiler()
         if compiler is None:
             return None
@@ -412,7 +399,7 @@ class _Work:
         if self.data is None:
             shape = (RANDOM_INPUTS, *self.file.input_shape)
             return iter([generator("export").standard_normal(shape, dtype=np.float32)]), "random inputs"
-        return spread_inputs(self.data.test, FORMATS[self.to].compared, BATCH), f"test {self.file.domain.samples}"
+        return spread_inputs(self.data.test, self.kind.compared, BATCH), f"test {self.file.domain.samples}"
 
     @torch.no_grad()
     def _trained(self, x: np.ndarray) -> np.ndarray:
@@ -431,7 +418,7 @@ class _Work:
             inputs,
             self.file.frontend,
             arrays,
-            model=FORMATS[self.to].model,
+            model=self.kind.model,
             takes_samples=self.takes_samples,
             tolerance=TOLERANCES[self.precision] * largest,
         )
@@ -460,3 +447,68 @@ class _Work:
             "files": files,
         }
         write_text(self.folder / REPORT, json.dumps(report, indent=2, allow_nan=False) + "\n")
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of exported networks."""
+
+    model: str
+    """Name of the file with the network."""
+    precisions: tuple[str, ...]
+    frontend: Literal["never", "if asked", "always"]
+    """Whether the front end is exported too, if the network has one."""
+    compared: int
+    """Largest number of test clips on which an exported network is compared with the original."""
+    require_libraries: Callable[[], object]
+    """Raises MissingExtraError if a library is missing."""
+    write: Callable[[_Work], None]
+    """Writes the network, and counts it."""
+    open: Callable[[_Work], Runner | None]
+    """Returns the function that runs the written network; None if it does not run on this machine."""
+    has_bundle: bool = True
+    """Whether the description and the parity bundle are written; a page holds what it needs of them."""
+
+
+_require_onnx = partial(import_libraries, "an export", "onnx", "onnxruntime", "onnxscript")
+
+FORMATS = {
+    "onnx": Format(
+        "model.onnx",
+        ("float32", "float16", "int8"),
+        "if asked",
+        512,
+        _require_onnx,
+        _Work.write_onnx,
+        _Work.open_onnx,
+    ),
+    "tflite": Format(
+        "model.tflite",
+        ("float32", "int8"),
+        "never",
+        512,
+        import_tflite,
+        _Work.write_tflite,
+        _Work.open_tflite,
+    ),
+    "c": Format(
+        "model.c",
+        ("float32", "int8"),
+        "always",
+        64,
+        _require_onnx,
+        _Work.write_c,
+        _Work.open_c,
+    ),
+    "web": Format(
+        "model.onnx",
+        ("float32", "int8"),
+        "always",
+        512,
+        _require_onnx,
+        _Work.write_onnx,
+        _Work.open_onnx,
+        has_bundle=False,
+    ),
+}
+"""Formats by name."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from asc_mrkd.deploy.card_text import LIMITS, frontend_text, network_text
 from asc_mrkd.deploy.model_file import ModelFile
+from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import format_bytes, write_text
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ USE = {
     "TensorFlow Lite Micro. In int8, input and output are int8: value = scale * (integer - zero point).",
     ("c", True): "`main.c`, `frontend.c` and `model.c` name the scene of a WAV file of 16 bits at {rate:,} Hz: "
     "`cc -std=c99 -O2 main.c frontend.c model.c -lm -o classify && ./classify FILE.wav`.",
+    ("c", False): "`main.c` and `model.c` name the class of a picture, a binary PPM file of that size: "
+    "`cc -std=c99 -O2 main.c model.c -lm -o classify && ./classify FILE.ppm`.",
 }
 """Sentence on how to run an export, by format and whether it has its front end."""
 
@@ -30,6 +33,12 @@ DATA = (
 )
 """Sentences on the other files of an export."""
 
+DATA_OF_PICTURES = (
+    "Classes and normalisation are in `model.json`. `python parity/check.py` repeats the comparison on three pictures "
+    "of random pixels. `report.json` has these figures, and the memory layer by layer."
+)
+"""Sentences on the other files of an export of a network for pictures."""
+
 DATA_OF_PAGE = (
     "Classes, rate, length of a clip and accuracy are in `page.json`. `report.json` has these figures, and the memory "
     "layer by layer."
@@ -40,7 +49,7 @@ DATA_OF_PAGE = (
 FLASH = {
     "onnx": "weights",
     "tflite": "the file",
-    "c": "weights and tables of the front end; the program comes on top",
+    "c": "weights, and tables of the front end; the program comes on top",
     "web": "weights",
 }
 """Parts that the flash of an export counts, by format."""
@@ -69,7 +78,7 @@ def write_card(path: Path, file: ModelFile, result: "Export") -> None:
         f"| multiply-adds | {result.multiply_adds / 1e6:,.1f} million per input, without the front end |",
         f"| agreement | {_agreement(result)} |",
         "",
-        DATA_OF_PAGE if result.to == "web" else DATA,
+        _data(result.to, spec),
         "",
         LIMITS,
     ]
@@ -92,6 +101,12 @@ def _frontend_lines(file: ModelFile) -> list[str]:
     ]
 
 
+def _data(to: str, spec: FrontendSpec | None) -> str:
+    if to == "web":
+        return DATA_OF_PAGE
+    return DATA_OF_PICTURES if spec is None else DATA
+
+
 def _arena_lines(result: "Export") -> list[str]:
     if result.to != "tflite":
         return []
@@ -106,7 +121,8 @@ def _ram(result: "Export") -> str:
         return "unknown"
     size = f"{result.ram:,} bytes ({format_bytes(result.ram, kilo=1024)})"
     if result.to == "c":
-        return f"{size}: all static memory; the samples of a clip and the stack come on top"
+        others = "the samples of a clip and the stack come" if result.with_frontend else "the stack comes"
+        return f"{size}: all static memory; {others} on top"
     return f"{size}: activations alive at once; a runtime takes at least as much"
 
 

@@ -75,10 +75,7 @@ def write_parity(
         tolerance: largest difference of what it gives.
     """
     folder.mkdir()
-    names = [f"clip{number}.wav" for number in range(1, len(inputs.clips) + 1)]
-    for name, clip in zip(names, inputs.clips, strict=True):
-        assert spec is not None
-        _write_wav(folder / name, clip, spec.sample_rate)
+    names = _write_pictures(folder, inputs.features) if spec is None else _write_clips(folder, inputs.clips, spec)
     with open(folder / "parity.npz", "wb") as stream:
         np.savez_compressed(stream, features=inputs.features, **arrays)  # type: ignore[arg-type]
     facts = {
@@ -92,11 +89,24 @@ def write_parity(
     shutil.copyfile(parity_check.__file__, folder / "check.py")
 
 
-def _write_wav(path: Path, samples: np.ndarray, rate: int) -> None:
-    """Write samples (channel, sample) as PCM of 16 bits."""
-    whole = np.round(samples.T * 32768).astype("<i2")
-    with open(path, "wb") as stream, wave.open(stream) as sound:
-        sound.setnchannels(whole.shape[1])
-        sound.setsampwidth(2)
-        sound.setframerate(rate)
-        sound.writeframes(whole.tobytes())
+def _write_clips(folder: Path, clips: list[np.ndarray], spec: FrontendSpec) -> list[str]:
+    """Write samples (channel, sample) as WAV files, PCM of 16 bits, and return their names."""
+    names = [f"clip{number}.wav" for number in range(1, len(clips) + 1)]
+    for name, clip in zip(names, clips, strict=True):
+        whole = np.round(clip.T * 32768).astype("<i2")
+        with open(folder / name, "wb") as stream, wave.open(stream) as sound:
+            sound.setnchannels(whole.shape[1])
+            sound.setsampwidth(2)
+            sound.setframerate(spec.sample_rate)
+            sound.writeframes(whole.tobytes())
+    return names
+
+
+def _write_pictures(folder: Path, pixels: np.ndarray) -> list[str]:
+    """Write pixels (picture, channel, height, width) in 0..255 as PPM files, and return their names."""
+    names = [f"picture{number}.ppm" for number in range(1, len(pixels) + 1)]
+    for name, picture in zip(names, pixels, strict=True):
+        _, height, width = picture.shape
+        content = picture.transpose(1, 2, 0).astype(np.uint8).tobytes()
+        (folder / name).write_bytes(b"P6\n%d %d\n255\n" % (width, height) + content)
+    return names

@@ -5,10 +5,11 @@ ai-edge-litert for a .tflite file or a C compiler (CC, or cc) for C code. Exit c
 tolerances, 1 if not.
 
 - parity.json: kind of the export, tolerances, names of the files
-- parity.npz: `features` of the clips before normalisation, `mean`, `std`, `logits` of the trained network, and
-  `exported`: the logits of the exported network, or the probabilities of a graph with a front end, on the machine of
-  the export. It is missing for C code if that machine had no compiler: then the code is compared with `logits`.
-- clip1.wav ...: the clips, PCM of 16 bits
+- parity.npz: `features` of the clips, or pixels of the pictures, before normalisation, `mean`, `std`, `logits` of the
+  trained network, and `exported`: the logits of the exported network, or the probabilities of a graph with a front end,
+  on the machine of the export. It is missing for C code if that machine had no compiler: then the code is compared
+  with `logits`.
+- clip1.wav ...: the clips, PCM of 16 bits; or picture1.ppm ...: the pictures
 """
 
 import json
@@ -88,24 +89,19 @@ def as_real(stored: np.ndarray, tensor: Mapping[str, Any]) -> np.ndarray:
     return (np.float32(scale) * (stored.astype(np.float32) - zero_point)).astype(np.float32)
 
 
-def run_c(folder: Path, facts: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Compile the program; return its features, (clip, channel, mel, frame), and its logits, (clip, class)."""
-    shape = data["features"].shape[1:]
-    features = []
-    logits = []
+def run_c(folder: Path, facts: Mapping[str, Any]) -> np.ndarray:
+    """Compile the program; return what it prints, (clip, value): features, unless it reads pictures, and logits."""
+    printed = []
     with tempfile.TemporaryDirectory() as place:
         program = Path(place) / "classify"
-        sources = [str(folder.parent / name) for name in ("main.c", "frontend.c", "model.c")]
+        sources = [str(path) for path in sorted(folder.parent.glob("*.c"))]
         compiler = shlex.split(os.environ.get("CC", "cc"))  # it may hold options, as in "gcc -m32"
         subprocess.run([*compiler, "-std=c99", "-O2", "-o", str(program), *sources, "-lm"], check=True)
         for name in facts["clips"]:
             command = [str(program), str(folder / name), "--values"]
-            printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            values = np.array(printed.split(), np.float32)
-            count = int(np.prod(shape))
-            features.append(values[:count].reshape(shape[0], shape[2], shape[1]).transpose(0, 2, 1))
-            logits.append(values[count:])
-    return np.stack(features), np.stack(logits)
+            values = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            printed.append(np.array(values.split(), np.float32))
+    return np.stack(printed)
 
 
 def compare(folder: Path = HERE) -> list[str]:
@@ -115,8 +111,12 @@ def compare(folder: Path = HERE) -> list[str]:
     with np.load(folder / "parity.npz", allow_pickle=False) as archive:
         data = {name: archive[name] for name in archive.files}
     if facts["kind"] == "c":
-        features, found = run_c(folder, facts, data)
-        faults += judge("features", features, data["features"], facts["tolerances"]["features"])
+        printed = run_c(folder, facts)
+        classes = data["logits"].shape[1]
+        found = printed[:, -classes:]
+        if printed.shape[1] > classes:
+            by_frame = data["features"].transpose(0, 1, 3, 2).reshape(len(printed), -1)
+            faults += judge("features", printed[:, :-classes], by_frame, facts["tolerances"]["features"])
     elif facts["kind"] == "tflite":
         found = run_tflite(folder.parent / facts["model"], normalise(data))
     else:

@@ -21,7 +21,7 @@ from asc_mrkd.datasets.synthetic.scenes import render_clip
 from asc_mrkd.deploy.model_file import ModelFile, save_model
 from asc_mrkd.deploy.onnx_file import save_onnx, write_onnx
 from asc_mrkd.errors import ConfigError, ModelError
-from asc_mrkd.exports.c_code import write_frontend, write_main, write_network
+from asc_mrkd.exports.c_code import write_frontend, write_network
 from asc_mrkd.exports.c_code.compiled import DRIVER
 from asc_mrkd.features import Frontend, FrontendSpec, load_spec
 from asc_mrkd.features.filterbank import DB_PER_NEPER, compute_arrays, librosa_filterbank
@@ -260,7 +260,6 @@ def test_the_decisions_are_those_of_onnxruntime(network, source, request, tmp_pa
 def write_program(folder: Path, file: ModelFile, source: Path) -> Path:
     write_network(folder, onnx.load(source), file.classes)
     write_frontend(folder, file.frontend, compute_arrays(SPEC, librosa_filterbank(SPEC)), file.mean, file.std)
-    write_main(folder)
     return compile_c(folder, "main.c", "frontend.c", "model.c", options=SANITIZED)
 
 

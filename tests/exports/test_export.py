@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import onnx
+import PIL.Image
 import pytest
 import torch
 from helpers.cli import run_cli, run_json
@@ -17,10 +18,11 @@ from helpers.progress import RecordedProgress
 from asc_mrkd import Predictor, check_budget, export
 from asc_mrkd.compression import quantise
 from asc_mrkd.deploy import onnx_file
-from asc_mrkd.deploy.model_file import load_model, save_model
+from asc_mrkd.deploy.model_file import ModelFile, load_model, save_model
 from asc_mrkd.errors import ConfigError, MissingExtraError, ModelError, RunError
 from asc_mrkd.exports import exporter, parity, parity_check
 from asc_mrkd.exports.c_code import compiled
+from asc_mrkd.models import build_model
 
 pytestmark = pytest.mark.slow
 
@@ -115,7 +117,7 @@ def test_the_bundle_needs_nothing_of_ours_and_notices_a_change(float32, tmp_path
     assert "logits" in parity_check.compare(folder / "parity")
 
 
-def test_a_model_file_needs_no_data_and_pictures_have_no_clips(trained, tmp_path):
+def test_a_model_file_needs_no_data(trained, tmp_path):
     alone = tmp_path / "alone.safetensors"
     alone.write_bytes((trained / "seed0/model.safetensors").read_bytes())
     result = export(alone, tmp_path / "board", with_frontend=True)
@@ -160,6 +162,75 @@ def test_c_is_compiled_and_compared(trained, precision, tmp_path):
     assert f"agreement | {result.same_decisions} of 6 test clips" in (result.path / "README.md").read_text()
 
 
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A resnet20 for pictures of 32 x 32 pixels, as a model file."""
+    torch.manual_seed(0)
+    network = build_model("resnet20", 3)
+    with torch.no_grad():
+        x = torch.randn(8, 3, 32, 32) + torch.linspace(-2, 2, 8).reshape(-1, 1, 1, 1)  # dark to bright
+        network.train()(x)
+        network.eval()
+        network.linear.weight.mul_(20)
+        network.linear.bias.sub_(network(x).mean(0))
+    mean = np.array([125.0, 123.0, 114.0], np.float32).reshape(3, 1, 1)
+    architecture = {"name": "resnet20", "num_classes": 3, "options": {}}
+    path = tmp_path_factory.mktemp("pictures") / "m.safetensors"
+    save_model(path, ModelFile(network, architecture, ["cat", "dog", "ship"], (3, 32, 32), mean, mean / 2, None))
+    return path
+
+
+@pytest.mark.skipif(compiled.find_compiler() is None, reason="there is no C compiler")
+def test_c_reads_pictures_as_predict_does(pictures, tmp_path, monkeypatch):
+    for module in (exporter, quantise):
+        monkeypatch.setattr(module, "save_onnx", onnx_file.save_onnx)
+    result = export(pictures, tmp_path / "c", "c")
+    assert names(result.path) == {"README.md", "model.json", "report.json", "main.c", "model.c", "model.h", "parity"}
+    assert (result.with_frontend, result.compared, result.same_decisions) == (False, 16, 16)
+    assert parity_check.compare(result.path / "parity") == []
+    strict = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-O1", "-fsanitize=address,undefined"]
+    program = tmp_path / "classify"
+    subprocess.run(["gcc", *strict, "main.c", "model.c", "-lm", "-o", program], cwd=result.path, check=True)
+    predictor = Predictor(pictures)
+    decisions = set()
+    for number in range(5):
+        pixels = np.random.default_rng(number).integers(50 * number, 50 * number + 50, (32, 32, 3), dtype=np.uint8)
+        picture = tmp_path / f"{number}.ppm"
+        PIL.Image.fromarray(pixels).save(picture)
+        printed = subprocess.run([program, picture], capture_output=True, text=True, check=True).stdout
+        found = predictor.predict(picture)
+        pairs = zip(found.classes, found.probabilities, strict=True)
+        assert printed == f"{picture}  {'  '.join(f'{name} {probability:.3f}' for name, probability in pairs)}\n"
+        decisions.add(found.classes[0])
+    assert len(decisions) > 1
+    content = picture.read_bytes()
+    refused = {
+        content[:100]: "its end is missing",
+        content.replace(b"32 32", b"32 31", 1): "another size",
+        content.replace(b"255", b"65535", 1): "8 bits per channel",
+        content.replace(b"P6", b"P3", 1): "it is not a binary PPM file",
+        b"": "it is not a binary PPM file",
+    }
+    for wrong, reason in refused.items():
+        (tmp_path / "wrong.ppm").write_bytes(wrong)
+        done = subprocess.run([program, tmp_path / "wrong.ppm"], capture_output=True, text=True)
+        assert (done.returncode, reason in done.stderr) == (2, True), done.stderr
+    assert subprocess.run([program, tmp_path / "nowhere"], capture_output=True).returncode == 2
+    assert "`./classify FILE.ppm`" in (result.path / "README.md").read_text().replace("&& ", "`")
+    assert "frontend" not in (result.path / "README.md").read_text()
+
+
+def test_pictures_have_no_page_and_one_normalisation_per_channel(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporter, "find_runtime", lambda folder: folder)
+    with pytest.raises(ConfigError, match="a network for pictures has no front end"):
+        export(pictures, tmp_path / "page", "web")
+    file = load_model(pictures)
+    mean = np.zeros((3, 32, 1), np.float32)
+    save_model(tmp_path / "m.safetensors", replace(file, mean=mean, std=mean + 1))
+    with pytest.raises(ConfigError, match="the mean differs from place to place"):
+        export(tmp_path / "m.safetensors", tmp_path / "c", "c")
+
+
 def test_c_without_a_compiler_says_so(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(exporter, "find_compiler", lambda: None)
     outcome = run_cli("export", trained, "--to", "c", "--out", tmp_path / "c")
@@ -169,9 +240,9 @@ def test_c_without_a_compiler_says_so(trained, tmp_path, monkeypatch):
     assert (report["compared"], report["largest_difference"], report["same_decisions"]) == (0, None, 0)
     with np.load(tmp_path / "c/parity/parity.npz") as data:
         assert set(data) == {"features", "mean", "std", "logits"}
-        features = data["features"]
+        features = data["features"].transpose(0, 1, 3, 2).reshape(3, -1)
         other = np.roll(data["logits"], 1, axis=1)  # the same values, other decisions
-    monkeypatch.setattr(parity_check, "run_c", lambda *_: (features, other))
+    monkeypatch.setattr(parity_check, "run_c", lambda *_: np.concatenate([features, other], axis=1))
     facts = json.loads((tmp_path / "c/parity/parity.json").read_text())
     facts["tolerances"]["outputs"] = 1e3
     (tmp_path / "c/parity/parity.json").write_text(json.dumps(facts))

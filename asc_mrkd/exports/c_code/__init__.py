@@ -3,7 +3,8 @@
 Knows ONNX graphs and definitions of front ends; nothing of runs and data.
 """
 
-from asc_mrkd.exports.c_code.frontend_code import require_writable_frontend, write_frontend, write_main
-from asc_mrkd.exports.c_code.network_code import CodeSize, write_network
+from asc_mrkd.exports.c_code.frontend_code import require_writable, write_frontend, write_picture_reader
+from asc_mrkd.exports.c_code.network_code import write_network
+from asc_mrkd.exports.c_code.text import CodeSize
 
-__all__ = ["CodeSize", "require_writable_frontend", "write_frontend", "write_main", "write_network"]
+__all__ = ["CodeSize", "require_writable", "write_frontend", "write_network", "write_picture_reader"]

@@ -1,4 +1,4 @@
-"""frontend.c and frontend.h: a definition of a front end as tables and plain loops."""
+"""frontend.c and frontend.h, a front end as tables and plain loops, and main.c, the program around the network."""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ import numpy as np
 
 from asc_mrkd.audio.read import SECONDS_TOLERANCE
 from asc_mrkd.errors import ConfigError
-from asc_mrkd.exports.c_code.text import array_text, fill_in, float_text
+from asc_mrkd.exports.c_code.text import CodeSize, array_text, fill_in, float_text, read_part
 from asc_mrkd.features.filterbank import AMIN, DB_PER_NEPER, FrontendArrays, filter_ranges
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import write_text
@@ -42,8 +42,8 @@ ONE_PASS = "This definition has no floor: the value is not used."
 
 def write_frontend(
     folder: Path, spec: FrontendSpec, arrays: FrontendArrays, mean: np.ndarray, std: np.ndarray
-) -> dict[str, int]:
-    """Write frontend.c and frontend.h.
+) -> CodeSize:
+    """Write frontend.c and frontend.h, and main.c, a program that reads a WAV file and prints the classes.
 
     Args:
         folder: existing folder.
@@ -53,35 +53,62 @@ def write_frontend(
         std: deviation of the features, shaped as `mean`.
 
     Returns:
-        The bytes of its tables (`flash`) and of its static memory (`ram`), without the samples of the clip.
+        The size of its tables and of its static memory, without the samples of the clip.
 
     Raises:
         ConfigError: the length of the transform is too large or not a power of two, or the statistics differ from frame
             to frame.
     """
-    require_writable_frontend(spec, mean, std)
+    require_writable(spec, mean, std)
     tables = frontend_tables(spec, arrays, mean, std)
     write_text(folder / "frontend.c", code_text(spec, tables, mean))
     write_text(folder / "frontend.h", header_text(spec))
+    write_text(folder / "main.c", fill_in("main.c.in", shared=read_part("main_shared.c")))
     flash = sum(values.size * (4 if kind == "float" else 2) for values, kind in tables.values())
-    return {"flash": flash, "ram": 4 * (2 * (spec.n_fft // 2) + spec.n_fft // 2 + 1)}
+    return CodeSize(flash, 4 * (2 * (spec.n_fft // 2) + spec.n_fft // 2 + 1))
 
 
-def require_writable_frontend(spec: FrontendSpec, mean: np.ndarray, std: np.ndarray) -> None:
-    """Refuse a front end that the C code cannot compute.
+def write_picture_reader(folder: Path, mean: np.ndarray, std: np.ndarray) -> CodeSize:
+    """Write main.c, a program that reads a PPM file, normalises it and prints the classes.
+
+    Args:
+        folder: existing folder.
+        mean: mean of the pixels, (channel or 1, 1, 1).
+        std: deviation of the pixels, shaped as `mean`.
 
     Raises:
-        ConfigError: as from `write_frontend`.
+        ConfigError: the statistics differ from pixel to pixel.
     """
+    require_writable(None, mean, std)
+    code = fill_in(
+        "main_picture.c.in",
+        shared=read_part("main_shared.c"),
+        mean=array_text("mean", mean, "float"),
+        deviation=array_text("deviation", std, "float"),
+        statistics_channels=len(mean),
+    )
+    write_text(folder / "main.c", code)
+    return CodeSize(4 * (mean.size + std.size), 0)
+
+
+def require_writable(spec: FrontendSpec | None, mean: np.ndarray, std: np.ndarray) -> None:
+    """Refuse a front end, or the normalisation of pictures, that the C code cannot compute.
+
+    Raises:
+        ConfigError: as from `write_frontend` and `write_picture_reader`.
+    """
+    places = mean.shape[1:] if spec is None else mean.shape[2:]
+    if set(places) != {1} or std.shape != mean.shape:
+        raise ConfigError(
+            "the mean differs from place to place, which the C code does not support", "export with --to onnx"
+        )
+    if spec is None:
+        return
     if not 4 <= spec.n_fft <= LARGEST_TRANSFORM or spec.n_fft & (spec.n_fft - 1):
         raise ConfigError(
             f"front end {spec.name}: n_fft {spec.n_fft} is not a power of two from 4 to {LARGEST_TRANSFORM:,}, "
             "as the C code needs it",
             "change n_fft and keep win_length, or export with --to onnx --with-frontend",
-        )
-    if mean.shape[2] != 1 or std.shape != mean.shape:
-        raise ConfigError(
-            "the mean differs from frame to frame, which the C code does not support", "export with --to onnx"
         )
 
 
@@ -154,8 +181,3 @@ def _scale_of_power(spec: FrontendSpec) -> str:
         least = float_text(AMIN)
         return f"logf(power < {least} ? {least} : power)"
     return "power" if spec.power == 2 else "sqrtf(power)"
-
-
-def write_main(folder: Path) -> None:
-    """Write main.c, a program that reads a WAV file and prints the classes."""
-    write_text(folder / "main.c", fill_in("main.c.in"))

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from asc_mrkd.errors import ModelError
 from asc_mrkd.exports.c_code.arena import place_activations
 from asc_mrkd.exports.c_code.graph import Layer, Network, read_network
-from asc_mrkd.exports.c_code.text import array_text, fill_in, float_text, string_text
+from asc_mrkd.exports.c_code.text import CodeSize, array_text, fill_in, float_text, read_part, string_text
 from asc_mrkd.files import write_text
 
 SHARED_KERNELS = "kernels_shared.c"
@@ -22,16 +21,6 @@ KERNELS = {"float32": "kernels_float32.c", "int8": "kernels_int8.c"}
 
 REALS = 4
 """Bytes of a real number."""
-
-
-@dataclass(frozen=True)
-class CodeSize:
-    """Bytes of generated code, without those of the instructions."""
-
-    flash: int
-    """Bytes of the constants."""
-    ram: int
-    """Bytes of the static memory: the block of all activations, and a row of sums in int8."""
 
 
 def write_network(folder: Path, model: Any, classes: Sequence[str]) -> CodeSize:
@@ -146,8 +135,7 @@ class _Writer:
 
     def kernel_text(self) -> str:
         """Return the kernels that are used."""
-        files = [Path(__file__).with_name(name) for name in (SHARED_KERNELS, KERNELS[self.precision])]
-        text = "".join(file.read_text(encoding="utf-8") for file in files)
+        text = read_part(SHARED_KERNELS) + read_part(KERNELS[self.precision])
         parts = re.split(r"^/\* == (\w+) == \*/\n", text, flags=re.MULTILINE)
         kernels = dict(zip(parts[1::2], parts[2::2], strict=True))
         return "\n".join(kernels[name] for name in kernels if name in self._kernels)

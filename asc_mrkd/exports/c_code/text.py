@@ -1,5 +1,6 @@
 """Texts of C: arrays of numbers, strings, and the templates of this room."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -14,10 +15,27 @@ PER_LINE = 12
 """Numbers per line of an array."""
 
 
+@dataclass(frozen=True)
+class CodeSize:
+    """Bytes of generated code, without those of the instructions."""
+
+    flash: int
+    """Bytes of the constants."""
+    ram: int
+    """Bytes of the static memory: all activations, a row of sums in int8, and the spectrum of the front end."""
+
+    def __add__(self, other: "CodeSize") -> "CodeSize":
+        return CodeSize(self.flash + other.flash, self.ram + other.ram)
+
+
+def read_part(name: str) -> str:
+    """Return a file of this room."""
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
+
+
 def fill_in(template: str, **values: Any) -> str:
     """Return a template of this room with its values."""
-    text = (Path(__file__).parent / template).read_text(encoding="utf-8")
-    return Template(text).substitute(about=ABOUT, **values)
+    return Template(read_part(template)).substitute(about=ABOUT, **values)
 
 
 def float_text(value: float) -> str:
