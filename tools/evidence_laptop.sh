@@ -37,7 +37,7 @@ stage 2 "train briefly" "${images[@]}" "$compared" train.epochs=25 "${settings[@
     --out "$out/images_short" "${sweep_options[@]}"
 stage 3 "train until the network fits its training images" "${images[@]}" "$compared" train.epochs=100 "${settings[@]}" \
     --out "$out/images_long" "${sweep_options[@]}"
-for option in temperature=1,2,4 interval=0.125,0.25 ensemble=true,false warmup=linear,skip alpha=0.3,0.7; do
+for option in temperature=1,2,4 interval=0.125,0.25 ensemble=true,false warmup=ramp,skip alpha=0.3,0.7; do
     stage 4 "try options of MrKD on held-out training images" \
         "${images[@]}" "method=$replay" "method.$option" data.held_out=5000 train.epochs=100 "${settings[@]}" \
         --out "$out/images_tuning/${option%%=*}" "${sweep_options[@]}"

@@ -57,8 +57,8 @@ class MemoryReplay(nn.Module):
             of an epoch have to be those of epoch % period. `replay` runs none: it replays the logits that the student
             itself gave each sample before each rotation. The last three need `num_samples` and
             `mrkd(x, y, samples=indices)`; `repeat` needs `steps_per_epoch`; Mixup goes with `exact` and `repeat` alone.
-        total_steps: optimiser steps of the whole run; a share and `warmup="linear"` need it. An interval that stores no
-            backup within it is warned of.
+        total_steps: optimiser steps of the whole run; a share needs it. An interval that stores no backup within it is
+            warned of.
         num_samples: samples of the training set, which `samples=` counts from 0.
         steps_per_epoch: optimiser steps per epoch; an interval in epochs needs it.
         ensemble: combine the backups by the fully connected network; without it, take the mean of their KL terms
@@ -74,9 +74,8 @@ class MemoryReplay(nn.Module):
             the preset.
         warmup: teaching before all backups are real; None is that of the preset. `untrained`: the untrained copies
             teach (literal). `ramp`: the distillation weight is alpha k / n while k of n backups are real. `skip`:
-            labels only until the first one is real. `linear`: as `skip`, and the weight grows to alpha in proportion
-            to the steps of the run. In the last three, the mean logits of the real backups stand in for the missing
-            ones.
+            labels only until the first one is real. In the last two, the mean logits of the real backups stand in for
+            the missing ones.
         snapshot_source: the backups are copies of the weights (`raw`) or of their running average (`ema`).
         teacher_devices: devices to spread the backups over; None keeps them on the student's device.
         seed: seed of the initial weights of the ensemble.
@@ -117,7 +116,7 @@ class MemoryReplay(nn.Module):
         adjustment_gradient: Literal["literal", "detached"] = "literal",
         ensemble_input: Literal["raw", "temperature", "layernorm"] | None = None,
         teacher_bn: Literal["eval", "batch"] | None = None,
-        warmup: Literal["untrained", "ramp", "skip", "linear"] | None = None,
+        warmup: Literal["untrained", "ramp", "skip"] | None = None,
         snapshot_source: Literal["raw", "ema"] = "raw",
         teacher_devices: Sequence[str | torch.device] | None = None,
         seed: int = 0,
@@ -145,7 +144,6 @@ class MemoryReplay(nn.Module):
         self.adjustment = adjustment
         self.adjustment_gradient = adjustment_gradient
         self.warmup = warmup
-        self.total_steps = total_steps
         self.steps_per_epoch = steps_per_epoch
         self.num_samples = num_samples
         self.interval = _interval_in_steps(interval, total_steps, steps_per_epoch)
@@ -250,9 +248,6 @@ class MemoryReplay(nn.Module):
             return self.alpha * self.teachers.filled / len(self.teachers)
         if self.warmup != "untrained" and not self.teachers.filled:
             return 0.0
-        if self.warmup == "linear":
-            assert self.total_steps is not None
-            return self.alpha * min(self.steps / self.total_steps, 1.0)
         return self.alpha
 
     def _require_lengths(self, teachers: TeachersName) -> None:
@@ -265,8 +260,6 @@ class MemoryReplay(nn.Module):
             _require_given("num_samples", self.num_samples, f"teachers='{teachers}'")
         if teachers == "repeat":
             _require_given("steps_per_epoch", self.steps_per_epoch, "teachers='repeat'")
-        if self.warmup == "linear":
-            _require_given("total_steps", self.total_steps, "warmup='linear'")
 
     def _average_ensemble_gradients(self) -> None:
         """Average the gradients of the ensemble over the processes; the wrapper has those of the student alone."""

@@ -29,7 +29,7 @@ FITTING: dict[str, dict[str, Sequence[Any]]] = {
     "repeat": {},
     "replay": {
         "teacher_bn": ["batch"],
-        "warmup": ["ramp", "skip", "linear"],
+        "warmup": ["ramp", "skip"],
         "snapshot_source": ["raw"],
         "teacher_devices": [None],
     },

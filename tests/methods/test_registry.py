@@ -40,7 +40,7 @@ def test_class_of_every_row_can_be_built_from_its_defaults(name):
         ({"name": "mrkd", "ensemble_layers": 5}, r"method\.ensemble_layers: .* less than or equal to 4, got 5", ""),
         (
             {"name": "mrkd", "warmup": "init"},
-            r"method\.warmup: Input should be 'untrained', 'ramp', 'skip' or 'linear'",
+            r"method\.warmup: Input should be 'untrained', 'ramp' or 'skip'",
             "",
         ),
         ({"name": "mrkd", "preset": "papr"}, r"method\.preset: Input should be 'paper' or 'robust'", ""),
