@@ -21,6 +21,7 @@ from asc_mrkd.files import format_bytes, write_text
 from asc_mrkd.methods import method_title
 from asc_mrkd.own_code import parse_own
 from asc_mrkd.runs import RunFolder, SeedFolder, accuracy_and_log_loss, find_model, read_predictions
+from asc_mrkd.store.check import find_known_test_clips
 from asc_mrkd.store.layout import open_store
 from asc_mrkd.store.origin import read_origin
 
@@ -129,6 +130,10 @@ def about_data(experiment: Experiment) -> list[list[str]]:
     else:
         counts = ", ".join(f"{count:,} {name}" for name, count in clips["split"].value_counts().items())
         rows.append(["splits", "; ".join(filter(None, [counts, str(origin.get("splits", ""))]))])
+    known = find_known_test_clips(store, clips)
+    if known:
+        words = f"test clips that are training clips under another name: {len(known)}, so the figures are too good"
+        rows.append(["caution", words])
     if origin.get("groups"):
         rows.append(["groups", str(origin["groups"])])
     rows += [["clips", sentence] for sentence in origin.get("done", [])[1:]]

@@ -16,11 +16,13 @@ from torch import Tensor
 from asc_mrkd.config import ImagesConfig, StoreConfig
 from asc_mrkd.config.domain import CLIP_COLUMNS
 from asc_mrkd.datasets.clip_lists import read_list
+from asc_mrkd.datasets.findings import Finding
 from asc_mrkd.datasets.images import ImageSet, channel_statistics, open_images, stratified
 from asc_mrkd.datasets.splits import classes_of_one_unit, fold_numbers
 from asc_mrkd.deploy.model_file import normalise
 from asc_mrkd.errors import SHOWN, DataError, suggest
 from asc_mrkd.features.spec import FrontendSpec
+from asc_mrkd.store.check import find_known_test_clips
 from asc_mrkd.store.layout import OK, CheckedRows, FeatureStore, open_store
 from asc_mrkd.workers import free_memory
 
@@ -234,6 +236,13 @@ def _warn_of_untestable(classes: Sequence[str]) -> None:
         warnings.warn(f"{names} {verb}: no network is both trained and tested on such a class", stacklevel=2)
 
 
+def _warn_of_known(known: Sequence[Finding]) -> None:
+    if known:
+        clips = "1 test clip is a training clip" if len(known) == 1 else f"{len(known)} test clips are training clips"
+        example = f"{known[0].subject} is {known[0].detail}"
+        warnings.warn(f"{clips} under another name, which makes the accuracy too high: {example}", stacklevel=2)
+
+
 def _require_clips_in_every_fold(store: FeatureStore, config: StoreConfig) -> None:
     """Refuse a cross-validation before its first fold if a later one has nothing to train on or to test.
 
@@ -280,6 +289,7 @@ def _load_store(store: FeatureStore, clips: pd.DataFrame, config: StoreConfig, d
     statistics = store.statistics_of(training_rows) if is_part else store.statistics()
     mean, std = (values.reshape(1, -1, 1) for values in statistics)
     clips = _of_devices(clips, config.devices)
+    _warn_of_known(find_known_test_clips(store, clips))
 
     def samples(split: str) -> Samples:
         table = _clips_of_split(store, clips, config, split)

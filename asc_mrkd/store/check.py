@@ -3,6 +3,7 @@
 import zlib
 
 import numpy as np
+import pandas as pd
 
 from asc_mrkd.datasets.findings import Finding, find_absent_classes
 from asc_mrkd.progress import Progress, no_progress
@@ -40,16 +41,22 @@ def check_store(store: FeatureStore, progress: Progress = no_progress) -> list[F
     return findings + find_absent_classes(store.clips[store.clips["status"] == OK], store.classes)
 
 
-def find_known_test_clips(store: FeatureStore) -> list[Finding]:
+def find_known_test_clips(store: FeatureStore, clips: pd.DataFrame | None = None) -> list[Finding]:
     """Find the test clips whose features are those of a training clip: the same recording under two names.
 
     A network is not tested by what it was trained on, so such clips make its accuracy too high.
+
+    Args:
+        store: finished store, see `open_store`.
+        clips: some of its usable clips with other splits, as those of a fold; None takes all with their splits.
     """
-    training = store.rows("train")
+    if clips is None:
+        clips = store.clips[store.clips["status"] == OK]
+    training = clips[clips["split"] == "train"]
     rows = dict(zip(training["crc32"], training["row"], strict=True))
     names = store.clips["filename"]
     findings = []
-    for clip in store.rows("test").to_dict("records"):
+    for clip in clips[clips["split"] == "test"].to_dict("records"):
         row = rows.get(clip["crc32"])
         if row is not None and np.array_equal(store.features[row], store.features[clip["row"]]):
             detail = f"the same recording as the training clip {names[row]}"

@@ -1,6 +1,7 @@
 """Extraction: the clips of a data set into a feature store, in parallel; an interrupted extraction continues."""
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -224,6 +225,9 @@ def _forget_replaced(store: FeatureStore, root: Path) -> None:
     states = list_sources(root, recordings.unique())
     replaced = find_replaced(store.folder, states)
     if replaced:
+        names = "1 recording has" if len(replaced) == 1 else f"{len(replaced)} recordings have"
+        message = f"{names} changed since the extraction into {store.folder}, such as {min(replaced)}; "
+        warnings.warn(f"{message}the features are extracted again", stacklevel=2)
         checksums = Journal(store.folder).checksums
         kept = store.clips["row"][~recordings.isin(replaced) & store.clips["row"].isin(list(checksums))]
         write_text(store.folder / JOURNAL, "".join(journal_line(row, checksums[row], "") for row in kept))

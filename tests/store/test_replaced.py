@@ -5,9 +5,13 @@ import shutil
 import numpy as np
 import pytest
 import soundfile
+import torch
 from helpers.cli import run_cli
 from helpers.store import RATE, SECONDS, differing_files, extract_by_verb
 
+from asc_mrkd.config import StoreConfig
+from asc_mrkd.datasets.splits import fold_numbers
+from asc_mrkd.engine.samples import open_data
 from asc_mrkd.errors import StoreError
 from asc_mrkd.store import extract_clips, join_stores, open_store
 from asc_mrkd.store.check import find_known_test_clips
@@ -39,7 +43,8 @@ def test_a_replaced_recording_is_extracted_again(recordings, extract):
     before = extract()
     old = np.array(before.features)
     replace_recording(recordings.root / recordings.clips["filename"][3])
-    after = extract()
+    with pytest.warns(UserWarning, match="1 recording has changed since the extraction into .*, such as audio/"):
+        after = extract()
     changed = [row for row in range(10) if not np.array_equal(old[row], after.features[row])]
     assert changed == [3]
     assert after.digest != before.digest
@@ -135,6 +140,25 @@ def test_a_recording_under_two_names_in_both_splits_is_named(recordings, tmp_pat
     checked = run_cli("check-data", tmp_path / "store")
     assert checked.code == 0
     assert "warning same_as_training_clip: 1" in checked.out
+
+
+def test_training_warns_of_test_clips_that_are_training_clips(recordings, extract):
+    names = recordings.clips.set_index("split")["filename"]
+    known, copy = names["train"].iloc[2], names["test"].iloc[1]
+    shutil.copyfile(recordings.root / known, recordings.root / copy)
+    store = extract()
+    message = f"1 test clip is a training clip under another name, .*: {copy} is the same recording as .* {known}"
+    with pytest.warns(UserWarning, match=message):
+        open_data(StoreConfig(store=str(store.folder))).load(torch.device("cpu"))
+
+
+def test_training_on_folds_warns_of_a_recording_in_two_folds(recordings, extract):
+    numbers = fold_numbers(recordings.clips, 2)
+    tested, known = (recordings.clips["filename"][numbers == number].iloc[0] for number in (1, 2))
+    shutil.copyfile(recordings.root / known, recordings.root / tested)
+    data = open_data(StoreConfig(store=str(extract().folder), folds=2, fold=1))
+    with pytest.warns(UserWarning, match=f"{tested} is the same recording as the training clip {known}"):
+        data.load(torch.device("cpu"))
 
 
 def test_joining_names_a_recording_in_two_shards(recordings, spec, tmp_path):
