@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from asc_mrkd.budget.gate import require_trained_within, require_untrained_within
 from asc_mrkd.config import Experiment
@@ -235,24 +236,41 @@ def require_fitting_network(experiment: Experiment, source: ExperimentData) -> N
     with place, torch.random.fork_rng(devices=[]), torch.no_grad():
         network = build_network(experiment.model.name, len(source.classes), **experiment.model.options)
         require_buildable(network, experiment.model.name)
+        network.eval()
+        _require_logits(network, experiment, source, source.input_shape)
+        network.train()
         for shape in dict.fromkeys((source.input_shape, experiment.training_shape(source.input_shape))):
-            try:
-                logits = logits_of(network(torch.zeros(2, *shape)))
-            except (RuntimeError, ValueError, *OTHER_ERRORS) as error:
-                size = " x ".join(map(str, shape))
-                hint = f"model.options.in_channels={shape[0]}"
-                if shape != source.input_shape:
-                    hint = f"{hint}, or a larger augment.crop_frames"
-                raise ModelError(
-                    f"{experiment.model.name} does not take inputs of {size}: {first_line(error)}", hint
-                ) from None
-            if logits.shape != (2, len(source.classes)):
-                raise ModelError(
-                    f"{experiment.model.name} maps 2 inputs to {tuple(logits.shape)}, not to 2 x {len(source.classes)}",
-                    "the network gives logits (batch, class)",
-                )
+            _require_logits(network, experiment, source, shape)
         method_entry(experiment.method.name).method_class.check_network(
             experiment.method.options, network, experiment.training_shape(source.input_shape)
+        )
+
+
+def _require_logits(network: nn.Module, experiment: Experiment, source: ExperimentData, shape: tuple[int, ...]) -> None:
+    """Refuse a network that does not map inputs of a shape to logits, which it has to return alone in evaluation mode.
+
+    Raises:
+        ModelError: it fails, or returns something else.
+    """
+    name = experiment.model.name
+    try:
+        output = network(torch.zeros(2, *shape))
+        logits = logits_of(output)
+    except (RuntimeError, ValueError, *OTHER_ERRORS) as error:
+        size = " x ".join(map(str, shape))
+        hint = f"model.options.in_channels={shape[0]}"
+        if shape != source.input_shape:
+            hint = f"{hint}, or a larger augment.crop_frames"
+        raise ModelError(f"{name} does not take inputs of {size}: {first_line(error)}", hint) from None
+    if logits.shape != (2, len(source.classes)):
+        raise ModelError(
+            f"{name} maps 2 inputs to {tuple(logits.shape)}, not to 2 x {len(source.classes)}",
+            "the network gives logits (batch, class)",
+        )
+    if not network.training and output is not logits:
+        raise ModelError(
+            f"{name} returns {type(output).__name__} in evaluation mode, not the logits (batch, class) alone",
+            "return the tensor of the logits where `self.training` is false",
         )
 
 

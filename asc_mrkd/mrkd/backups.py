@@ -9,7 +9,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from asc_mrkd.device import choose_device
 from asc_mrkd.dist import broadcast
-from asc_mrkd.errors import NonFiniteError
+from asc_mrkd.errors import ModelError, NonFiniteError
 from asc_mrkd.mrkd.folding import fold_normalisation
 from asc_mrkd.mrkd.logits import logits_of
 from asc_mrkd.mrkd.networks import (
@@ -152,8 +152,18 @@ class Backups(nn.Module):
         return {"states": [state_of(network) for network in self._networks], "filled": self.filled}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Take the backups from a `state_dict`."""
-        for network, saved in zip(self._networks, state["states"], strict=True):
+        """Take the backups from a `state_dict`.
+
+        Raises:
+            ModelError: it has another number of backups, or backups of another network.
+        """
+        states = state["states"]
+        if len(states) != len(self):
+            raise ModelError(
+                f"num_backups was {len(states)} when the state was saved, and is {len(self)} here",
+                f"load it with num_backups={len(states)}",
+            )
+        for network, saved in zip(self._networks, states, strict=True):
             write_state(network, saved)
         self._runners = [None] * len(self)
         self.filled = state["filled"]

@@ -47,10 +47,10 @@ class FullyConnectedEnsemble(nn.Module):
         self.layers = nn.Sequential(*modules[:-1])
 
     def forward(self, logits: Tensor) -> Tensor:
-        """Map backup logits (backup, batch, class) to ensemble logits (batch, class), in float32 or wider."""
+        """Map backup logits (backup, batch, class) to ensemble logits (batch, class), in the type of the weights."""
         if not len(self.layers):
             return logits.mean(0)
-        inputs = self._scale(logits).movedim(0, 1).flatten(1)
+        inputs = self._scale(logits).movedim(0, 1).flatten(1).to(self.layers[0].weight.dtype)
         with torch.autocast(inputs.device.type, enabled=False):
             return self.layers(inputs)
 

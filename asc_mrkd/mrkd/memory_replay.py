@@ -1,15 +1,15 @@
 """Memory-replay Knowledge Distillation as one module around any classifier (Algorithms 1 and 2)."""
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from asc_mrkd import dist
-from asc_mrkd.errors import ConfigError
+from asc_mrkd.errors import ConfigError, suggest
 from asc_mrkd.mrkd.adjustment import Adjustment, adjusted_divergence
 from asc_mrkd.mrkd.backups import Backups
 from asc_mrkd.mrkd.diagnostics import teacher_diagnostics
@@ -86,7 +86,8 @@ class MemoryReplay(nn.Module):
     optimiser does not have `mrkd.parameters()`.
 
     Raises:
-        ConfigError: a number is out of its range, or the interval needs a length that is not given.
+        ConfigError: a number is out of its range, a word is not one of those above, or the interval needs a length that
+            is not given.
         ModelError: a layer of the model cannot be copied; it is named.
 
     >>> from torch import nn
@@ -128,13 +129,17 @@ class MemoryReplay(nn.Module):
         ensemble_input = ensemble_input or preset["ensemble_input"]
         teacher_bn = teacher_bn or preset["teacher_bn"]
         warmup = warmup or preset["warmup"]
-        settings = {
+        choices = {
+            "ensemble_loss": ensemble_loss,
+            "adjustment": adjustment,
+            "adjustment_gradient": adjustment_gradient,
+            "ensemble_input": ensemble_input,
             "teacher_bn": teacher_bn,
             "warmup": warmup,
             "snapshot_source": snapshot_source,
-            "teacher_devices": teacher_devices,
         }
-        require_fitting_options(teachers, settings)
+        require_known_choices(choices)
+        require_fitting_options(teachers, {**choices, "teacher_devices": teacher_devices})
         self.model = model
         self.logits_of = logits_of
         self.num_classes = num_classes
@@ -432,6 +437,30 @@ def require_ranges(num_classes: int, num_backups: int, alpha: float, temperature
     for name, (value, is_within, expected) in ranges.items():
         if not is_within:
             raise ConfigError(f"MemoryReplay({name}={value}) is out of range", f"{name} is {expected}")
+
+
+def require_known_choices(choices: Mapping[str, Any]) -> None:
+    """Refuse a word that the type of its argument of `MemoryReplay` does not have, such as a typing error.
+
+    Raises:
+        ConfigError: with the argument, the word and a similar one.
+    """
+    types = get_type_hints(MemoryReplay.__init__)
+    for name, value in choices.items():
+        known = _words_of(types[name])
+        if value not in known:
+            raise ConfigError(f"MemoryReplay({name}={value!r}): there is no such choice", suggest(str(value), known))
+
+
+def _words_of(annotation: Any) -> list[str]:
+    """Return the words of a Literal, which may be part of a union.
+
+    >>> _words_of(Literal["eval", "batch"] | None)
+    ['eval', 'batch']
+    """
+    if get_origin(annotation) is Literal:
+        return list(get_args(annotation))
+    return [word for part in get_args(annotation) for word in _words_of(part)]
 
 
 def _require_given(name: str, value: int | None, purpose: str) -> None:

@@ -8,7 +8,7 @@ from helpers.mrkd import make_batch, make_network, train_replay
 from torch import nn
 from torch.nn import functional as F
 
-from asc_mrkd.errors import ConfigError
+from asc_mrkd.errors import ConfigError, ModelError
 from asc_mrkd.mrkd import PRESETS, VARIANTS, MemoryReplay, MixedLabels, kl_divergence
 
 
@@ -147,6 +147,40 @@ def test_mixed_labels_reduce_to_plain_ones_and_match_two_losses():
 def test_impossible_settings_are_refused(options):
     with pytest.raises(ConfigError, match=next(iter(options))):
         MemoryReplay(make_network(), 3, **options)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "ensemble_loss",
+        "adjustment",
+        "adjustment_gradient",
+        "ensemble_input",
+        "teacher_bn",
+        "warmup",
+        "snapshot_source",
+    ],
+)
+def test_a_typing_error_is_refused_where_another_choice_would_be_taken(option):
+    with pytest.raises(ConfigError, match=rf"{option}='batches'\): there is no such choice"):
+        MemoryReplay(make_network(), 3, interval=2, **{option: "batches"})
+
+
+def test_a_state_with_another_number_of_backups_is_refused_in_words():
+    saved = MemoryReplay(make_network(), 3, num_backups=3, interval=2, ensemble=False).state_dict()
+    fewer = MemoryReplay(make_network(), 3, num_backups=1, interval=2, ensemble=False)
+    with pytest.raises(ModelError, match="num_backups was 3 when the state was saved, and is 1 here"):
+        fewer.load_state_dict(saved)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_everything_in_half_precision_gives_about_the_same_loss(kind):
+    whole = MemoryReplay(make_network(), 3, interval=2)
+    half = copy.deepcopy(whole).to(kind)
+    x, y = make_batch()
+    loss = half(x.to(kind), y).total
+    loss.backward()
+    assert loss.item() == pytest.approx(whole(x, y).total.item(), rel=0.02)
 
 
 def test_what_would_fail_with_the_first_backup_is_refused_in_the_first_step():
