@@ -25,7 +25,8 @@ def compare(
 ) -> None:
     """Compare runs with their baseline: interval, t-test and effect size over the seeds.
 
-    If the test set is small, a bootstrap over recording locations (or images) shows what other test clips could change.
+    If the test set is small, a bootstrap over recording locations, your own groups or images shows what other test
+    clips could change.
 
     Example: asc-mrkd compare exp/dcase18/builtin/reduced/ce exp/dcase18/builtin/reduced/mrkd
     """

@@ -4,7 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,7 @@ from asc_mrkd.engine.parallel import average_statistics, is_any, running_statist
 from asc_mrkd.engine.responses import with_responses
 from asc_mrkd.engine.samples import Samples
 from asc_mrkd.engine.teachers import load_teacher
-from asc_mrkd.errors import NonFiniteError
+from asc_mrkd.errors import ConfigError, NonFiniteError
 from asc_mrkd.methods import Method, TrainingContext, build_method
 from asc_mrkd.models import build_network
 from asc_mrkd.models.pruning import amount_to_keep, attach_masks, ramp_factor, set_masks
@@ -38,6 +38,22 @@ SKIPPED_IN_A_ROW = 3
 
 SHOWN_SAMPLES = 3
 """Samples that the message about such a step names."""
+
+LOGGED = (
+    "seed",
+    "epoch",
+    "epochs",
+    "step",
+    "lr",
+    "loss",
+    "train_accuracy",
+    "skipped_steps",
+    "seconds",
+    "samples_per_second",
+    "test_accuracy",
+    "test_log_loss",
+)
+"""Values of the log that every method has; a method cannot call a part of its loss by their names."""
 
 
 def lr_factor(schedule: ScheduleConfig, step: int, steps_per_epoch: int, epochs: int) -> float:
@@ -73,6 +89,32 @@ def balanced_weights(labels: Tensor, num_classes: int) -> Tensor:
     counts = torch.bincount(labels, minlength=num_classes).float()
     present = counts > 0
     return torch.where(present, len(labels) / (present.sum() * counts.clamp(min=1)), 0.0)
+
+
+def scalars_of(parts: Mapping[str, Any], device: torch.device) -> dict[str, Tensor]:
+    """Return the parts of a loss as scalars on a device; the methods of users may give plain numbers.
+
+    Raises:
+        ConfigError: a part is not one number, or has the name of another value of the log.
+
+    >>> scalars_of({"weight": 0.5}, torch.device("cpu"))
+    {'weight': tensor(0.5000)}
+    """
+    scalars: dict[str, Tensor] = {}
+    for name, value in parts.items():
+        if name in LOGGED:
+            raise ConfigError(
+                f"the method calls a part of its loss '{name}', as another value of the log is called",
+                "rename the part",
+            )
+        if isinstance(value, Tensor | float | int):
+            scalars[name] = torch.as_tensor(value, device=device).detach()
+        if name not in scalars or scalars[name].dim():
+            raise ConfigError(
+                f"the part '{name}' of the loss of the method is not one number but {type(value).__name__}",
+                "parts are scalars, such as a mean over the batch",
+            )
+    return scalars
 
 
 @dataclass(frozen=True)
@@ -169,8 +211,10 @@ class Trainer:
         self.method.train()
         start = time.perf_counter()
         first = self.batch
-        if self.config.prune and not first:
-            self._prune(self.config.prune)
+        if not first:
+            self.method.start_epoch()
+            if self.config.prune:
+                self._prune(self.config.prune)
         keys = self._keys(self.epoch)
         while self.batch < len(keys):
             stopped = self._train_block(keys, advance, should_stop)
@@ -366,6 +410,7 @@ class Trainer:
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
         with autocast, weighted_classes(self.class_weights):
             losses = self.losses_of(batch.x, batch.labels, **batch.needed)
+        losses = replace(losses, parts=scalars_of(losses.parts, self.device))
         self.optimizer.zero_grad()
         (losses.total * share_of_loss(len(batch.x), len(key.positions))).backward()
         largest = nn.utils.get_total_norm(self._gradients())

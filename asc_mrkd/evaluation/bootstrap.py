@@ -1,10 +1,11 @@
 """Uncertainty that comes from a small test set: a paired cluster bootstrap of the difference between two runs.
 
 The spread over seeds describes the training, on a fixed test set. The bootstrap describes the test set: it estimates
-how a difference would vary over other samples of the same kind. Clips of one recording location sound alike and are
-not independent, so whole locations are drawn (A. C. Davison, D. V. Hinkley, Bootstrap Methods and their Application,
-1997, section 3.8). Both runs are scored on the same draws, so a sample that is hard for both does not widen the
-interval. With about twenty clusters or fewer a percentile interval is too narrow: a lower bound of the uncertainty.
+how a difference would vary over other samples of the same kind. Clips of one recording location, or of one group of own
+recordings, sound alike and are not independent, so whole locations are drawn (A. C. Davison, D. V. Hinkley, Bootstrap
+Methods and their Application, 1997, section 3.8). Both runs are scored on the same draws, so a sample that is hard for
+both does not widen the interval. With about twenty clusters or fewer a percentile interval is too narrow: a lower bound
+of the uncertainty.
 """
 
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class Bootstrap:
     interval: ConfidenceInterval
     """Percentile interval of the difference at the level 1 - SIGNIFICANCE."""
     clusters: int
-    """Number of clusters that were drawn from: locations, or the samples themselves."""
+    """Number of clusters that were drawn from: locations, groups of own recordings, or the samples themselves."""
     draws: int
     """Number of resampled test sets."""
 

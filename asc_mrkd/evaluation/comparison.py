@@ -40,9 +40,10 @@ class ComparisonRow:
 
     @property
     def resampled(self) -> str:
-        """Noun for the clusters of the bootstrap: "locations" if they hold several clips, else "clips" or "images"."""
-        clusters = self.bootstrap.clusters if self.bootstrap else 0
-        return "locations" if clusters < self.summary.test_clips else self.summary.domain.samples
+        """Noun for the clusters of the bootstrap: "locations", of own recordings "groups", else "clips" or "images"."""
+        if self.bootstrap is None or self.bootstrap.clusters == self.summary.test_clips:
+            return self.summary.domain.samples
+        return "groups" if (self.summary.scores["group"] != "").any() else "locations"
 
     @property
     def warning(self) -> str:

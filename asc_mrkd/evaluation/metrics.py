@@ -43,7 +43,7 @@ class ConfusedPair:
 def clip_scores(predictions: Predictions, domain: Domain = SCENES) -> pd.DataFrame:
     """Score every clip: columns filename, label, the groups of the domain, cluster, correct (0 or 1), log_loss (nats).
 
-    `cluster` names the recording location, or the sample itself where the location is unknown.
+    `cluster` names the recording location or the group of own recordings, or the sample itself where it has neither.
     """
     table = predictions.table
     groups = {name: group(table) for name, group in domain.groups.items()}

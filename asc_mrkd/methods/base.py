@@ -1,10 +1,11 @@
 """The base class of training methods, and the facts of a run that they may ask for."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+import torch
 from pydantic import create_model
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -106,6 +107,9 @@ class Method(nn.Module):
             return label_losses(self.model, x, labels)
         return self.training_losses(x, labels, **inputs)
 
+    def start_epoch(self) -> None:
+        """Prepare for an epoch; the engine calls this before the first batch, and before it sets masks of pruning."""
+
     def step(self) -> None:
         """Count one optimiser step."""
         self.steps += 1
@@ -176,9 +180,34 @@ def distillation(teacher: Tensor, student: Tensor, temperature: float) -> Tensor
         student: logits (batch, class).
         temperature: tau.
 
-    >>> import torch
     >>> float(distillation(torch.eye(3), torch.eye(3), 4.0))
     0.0
     """
     log_target = F.log_softmax(at_least_float32(teacher.detach()) / temperature, dim=1)
     return temperature**2 * kl_divergence(log_target, student, temperature)
+
+
+def mutual_divergence(
+    logits: Sequence[Tensor], temperature: float, reduction: Literal["mean", "sum"] = "mean"
+) -> Tensor:
+    """Return the sum over k of the mean, or sum, over j != k of KL(p_j || p_k); the gradient reaches p_k only.
+
+    Args:
+        logits: logits of two or more classifiers, (batch, class) each.
+        temperature: tau; the factor tau^2 is not included.
+        reduction: reduction over j.
+
+    >>> float(mutual_divergence([torch.eye(3), torch.eye(3)], 3.0))
+    0.0
+    """
+    targets = [F.log_softmax(at_least_float32(z.detach()) / temperature, dim=1) for z in logits]
+    pairs = [
+        kl_divergence(target, z, temperature)
+        for k, z in enumerate(logits)
+        for j, target in enumerate(targets)
+        if j != k
+    ]
+    total = torch.stack(pairs).sum()
+    if reduction == "mean":
+        return total / (len(logits) - 1)
+    return total

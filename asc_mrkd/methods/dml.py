@@ -10,8 +10,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from asc_mrkd.methods.base import Method
-from asc_mrkd.methods.msd import mutual_divergence
+from asc_mrkd.methods.base import Method, mutual_divergence
 from asc_mrkd.mrkd.logits import logits_of
 from asc_mrkd.mrkd.losses import Labels, Losses, cross_entropy
 from asc_mrkd.rng import generator

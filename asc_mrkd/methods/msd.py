@@ -3,16 +3,15 @@
 Source: Luan et al., "MSD: Multi-Self-Distillation Learning via Multi-Classifiers within Deep Neural Networks" (2019).
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from asc_mrkd.methods.base import Method
+from asc_mrkd.methods.base import Method, mutual_divergence
 from asc_mrkd.methods.branches import branch_points, build_branches, run_branches
-from asc_mrkd.mrkd.losses import Labels, Losses, at_least_float32, cross_entropy, kl_divergence
+from asc_mrkd.mrkd.losses import Labels, Losses, cross_entropy
 from asc_mrkd.mrkd.networks import unwrap
 from asc_mrkd.schema import Fraction, Temperature
 
@@ -80,29 +79,3 @@ class Msd(Method):
         names = ("ce", *(f"ce_{name}" for name in self.points))
         parts = dict(zip(names, ce.detach(), strict=True)) | {"kd": kd.detach()}
         return Losses((1 - self.alpha) * ce.sum() + self.alpha * kd, deepest, parts)
-
-
-def mutual_divergence(
-    logits: Sequence[Tensor], temperature: float, reduction: Literal["mean", "sum"] = "mean"
-) -> Tensor:
-    """Return the sum over k of the mean, or sum, over j != k of KL(p_j || p_k); the gradient reaches p_k only.
-
-    Args:
-        logits: logits of two or more classifiers, (batch, class) each.
-        temperature: tau; the factor tau^2 is not included.
-        reduction: reduction over j.
-
-    >>> float(mutual_divergence([torch.eye(3), torch.eye(3)], 3.0))
-    0.0
-    """
-    targets = [F.log_softmax(at_least_float32(z.detach()) / temperature, dim=1) for z in logits]
-    pairs = [
-        kl_divergence(target, z, temperature)
-        for k, z in enumerate(logits)
-        for j, target in enumerate(targets)
-        if j != k
-    ]
-    total = torch.stack(pairs).sum()
-    if reduction == "mean":
-        return total / (len(logits) - 1)
-    return total

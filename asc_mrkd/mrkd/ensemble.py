@@ -50,7 +50,7 @@ class FullyConnectedEnsemble(nn.Module):
         """Map backup logits (backup, batch, class) to ensemble logits (batch, class), in the type of the weights."""
         if not len(self.layers):
             return logits.mean(0)
-        inputs = self._scale(logits).movedim(0, 1).flatten(1).to(self.layers[0].weight.dtype)
+        inputs = self._scale(logits).movedim(0, 1).flatten(1).to(next(self.layers.parameters()).dtype)
         with torch.autocast(inputs.device.type, enabled=False):
             return self.layers(inputs)
 

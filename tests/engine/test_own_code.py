@@ -1,5 +1,6 @@
 """Networks and methods in files of the user: trained, known by their content, run only where the user names them."""
 
+import json
 import shutil
 
 import numpy as np
@@ -110,6 +111,11 @@ def broken(num_classes): raise KeyError("weights")
 def leaves(num_classes): raise SystemExit(0)
 def flat(num_classes): return nn.Flatten()
 def narrow(num_classes): return nn.Sequential(nn.Conv2d(1, num_classes, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+class Features(nn.Sequential):
+    def forward(self, x):
+        logits = super().forward(x).mean((2, 3))
+        return logits, x
+def features(num_classes): return Features(nn.Conv2d(2, num_classes, 1))
 number = 7
 """
 
@@ -117,6 +123,7 @@ number = 7
 @pytest.mark.parametrize(
     ("name", "message"),
     [
+        ("features", "returns tuple in evaluation mode, not the logits"),
         ("no_classes", "has no argument num_classes"),
         ("nothing", "returned int, not a network"),
         ("broken", "failed: KeyError"),
@@ -216,3 +223,53 @@ def test_options_of_a_network_function(tmp_path):
     with pytest.raises(ModelError, match="has no argument 'widht'") as caught:
         build_network(f"{tmp_path}/net.py:one", 2, widht=5)
     assert "width" in caught.value.hint
+
+
+PARTS = """
+from asc_mrkd.methods import Method
+from asc_mrkd.methods.base import label_losses
+from asc_mrkd.mrkd.losses import Losses
+
+class WithPart(Method):
+    part = {}
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+    def training_losses(self, x, labels):
+        losses = label_losses(self.model, x, labels)
+        return Losses(losses.total, losses.logits, self.part)
+class Number(WithPart):
+    part = {"weight": 0.25}
+class Taken(WithPart):
+    part = {"lr": 0.25}
+class Text(WithPart):
+    part = {"phase": "warm"}
+class Several(WithPart):
+    def training_losses(self, x, labels):
+        losses = label_losses(self.model, x, labels)
+        return Losses(losses.total, losses.logits, {"confidence": losses.logits.amax(1)})
+"""
+
+
+def train_with_part(conf, tmp_path, name):
+    (tmp_path / "parts.py").write_text(PARTS)
+    overrides = [f"method={tmp_path}/parts.py:{name}", "train.epochs=1", "augment.mixup=0"]
+    return train(load_experiment(conf, overrides), tmp_path / "run", [0])
+
+
+def test_a_part_of_a_loss_may_be_a_plain_number(conf, tmp_path):
+    run = train_with_part(conf, tmp_path, "Number")
+    assert json.loads(run.metrics_file.read_text())["weight"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Taken", "calls a part of its loss 'lr', as another value"),
+        ("Text", "'phase' of the loss of the method is not one number but str"),
+        ("Several", "'confidence' of the loss of the method is not one number but Tensor"),
+    ],
+)
+def test_a_part_that_cannot_be_logged_is_refused(conf, tmp_path, name, message):
+    with pytest.raises(ConfigError, match=message):
+        train_with_part(conf, tmp_path, name)

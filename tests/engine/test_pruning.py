@@ -1,13 +1,19 @@
 """Pruning during training: the masks, their ramp, and continuing."""
 
+import copy
 import json
+import math
 
 import pytest
 import safetensors.torch
 import torch
 from helpers.engine import train_run
 
+from asc_mrkd.engine.samples import open_data
+from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import ConfigError, InterruptedRun
+from asc_mrkd.methods import load_experiment
+from asc_mrkd.models.pruning import set_masks
 
 pytestmark = pytest.mark.slow
 
@@ -31,6 +37,22 @@ def test_half_of_the_weights_are_gone_and_a_stop_changes_nothing(conf, tmp_path,
     assert all(map(torch.equal, convolutions(whole), convolutions(cut)))
     names = safetensors.torch.load_file(whole / "seed0" / "model.safetensors").keys()
     assert not any("parametrizations" in name for name in names)
+
+
+def test_masks_of_a_first_epoch_are_those_of_its_own_generation(conf):
+    prune = "train.prune={amount: 0.95, ramp: exp, ramp_epochs: 1}"
+    experiment = load_experiment(conf, ["method={name: ban, generations: 2}", "train.epochs=2", prune])
+    trainer = Trainer(experiment, 0, open_data(experiment.data).load(torch.device("cpu")).train, 3)
+    for _ in range(2):
+        trainer.train_epoch(lambda *_: None, lambda: False)
+    before = copy.deepcopy(trainer.student)
+    trainer.train_epoch(lambda *_: None, lambda: True)  # one step of the second generation
+    masks = [mask for name, mask in trainer.student.named_buffers() if name.endswith(".mask")]
+    total = sum(mask.numel() for mask in masks)
+    assert sum(int((mask == 0).sum()) for mask in masks) == round(0.95 * math.exp(-1) * (total - 1))
+    set_masks(before, 0.95 * math.exp(-1))
+    former = [mask for name, mask in before.named_buffers() if name.endswith(".mask")]
+    assert not all(map(torch.equal, masks, former))
 
 
 def test_no_pruning_by_a_factor_of_nothing(conf, tmp_path):

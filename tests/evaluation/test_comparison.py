@@ -85,6 +85,18 @@ def test_clips_without_a_location_are_drawn_by_themselves(tmp_path, tables):
     assert (some.bootstrap.clusters, some.resampled) == (6 + 30, "locations")
 
 
+def test_groups_of_own_recordings_are_called_so(tmp_path, tables):
+    theirs, ours, _ = tables
+    groups = [f"bird {clip // 5}" for clip in range(60)]
+    tables_by_name = {"ce": theirs, "mrkd": ours}
+    rows = compare_summaries(
+        [write_answers(tmp_path / name, table, name, locations=groups) for name, table in tables_by_name.items()]
+    )
+    assert rows[1].resampled == "groups"
+    (text,) = conclusions(rows)
+    assert "Bootstrap over 12 groups: " in text
+
+
 @pytest.mark.parametrize("size", [SMALL_TEST_SET - 1, SMALL_TEST_SET])
 def test_large_test_sets_are_not_drawn_anew(tmp_path, size):
     table = np.eye(2, size)
