@@ -110,8 +110,9 @@ def write_report(
     Args:
         runs: one or more run folders.
         out: the page to write.
-        data: feature store or image set with an example of every class; None takes that of each run, if it is still
-            where the run names it, and warns if it is damaged or other data lie there.
+        data: feature store or image set of the runs, where it has moved; None takes that of each run, if it is still
+            where the run names it, and warns if it is damaged. Data that a run was not trained on are not shown for it,
+            with a warning.
         recordings: folder of the recordings, for the sound of the most certain and the most confused clips; None takes
             that of own recordings, if it is still where the store names it, and shows other clips without sound.
         progress: counts the scored runs, the sections about them, and the page.
@@ -168,21 +169,23 @@ def _page(summaries: Sequence[RunSummary], sections: Sequence[RunSection], data:
 
 
 def data_to_show(summary: RunSummary, data: str | os.PathLike[str] | None) -> FeatureStore | ImageSet | None:
-    """Open the data that are given; without any, those of the run, or return None if they are gone or others by now.
+    """Open the data of a run, at the place that is given or where the run names them.
+
+    Return None, with a warning, if other data are there; without a place also if they are gone or damaged.
 
     Raises:
         StoreError, DataError: the data that are given are not a finished feature store or an image set.
     """
-    open_folder = EXAMPLES[summary.domain.name].open
-    if data is not None:
-        return open_folder(Path(data))
     section = summary.experiment.data
-    if not section.folder.exists():
+    folder = section.folder if data is None else Path(data)
+    if data is None and not folder.exists():
         return None
     try:
-        opened = open_folder(section.folder)
-        fault = None if _is_trained_on(summary, opened) else f"{section.folder} holds other data than it was trained on"
+        opened = EXAMPLES[summary.domain.name].open(folder)
+        fault = None if _is_trained_on(summary, opened) else f"{folder} holds other data than it was trained on"
     except (StoreError, DataError) as error:
+        if data is not None:
+            raise
         fault = str(error)
     if fault is not None:
         warnings.warn(f"the page shows no data of {summary.folder}: {fault}", stacklevel=1)  # said once

@@ -91,6 +91,8 @@ def place(store, trained, tmp_path_factory):
         ("evaluate empty", "empty is not a run folder"),
         ("report run missing --out new.html", "missing is not a run folder"),
         ("report run --out notes.wav/new.html", "notes.wav"),
+        ("report run data.store=a data.store=b --out new.html", "the data can be in one place"),
+        ("report run data.store=missing --out new.html", "missing is not a feature store"),
         ("check-budget cp_resnt", "there is no network 'cp_resnt'"),
         ("check-budget cp_resnet:widht=4", "cp_resnet has no option 'widht'"),
         ("check-budget cp_resnet:width", "width"),

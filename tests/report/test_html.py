@@ -150,6 +150,8 @@ def test_data_that_are_damaged_or_others_by_now_are_not_shown(tmp_path, monkeypa
         experiment = summary.experiment.model_copy(update={"data": section.model_copy(update={"digest": digest})})
         with nullcontext() if is_shown else pytest.warns(UserWarning, match="holds other data than it was trained on"):
             assert (data_to_show(replace(summary, experiment=experiment), None) is not None) == is_shown
+        with nullcontext() if is_shown else pytest.warns(UserWarning, match="holds other data than it was trained on"):
+            assert (data_to_show(replace(summary, experiment=experiment), store.folder) is not None) == is_shown
     (store.folder / "features.npy").unlink()
     with pytest.warns(UserWarning, match=r"no data of .*run: .*features\.npy"):
         assert data_to_show(summary, None) is None

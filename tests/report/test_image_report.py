@@ -192,6 +192,8 @@ def test_the_command_finds_the_data_of_the_run(image_folder, store, tmp_path, un
         out = tmp_path / f"{kind}.html"
         assert run_cli("report", run, "--out", out).code == 0
         assert pictures(out.read_text()) == 2  # the folder that the experiment names does not exist
+        assert run_cli("report", run, f"data.{kind}={data}", "--out", out).code == 0
+        assert pictures(out.read_text()) == 3
         config.write_text(re.sub(rf"{kind}: .*", f"{kind}: {data}", config.read_text()))
         assert run_cli("report", run, "--out", out).code == 0
         assert pictures(out.read_text()) == 3
