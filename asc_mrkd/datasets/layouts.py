@@ -18,8 +18,9 @@ from asc_mrkd.datasets.dcase import (
 )
 from asc_mrkd.datasets.own import is_class_folders, read_class_folders
 from asc_mrkd.datasets.recordings import Dataset, Reading
-from asc_mrkd.datasets.tables import TABLE_SUFFIXES, is_table, lists_clips, read_table
+from asc_mrkd.datasets.tables import LIST_FOLDERS, TABLE_SUFFIXES, is_table, lists_clips, read_table
 from asc_mrkd.errors import DataError
+from asc_mrkd.files import visible_folders
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,6 @@ LAYOUTS = (
     Layout(is_evaluation_set, read_evaluation_set),
 )
 """All official layouts; the first that matches a folder reads it."""
-
-LIST_FOLDERS = ("meta", "metadata")
-"""Folders of a data set in which the list of the clips may lie, as in ESC-50 and UrbanSound8K."""
 
 
 def read_dataset(data: str | os.PathLike[str] | pd.DataFrame, reading: Reading | None = None) -> Dataset:
@@ -120,6 +118,9 @@ def _find_dataset(root: Path) -> tuple[Path, Layout]:
     found = [(folder, layout) for folder in sorted(root.iterdir()) if (layout := _recognise(folder))]
     if not found:
         hint = UNPACK_HINT if any(root.glob("*.zip")) else OWN_HINT
+        inner = [folder for folder in visible_folders(root) if is_class_folders(folder)]
+        if inner:
+            hint = f"{inner[0]} in it is a folder per class: name that"
         raise DataError(f"{root} holds no data set: neither meta.csv nor evaluation_setup/ nor audio/", hint)
     if len(found) > 1:
         names = ", ".join(folder.name for folder, _ in found)

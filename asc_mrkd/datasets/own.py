@@ -31,7 +31,7 @@ def find_class_folders(folder: Path) -> dict[str, list[Path]]:
     """Return the class folders of every split; without folders of splits, the only split is "".
 
     Hidden folders are left out, and next to folders of splits those without sound. An empty result means that this is
-    not a folder per class.
+    not a folder per class, as where there are only folders of splits, and one has sound but no folders of classes.
 
     Raises:
         DataError: there are folders of training and test, and sound in a folder next to them.
@@ -48,8 +48,10 @@ def find_class_folders(folder: Path) -> dict[str, list[Path]]:
             f"move {others[0]} into one of them if it is a class, or out of the data set",
         )
     found = splits if has_classes and not others else {"": inner}
-    has_sound = [_has_sound(part) for parts in found.values() for part in parts]
-    return found if sum(has_sound) >= 2 else {}
+    with_sound = [part for parts in found.values() for part in parts if _has_sound(part)]
+    if len(with_sound) < 2 or all(part in inner and part.name in splits for part in with_sound):
+        return {}
+    return found
 
 
 def _has_sound(folder: Path) -> bool:
@@ -91,7 +93,7 @@ def read_class_folders(folder: Path, reading: Reading) -> Dataset:
         )
     columns = "a folder per class" if "" in parts else f"folders {', '.join(parts)} with a folder per class in each"
     lists = [name for name in SPLIT_LISTS if (folder / name).is_file()]
-    if reading.split_column == NONE or ("" in parts and not lists):
+    if reading.split_column == NONE or (len(parts) == 1 and not lists):
         clips = clips.drop(columns="split")
     elif "" in parts:
         clips["split"] = _listed_splits(folder, lists, clips["filename"])

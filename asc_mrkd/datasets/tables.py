@@ -16,9 +16,13 @@ from asc_mrkd.datasets.own import finish_own
 from asc_mrkd.datasets.recordings import NONE, Dataset, Reading
 from asc_mrkd.errors import SHOWN, DataError, MissingExtraError, first_line, suggest
 from asc_mrkd.files import find_files, visible_folders
+from asc_mrkd.schema import shorten
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 """Suffixes of tables, in lower case."""
+
+LIST_FOLDERS = ("meta", "metadata")
+"""Folders of a data set in which the list of the clips may lie, as in ESC-50 and UrbanSound8K."""
 
 USUAL_NAMES = {
     "path": (
@@ -85,21 +89,23 @@ def read_table(source: Path | pd.DataFrame, reading: Reading) -> Dataset:
     chosen = chosen.assign(line=table.index).reset_index(drop=True)
     refuse_rows(title, chosen[chosen["filename"] == ""], "has no file name", "write one, or remove the row")
     refuse_rows(title, chosen[chosen["label"] == ""], "has no label", "write one, or remove the row")
-    ignored = []
+    remarks = []
     if columns["path"].lower() in SLICES and reading.start_column is None:
         places = [columns.pop(time) for time in TIMES if time in columns]
         if places:
-            ignored.append(f"{' and '.join(places)} are places in the source, not in the file, and are not used")
+            remarks.append(f"{' and '.join(places)} are places in the source, not in the file, and are not used")
         chosen = chosen.drop(columns=[time for time in TIMES if time in chosen])
     for column in ("split", "fold"):
         if column in chosen and chosen[column].nunique() == 1:
-            ignored.append(f"{columns.pop(column)} holds one value and is not used")
+            remarks.append(f"{columns.pop(column)} holds one value and is not used")
             chosen = chosen.drop(columns=column)
     if "fold" in chosen:
         refuse_rows(title, chosen[chosen["fold"] == ""], "has no fold", "write one, or --fold-column none ignores all")
     folder = Path() if isinstance(source, pd.DataFrame) else source.parent
     root, names = _find_files(title, folder, chosen["filename"].tolist(), reading.root)
     chosen["filename"] = names
+    if reading.root is None and root != folder:
+        remarks.insert(0, f"files below {root}")
     refuse_rows(title, chosen[chosen["filename"] == ""], "has the name of a folder")
     chosen = _with_times(title, chosen)
     clips, duplicates = _without_repeats(title, chosen)
@@ -108,7 +114,7 @@ def read_table(source: Path | pd.DataFrame, reading: Reading) -> Dataset:
     words = [columns["path"], f"{columns['label']} as label"]
     words += [f"{columns[name]} as {name}" for name in ("group", "split", "fold", "device") if name in columns]
     words += [f"{columns[name]} as {name}" for name in TIMES if name in columns]
-    sentence = "; ".join([", ".join(words), *ignored])
+    sentence = "; ".join([", ".join(words), *remarks])
     audio = Path(os.path.commonpath([os.path.dirname(name) for name in clips["filename"]]))
     dataset = Dataset(root, "table", clips.drop(columns="line"), [], duplicates, audio)
     return finish_own(dataset, reading, sentence, columns.get("group", ""))
@@ -217,15 +223,36 @@ def _find_files(
     title: str, folder: Path, names: list[str], root: str | os.PathLike[str] | None
 ) -> tuple[Path, list[str]]:
     """Return the folder that holds all files, and their names below it."""
-    names = [name if os.path.exists(folder / name) else name.replace("\\", "/") for name in names]
+    names = [name if os.path.exists(os.path.join(folder, name)) else name.replace("\\", "/") for name in names]
     start = _find_start(title, folder, names, root)
     names = [_with_suffix(start, name) for name in names]
-    if not any(os.path.exists(start / name) for name in names):
+    if not any(os.path.exists(os.path.join(start, name)) for name in names):
         names = _find_below(title, start, names)
-    paths = [os.path.normpath(start / name) for name in names]
-    inside = all(not os.path.relpath(path, start).startswith("..") for path in paths)
-    home = start if inside else Path(os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths]))
-    return home, [name_on_disk(home, Path(os.path.relpath(path, home)).as_posix()) for path in paths]
+    place = os.path.abspath(start)
+    paths = [os.path.normpath(os.path.join(place, name)) for name in names]
+    home = start
+    if not all(_is_in(path, place) for path in paths):
+        place = _common_folder(title, paths)
+        home = Path(place)
+    below = [path[len(os.path.join(place, "")) :].replace(os.sep, "/") for path in paths]
+    return home, [name_on_disk(home, name) for name in below]
+
+
+def _is_in(path: str, folder: str) -> bool:
+    """Return whether a path is that of a folder, or of anything below it; both are normal and absolute."""
+    return os.path.join(path, "").startswith(os.path.join(folder, ""))
+
+
+def _common_folder(title: str, paths: list[str]) -> str:
+    """Return the folder that holds all files.
+
+    Raises:
+        DataError: they lie on several drives of Windows.
+    """
+    try:
+        return os.path.commonpath([os.path.dirname(path) for path in paths])
+    except ValueError:
+        raise DataError(f"{title}: the files lie on several drives", "move them to one drive") from None
 
 
 def _find_start(title: str, folder: Path, names: list[str], root: str | os.PathLike[str] | None) -> Path:
@@ -241,14 +268,16 @@ def _find_start(title: str, folder: Path, names: list[str], root: str | os.PathL
     near = [folder, *visible_folders(folder), above, *visible_folders(above)]
     for name in names[:SHOWN]:
         for start in near:
-            if os.path.exists(start / _with_suffix(start, name)):
+            if os.path.exists(os.path.join(start, _with_suffix(start, name))):
                 return start
-    for start in near:
+    # Names alone do not tell the recordings of one project from those of the next, so the search stays within this one.
+    within = near if folder.absolute().name in LIST_FOLDERS else [folder, *visible_folders(folder)]
+    for start in within:
         for inner in visible_folders(start):
-            if any(os.path.exists(inner / _with_suffix(inner, name)) for name in names[:SHOWN]):
+            if any(os.path.exists(os.path.join(inner, _with_suffix(inner, name))) for name in names[:SHOWN]):
                 return start
     raise DataError(
-        f"{title}: there is no file {names[0]} below {folder.absolute()}, and none of the next ones",
+        f"{title}: there is no file {shorten(names[0])} below {folder.absolute()}, and none of the next ones",
         "--root FOLDER names the folder that the file names start from",
     )
 
@@ -278,10 +307,10 @@ def _find_below(title: str, start: Path, names: list[str]) -> list[str]:
 
 def _with_suffix(start: Path, name: str) -> str:
     """Return a name with the suffix of its file, if the table leaves it out."""
-    if os.path.exists(start / name) or name.lower().endswith(SOUND_SUFFIXES):
+    if os.path.exists(os.path.join(start, name)) or name.lower().endswith(SOUND_SUFFIXES):
         return name
     suffixes = [*SOUND_SUFFIXES, *(suffix.upper() for suffix in SOUND_SUFFIXES)]
-    return next((name + suffix for suffix in suffixes if os.path.exists(start / (name + suffix))), name)
+    return next((name + suffix for suffix in suffixes if os.path.exists(os.path.join(start, name + suffix))), name)
 
 
 def _with_times(title: str, clips: pd.DataFrame) -> pd.DataFrame:

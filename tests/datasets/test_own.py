@@ -1,5 +1,6 @@
 """Own recordings: folders per class and tables of any kind give the same clips; splits never divide a group."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -112,10 +113,11 @@ def test_urban_sound_is_read_as_published(urban_sound, data):
         ["fold5/100263-2-0-117.wav", "children_playing", "100263", "train", "5"],
         ["fold5/100263-2-0-121.wav", "children_playing", "100263", "train", "5"],
     ]
-    assert dataset.understood[0] == (
-        "slice_file_name, class as label, fsID as group, fold as fold; "
-        "start and end are places in the source, not in the file, and are not used"
-    )
+    assert dataset.understood[0].split("; ") == [
+        "slice_file_name, class as label, fsID as group, fold as fold",
+        f"files below {urban_sound / 'audio'}",
+        "start and end are places in the source, not in the file, and are not used",
+    ]
     assert not [finding for finding in compare_lists(dataset) if finding.code in ("extra_file", "other_files")]
 
 
@@ -200,7 +202,9 @@ def test_times_of_a_table_are_used_or_not_as_said(urban_sound):
     table.write_text(table.read_text().replace("start,end", "from,end"))
     clips = read_dataset(table, Reading(start_column="From"))
     assert clips.clips["filename"].tolist()[0] == "fold1/102305-6-0-0.wav#t=0,2.612"
-    assert clips.understood[0].endswith("fold as fold, from as start, end as end")
+    assert clips.understood[0].startswith(
+        "file, class as label, fsID as group, fold as fold, from as start, end as end; "
+    )
 
 
 def test_files_are_found_below_a_root_by_names_that_are_there_once(urban_sound, tmp_path):
@@ -219,6 +223,33 @@ def test_a_missing_file_is_not_taken_from_another_folder(folder):
     write_clip(folder / "a.wav")
     table = pd.DataFrame({"file": ["a.wav", "b.wav"], "label": ["x", "y"]})
     assert read_dataset(table, Reading(root=folder)).files == ["a.wav", "b.wav"]
+
+
+def test_recordings_of_the_next_project_are_not_taken(tmp_path):
+    write_clip(tmp_path / "other" / "audio" / "1.wav")
+    write_clip(tmp_path / "other" / "audio" / "2.wav")
+    (tmp_path / "mine").mkdir()
+    table = tmp_path / "mine" / "list.csv"
+    table.write_text("file,label\n1.wav,a\n2.wav,b\n")
+    with pytest.raises(DataError, match="there is no file 1"):
+        read_dataset(table)
+
+
+def test_a_name_that_is_no_name_is_shown_short(tmp_path):
+    table = pd.DataFrame({"audio": [{"bytes": bytes(9999), "path": "a.wav"}] * 2, "label": ["a", "b"]})
+    with pytest.raises(DataError) as caught:
+        read_dataset(table)
+    assert len(str(caught.value)) < 1000
+
+
+def test_files_on_several_drives_are_refused(folder, monkeypatch):
+    def refuse(paths):
+        raise ValueError("Paths don't have the same drive")
+
+    monkeypatch.setattr("os.path.commonpath", refuse)
+    table = pd.DataFrame({"file": ["a.wav", "/elsewhere/b.wav"], "label": ["a", "b"]})
+    with pytest.raises(DataError, match="the files lie on several drives"):
+        read_dataset(table, Reading(root=folder))
 
 
 def test_a_table_in_the_folder_meta_is_read_if_it_lists_clips(folder):
@@ -266,6 +297,29 @@ def test_folders_without_sound_next_to_train_and_test_change_nothing(folder, tmp
     write_clip(tmp_path / "split" / "more" / "a.wav")
     with pytest.raises(DataError, match="has the folders test and train, but also sound in more"):
         read_dataset(tmp_path / "split")
+
+
+def test_folders_of_splits_are_not_classes(folder, tmp_path):
+    (tmp_path / "set").mkdir()
+    folder.rename(tmp_path / "set" / "Train")
+    write_clip(tmp_path / "set" / "Test" / "c.wav")
+    with pytest.raises(DataError, match="holds no data set") as caught:
+        read_dataset(tmp_path / "set")
+    assert caught.value.hint == f"{tmp_path / 'set' / 'Train'} in it is a folder per class: name that"
+    shutil.rmtree(tmp_path / "set" / "Train")
+    write_clip(tmp_path / "set" / "Train" / "a.wav")
+    with pytest.raises(DataError, match="holds no data set") as caught:
+        read_dataset(tmp_path / "set")
+    assert "a table lists them" in caught.value.hint
+
+
+def test_a_split_is_made_where_all_is_for_training(folder, tmp_path):
+    (tmp_path / "parts").mkdir()
+    folder.rename(tmp_path / "parts" / "train")
+    dataset = read_dataset(tmp_path / "parts")
+    assert dataset.clips["split"].value_counts().to_dict() == {"train": 6, "test": 2}
+    assert dataset.understood[0] == "folders train with a folder per class in each"
+    assert dataset.understood[2].startswith("made with seed 0")
 
 
 def test_a_class_may_have_the_name_of_a_split(tmp_path):
