@@ -32,6 +32,7 @@ from asc_mrkd.schema import (
     Seed,
     Whole,
     apply_override,
+    flatten,
     parse,
     read_yaml,
     shown,
@@ -447,6 +448,12 @@ class Experiment(Schema):
     def training_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of a training input, (channel, height, width), from that of a sample."""
         return (*input_shape[:-1], self.augment.crop_frames or input_shape[-1])
+
+
+def decisive_settings(experiment: Experiment) -> dict[str, Any]:
+    """Return the settings that decide the numbers of a training, by dotted key: all but RUNTIME_KEYS."""
+    settings = flatten(experiment.model_dump())
+    return {key: value for key, value in settings.items() if key not in RUNTIME_KEYS}
 
 
 def load_experiment(path: str | os.PathLike[str], overrides: list[str] | None = None) -> Experiment:

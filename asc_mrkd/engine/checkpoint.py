@@ -8,13 +8,12 @@ from typing import Any
 
 import torch
 
-from asc_mrkd.config import RUNTIME_KEYS, Experiment
+from asc_mrkd.config import Experiment, decisive_settings
 from asc_mrkd.deploy.model_file import digest
 from asc_mrkd.dist import rank, world_size
 from asc_mrkd.errors import DamagedFileError, RunError, first_line
 from asc_mrkd.files import atomic_writer, sync_folder
 from asc_mrkd.runs import SeedFolder
-from asc_mrkd.schema import flatten
 
 
 def owner_of(experiment: Experiment, seed: int) -> dict[str, Any]:
@@ -24,9 +23,7 @@ def owner_of(experiment: Experiment, seed: int) -> dict[str, Any]:
         experiment: experiment with the digest of its data.
         seed: seed of the training.
     """
-    settings = flatten(experiment.model_dump())
-    decisive = {key: value for key, value in settings.items() if key not in RUNTIME_KEYS}
-    return {"seed": seed, "processes": world_size(), **decisive}
+    return {"seed": seed, "processes": world_size(), **decisive_settings(experiment)}
 
 
 class Checkpoints:

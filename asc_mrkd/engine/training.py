@@ -369,6 +369,7 @@ class _SeedTraining:
     def __init__(
         self, experiment: Experiment, run: RunFolder, seed: int, source: ExperimentData, data: TrainAndTest
     ) -> None:
+        self.experiment = experiment
         self.config = experiment.train
         self.architecture = describe_network(experiment, len(source.classes))
         self.source = source
@@ -452,6 +453,7 @@ class _SeedTraining:
         probabilities = self.probabilities
         if probabilities is None:
             probabilities = predict(self.trainer.student, self.test)
+        self.files.write_settings(self.experiment)
         save_model(self.files.model, self._model_file())
         write_checksum(self.files.model)
         write_predictions(self.files.predictions, self.test.table, self.source.classes, probabilities)

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from asc_mrkd import __version__
-from asc_mrkd.config import RUNTIME_KEYS, Experiment, load_experiment, save_experiment
+from asc_mrkd.config import RUNTIME_KEYS, Experiment, decisive_settings, load_experiment, save_experiment
 from asc_mrkd.errors import SHOWN, DamagedFileError, RunError
 from asc_mrkd.files import LOCK, checksum_file, exclusive_lock, write_text
-from asc_mrkd.schema import differing_key, read_json
+from asc_mrkd.schema import differing_key, read_json, shown
 
 SEED = "seed"
 """Start of the name of a seed folder; the seed follows in decimal digits."""
@@ -89,6 +89,11 @@ class SeedFolder(_Folder):
         return self.path / "model.onnx"
 
     @property
+    def settings(self) -> Path:
+        """The settings that decided the numbers of this seed, by dotted key."""
+        return self.path / "settings.json"
+
+    @property
     def compression(self) -> Path:
         """Record of the compression steps, of a run that was compressed."""
         return self.path / "compression.json"
@@ -102,6 +107,31 @@ class SeedFolder(_Folder):
     def is_trained(self) -> bool:
         """Whether predictions and network are written: training has nothing left to do."""
         return self.is_scored and self.model.is_file()
+
+    def write_settings(self, experiment: Experiment) -> None:
+        """Write the settings that decide the numbers of this seed."""
+        write_text(self.settings, json.dumps(decisive_settings(experiment), indent=2) + "\n")
+
+    def require_own(self) -> None:
+        """Refuse a seed with other settings than the run around it: its folder was copied there from another run.
+
+        A seed outside a run folder is taken as it is, and so is one of an earlier version, which has no settings.
+
+        Raises:
+            RunError: the first setting that differs.
+            DamagedFileError: the settings cannot be read.
+            ConfigError: config.yaml of the run does not fit the schema.
+        """
+        if not self.settings.is_file() or not self.run.config_file.is_file():
+            return
+        hint = f"delete {self} and train its seed with the same `asc-mrkd train` command"
+        kept = read_json(self.settings, DamagedFileError, hint)
+        if not isinstance(kept, dict):
+            raise DamagedFileError(f"{self.settings} holds no settings", hint)
+        for key, value in decisive_settings(self.run.experiment).items():
+            if key in kept and kept[key] != value:
+                difference = f"{key} is {shown(kept[key])} in it and {shown(value)} in {self.run.config_file}"
+                raise RunError(f"{self} is of another run: {difference}", hint)
 
     def compression_steps(self) -> list[str]:
         """Return the steps by which the network was compressed, in their order; [] if it was not.
@@ -193,7 +223,7 @@ class RunFolder(_Folder):
         """List the finished seeds, of which there is at least one.
 
         Raises:
-            RunError: no seed is finished, or the predictions of one are a copy of another's.
+            RunError: no seed is finished, the predictions of one are a copy of another's, or one is of another run.
         """
         seeds = self.finished_seeds()
         if not seeds:
@@ -202,6 +232,8 @@ class RunFolder(_Folder):
                 "continue with the same `asc-mrkd train` command",
             )
         self._refuse_copies(seeds)
+        for seed in seeds:
+            self.seed_folder(seed).require_own()
         return seeds
 
     def _refuse_copies(self, seeds: Iterable[int]) -> None:
@@ -319,10 +351,11 @@ def find_scored_seeds(path: str | os.PathLike[str]) -> list[SeedFolder]:
     """Find the seed folders with predictions that a path stands for: a seed folder itself, or all of a run folder.
 
     Raises:
-        RunError: no seed is finished there.
+        RunError: no seed is finished there, or one is of another run.
     """
     folder = SeedFolder(Path(path).resolve())
     if folder.is_scored:
+        folder.require_own()
         return [folder]
     run = RunFolder(folder.path)
     return [run.seed_folder(seed) for seed in run.require_finished_seeds()]

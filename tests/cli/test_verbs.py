@@ -67,7 +67,7 @@ def test_chain_leaves_the_documented_files(place):
     assert {name for name in names if name.startswith("store")} == {f"store/{name}" for name in store}
     run = {"README.md", "config.yaml", "environment.json", "metrics.jsonl"}
     results = ("model.safetensors", "model.safetensors.sha256", "predictions.csv", "predictions.csv.sha256")
-    seed = ("checkpoint.pt", "checkpoint.previous.pt", *results)
+    seed = ("checkpoint.pt", "checkpoint.previous.pt", "settings.json", *results)
     run |= {f"seed{k}/{name}" for k in (0, 1) for name in seed}
     assert {name for name in names if name.startswith("mrkd")} == {f"mrkd/{name}" for name in run}
     assert sorted(path.name for path in place.glob("ce/seed*")) == ["seed1", "seed3"]

@@ -125,6 +125,34 @@ def test_f1_2_a_copied_seed_does_not_count_twice(trained, tmp_path):
     assert f"{run / 'seed7' / 'predictions.csv'} is a copy of {run / 'seed0' / 'predictions.csv'}" in done.err
 
 
+def test_f1_2_a_seed_folder_of_another_run_is_refused_by_whoever_reads_it(trained, tmp_path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("interval: 5", "interval: 4"))  # so the seed is of another run
+    for words in (
+        ["evaluate", run],
+        ["predict", run, tmp_path],
+        ["check-budget", run / "seed0"],
+        ["compress", run, "float16", "--out", tmp_path / "small"],
+    ):
+        done = run_cli(*words)
+        assert done.code == 2, words
+        assert "is of another run: method.interval is 5 in it and 4 in" in done.err, words
+    (run / "seed0/settings.json").unlink()  # as in the run of an earlier version
+    assert run_cli("evaluate", run).code == 0
+
+
+def test_f1_2_settings_that_are_damaged_are_written_again(conf, tmp_path):
+    out = train_run(conf, tmp_path / "run", *SHORT)
+    settings = out / "seed0/settings.json"
+    before = settings.read_text()
+    settings.write_text(before[:40])
+    assert run_cli("check-budget", out).code == 2
+    with pytest.warns(UserWarning, match=r"settings\.json .*; it is made again"):
+        train_run(conf, out, *SHORT)
+    assert settings.read_text() == before
+
+
 def test_f1_2_t4_the_same_data_elsewhere_continue_to_the_same_bits(conf, store, whole, tmp_path, monkeypatch):
     cut = tmp_path / "cut"
     with pytest.raises(InterruptedRun):

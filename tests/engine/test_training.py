@@ -70,6 +70,7 @@ def test_run_folder_is_complete(conf, tmp_path):
         "model.safetensors.sha256",
         "predictions.csv",
         "predictions.csv.sha256",
+        "settings.json",
     }
     records = lines(out)
     assert [(r["seed"], r["epoch"]) for r in records] == [(s, e) for s in (0, 1) for e in range(1, 7)]
