@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from asc_mrkd.budget.forward import Forward, watch_forward
 from asc_mrkd.budget.rules import PRECISIONS, WIDTHS
@@ -19,9 +19,6 @@ from asc_mrkd.budget.tensors import (
     without_wrappers,
 )
 from asc_mrkd.errors import ModelError
-
-LONGEST_WINDOW = 2**14
-"""Values up to which a vector outside of the parameters is taken for a window, a scale or a table of bins."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,8 @@ def count_layers(
     parametrised weight is the output of its parametrisation. A quantised layer has its packed weight and bias. A
     sparse tensor has the values that it lists, not its indices. A damped convolution has its undamped weight. A
     parameter that several layers share counts in the first of them. A buffer counts if it holds 8-bit integers with
-    more than one dimension and is not a mask, or if an input is multiplied with it as with a weight; others do not.
+    more than one dimension and is not a mask, or if an input is multiplied with it as with a weight or a bias. Others
+    do not; `find_uncounted` lists those that may be weights all the same.
 
     Args:
         model: any network.
@@ -126,14 +124,15 @@ def count_values(model: nn.Module, forward: Forward | None, precision: str | Non
 
 
 def find_uncounted(model: nn.Module, forward: Forward | None) -> list[Uncounted]:
-    """List the parts of a network that the counts leave out; without a forward pass, what may be a weight too."""
+    """List the parts of a network that the counts leave out, and what may be a weight without being counted as one."""
     found = []
     for name, _, tensors in layers_with_tensors(model):
         if any(is_wrapped(tensor) for tensor, _ in tensors.values()):
             kinds = " and ".join(dict.fromkeys(type(tensor).__name__ for tensor, _ in tensors.values()))
             found.append(Uncounted(without_wrappers(name), f"keeps its values as {kinds}, of unknown size", None))
+    found += _possible_weights(model, forward)
     if forward is None:
-        return found + list(_possible_weights(model))
+        return found
     for name, amount in forward.unseen.items():
         reason = f"multiplies {amount:,} times more than torchinfo counts"
         found.append(Uncounted(name, reason, amount))
@@ -142,21 +141,34 @@ def find_uncounted(model: nn.Module, forward: Forward | None) -> list[Uncounted]
     return found
 
 
-def _possible_weights(model: nn.Module) -> Iterator[Uncounted]:
-    """Yield the buffers and attributes that only a forward pass can tell from weights."""
+def _possible_weights(model: nn.Module, forward: Forward | None) -> Iterator[Uncounted]:
+    """Yield the buffers and attributes that may be weights.
+
+    Without a forward pass any of them may be one. With it, weights that an input is multiplied with are known. Left is
+    a matrix that meets an input otherwise, as in a look-up or a product that is written as multiplication and sum.
+    """
     registered = {id(module) for module in model.modules()}
-    for name, layer, tensors in layers_with_tensors(model):
+    for name, layer, tensors in layers_with_tensors(model, () if forward is None else forward.weights):
         for part, tensor in other_tensors(layer).items():
-            is_candidate = tensor.is_floating_point() or tensor.dtype in (torch.int16, torch.int32)
-            is_window = tensor.dim() < 2 and tensor.numel() <= LONGEST_WINDOW
-            if part in tensors or is_window or not is_candidate or _is_computed_from(layer, tensor):
+            full_name = join(name, part)
+            if part in tensors or not _may_be_weight(layer, part, tensor):
                 continue
-            size = tensor.numel() * tensor.element_size()
-            reason = f"{tensor.numel():,} values outside of the parameters may be weights: give an input shape"
-            yield Uncounted(without_wrappers(join(name, part)), reason, bytes=size)
-        for part in hidden_values(layer, registered):
+            reason = f"{tensor.numel():,} values outside of the parameters may be weights"
+            if forward is None:
+                reason += ": give an input shape"
+            elif full_name not in forward.tables or sum(size > 1 for size in tensor.shape) < 2:
+                continue
+            yield Uncounted(without_wrappers(full_name), reason, bytes=tensor.numel() * tensor.element_size())
+        for part in hidden_values(layer, registered) if forward is None else ():
             reason = "may hold weights outside of the parameters: give an input shape"
             yield Uncounted(without_wrappers(join(name, part)), reason, None)
+
+
+def _may_be_weight(layer: nn.Module, part: str, tensor: Tensor) -> bool:
+    """Return whether a buffer or attribute holds several numbers that are neither a mask, statistics nor a factor."""
+    is_number = tensor.is_floating_point() or tensor.dtype in (torch.int16, torch.int32)
+    is_statistic = isinstance(layer, _NormBase) and part in ("running_mean", "running_var")
+    return is_number and not is_statistic and tensor.numel() > 1 and not _is_computed_from(layer, tensor)
 
 
 def _is_computed_from(layer: nn.Module, tensor: Tensor) -> bool:

@@ -94,6 +94,8 @@ class Forward:
     """Operator that is not understood, by the module that it ran in."""
     weights: set[str] = field(default_factory=set)
     """Names of buffers and plain attributes that inputs are multiplied with, as with a weight."""
+    tables: set[str] = field(default_factory=set)
+    """Names of buffers and plain attributes that meet an input outside of a product, as in a look-up."""
     torchinfo_parameters: int = 0
     """Parameters that torchinfo, and with it NeSsi, prints."""
     torchinfo_multiply_adds: int = 0
@@ -270,10 +272,12 @@ class _Watch(TorchDispatchMode):
             self._figures.unknown[module] = function._overloadpacket._qualified_op_name
         elif amount:
             self._products[module] += amount
-        if amount == 0:
-            return
         for tensor, origin in operands:
-            if origin and tensor.dim() > 1:
+            if not origin:
+                continue
+            if amount == 0:
+                self._figures.tables |= origin & self._owned.keys()
+            else:
                 self._note_weight(tensor, origin, module)
 
     def _note_weight(self, tensor: Tensor, origin: frozenset[str], module: str) -> None:
@@ -363,7 +367,7 @@ def _effect(
     if name in REQUANTISING:
         return "view"
     works_on_each_value = torch.Tag.pointwise in function.tags or "batch_norm" in name
-    if works_on_each_value and len(reads) == 1 and values[reads[0]].count == values[writes[0]].count:
+    if works_on_each_value and len(reads) == 1 and values[reads[0]] == values[writes[0]]:
         return "in_place"
     return "new"
 

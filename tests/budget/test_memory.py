@@ -109,6 +109,32 @@ class Assembles(nn.Module):
         return out + 1
 
 
+def test_a_result_of_another_type_takes_no_place_of_its_input():
+    class Counts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 16, 1)
+
+        def forward(self, x):
+            return (self.conv(x) > 0).sum((2, 3))
+
+    memory = watch_forward(Counts(), (1, 8, 8)).trace.memory()
+    assert memory.peak == 16 * 64 * 4 + 16 * 64, "float32 and bool at once"
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "peak"), [("UINT8", "FLOAT", 2 * 4 * 64), ("FLOAT", "FLOAT16", 2 * 2 * 64)]
+)
+def test_a_cast_to_a_wider_type_takes_memory(tmp_path, source, target, peak):
+    source, target = (getattr(onnx.TensorProto, name) for name in (source, target))
+    value = onnx.helper.make_tensor_value_info
+    nodes = [onnx.helper.make_node("Cast", ["x"], ["y"], to=target), onnx.helper.make_node("Softmax", ["y"], ["out"])]
+    graph = onnx.helper.make_graph(nodes, "graph", [value("x", source, ["n", 64])], [value("out", target, ["n", 64])])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=OPSETS, ir_version=10), tmp_path / "m.onnx")
+    memory = OnnxCounter(tmp_path / "m.onnx").trace().memory()
+    assert memory.peak == peak
+
+
 def test_what_is_written_into_a_new_tensor_is_an_activation():
     assert memory_of(Assembles(), (1, 2, 2)).peak == 4 + 8
 

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
 
-from asc_mrkd.budget import check_budget, count_layers, sum_verdicts
+from asc_mrkd.budget import check_budget, count_layers, parse_limits, sum_verdicts
 from asc_mrkd.budget.forward import watch_forward
 from asc_mrkd.errors import BudgetError, ModelError
 
@@ -241,7 +241,48 @@ class WithTables(nn.Module):
 def test_b3_masks_and_tables_are_no_weights():
     verdict = check_budget(WithTables(), RULE, input_shape=(65, 64))
     assert (verdict.parameters, verdict.buffers) == (260, 64 * 64 + 65 * 64 + 64 + 65 * 64)
-    assert "window" not in {part.name for part in check_budget(WithTables()).uncounted}
+    assert {part.name for part in verdict.uncounted if part.bytes} == {"positions"}, "it may be a weight that is added"
+    without = check_budget(WithTables())
+    assert ({part.name for part in without.uncounted}, without.decision) == ({"positions", "window"}, "within")
+
+
+class Kept(nn.Module):
+    """Network whose other weights are buffers of some shape, used in some way."""
+
+    def __init__(self, shape, use):
+        super().__init__()
+        self.fc = nn.Linear(100, 100)
+        self.norm = nn.BatchNorm1d(100, affine=False)
+        self.use = use
+        for number in range(10):
+            self.register_buffer(f"kept{number}", torch.randn(*shape))
+
+    def forward(self, x):
+        x = self.norm(self.fc(x))
+        return sum(self.use(x, getattr(self, f"kept{number}")) for number in range(10))
+
+
+KEPT = {
+    "flat": ((10_000,), lambda x, kept: x @ kept.view(100, 100), "over", "unknown"),
+    "vector": ((100,), lambda x, kept: x @ kept, "within", "within"),
+    "bias": ((100,), lambda x, kept: nn.functional.linear(x, torch.eye(100), kept), "within", "within"),
+    "sum": ((100, 100), lambda x, kept: (x[:, None] * kept).sum(-1), "unknown", "unknown"),
+    "look-up": ((100, 100), lambda x, kept: kept[x.long().clamp(0, 99)], "unknown", "unknown"),
+}
+
+
+@pytest.mark.parametrize("use", KEPT)
+def test_b3_values_in_buffers_count_or_are_named(use):
+    shape, function, decision, without_shape = KEPT[use]
+    network = Kept(shape, function)
+    limits = parse_limits("bytes=400000")
+    verdict = check_budget(network, limits, input_shape=(100,))
+    assert verdict.decision == decision
+    size = 4 * 10 * np.prod(shape)
+    named = sum(part.bytes for part in verdict.uncounted)
+    assert verdict.bytes + named == 4 * 100 * 101 + size
+    without = check_budget(network, limits)
+    assert (sum(part.bytes for part in without.uncounted), without.decision) == (size, without_shape)
 
 
 class Foreign(nn.Module):

@@ -190,6 +190,17 @@ def test_weights_in_a_separate_file_count_and_are_missed(tmp_path):
         count_onnx(path)
 
 
+@pytest.mark.parametrize("free", [-1, 0])
+def test_a_size_of_minus_one_or_zero_is_free(tmp_path, free):
+    weights = {"w": ones(4, 3, 3, 3)}
+    named = check_budget(write(tmp_path / "named.onnx", [node("Conv", "x w")], weights, ["batch", 3, 8, 8]))
+    found = check_budget(write(tmp_path / "free.onnx", [node("Conv", "x w")], weights, [free, 3, 8, 8]))
+    assert (found.multiply_adds, found.memory) == (named.multiply_adds, named.memory)
+    assert found.memory.peak > 0
+    with pytest.raises(ModelError, match="is not known for a batch of one"):
+        check_budget(write(tmp_path / "frames.onnx", [node("Conv", "x w")], weights, [1, 3, 8, free]))
+
+
 def test_graphs_that_cannot_be_counted_are_refused(tmp_path):
     free = write(tmp_path / "free.onnx", [node("Conv", "x w")], {"w": ones(4, 3, 3, 3)}, ["batch", 3, 64, "frames"])
     with pytest.raises(ModelError, match="is not known for a batch of one"):

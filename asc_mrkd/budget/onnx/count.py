@@ -14,6 +14,7 @@ from asc_mrkd.budget.memory import Operation, Trace, Value
 from asc_mrkd.budget.onnx.graph import Graph, is_real
 from asc_mrkd.budget.onnx.operators import (
     BATCH_NORM,
+    CASTS,
     FLATTENING,
     KEEPING,
     MEANS,
@@ -164,7 +165,8 @@ def memory_effect(
     if len(reads) != 1 or not writes:
         return "new"
     if node.op_type in RENAMING:
-        return "view"
+        grows = values[writes[0]].width > values[reads[0]].width
+        return "new" if grows and node.op_type in CASTS else "view"
     if node.op_type in ONE_BY_ONE and values[reads[0]].count == values[writes[0]].count:
         return "in_place"
     return "new"

@@ -189,6 +189,10 @@ def _read_onnx(path: Path) -> Any:
         raise DamagedFileError(f"{path} is not an ONNX file or is damaged: {first_line(error)}") from None
     if not model.graph.node:
         raise DamagedFileError(f"{path} is not an ONNX file or is damaged: it has no nodes")
+    for value in (*model.graph.input, *model.graph.output):
+        for size in value.type.tensor_type.shape.dim:
+            if size.HasField("dim_value") and size.dim_value <= 0:
+                size.Clear()  # some tools write -1 or 0 for a free dimension
     if model.functions:
         (inliner,) = import_libraries(PURPOSE, "onnx.inliner")
         model = inliner.inline_local_functions(model)

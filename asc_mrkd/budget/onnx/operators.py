@@ -61,6 +61,9 @@ RENAMING = {
 }
 """Operators that give an activation another name, shape or type, which a device does not store a second time."""
 
+CASTS = {"Cast", "CastLike"}
+"""Those that give it another type, which takes more memory where the new type is wider."""
+
 ONE_BY_ONE = {
     *("Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu", "Gelu", "Sigmoid", "HardSigmoid", "HardSwish", "Swish"),
     *("Mish", "Softplus", "Softsign", "Tanh", "ThresholdedRelu", "Clip", "Abs", "Neg", "Exp", "Log", "Sqrt", "Erf"),
