@@ -19,6 +19,7 @@ from asc_mrkd.datasets.findings import (
     find_similar_classes,
 )
 from asc_mrkd.datasets.recordings import Dataset, list_other_files, list_recordings, printable
+from asc_mrkd.datasets.tables import TABLE_SUFFIXES
 from asc_mrkd.errors import AudioError
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.workers import local_pool, map_in_order
@@ -155,6 +156,8 @@ def compare_lists(dataset: Dataset) -> list[Finding]:
     others = [printable(name) for name in list_other_files(dataset.root, dataset.audio) if name not in listed]
     if dataset.layout == "folders":
         others = [name for name in others if "/" in name]  # a note may lie next to the folders of the classes
+    if dataset.layout == "table":
+        others = [name for name in others if not name.lower().endswith(TABLE_SUFFIXES)]
     findings += find_other_kinds(others)
     links = [name for name in dataset.files if is_link_outside(dataset.root, name)]
     if links:

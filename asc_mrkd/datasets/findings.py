@@ -56,6 +56,8 @@ def find_other_kinds(names: list[str]) -> list[Finding]:
         return []
     kinds = ", ".join(sorted({os.path.splitext(name)[1].lower() or "no ending" for name in names}))
     detail = f"{len(names)} files of other kinds were left out, such as {names[0]}"
+    if len(names) == 1:
+        detail = f"{names[0]} is of another kind and was left out"
     sound = next((name for name in names if name.lower().endswith(OTHER_SOUND_SUFFIXES)), None)
     if sound is not None:
         command = shlex.join(["ffmpeg", "-i", sound, f"{os.path.splitext(sound)[0]}.wav"])

@@ -176,7 +176,7 @@ def finish_own(dataset: Dataset, reading: Reading, columns: str, groups: str) ->
         dataset,
         clips=clips[[name for name in names if name in clips]],
         classes=sorted(set(used)),
-        understood=(columns, _describe_groups(clips["identifier"], groups), splits),
+        understood=(columns, _describe_groups(clips, groups), splits),
         findings=tuple(findings),
     )
 
@@ -208,13 +208,17 @@ def _find_classes_of_one_group(clips: pd.DataFrame) -> list[Finding]:
     counts = used["label"].value_counts()
     for label in classes_of_one_unit(used):
         if counts[label] > 1:
-            detail = f"its {counts[label]} clips are of one group: they cannot be both in training and in the test"
+            detail = f"its {counts[label]} clips are of one group or recording: "
+            detail += "they cannot be both in training and in the test"
             findings.append(Finding("single_group", label, detail, "warning"))
     return findings
 
 
-def _describe_groups(identifiers: pd.Series, source: str) -> str:
+def _describe_groups(clips: pd.DataFrame, source: str) -> str:
+    identifiers = clips["identifier"]
     sizes = identifiers[identifiers != ""].value_counts()
+    if sizes.empty and "recording" in clips:
+        return "none: any two recordings may be divided between training and test, the clips of one never"
     if sizes.empty:
         return "none: any two clips may be divided between training and test"
     return f"{len(sizes)} by {source}, {_range(sizes.min(), sizes.max())} clips in each, never divided"

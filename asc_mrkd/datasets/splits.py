@@ -39,6 +39,8 @@ def split_clips(clips: pd.DataFrame, reading: Reading) -> tuple[pd.DataFrame, st
     folds = make_folds(clips["label"].tolist(), units.tolist(), parts, reading.split_seed)
     sentence = f"made with seed {reading.split_seed}: one of {parts} parts with about equal classes is for testing"
     is_test = _with_all_classes(clips["label"].to_numpy(dtype=object), units.to_numpy(dtype=object), folds == 1)
+    if not is_test.any():
+        sentence = "none is left to test on: every class has one recording, or one group of them, only"
     return clips.assign(split=np.where(is_test, "test", "train")), sentence
 
 

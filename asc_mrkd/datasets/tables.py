@@ -320,7 +320,9 @@ def _with_times(title: str, clips: pd.DataFrame) -> pd.DataFrame:
     start = _seconds(title, clips, "start").fillna(0.0)
     end = start + _seconds(title, clips, "duration") if "duration" in clips else _seconds(title, clips, "end")
     clips = clips.drop(columns="duration", errors="ignore").assign(start=start.round(3), end=end.round(3))
-    refuse_rows(title, clips[clips["start"] < 0], "starts before its recording")
+    refuse_rows(
+        title, clips[clips["start"] < 0], "starts before its recording", "times are seconds from the start of the file"
+    )
     refuse_rows(title, clips[clips["end"] <= clips["start"]], "ends before it starts", "both are times in seconds")
     return clips
 

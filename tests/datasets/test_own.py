@@ -467,7 +467,9 @@ def test_parts_of_recordings_stay_with_their_recording(tmp_path):
         write_clip(tmp_path / f"{name}.wav", 1.0)
     rows = [(f"{name}.wav", label, start, "") for name in "abcd" for label, start in (("x", "0,0"), ("y", "0,5"))]
     pd.DataFrame(rows, columns=["file", "label", "onset", "offset"]).to_csv(tmp_path / "list.csv", sep=";", index=False)
-    clips = read_dataset(tmp_path / "list.csv").clips
+    dataset = read_dataset(tmp_path / "list.csv")
+    clips = dataset.clips
+    assert dataset.understood[1].endswith("divided between training and test, the clips of one never")
     assert clips["filename"].tolist()[:2] == ["a.wav#t=0", "a.wav#t=0.5"]
     assert clips["start"].tolist()[:2] == [0.0, 0.5]
     assert (clips.groupby("recording")["split"].nunique() == 1).all()
@@ -592,6 +594,19 @@ def test_every_class_that_can_be_is_in_both_parts_of_a_made_split(tmp_path):
         parts = clips.groupby("label")["split"].agg(set)
         assert parts.pop("i") == {"train"}
         assert all(one == {"train", "test"} for one in parts)
+
+
+def test_a_split_without_a_test_is_not_said_to_have_one(tmp_path):
+    for name in ("a.wav", "b.wav"):
+        write_clip(tmp_path / name)
+    (tmp_path / "list.csv").write_text("file,label\na.wav,x\nb.wav,y\n")
+    dataset = read_dataset(tmp_path / "list.csv")
+    assert set(dataset.clips["split"]) == {"train"}
+    assert dataset.understood[2].startswith("none is left to test on: every class has one recording")
+    assert "other_files" not in {finding.code for finding in compare_lists(dataset)}
+    (tmp_path / "note.txt").touch()
+    details = {finding.code: finding.detail for finding in compare_lists(dataset)}
+    assert details["other_files"] == "note.txt is of another kind and was left out"
 
 
 def test_a_class_of_one_group_is_named(tmp_path):
