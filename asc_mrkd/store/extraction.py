@@ -223,15 +223,18 @@ def _forget_replaced(store: FeatureStore, root: Path) -> None:
     """Take the rows of replaced recordings out of the journal; then note all recordings as they are now."""
     recordings = recordings_of(store.clips)
     states = list_sources(root, recordings.unique())
+    known = read_sources(store.folder)
     replaced = find_replaced(store.folder, states)
-    if replaced:
-        names = "1 recording has" if len(replaced) == 1 else f"{len(replaced)} recordings have"
-        message = f"{names} changed since the extraction into {store.folder}, such as {min(replaced)}; "
+    changed = sorted(replaced & set(known))
+    if changed:
+        names = "1 recording has" if len(changed) == 1 else f"{len(changed)} recordings have"
+        message = f"{names} changed since the extraction into {store.folder}, such as {changed[0]}; "
         warnings.warn(f"{message}the features are extracted again", stacklevel=2)
+    if replaced:
         checksums = Journal(store.folder).checksums
         kept = store.clips["row"][~recordings.isin(replaced) & store.clips["row"].isin(list(checksums))]
         write_text(store.folder / JOURNAL, "".join(journal_line(row, checksums[row], "") for row in kept))
-    write_sources(store.folder, {**read_sources(store.folder), **states})
+    write_sources(store.folder, {**known, **states})
 
 
 def _fill(store: FeatureStore, root: Path, frontend: Frontend, pool: Pool, progress: Progress) -> None:

@@ -300,10 +300,30 @@ def create_or_continue(
     difference = differing_key(store.spec, spec, places=("in the store", "here"))
     if difference:
         raise StoreError(f"{folder} was made with another spec: {difference}", "choose another --out")
-    keys = ["filename", "label", "split", *_optional_columns(clips)]
-    if _optional_columns(store.clips) != keys[3:] or store.clips[keys].values.tolist() != clips[keys].values.tolist():
-        raise StoreError(f"{folder} was made from another list of clips", "choose another --out")
+    difference = _differing_clip(store.clips, clips)
+    if difference:
+        raise StoreError(f"{folder} was made from another list of clips: {difference}", "choose another --out")
     return store
+
+
+def _differing_clip(stored: pd.DataFrame, clips: pd.DataFrame) -> str:
+    """Return the first difference between the clips of a store and those of a list, in words; "" if there is none."""
+    known = set(stored["filename"])
+    listed = set(clips["filename"])
+    for name in clips["filename"]:
+        if name not in known:
+            return f"{name} is not in the store"
+    for name in stored["filename"]:
+        if name not in listed:
+            return f"{name} is in the store only"
+    keys = ["filename", "label", "split", "identifier", "source_label", *_optional_columns(clips)]
+    for column in {**dict.fromkeys(keys), **dict.fromkeys(_optional_columns(stored))}:
+        if column not in stored or column not in clips:
+            return f"the column {column} is not in both"
+        differing = clips["filename"][clips[column].to_numpy() != stored[column].to_numpy()]
+        if len(differing):
+            return f"{differing.iloc[0]} has another {'row' if column == 'filename' else column}"
+    return ""
 
 
 def _create(folder: Path, clips: pd.DataFrame, spec: FrontendSpec, classes: Sequence[str]) -> None:
