@@ -128,7 +128,10 @@ class SeedFolder(_Folder):
         kept = read_json(self.settings, DamagedFileError, hint)
         if not isinstance(kept, dict):
             raise DamagedFileError(f"{self.settings} holds no settings", hint)
-        for key, value in decisive_settings(self.run.experiment).items():
+        settings = decisive_settings(self.run.experiment)
+        if settings["data.digest"] is None:  # the run takes any data
+            del settings["data.digest"]
+        for key, value in settings.items():
             if key in kept and kept[key] != value:
                 difference = f"{key} is {shown(kept[key])} in it and {shown(value)} in {self.run.config_file}"
                 raise RunError(f"{self} is of another run: {difference}", hint)

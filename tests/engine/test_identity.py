@@ -200,6 +200,7 @@ def test_f1_2_the_run_of_an_earlier_version_takes_its_data_as_they_are(conf, tmp
     values = yaml.safe_load((out / "config.yaml").read_text())
     del values["data"]["digest"]
     (out / "config.yaml").write_text(yaml.safe_dump(values))
+    assert run_cli("evaluate", out).code == 0
     train_run(conf, out, *SHORT)
     train_run(conf, out, *SHORT, seeds=(1,))
     assert load_experiment(out / "config.yaml").data.digest
