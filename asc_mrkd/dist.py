@@ -34,10 +34,12 @@ def local_rows() -> slice:
 
 
 def all_gather_rows(rows: Tensor) -> Tensor:
-    """Gather the rows of all processes, in the order of the batch.
+    """Gather the rows of all processes: the first row of each, then the second of each, and so on.
+
+    For rows that `local_rows` selects this is the order of the batch. A process may have more rows than another.
 
     Args:
-        rows: (row, ...), selected by `local_rows` or computed from such rows; without gradients.
+        rows: (row, ...), without gradients.
 
     >>> all_gather_rows(torch.arange(3)).tolist()
     [0, 1, 2]
@@ -46,12 +48,13 @@ def all_gather_rows(rows: Tensor) -> Tensor:
         return rows
     own_count = torch.zeros(world_size(), dtype=torch.int64, device=rows.device)
     own_count[rank()] = len(rows)
-    counts = all_reduce_sum(own_count).tolist()
-    padded = rows.new_zeros(max(counts), *rows.shape[1:])
+    counts = all_reduce_sum(own_count)
+    padded = rows.new_zeros(int(counts.max()), *rows.shape[1:])
     padded[: len(rows)] = rows
     parts = [torch.empty_like(padded) for _ in counts]
     dist.all_gather(parts, padded)
-    return torch.stack(parts, 1).flatten(0, 1)[: sum(counts)]
+    is_row = torch.arange(len(padded), device=rows.device).unsqueeze(1) < counts  # (row, process)
+    return torch.stack(parts, 1)[is_row]
 
 
 def all_reduce_sum(values: Tensor) -> Tensor:

@@ -1,11 +1,12 @@
 """Knowledge adjustment (section 3.4): correct a teacher whose largest value is not at the true class."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from asc_mrkd.errors import require_known
 from asc_mrkd.mrkd.losses import Labels, MixedLabels, at_least_float32, kl_divergence
 
 Adjustment = Literal["swap", "revision", "skip_wrong", "mask", "none"]
@@ -55,7 +56,11 @@ def log_target(logits: Tensor, labels: Labels, temperature: float, adjustment: A
 
     Returns:
         log-probabilities (batch, class), float32 or wider.
+
+    Raises:
+        ConfigError: there is no such adjustment.
     """
+    require_known(adjustment, get_args(Adjustment), "adjustment")
     logits = at_least_float32(logits)
     if adjustment not in ("swap", "revision"):
         return F.log_softmax(logits / temperature, dim=1)

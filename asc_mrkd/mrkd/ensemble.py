@@ -1,11 +1,15 @@
 """The fully connected network that combines the logits of the backups (section 3.3)."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from asc_mrkd.errors import require_known
 from asc_mrkd.rng import torch_seeded
+
+Scaling = Literal["raw", "temperature", "layernorm"]
+"""Forms of the input of the ensemble."""
 
 
 class FullyConnectedEnsemble(nn.Module):
@@ -22,6 +26,9 @@ class FullyConnectedEnsemble(nn.Module):
         temperature: tau of that division.
         seed: seed of the initial weights; the global generators of torch stay as they were.
 
+    Raises:
+        ConfigError: there is no such form of the input.
+
     >>> sum(p.numel() for p in FullyConnectedEnsemble(num_backups=3, num_classes=100).parameters())
     40200
     """
@@ -31,11 +38,12 @@ class FullyConnectedEnsemble(nn.Module):
         num_backups: int,
         num_classes: int,
         layers: int = 2,
-        scaling: Literal["raw", "temperature", "layernorm"] = "raw",
+        scaling: Scaling = "raw",
         temperature: float = 1.0,
         seed: int = 0,
     ) -> None:
         super().__init__()
+        require_known(scaling, get_args(Scaling), "scaling")
         self.scaling = scaling
         self.temperature = temperature
         modules: list[nn.Module] = []

@@ -13,7 +13,7 @@ from asc_mrkd.errors import ConfigError, suggest
 from asc_mrkd.mrkd.adjustment import Adjustment, adjusted_divergence
 from asc_mrkd.mrkd.backups import Backups
 from asc_mrkd.mrkd.diagnostics import teacher_diagnostics
-from asc_mrkd.mrkd.ensemble import FullyConnectedEnsemble
+from asc_mrkd.mrkd.ensemble import FullyConnectedEnsemble, Scaling
 from asc_mrkd.mrkd.idle import IdleWatch, warn_of_no_backup, warn_of_unknown_length
 from asc_mrkd.mrkd.interval import EXPECTED, Interval
 from asc_mrkd.mrkd.logits import logits_of
@@ -115,7 +115,7 @@ class MemoryReplay(nn.Module):
         ensemble_loss: Literal["kl", "ce", "kl+ce"] = "kl",
         adjustment: Adjustment = "swap",
         adjustment_gradient: Literal["literal", "detached"] = "literal",
-        ensemble_input: Literal["raw", "temperature", "layernorm"] | None = None,
+        ensemble_input: Scaling | None = None,
         teacher_bn: Literal["eval", "batch"] | None = None,
         warmup: Literal["untrained", "ramp", "skip"] | None = None,
         snapshot_source: Literal["raw", "ema"] = "raw",

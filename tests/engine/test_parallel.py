@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from asc_mrkd.config import load_experiment
 from asc_mrkd.deploy.model_file import ModelFile, save_model
-from asc_mrkd.dist import all_gather_rows, all_reduce_sum, local_rows
+from asc_mrkd.dist import all_gather_rows, all_reduce_sum, local_rows, rank
 from asc_mrkd.engine import trainer as trainer_module
 from asc_mrkd.engine.parallel import STOP_CHECK_EVERY, any_rank_stops, require_rows
 from asc_mrkd.engine.samples import open_data
@@ -117,6 +117,7 @@ def everything(conf: Path) -> dict[str, object]:
     return found | {
         "loop": own_loop(),
         "rows": all_gather_rows(rows[local_rows()]),
+        "uneven": all_gather_rows(torch.arange(4) + 10 if rank() else torch.arange(1)),
         "world": all_reduce_sum(torch.ones(1)),
     }
 
@@ -185,6 +186,10 @@ def test_rows_come_back_in_the_order_of_the_batch(found):
     assert torch.equal(found.first["rows"], torch.arange(14).view(7, 2))
     assert found.first["world"] == 2
     assert found.alone["world"] == 1
+
+
+def test_no_row_is_lost_where_a_process_has_more_than_another(found):
+    assert found.first["uneven"].tolist() == [0, 10, 11, 12, 13]
 
 
 def test_a_batch_too_small_to_share_is_refused(monkeypatch):

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from asc_mrkd.errors import ConfigError
 from asc_mrkd.mrkd import MixedLabels, adjusted_divergence, kl_divergence, knowledge_adjustment, log_target
 
 VARIANTS = ["swap", "revision", "skip_wrong", "mask"]
@@ -153,3 +154,10 @@ def test_weight_one_of_mixup_is_the_plain_label(variant):
     mixed = MixedLabels(labels, labels.roll(1), torch.ones(30))
     a, b = (adjusted_divergence(teacher, student, target, TAU, variant) for target in (labels, mixed))
     torch.testing.assert_close(a, b)
+
+
+def test_an_unknown_adjustment_is_not_taken_for_none():
+    logits = torch.eye(3)
+    with pytest.raises(ConfigError, match="there is no adjustment 'swop'") as caught:
+        adjusted_divergence(logits, logits, torch.arange(3), TAU, "swop")
+    assert caught.value.hint == "did you mean 'swap'?"

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from asc_mrkd.errors import ConfigError
 from asc_mrkd.mrkd import FullyConnectedEnsemble, kl_divergence
 
 
@@ -42,3 +43,8 @@ def test_ensemble_without_layers_is_the_mean_and_seeded_apart():
     a, b = FullyConnectedEnsemble(3, 5, seed=7), FullyConnectedEnsemble(3, 5, seed=7)
     assert torch.equal(torch.rand(3), expected)
     assert torch.equal(a(logits), b(logits))
+
+
+def test_an_unknown_form_of_the_input_is_not_taken_for_raw_logits():
+    with pytest.raises(ConfigError, match="there is no scaling 'layer_norm'"):
+        FullyConnectedEnsemble(3, 10, scaling="layer_norm")
