@@ -27,17 +27,23 @@ class Chip:
 
 CHIPS = (
     Chip("MAX78000", 512 * KB, 128 * KB, "Analog Devices, MAX78000 data sheet; without its CNN accelerator"),
-    Chip("STM32L476RG", MB, 128 * KB, "ST, data sheet DS10198"),
+    Chip("STM32L476RG", MB, 128 * KB, "ST, data sheet DS10198; in banks of 96 and 32 KB"),
     Chip("STM32F407VG", MB, 192 * KB, "ST, data sheet DS8626; 64 KB of it core-coupled"),
     Chip("nRF52840", MB, 256 * KB, "Nordic Semiconductor, nRF52840 product specification"),
     Chip("Raspberry Pi Pico", 2 * MB, 264 * KB, "Raspberry Pi, RP2040 data sheet; flash of the board"),
     Chip("STM32F746ZG", MB, 320 * KB, "ST, data sheet DS10916"),
     Chip("Apollo3 Blue", MB, 384 * KB, "Ambiq, Apollo3 Blue data sheet"),
-    Chip("ESP32-S3-WROOM-1-N8", 8 * MB, 512 * KB, "Espressif, ESP32-S3-WROOM-1 data sheet; flash of the module"),
-    Chip("STM32H743ZI", 2 * MB, MB, "ST, data sheet DS12110"),
-    Chip("Teensy 4.1", 7936 * KB, MB, "PJRC, Teensy 4.1 page (NXP i.MX RT1062); flash of the board"),
+    Chip(
+        "ESP32-S3-WROOM-1-N8",
+        8 * MB,
+        512 * KB,
+        "Espressif, ESP32-S3-WROOM-1 data sheet; flash of the module; a program gets some 320 KB of the RAM",
+    ),
+    Chip("STM32H743ZI", 2 * MB, MB, "ST, data sheet DS12110; in banks of at most 512 KB"),
+    Chip("Teensy 4.1", 7936 * KB, MB, "PJRC, Teensy 4.1 page (NXP i.MX RT1062); flash of the board; RAM in two halves"),
 )
-"""Chips by their RAM. Only a part of it is free: program, stack and radio take theirs."""
+"""Chips by their RAM. Only a part of it is free: program, stack and radio take theirs. In a RAM of several banks, one
+large block of memory may not fit."""
 
 
 @dataclass(frozen=True)
