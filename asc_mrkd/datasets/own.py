@@ -221,11 +221,15 @@ def _describe_groups(clips: pd.DataFrame, source: str) -> str:
         return "none: any two recordings may be divided between training and test, the clips of one never"
     if sizes.empty:
         return "none: any two clips may be divided between training and test"
-    return f"{len(sizes)} by {source}, {_range(sizes.min(), sizes.max())} clips in each, never divided"
+    return f"{len(sizes)} by {source}, {_clips(sizes.min(), sizes.max())} in each, never divided"
 
 
 def _range(low: float, high: float) -> str:
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+def _clips(low: float, high: float) -> str:
+    return f"{_range(low, high)} {'clip' if high == 1 else 'clips'}"
 
 
 def describe_own(dataset: Dataset, shapes: Sequence[Shape]) -> list[str]:
@@ -249,9 +253,9 @@ def describe_own(dataset: Dataset, shapes: Sequence[Shape]) -> list[str]:
 def _describe_classes(counts: pd.Series) -> str:
     counts = counts.sort_index()
     if counts.nunique() == 1:
-        return f"{len(counts)} of {counts.iloc[0]} clips each"
+        return f"{len(counts)} of {_clips(counts.iloc[0], counts.iloc[0])} each"
     if len(counts) > SHOWN:
-        return f"{len(counts)} of {_range(counts.min(), counts.max())} clips"
+        return f"{len(counts)} of {_clips(counts.min(), counts.max())}"
     return ", ".join(f"{label} {count}" for label, count in counts.items())
 
 

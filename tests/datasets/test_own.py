@@ -11,6 +11,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from asc_mrkd.datasets import Reading, read_dataset
 from asc_mrkd.datasets.check import compare_lists
+from asc_mrkd.datasets.own import describe_own
 from asc_mrkd.datasets.splits import make_folds
 from asc_mrkd.errors import ConfigError, DataError, MissingExtraError
 
@@ -118,6 +119,7 @@ def test_urban_sound_is_read_as_published(urban_sound, data):
         f"files below {urban_sound / 'audio'}",
         "start and end are places in the source, not in the file, and are not used",
     ]
+    assert dataset.understood[1] == "4 by fsID, 1 to 2 clips in each, never divided"
     assert not [finding for finding in compare_lists(dataset) if finding.code in ("extra_file", "other_files")]
 
 
@@ -603,6 +605,7 @@ def test_a_split_without_a_test_is_not_said_to_have_one(tmp_path):
     dataset = read_dataset(tmp_path / "list.csv")
     assert set(dataset.clips["split"]) == {"train"}
     assert dataset.understood[2].startswith("none is left to test on: every class has one recording")
+    assert describe_own(dataset, [])[0] == "classes: 2 of 1 clip each"
     assert "other_files" not in {finding.code for finding in compare_lists(dataset)}
     (tmp_path / "note.txt").touch()
     details = {finding.code: finding.detail for finding in compare_lists(dataset)}
