@@ -288,7 +288,8 @@ def create_or_continue(
         classes: class names in the order of their indices; by default the labels of `clips` in alphabetical order.
 
     Raises:
-        StoreError: the store was made with another spec (the message names the differing key) or from another list.
+        StoreError: the store was made with another spec (the message names the differing key) or from another list, or
+            the folder holds files of another kind under the names of those of a store.
     """
     if classes is None:
         classes = sorted(set(clips["label"]) - {""})
@@ -329,6 +330,9 @@ def _differing_clip(stored: pd.DataFrame, clips: pd.DataFrame) -> str:
 def _create(folder: Path, clips: pd.DataFrame, spec: FrontendSpec, classes: Sequence[str]) -> None:
     """Write an empty store; its memory map takes no space until its rows are written."""
     folder.mkdir(parents=True, exist_ok=True)
+    for name in (FEATURES, CLASSES, STATS, SUMS):
+        if (folder / name).exists() and not (folder / SPEC).exists():  # which is written first
+            raise StoreError(f"{folder / name} does not belong to a feature store", "choose another --out")
     write_text(folder / SPEC, yaml.safe_dump(spec.model_dump(), sort_keys=False))
     _write_classes(folder, classes)
     shape = (len(clips), *spec.shape)

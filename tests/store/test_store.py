@@ -131,6 +131,14 @@ def test_a_store_that_another_process_has_just_finished_is_opened_as_it_is(recor
     assert {path.name: path.stat().st_mtime_ns for path in store.folder.iterdir()} == times
 
 
+@pytest.mark.parametrize("name", ["features.npy", "classes.txt"])
+def test_files_of_others_are_not_overwritten(recordings, spec, tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(StoreError, match=f"{name} does not belong to a feature store"):
+        extract_clips(recordings.clips, recordings.root, spec, tmp_path, workers=1)
+    assert (tmp_path / name).read_text() == "mine"
+
+
 def test_other_spec_and_other_list_are_refused(made, recordings, spec):
     with pytest.raises(StoreError, match="hop_length is 512 in the store and 256 here"):
         extract_clips(recordings.clips, recordings.root, spec.model_copy(update={"hop_length": 256}), made.folder)
