@@ -8,6 +8,7 @@ where copying tensors by name would not.
 import copy
 import itertools
 from collections.abc import Callable
+from types import CellType, FunctionType
 from typing import Any
 
 import torch
@@ -109,7 +110,33 @@ def _deep_copy(network: nn.Module) -> nn.Module:
         for value in tree_leaves(vars(layer)):
             if isinstance(value, Tensor) and not value.is_leaf:
                 copies[id(value)] = value.detach().clone()
-    return copy.deepcopy(network, copies)
+    copied = copy.deepcopy(network, copies)
+    for layer in copied.modules():
+        hooks: Any
+        for hooks in (layer._forward_pre_hooks, layer._forward_hooks):
+            for key, hook in hooks.items():
+                hooks[key] = _rebind(hook, copies)
+    return copied
+
+
+def _rebind(function: Any, copies: dict[int, Any]) -> Any:
+    """Return a function that refers to the copies of objects where it refers to the objects.
+
+    `deepcopy` leaves functions as they are: a hook that keeps features in the network would keep them in the original.
+
+    Args:
+        function: hook of a layer; other callables than plain functions are returned as they are.
+        copies: copies by the identity of the originals.
+    """
+    if not isinstance(function, FunctionType):
+        return function
+    inner = [copies.get(id(cell.cell_contents), cell.cell_contents) for cell in function.__closure__ or ()]
+    defaults = tuple(copies.get(id(value), value) for value in function.__defaults__ or ())
+    rebound = FunctionType(
+        function.__code__, function.__globals__, function.__name__, defaults, tuple(map(CellType, inner))
+    )
+    rebound.__kwdefaults__ = function.__kwdefaults__
+    return rebound
 
 
 def _find_uncopyable(network: nn.Module) -> tuple[str, nn.Module]:

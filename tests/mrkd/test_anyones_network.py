@@ -122,6 +122,21 @@ class Dropping(nn.Module):
         return self.head(self.dropout(x))
 
 
+class Hooked(nn.Module):
+    """Classify what a hook has kept of a layer, as networks around the backbone of somebody else do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = conv()
+        self.head = nn.Linear(8, CLASSES)
+        self.kept: dict[str, Tensor] = {}
+        self.conv.register_forward_hook(lambda layer, inputs, output: self.kept.update(conv=output))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.conv(x)
+        return self.head(self.kept["conv"].relu().mean((2, 3)))
+
+
 def lazy() -> nn.Module:
     """Return a network whose lazy layers have seen a batch."""
     network = nn.Sequential(nn.LazyConv2d(8, 3), nn.LazyBatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.LazyLinear(CLASSES))
@@ -143,6 +158,7 @@ NETWORKS = {
     "lstm": lambda: Recurrent(nn.LSTM),
     "dropout": Dropping,
     "lazy": lazy,
+    "hook": Hooked,
 }
 
 
