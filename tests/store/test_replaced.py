@@ -10,9 +10,11 @@ from helpers.cli import run_cli
 from helpers.store import RATE, SECONDS, differing_files, extract_by_verb
 
 from asc_mrkd.config import StoreConfig
+from asc_mrkd.datasets.pieces import Cutting
 from asc_mrkd.datasets.splits import fold_numbers
 from asc_mrkd.engine.samples import open_data
 from asc_mrkd.errors import StoreError
+from asc_mrkd.store import extract as extract_data
 from asc_mrkd.store import extract_clips, join_stores, open_store
 from asc_mrkd.store.check import find_known_test_clips
 from asc_mrkd.store.journal import JOURNAL, journal_line
@@ -171,6 +173,19 @@ def test_joining_names_a_recording_in_two_shards(recordings, spec, tmp_path):
     done = run_cli("join-stores", tmp_path / "1of2", tmp_path / "2of2", "--out", tmp_path / "joined")
     assert done.code == 0, done.err
     assert f"warning: test clip {copy} is the same recording as the training clip {known}" in done.err
+
+
+def test_pieces_of_silence_are_not_one_recording(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("x/a", "x/b", "y/c", "y/d"):
+        path = tmp_path / "own" / f"{name}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, np.append(rng.uniform(-0.5, 0.5, 8000), np.zeros(8000)), 8000)
+    store = extract_data(tmp_path / "own", tmp_path / "store", cutting=Cutting(seconds=1.0), workers=1)
+    silent = store.clips[store.clips["start"] == 1]
+    assert silent["crc32"].nunique() == 1
+    assert set(silent["split"]) == {"train", "test"}
+    assert not find_known_test_clips(store)
 
 
 def test_equal_checksums_of_different_rows_are_not_a_copy(extract):
