@@ -267,6 +267,14 @@ def predictions(place: Path, request: Any) -> Reader:
     return Reader(path, lambda: read_predictions(path))
 
 
+def seed_settings(place: Path, request: Any) -> Reader:
+    run = RunFolder(make_run(place))
+    seed = run.seed_folder(0)
+    seed.write_settings(run.experiment)
+    seed.settings.write_text(json.dumps(json.loads(seed.settings.read_text())))  # in one line, as the tests read it
+    return Reader(seed.settings, seed.require_own)
+
+
 def front_end(place: Path, request: Any) -> Reader:
     path = place / "spec.yaml"
     shutil.copy(request.getfixturevalue("store") / "spec.yaml", path)
@@ -413,6 +421,7 @@ READERS: dict[str, Callable[[Path, Any], Reader]] = {
     "override": override,
     "steps of a compression": call,
     "predictions.csv": predictions,
+    "settings.json": seed_settings,
     "front end": front_end,
     **{f"{name} of a store": store_file(name, False) for name in ("SHA256SUMS", "features.npy", "classes.txt")},
     **{f"signed {name}": store_file(name, True) for name in ("clips.csv", "spec.yaml", "classes.txt", "stats.npz")},
@@ -476,7 +485,7 @@ def test_f3_4_a_message_is_never_long():
 
 
 @pytest.mark.parametrize(
-    "name", ["environment.json", "compression.json", "metrics.jsonl", "metrics.jsonl, to continue"]
+    "name", ["environment.json", "compression.json", "settings.json", "metrics.jsonl", "metrics.jsonl, to continue"]
 )
 def test_f3_3_json_of_other_values(name, tmp_path, request):
     reader = READERS[name](tmp_path, request)

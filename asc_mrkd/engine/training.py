@@ -190,7 +190,7 @@ def with_digests(experiment: Experiment, source: ExperimentData) -> Experiment:
 
 
 def require_unchanged_files(experiment: Experiment, source: ExperimentData) -> None:
-    """Refuse to train a further seed with other teachers, start, responses or code than the seeds before it.
+    """Refuse to train a seed with other teachers, start, responses or code than the run names.
 
     Raises:
         ConfigError: a file has changed since the experiment got its digests.
@@ -324,7 +324,7 @@ def _train_seeds(
         for number, seed in enumerate(seeds, start=1):
             if seed not in pending:
                 continue
-            require_unchanged_files(experiment, source)
+            require_unchanged_files(experiment, source)  # before the first seed too: reading the data may take long
             training = _SeedTraining(experiment, run, seed, source, data)
             trainer = training.trainer
             place = f", {number} of {len(seeds)}" if len(seeds) > 1 else ""
