@@ -195,6 +195,17 @@ def test_every_operator_of_int8_computes_what_onnxruntime_does(tmp_path):
     assert np.abs(expected - run_onnx(tmp_path / "m.onnx", x)).max() < 0.1 * np.ptp(expected)
 
 
+@pytest.mark.parametrize("source", ["m.onnx", "q.onnx"])
+def test_the_usual_head_is_a_dense_layer_on_means(source, tmp_path):
+    torch.manual_seed(0)
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(), nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 4)]
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), *head).eval()
+    x = np.random.default_rng(1).standard_normal((4, 3, 9, 7)).astype(np.float32)
+    write_both_precisions(tmp_path, file_of(network, (3, 9, 7), list("abcd"), None), x)
+    write_network(tmp_path, onnx.load(tmp_path / source), list("abcd"))
+    np.testing.assert_allclose(run_c(tmp_path, x, 4), run_onnx(tmp_path / source, x), rtol=0, atol=1e-5)
+
+
 def calibrate(network: nn.Module, x: np.ndarray) -> None:
     """Let batch normalisation see the inputs, and spread the logits so that the decisions differ."""
     with torch.no_grad():
@@ -351,6 +362,24 @@ def test_what_c_does_not_have_is_named(scenes, tmp_path):
         graph = onnx.helper.make_graph(nodes, "graph", *sides, constants)
         model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
         with pytest.raises(ModelError, match=f"wider is the operator Pad .*{form}"):
+            write_network(tmp_path, model, file.classes)
+    constants = [onnx.numpy_helper.from_array(np.ones((4, 4), np.float32), "w")]
+    forms = [
+        ("Gemm", ["input", "w"], {"transB": 1, "alpha": 0.5}, (4,), "Gemm with another matrix"),
+        ("Gemm", ["input", "w"], {"transB": 1, "beta": 2.0}, (4,), "Gemm with another matrix"),
+        ("Gemm", ["w", "input"], {"transB": 1}, (4,), "the operator Gemm"),
+        ("Add", ["input", "w"], {}, (4, 4), "Add with a constant"),
+        ("Reshape", ["input", "shape"], {}, (4, 8), "the operator Reshape"),
+        ("Reshape", ["input", "planes"], {}, (4, 2, 2), "the operator Reshape"),
+    ]
+    for name, sizes in (("shape", [2, -1]), ("planes", [1, 2, 4, 2])):
+        constants.append(onnx.numpy_helper.from_array(np.array(sizes), name))
+    for operator, inputs, attributes, shape, form in forms:
+        nodes = [onnx.helper.make_node(operator, inputs, ["logits"], name="odd", **attributes)]
+        ends = [value("input", 1, ["batch", *shape])], [value("logits", 1, None)]
+        graph = onnx.helper.make_graph(nodes, "graph", *ends, constants)
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+        with pytest.raises(ModelError, match=f"odd is .*{form}"):
             write_network(tmp_path, model, file.classes)
     odd = SPEC.model_copy(update={"n_fft": 320})
     with pytest.raises(ConfigError, match="n_fft 320 is not a power of two"):

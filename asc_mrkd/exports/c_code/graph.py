@@ -10,6 +10,9 @@ from asc_mrkd.errors import ModelError
 
 PURPOSE = "writing C code"
 
+FLATTENING = ("Reshape", "Flatten", "Squeeze")
+"""Operators that may make a vector of an activation, and change nothing else."""
+
 
 @dataclass
 class Activation:
@@ -98,6 +101,8 @@ class _Reader:
                 continue
             if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
                 self._note_scale(node)
+            elif node.op_type in FLATTENING:
+                self._note_vector(node)
             else:
                 layers.append(self._layer(node))
         output = self._graph.output[0].name
@@ -116,12 +121,18 @@ class _Reader:
         self._activations[own].scale = float(self._constants[scale])
         self._activations[own].zero = int(self._constants[zero[0]]) if zero else 0
 
+    def _note_vector(self, node: Any) -> None:
+        """Note that the output of a node, a vector, is another name of its input."""
+        own = self._names.get(node.input[0], node.input[0])
+        if own not in self._activations or self._shapes.get(node.output[0]) != (1, self._activations[own].size):
+            raise _not_known(node)
+        self._names[node.output[0]] = own
+
     def _layer(self, node: Any) -> Layer:
         constants = [name for name in node.input if name in self._constants]
         inputs = tuple(self._names.get(name, name) for name in node.input if name and name not in self._constants)
-        for name in inputs:
-            if name not in self._activations:
-                raise _not_known(node)
+        if node.input[0] in constants or any(name not in self._activations for name in inputs):
+            raise _not_known(node)
         output = node.output[0]
         self._activations[output] = Activation(self._shapes.get(output, (0, 0))[1:])
         return Layer(

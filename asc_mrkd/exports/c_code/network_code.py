@@ -211,10 +211,17 @@ class _Writer:
         return weight, bias[0] if bias else np.zeros(len(weight), np.int32)
 
     def require_matrix(self, layer: Layer) -> None:
-        """Refuse a dense layer whose weight is not (output, input), or whose input is not a vector."""
-        is_vector = len(self.network.activations[layer.inputs[0]].shape) == 1
-        if not layer.attributes.get("transB") or not is_vector:
+        """Refuse a dense layer whose weight is not (output, input), or that multiplies by more than its weight."""
+        attributes = layer.attributes
+        is_plain = attributes.get("alpha", 1.0) == attributes.get("beta", 1.0) == 1.0 and not attributes.get("transA")
+        if not attributes.get("transB") or not is_plain:
             raise self.refusal(layer, "with another matrix")
+
+    def require_equal_shapes(self, layer: Layer) -> None:
+        """Refuse a sum that is not one of two activations of the same shape."""
+        shapes = {self.network.activations[name].shape for name in (*layer.inputs, layer.output)}
+        if len(layer.inputs) != 2 or len(shapes) != 1:
+            raise self.refusal(layer, "with a constant or with other shapes")
 
 
 class _FloatWriter(_Writer):
@@ -249,8 +256,7 @@ class _FloatWriter(_Writer):
         self.calls.append(f"conv({arguments});")
 
     def _add(self, layer: Layer) -> None:
-        if len(layer.inputs) != 2 or self.size(layer.inputs[0]) != self.size(layer.inputs[1]):
-            raise self.refusal(layer, "with a constant")
+        self.require_equal_shapes(layer)
         first, second = map(self.at, layer.inputs)
         self.calls.append(f"add({first}, {second}, {self.at(layer.output)}, {self.size(layer.output)});")
 
@@ -355,8 +361,7 @@ class _Int8Writer(_Writer):
         self.calls.append(f"conv({arguments});")
 
     def _add(self, layer: Layer) -> None:
-        if len(layer.inputs) != 2 or self.size(layer.inputs[0]) != self.size(layer.inputs[1]):
-            raise self.refusal(layer, "with a constant")
+        self.require_equal_shapes(layer)
         out_scale, out_zero = self._scale(layer, layer.output)
         parts = []
         for name in layer.inputs:
