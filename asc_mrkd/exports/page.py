@@ -158,7 +158,7 @@ def served_page(folder: str | os.PathLike[str], port: int = 0) -> Iterator[str]:
         The address of the page.
 
     Raises:
-        ConfigError: the port is in use, or not for this user.
+        ConfigError: the port is in use, not for this user, or beyond 65535.
 
     Example:
         ```python
@@ -168,8 +168,9 @@ def served_page(folder: str | os.PathLike[str], port: int = 0) -> Iterator[str]:
     """
     try:
         opened = _Server(("127.0.0.1", port), partial(_Handler, directory=os.fspath(folder)))
-    except OSError as error:
-        raise ConfigError(f"port {port}: {error.strerror}", "--port 0 takes a free one") from error
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigError(f"port {port}: {reason}", "--port 0 takes a free one") from error
     with opened as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1})
         thread.start()

@@ -21,7 +21,7 @@ from asc_mrkd.datasets.synthetic.scenes import render_clip
 from asc_mrkd.deploy.model_file import ModelFile, save_model
 from asc_mrkd.deploy.onnx_file import save_onnx, write_onnx
 from asc_mrkd.errors import ConfigError, ModelError
-from asc_mrkd.exports.c_code import write_frontend, write_network
+from asc_mrkd.exports.c_code import compiled, write_frontend, write_network
 from asc_mrkd.exports.c_code.compiled import DRIVER
 from asc_mrkd.features import Frontend, FrontendSpec, load_spec
 from asc_mrkd.features.filterbank import DB_PER_NEPER, compute_arrays, librosa_filterbank
@@ -204,6 +204,16 @@ def test_the_usual_head_is_a_dense_layer_on_means(source, tmp_path):
     write_both_precisions(tmp_path, file_of(network, (3, 9, 7), list("abcd"), None), x)
     write_network(tmp_path, onnx.load(tmp_path / source), list("abcd"))
     np.testing.assert_allclose(run_c(tmp_path, x, 4), run_onnx(tmp_path / source, x), rtol=0, atol=1e-5)
+
+
+def test_the_compiler_of_the_user_keeps_its_options(tmp_path, monkeypatch):
+    write_all_operators(tmp_path / "m.onnx", batch_norm=False)
+    write_network(tmp_path, onnx.load(tmp_path / "m.onnx"), list("abcd"))
+    monkeypatch.setenv("CC", "gcc -DMARK='a b'")
+    assert compiled.find_compiler() == [GCC, "-DMARK=a b"]
+    monkeypatch.setenv("CC", "gcc -include missing.h")
+    with pytest.raises(ModelError, match=r"gcc does not compile the C code: .*missing\.h"):
+        compiled.CompiledNetwork(tmp_path, tmp_path, compiled.find_compiler(), 4)
 
 
 def calibrate(network: nn.Module, x: np.ndarray) -> None:

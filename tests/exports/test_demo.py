@@ -59,6 +59,8 @@ def test_the_page_of_a_run_is_served(trained, tmp_path, runtime, quick_export):
         with pytest.raises(ConfigError, match=f"port {port}: "), asc_mrkd.demo(None, tmp_path / "new", runtime, port):
             pass
         assert not (tmp_path / "new").exists(), "a port that is in use is named before the training"
+    with pytest.raises(ConfigError, match="port 65536: "), page.served_page(tmp_path, 65536):
+        pass
     with pytest.raises(OSError, match="refused"):
         fetch(address)
     (tmp_path / "mine/page").mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -28,12 +29,13 @@ void run_one(const float *input, float *logits)
 FLAGS = ("-std=c99", "-O2", "-shared", "-fPIC")
 
 
-def find_compiler() -> str | None:
-    """Return the C compiler of this machine: CC, cc, gcc or clang; None if there is none."""
-    for name in (os.environ.get("CC", ""), "cc", "gcc", "clang"):
+def find_compiler() -> list[str] | None:
+    """Return the C compiler of this machine: CC, with its options, cc, gcc or clang; None if there is none."""
+    for text in (os.environ.get("CC", ""), "cc", "gcc", "clang"):
+        name, *options = shlex.split(text) or [""]
         found = shutil.which(name) if name else None
         if found:
-            return found
+            return [found, *options]
     return None
 
 
@@ -50,15 +52,15 @@ class CompiledNetwork:
         ModelError: the compiler refuses the code.
     """
 
-    def __init__(self, folder: Path, place: Path, compiler: str, classes: int) -> None:
+    def __init__(self, folder: Path, place: Path, compiler: list[str], classes: int) -> None:
         driver = place / "driver.c"
         library = place / "model.so"
         driver.write_text(DRIVER)
-        command = [compiler, *FLAGS, f"-I{folder}", "-o", str(library), str(driver), str(folder / "model.c"), "-lm"]
+        command = [*compiler, *FLAGS, f"-I{folder}", "-o", str(library), str(driver), str(folder / "model.c"), "-lm"]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             fault = done.stderr.strip()
-            raise ModelError(f"{compiler} does not compile the C code: {fault}", "set CC to another compiler")
+            raise ModelError(f"{compiler[0]} does not compile the C code: {fault}", "set CC to another compiler")
         self._run = ctypes.CDLL(str(library)).run_one
         self._classes = classes
 
