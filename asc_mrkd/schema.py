@@ -474,7 +474,9 @@ def _meaning(where: str, known: Mapping[str, Owner]) -> str:
     text = _field_texts(owner).get(name, "")
     if not text and catalogue:
         return f"asc-mrkd {catalogue} lists the options and their defaults"
-    return f"{where}: {text[:1].lower()}{text[1:]}" if text else f"look at {where}"
+    if not text[1:2].isupper():  # not an abbreviation, such as SHA-256
+        text = text[:1].lower() + text[1:]
+    return f"{where}: {text}" if text else f"look at {where}"
 
 
 def _field_texts(owner: type[Schema]) -> dict[str, str]:

@@ -94,6 +94,7 @@ def test_f1_14_no_number_of_any_section_takes_truth_values_or_is_unbounded():
 @pytest.mark.parametrize(
     ("overrides", "message", "hint"),
     [
+        (["train.threads=0"], "train.threads", "train.threads: CPU threads, on which"),
         (["data=5"], "data: this is a section, got 5", "it holds data.store"),
         (["data=null"], "data: this is a section, got None", "it holds data.store"),
         (["model=cp_resnet"], "model: this is a section, got 'cp_resnet'", "it holds model.name"),
