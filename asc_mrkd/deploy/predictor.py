@@ -138,8 +138,14 @@ class Predictor:
         The samples have the rate, the channels and the length of the front end.
 
         Raises:
-            DataError: the network gives NaN.
+            DataError: the samples have another shape, the network is for pictures, or it gives NaN.
         """
+        if self.frontend is None:
+            raise DataError("a network for pictures takes no recordings", "give it pictures")
+        expected = (self.frontend.channels, self.frontend.samples)
+        if samples.shape != expected:
+            hint = "predict takes recordings of any rate, channel count and length"
+            raise DataError(f"a clip of the shape {samples.shape} is not one of {expected}", hint)
         outputs = self._run([self._preparation.compute(samples)], batch_size=1)
         require_finite(outputs, None)
         return outputs.probabilities[0]
@@ -412,8 +418,11 @@ class Predictor:
 
         Raises:
             DataError: the network gives NaN.
+            ConfigError: `top` is less than one.
         """
         require_finite(outputs, file)
+        if top is not None and top < 1:
+            raise ConfigError(f"top={top}: a prediction has at least one class", "leave it out for all classes")
         mean = outputs.probabilities.mean(axis=0)
         best = rank_classes(mean)[:top]
         return Prediction(
@@ -455,8 +464,10 @@ def open_classifiers(models: Sequence[Model], device: str) -> "list[Classifier]"
     """Open networks whose probabilities are averaged.
 
     Raises:
-        ModelError: they have other classes, or take other inputs.
+        ModelError: there is none, or they have other classes or take other inputs.
     """
+    if not models:
+        raise ModelError("no network is given", "Predictor(MODEL)")
     classifiers = [open_classifier(Path(model), device) for model in models]
     first = classifiers[0]
     for model, other in zip(models, classifiers, strict=True):

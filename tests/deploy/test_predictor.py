@@ -19,7 +19,7 @@ from asc_mrkd.cli.answers import json_lines
 from asc_mrkd.config.domain import CLIP_COLUMNS
 from asc_mrkd.deploy import Prediction, describe_choice, inputs
 from asc_mrkd.deploy.model_file import ModelFile, save_model
-from asc_mrkd.errors import AudioError, DamagedFileError, DataError, ModelError, RunError
+from asc_mrkd.errors import AudioError, ConfigError, DamagedFileError, DataError, ModelError, RunError
 from asc_mrkd.features import Frontend, FrontendSpec
 from asc_mrkd.models import build_model
 from asc_mrkd.runs import write_predictions
@@ -189,6 +189,18 @@ def test_several_networks_are_averaged_over_features_that_are_computed_once(
     assert answer.embedding.shape == (2 * predictor.predict(recordings / "b.flac", embeddings=True).embedding.size,)
     with pytest.raises(ModelError, match=r"named\.safetensors and .* have other classes"):
         Predictor([model_file, tmp_path / "named.safetensors"])
+
+
+def test_wrong_arguments_are_named(predictor):
+    with pytest.raises(ModelError, match="no network is given"):
+        Predictor([])
+    samples = sound(10).T.astype(np.float32)
+    for wrong in (samples[:, :-1], samples[:1], samples[0]):
+        with pytest.raises(DataError, match=r"is not one of \(2, 160000\)"):
+            predictor.predict_samples(wrong)
+    for top in (0, -1):
+        with pytest.raises(ConfigError, match=f"top={top}"):
+            predictor.predict(samples, rate=SPEC.sample_rate, top=top)
 
 
 def test_a_network_that_gives_nan_has_no_answer(predictor, recordings, monkeypatch):
