@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 import unicodedata
 from collections.abc import Collection
 from pathlib import Path
@@ -144,7 +145,8 @@ def _read_file(path: Path) -> pd.DataFrame:
 def _read_text_table(path: Path) -> pd.DataFrame:
     text = read_list_text(path)
     first = next((line for line in text.splitlines() if line.strip()), "")
-    separator = max(SEPARATORS, key=first.count)
+    said = re.fullmatch("sep=(.)", first)  # a line for Excel
+    separator = said[1] if said else max(SEPARATORS, key=first.count)
     # Strict, because a lone quote would swallow all rows up to the next one.
     reader = csv.reader(io.StringIO(text, newline=None), delimiter=separator, strict=True)
     try:
@@ -152,6 +154,8 @@ def _read_text_table(path: Path) -> pd.DataFrame:
     except csv.Error as error:
         hint = "a quote at the start of a field must be closed at its end; quotes within it are doubled"
         raise DataError(f"{path}, line {reader.line_num}: {error}", hint) from None
+    if said:
+        rows.pop(0)
     if not rows:
         return pd.DataFrame()
     _, header = rows.pop(0)

@@ -68,6 +68,16 @@ def test_a_table_gives_the_clips_of_the_folders(folder, separator):
     assert read_dataset(frame.rename(columns=str.upper), Reading(root=folder)).clips.equals(from_folders.clips)
 
 
+def test_the_line_that_tells_excel_the_separator_is_not_the_header(folder):
+    table = write_table(folder, "list.csv", ";")
+    expected = read_dataset(table).clips
+    table.write_text("sep=;\n" + table.read_text(encoding="utf-8"), encoding="utf-8")
+    assert read_dataset(table).clips.equals(expected)
+    table.write_text("sep=;\n", encoding="utf-8")
+    with pytest.raises(DataError, match="lists no clip"):
+        read_dataset(table)
+
+
 def test_files_are_found_near_the_table_and_without_their_suffix(folder):
     table = pd.DataFrame([(path.name.rpartition(".")[0], "garden") for path in sorted((folder / "garden").iterdir())])
     table.columns = ["id", "class"]
