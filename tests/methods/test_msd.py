@@ -23,7 +23,8 @@ from torch.nn import functional as F
 from asc_mrkd.config import MethodConfig
 from asc_mrkd.errors import ConfigError
 from asc_mrkd.methods import build_method
-from asc_mrkd.methods.msd import Msd, mutual_divergence
+from asc_mrkd.methods.base import mutual_divergence
+from asc_mrkd.methods.msd import Msd
 from asc_mrkd.models import build_model
 
 
