@@ -63,7 +63,7 @@ def test_settings_are_checked_and_printed_without_a_training(place, tmp_path):
 
 def test_chain_leaves_the_documented_files(place):
     names = {str(path.relative_to(place)) for path in place.rglob("*") if path.is_file() and path.suffix != ".wav"}
-    store = {"features.npy", "clips.csv", "classes.txt", "spec.yaml", "stats.npz", "SHA256SUMS"}
+    store = {"features.npy", "clips.csv", "classes.txt", "spec.yaml", "stats.npz", "recordings.txt", "SHA256SUMS"}
     assert {name for name in names if name.startswith("store")} == {f"store/{name}" for name in store}
     run = {"README.md", "config.yaml", "environment.json", "metrics.jsonl"}
     results = ("model.safetensors", "model.safetensors.sha256", "predictions.csv", "predictions.csv.sha256")
