@@ -12,6 +12,7 @@ from helpers.recipes import RECIPES
 
 SITE = """
 import errno, os, signal, subprocess, sys, types
+import asyncio.selector_events  # asks for os.sysconf where sockets have sendmsg, which Windows does not
 import fcntl
 
 LACKING = {

@@ -187,7 +187,7 @@ def test_the_whole_recipe_on_a_small_set(few_scenes, tmp_path):
         assert len(archive.namelist()) == 2
 
     products = [*out.glob("store/*"), *out.glob("reduced/*/seed0/*")]
-    assert len(products) == 6 + 2 * 5
+    assert len(products) == 7 + 2 * 6
     before = modification_times(products)
     stages = "--stage", 3, "--stop-stage", 4
     again = run_recipe("dcase18", *options, "train.epochs=1", "--method", "mrkd", *stages, folder=tmp_path)
