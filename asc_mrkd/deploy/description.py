@@ -13,7 +13,6 @@ from asc_mrkd.errors import ConfigError, DamagedFileError, RunError, first_line
 from asc_mrkd.features.filterbank import FrontendArrays, filter_ranges
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import checksum_file, has_its_checksum
-from asc_mrkd.runs import SeedFolder
 from asc_mrkd.schema import Count, Schema, parse
 
 KEY = "asc_mrkd"
@@ -118,17 +117,15 @@ def parse_description(description: Any, path: Path) -> Description:
 
 
 def require_own_network(path: Path, content: bytes | None = None) -> None:
-    """Refuse a network in a run folder that is not the one that was written there, such as that of another seed or run.
+    """Refuse a network in a run folder that is not the one that was written there, such as that of another seed.
 
     Args:
         path: file of the network.
         content: its content, if it has been read; by default the file is read.
 
     Raises:
-        RunError: the file has another checksum than the one next to it, or that one cannot be read; or its seed folder
-            was copied from another run.
+        RunError: the file has another checksum than the one next to it, or that one cannot be read.
     """
-    SeedFolder(path.parent).require_own()
     if not has_its_checksum(path, content):
         name = checksum_file(path).name
         raise RunError(

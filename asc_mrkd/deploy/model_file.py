@@ -28,7 +28,7 @@ from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import atomic_writer
 from asc_mrkd.models import build_model, build_network, without_storage
 from asc_mrkd.own_code import find_allowed
-from asc_mrkd.runs import find_model
+from asc_mrkd.runs import SeedFolder, find_model
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ def load_model(path: str | Path) -> ModelFile:
     """Read a model file, or that of a seed or run folder (its lowest seed).
 
     Raises:
-        RunError: no model was found, or it is not the one whose checksum the run folder has.
+        RunError: no model was found, it is not the one whose checksum the run folder has, or its seed folder was copied
+            from another run.
         DamagedFileError: the file is damaged, or another program wrote it.
         MissingExtraError: the file is .onnx, and onnxruntime is not installed.
         ModelError: the network is made by a Python file of a user, which `allow_code` has not allowed to run.
@@ -94,6 +95,7 @@ def load_model(path: str | Path) -> ModelFile:
         logits = file.model(file.normalise(spectrograms))  # (batch, channel, mel, frame) to (batch, class)
     """
     path = find_model(path)
+    SeedFolder(path.parent).require_own()
     if path.suffix == ".onnx":
         from asc_mrkd.deploy.onnx_file import load_onnx  # only now: onnxruntime is an extra
 

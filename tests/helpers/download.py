@@ -42,13 +42,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with server.counting:
             server.requests.append((behaviour, self.headers["Range"]))
             server.asked.append(name)
-            server.now += 1
-            server.most = max(server.most, server.now)
-        try:
-            self.behave(*re.fullmatch(r"([a-z-]+?)(?:-(\d+))?", behaviour).groups(), server.bodies[name])
-        finally:
-            with server.counting:
-                server.now -= 1
+        self.behave(*re.fullmatch(r"([a-z-]+?)(?:-(\d+))?", behaviour).groups(), server.bodies[name])
 
     def behave(self, behaviour, number, body):
         asked = self.headers["Range"]
@@ -64,7 +58,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if behaviour == "login":
             return self.answer(200, b"<html>log in</html>", None, kind="text/html; charset=utf-8")
         if behaviour == "slow":
-            time.sleep(0.1)
+            self.wait_a_moment()
         changed = {
             "flipped": bytes([body[0] ^ 1]) + body[1:],
             "short": body[:-1],
@@ -77,6 +71,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         sent = rest[: int(number or 50_000)] if behaviour == "cut" else rest
         length = None if behaviour in ("no-length", "endless") else len(rest)
         return self.answer(206 if first else 200, sent, length, is_dripping=behaviour == "drip")
+
+    def wait_a_moment(self):
+        """Wait before the first byte, and note how many clients wait at once."""
+        server = self.server
+        with server.counting:
+            server.now += 1
+            server.most = max(server.most, server.now)
+        time.sleep(0.1)
+        with server.counting:
+            server.now -= 1
 
     def answer(self, status, sent, length, is_dripping=False, kind="application/octet-stream"):
         self.send_response(status)

@@ -113,7 +113,7 @@ def test_the_whole_recipe_on_built_in_images(tmp_path):
     assert max(map(len, table.splitlines()[2:6])) <= 80
     assert "</html>" in (out / "report.html").read_text()
     products = [*out.glob("images/*/*/*.png"), *out.glob("reduced/*/seed*/*")]
-    assert len(products) == 2000 + 2 * 2 * 5
+    assert len(products) == 2000 + 2 * 2 * 6
     before = modification_times(products)
     again = run_recipe("cifar100", *options, "--method", "mrkd", "--stop-stage", 3, folder=tmp_path)
     assert again.returncode == 0, again.stderr
