@@ -20,7 +20,7 @@ ATTACKS = {
     "ranks": ("2 SIGKILLs of a rank under torchrun", kills.kill_ranks),
     "checkpoints": ("463 damages of a checkpoint", damages.damage_checkpoint),
     "models": ("463 damages of a model file", damages.damage_model_file),
-    "stores": ("57 damages of a feature store", damages.damage_store),
+    "stores": ("damages of a feature store", damages.damage_store),
     "predictions": ("23 damages of predictions.csv", damages.damage_predictions),
     "others": ("40 damages of the other files of a run", damages.damage_other_files),
     "values": ("141 wrong values of an experiment", values.try_wrong_values),
