@@ -130,13 +130,25 @@ def _rebind(function: Any, copies: dict[int, Any]) -> Any:
     """
     if not isinstance(function, FunctionType):
         return function
-    inner = [copies.get(id(cell.cell_contents), cell.cell_contents) for cell in function.__closure__ or ()]
+    inner = tuple(_rebind_cell(cell, copies) for cell in function.__closure__ or ())
     defaults = tuple(copies.get(id(value), value) for value in function.__defaults__ or ())
-    rebound = FunctionType(
-        function.__code__, function.__globals__, function.__name__, defaults, tuple(map(CellType, inner))
-    )
+    rebound = FunctionType(function.__code__, function.__globals__, function.__name__, defaults, inner)
     rebound.__kwdefaults__ = function.__kwdefaults__
     return rebound
+
+
+def _rebind_cell(cell: CellType, copies: dict[int, Any]) -> CellType:
+    """Return a cell with the copy of what is in a cell; the cell itself if that is not copied, or nothing is in it.
+
+    >>> empty = CellType()
+    >>> _rebind_cell(empty, {}) is empty
+    True
+    """
+    try:
+        content = cell.cell_contents
+    except ValueError:  # a variable that has no value yet
+        return cell
+    return CellType(copies[id(content)]) if id(content) in copies else cell
 
 
 def _find_uncopyable(network: nn.Module) -> tuple[str, nn.Module]:

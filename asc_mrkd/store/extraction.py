@@ -197,7 +197,8 @@ def _is_done(store: FeatureStore, root: Path) -> bool:
     pairs = zip(recordings_of(bad), bad["reason"], strict=True)
     if any(_may_be_usable(root / name, reason) for name, reason in pairs):
         return False
-    return not find_replaced(store.folder, list_sources(root, recordings_of(store.clips).unique()))
+    states = list_sources(root, recordings_of(store.clips).unique())
+    return not find_replaced(store.folder, read_sources(store.folder), states)
 
 
 def _may_be_usable(path: Path, reason: str) -> bool:
@@ -224,7 +225,7 @@ def _forget_replaced(store: FeatureStore, root: Path) -> None:
     recordings = recordings_of(store.clips)
     states = list_sources(root, recordings.unique())
     known = read_sources(store.folder)
-    replaced = find_replaced(store.folder, states)
+    replaced = find_replaced(store.folder, known, states)
     changed = sorted(replaced & set(known))
     if changed:
         names = "1 recording has" if len(changed) == 1 else f"{len(changed)} recordings have"

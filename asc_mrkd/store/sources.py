@@ -40,11 +40,16 @@ def read_sources(folder: Path) -> dict[str, State]:
     return {line[3]: (line[1], line[2]) for line in lines}
 
 
-def find_replaced(folder: Path, states: dict[str, State]) -> set[str]:
-    """Name the recordings of `states` that were not so when they were read into the store, as far as it knows."""
+def find_replaced(folder: Path, known: dict[str, State], states: dict[str, State]) -> set[str]:
+    """Name the recordings of `states` that were not so when they were read into the store, as far as it knows.
+
+    Args:
+        folder: folder of the store.
+        known: states from `read_sources`.
+        states: states of the recordings now.
+    """
     if not (folder / SOURCES).exists():
         return set()
-    known = read_sources(folder)
     return {name for name, state in states.items() if known.get(name) != state}
 
 
