@@ -1,10 +1,12 @@
 """Warnings about a training loop in which MrKD would silently do nothing, each given once."""
 
+import inspect
 import warnings
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.optim import LBFGS
 
 from asc_mrkd import dist
 
@@ -45,7 +47,7 @@ class IdleWatch:
         """Look at the weights before a pass; `taught` says whether the ensemble gets a gradient from it."""
         if not self._step_is_called:
             now = _versions(self._student)
-            if self._seen is not None and now != self._seen:
+            if self._seen is not None and now != self._seen and not _is_in_lbfgs():
                 self._unreported += 1
             self._seen = now
             if self._unreported == UNREPORTED_STEPS:
@@ -101,6 +103,19 @@ def warn_of_unknown_length(interval: int) -> None:
         "give total_steps=len(loader) * epochs, or an interval",
         FROM_CONSTRUCTOR,
     )
+
+
+def _is_in_lbfgs() -> bool:
+    """Return whether this pass is one of many in the same step: LBFGS changes the weights between calls of its closure.
+
+    Other optimisers call a closure once, before they change the weights.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        if isinstance(frame.f_locals.get("self"), LBFGS):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _versions(tensors: Sequence[Tensor]) -> Versions:

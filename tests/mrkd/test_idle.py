@@ -99,6 +99,39 @@ def test_f1_9_passes_without_a_step_are_no_fault():
             mrkd(*make_batch(seed=number)).total.backward()  # gradients are summed up, or a loss is only looked at
 
 
+def test_an_optimiser_that_changes_the_weights_several_times_per_step_is_left_alone():
+    mrkd = MemoryReplay(make_network(), 3, interval=2)
+    optimizer = torch.optim.LBFGS(mrkd.parameters(), lr=1e-3, max_iter=5)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = mrkd(*make_batch()).total
+        loss.backward()
+        return loss
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(3):
+            optimizer.step(closure)
+            mrkd.step()
+    assert mrkd.steps == 3
+
+
+def test_a_forgotten_step_is_told_where_the_optimiser_calls_a_closure():
+    mrkd = MemoryReplay(make_network(), 3, interval=2)
+    optimizer = torch.optim.SGD(mrkd.parameters(), lr=1e-3)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = mrkd(*make_batch()).total
+        loss.backward()
+        return loss
+
+    with pytest.warns(UserWarning, match=r"mrkd\.step\(\) is not called"):
+        for _ in range(4):
+            optimizer.step(closure)
+
+
 @pytest.mark.parametrize("name", ["SGD", "AdamW"])
 def test_f1_9_an_optimiser_without_the_ensemble_is_told_once(name):
     mrkd = MemoryReplay(make_network(), 3, interval=2)
