@@ -120,6 +120,20 @@ def require_known(name: str, known: Collection[str], noun: str) -> None:
         raise ConfigError(f"there is no {noun} '{name}'", suggest(name, known))
 
 
+def require_bool(value: object, name: str) -> None:
+    """Refuse a word where True or False is meant: any text would count as True, "no" as well.
+
+    Args:
+        value: the argument as the user gave it; 0, 1 and the truth values of numpy are fine.
+        name: name of the argument.
+
+    Raises:
+        ConfigError: with the argument and its value.
+    """
+    if value not in (True, False):
+        raise ConfigError(f"{name}={value!r} is neither True nor False", f"write {name}=True or {name}=False")
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """Return the hint for an unknown name: the probable meaning, or the known names; "" if there are none.
 

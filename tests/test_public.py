@@ -1,6 +1,7 @@
 """The promises to users: public names, the loop of five lines, and every command and name in the pages."""
 
 import ast
+import inspect
 import re
 import shlex
 import subprocess
@@ -15,7 +16,7 @@ import typer.main
 import asc_mrkd
 from asc_mrkd.cli.app import build_app
 from asc_mrkd.engine.sweeps import load_points
-from asc_mrkd.errors import AscMrkdError
+from asc_mrkd.errors import AscMrkdError, ConfigError
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -137,6 +138,24 @@ def test_f4_public_names_come_from_where_type_checkers_look():
 def test_no_public_name_hides_a_room():
     rooms = {path.stem for path in Path(asc_mrkd.__file__).parent.iterdir()}
     assert not rooms & set(asc_mrkd.__all__)
+
+
+def switches_of_public_names() -> list[Any]:
+    """Return every public function with its parameters that are True or False."""
+    found = []
+    for name in sorted(set(asc_mrkd.__all__) - {"__version__"}):
+        for parameter in inspect.signature(getattr(asc_mrkd, name)).parameters.values():
+            if parameter.annotation in (bool, bool | None):
+                found.append(pytest.param(name, parameter.name, id=f"{name}-{parameter.name}"))
+    return found
+
+
+@pytest.mark.parametrize(("name", "switch"), switches_of_public_names())
+def test_a_word_is_not_taken_for_true(name, switch):
+    function = getattr(asc_mrkd, name)
+    required = [one for one in inspect.signature(function).parameters.values() if one.default is one.empty]
+    with pytest.raises(ConfigError, match=f"^{switch}='no' is neither True nor False$"):
+        function(*["anything" for _ in required], **{switch: "no"})
 
 
 def test_the_loop_of_five_lines_trains_a_model_of_ones_own():

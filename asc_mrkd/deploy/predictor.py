@@ -17,7 +17,7 @@ from asc_mrkd.config.domain import IMAGES, SCENES
 from asc_mrkd.deploy.inputs import Caution, Preparation, Prepared, Source, cut_into_clips, prepare_files
 from asc_mrkd.deploy.streaming import Decision, Stream, require_decisions
 from asc_mrkd.deploy.time_line import TimeLine, divide
-from asc_mrkd.errors import AudioError, ConfigError, DataError, ModelError, suggest
+from asc_mrkd.errors import AudioError, ConfigError, DataError, ModelError, require_bool, suggest
 from asc_mrkd.files import find_files
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.workers import available_cores, local_pool, map_in_order
@@ -435,6 +435,7 @@ class Predictor:
 
     def _run(self, inputs: Iterable[np.ndarray], batch_size: int, embeddings: bool = False) -> "Outputs":
         """Run the network on inputs that are computed batch by batch."""
+        require_bool(embeddings, "embeddings")
         inputs = iter(inputs)
         probabilities = [np.empty((0, len(self.classes)))]
         embedded = []

@@ -24,7 +24,7 @@ from asc_mrkd.download.staging import (
 )
 from asc_mrkd.download.transfer import Stopped, download_archive, find_mismatch, part_of
 from asc_mrkd.download.unpack import Allowance
-from asc_mrkd.errors import AscMrkdError, ConfigError, DataError, DownloadError, InterruptedRun
+from asc_mrkd.errors import AscMrkdError, ConfigError, DataError, DownloadError, InterruptedRun, require_bool
 from asc_mrkd.files import DISK_FULL, format_bytes
 from asc_mrkd.progress import Progress, no_progress
 
@@ -69,6 +69,7 @@ def download_dataset(
     Example:
         folder = download_dataset("cifar100", "data")
     """
+    require_bool(remove_archives, "remove_archives")
     return fetch(find_data_set(name), out, archive, remove_archives=remove_archives, jobs=jobs, progress=progress)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from asc_mrkd.config.domain import SCENES, Domain
-from asc_mrkd.errors import RunError
+from asc_mrkd.errors import RunError, require_bool
 from asc_mrkd.evaluation.bootstrap import SMALL_TEST_SET, Bootstrap, cluster_bootstrap
 from asc_mrkd.evaluation.statistics import (
     SIGNIFICANCE,
@@ -78,7 +78,10 @@ def compare(runs: Sequence[str | os.PathLike[str]], paired: bool | None = None) 
 
     Raises:
         RunError: fewer than two runs, or one that cannot be scored (see `evaluate`).
+        ConfigError: `paired` is a word.
     """
+    if paired is not None:
+        require_bool(paired, "paired")
     if len(runs) < 2:
         alone = runs[0] if runs else "RUN"
         raise RunError(f"{alone} alone has nothing to be compared with", f"asc-mrkd evaluate {alone}")

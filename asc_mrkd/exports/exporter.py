@@ -21,7 +21,7 @@ from asc_mrkd.deploy.model_file import ModelFile, describe, load_model
 from asc_mrkd.deploy.onnx_file import OnnxNetwork, save_float16, save_onnx, save_with_frontend
 from asc_mrkd.deploy.onnx_session import OnnxSession, import_libraries, softmax
 from asc_mrkd.engine.samples import TrainAndTest, open_data
-from asc_mrkd.errors import AscMrkdError, ConfigError, ModelError, require_known
+from asc_mrkd.errors import AscMrkdError, ConfigError, ModelError, require_bool, require_known
 from asc_mrkd.exports.c_code import CodeSize, require_writable, write_frontend, write_network, write_picture_reader
 from asc_mrkd.exports.c_code.compiled import CompiledNetwork, find_compiler
 from asc_mrkd.exports.model_card import write_card
@@ -159,6 +159,7 @@ def export(
         result = export("exp/ce", "exp/board", precision="int8")
         print(result.flash, result.ram, result.same_decisions, result.compared)
     """
+    require_bool(with_frontend, "with_frontend")
     out = Path(out)
     require_known(to, FORMATS, "format")
     kind = FORMATS[to]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from asc_mrkd import dist
-from asc_mrkd.errors import ConfigError, suggest
+from asc_mrkd.errors import ConfigError, require_bool, suggest
 from asc_mrkd.mrkd.adjustment import Adjustment, adjusted_divergence
 from asc_mrkd.mrkd.backups import Backups
 from asc_mrkd.mrkd.diagnostics import teacher_diagnostics
@@ -124,6 +124,7 @@ class MemoryReplay(nn.Module):
         logits_of: Callable[[Any], Tensor] = logits_of,
     ) -> None:
         super().__init__()
+        require_bool(ensemble, "ensemble")
         require_ranges(num_classes, num_backups, alpha, temperature, ensemble_layers)
         preset = PRESETS[default_preset(teachers)]
         ensemble_input = ensemble_input or preset["ensemble_input"]

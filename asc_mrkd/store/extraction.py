@@ -12,7 +12,7 @@ import pandas as pd
 from asc_mrkd.datasets import Reading, read_dataset
 from asc_mrkd.datasets.pieces import Cutting
 from asc_mrkd.datasets.recordings import recordings_of
-from asc_mrkd.errors import InterruptedRun, StoreError
+from asc_mrkd.errors import InterruptedRun, StoreError, require_bool
 from asc_mrkd.features.frontend import Frontend
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import exclusive_lock, write_text
@@ -106,6 +106,7 @@ def extract(
         store.features.shape  # (clip, channel, mel, frame)
         ```
     """
+    require_bool(resample, "resample")
     part = parse_shard(shard) if shard else None
     dataset = read_dataset(data, reading)
     if Path(out).resolve() == dataset.root.resolve():

@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 
 from asc_mrkd.deploy import Predictor
-from asc_mrkd.errors import ConfigError, DataError, SubmissionError, suggest
+from asc_mrkd.errors import ConfigError, DataError, SubmissionError, require_bool, suggest
 from asc_mrkd.files import atomic_writer, write_text
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.runs import Predictions
@@ -79,6 +79,7 @@ def make_submission(
     Example:
         make_submission("exp/ce", "dcase2018-task1a", "Doe_INST_task1a_1", "exp/submission")
     """
+    require_bool(ensemble, "ensemble")
     rules = find_task(task)
     if unreadable not in UNREADABLE:
         raise ConfigError(f"unreadable recordings cannot be '{unreadable}'", suggest(unreadable, UNREADABLE))

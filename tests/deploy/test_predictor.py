@@ -201,6 +201,8 @@ def test_wrong_arguments_are_named(predictor):
     for top in (0, -1):
         with pytest.raises(ConfigError, match=f"top={top}"):
             predictor.predict(samples, rate=SPEC.sample_rate, top=top)
+    with pytest.raises(ConfigError, match="embeddings='no' is neither True nor False"):
+        predictor.predict(samples, rate=SPEC.sample_rate, embeddings="no")
 
 
 def test_a_network_that_gives_nan_has_no_answer(predictor, recordings, monkeypatch):
