@@ -9,13 +9,14 @@ from typing import Any, cast
 from asc_mrkd.config import Experiment, StoreConfig
 from asc_mrkd.device import choose_device
 from asc_mrkd.engine.device import use_threads
-from asc_mrkd.engine.samples import clips_in_use, open_data
+from asc_mrkd.engine.samples import open_data
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.engine.training import require_fitting_network
 from asc_mrkd.methods import check_experiment
 from asc_mrkd.models import network_takes
 from asc_mrkd.schema import apply_override, parse
 from asc_mrkd.store.layout import FeatureStore, open_store
+from asc_mrkd.store.selection import clips_in_use
 
 MANY_CLIPS = 2000
 """Number of training clips above which the network is twice as wide."""

@@ -15,15 +15,14 @@ from asc_mrkd.config import Experiment, StoreConfig
 from asc_mrkd.config.domain import SCENES
 from asc_mrkd.deploy.card_text import LIMITS, frontend_text, network_text
 from asc_mrkd.deploy.model_file import ModelFile, load_model
-from asc_mrkd.engine.samples import clips_in_use
 from asc_mrkd.errors import AscMrkdError, DamagedFileError, ModelError, RunError
 from asc_mrkd.files import format_bytes, write_text
 from asc_mrkd.methods import method_title
 from asc_mrkd.own_code import parse_own
 from asc_mrkd.runs import RunFolder, SeedFolder, accuracy_and_log_loss, find_model, read_predictions
-from asc_mrkd.store.check import find_known_test_clips
 from asc_mrkd.store.layout import open_store
 from asc_mrkd.store.origin import read_origin
+from asc_mrkd.store.selection import clips_in_use, known_test_clips
 
 YOURS = """## Yours
 
@@ -122,6 +121,7 @@ def about_data(experiment: Experiment) -> list[list[str]]:
         store = open_store(data.folder)
         origin = read_origin(store.folder)
         clips = clips_in_use(store, cast(StoreConfig, data))
+        known = known_test_clips(store, cast(StoreConfig, data))
     except AscMrkdError:
         return rows
     if data.folds is not None:
@@ -130,10 +130,8 @@ def about_data(experiment: Experiment) -> list[list[str]]:
     else:
         counts = ", ".join(f"{count:,} {name}" for name, count in clips["split"].value_counts().items())
         rows.append(["splits", "; ".join(filter(None, [counts, str(origin.get("splits", ""))]))])
-    known = find_known_test_clips(store, clips)
     if known:
-        words = f"test clips that are training clips under another name: {len(known)}, so the figures are too good"
-        rows.append(["caution", words])
+        rows.append(["caution", known])
     if origin.get("groups"):
         rows.append(["groups", str(origin["groups"])])
     rows += [["clips", sentence] for sentence in origin.get("done", [])[1:]]

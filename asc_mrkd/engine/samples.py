@@ -1,11 +1,9 @@
 """The samples of an experiment, for training and for the test, from a feature store or an image set."""
 
-import hashlib
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,15 +13,13 @@ from torch import Tensor
 
 from asc_mrkd.config import ImagesConfig, StoreConfig
 from asc_mrkd.config.domain import CLIP_COLUMNS
-from asc_mrkd.datasets.clip_lists import read_list
-from asc_mrkd.datasets.findings import Finding
 from asc_mrkd.datasets.images import ImageSet, channel_statistics, open_images, stratified
-from asc_mrkd.datasets.splits import classes_of_one_unit, fold_numbers
+from asc_mrkd.datasets.splits import classes_of_one_unit
 from asc_mrkd.deploy.model_file import normalise
-from asc_mrkd.errors import SHOWN, DataError, suggest
+from asc_mrkd.errors import SHOWN, DataError
 from asc_mrkd.features.spec import FrontendSpec
-from asc_mrkd.store.check import find_known_test_clips
-from asc_mrkd.store.layout import OK, CheckedRows, FeatureStore, open_store
+from asc_mrkd.store.layout import CheckedRows, FeatureStore, open_store
+from asc_mrkd.store.selection import clips_in_use, clips_of_all_devices, known_test_clips, of_devices
 from asc_mrkd.workers import free_memory
 
 Gather = Callable[[Tensor | slice], Tensor]
@@ -138,80 +134,12 @@ def open_data(config: StoreConfig | ImagesConfig) -> ExperimentData:
 
 def _open_scenes(config: StoreConfig) -> ExperimentData:
     store = open_store(config.folder)
-    clips, digest = _clips_of_all_devices(store, config)
+    clips, digest = clips_of_all_devices(store, config)
     if config.is_cross_validation:
         _warn_of_untestable(classes_of_one_unit(clips))
         _require_clips_in_every_fold(store, config)
     load = partial(_load_store, store, clips, config)
     return ExperimentData(store.classes, store.spec.shape, store.spec, digest, load)
-
-
-def clips_in_use(store: FeatureStore, config: StoreConfig) -> pd.DataFrame:
-    """Return the usable clips of a store that a data section names by fold, list and devices, with their splits.
-
-    In a cross-validation without a fold all of them are in the split train.
-
-    Raises:
-        DataError: the list cannot be read, or has a clip that is not a training clip of the store.
-    """
-    clips, _ = _clips_of_all_devices(store, config)
-    return _of_devices(clips, config.devices)
-
-
-def _clips_of_all_devices(store: FeatureStore, config: StoreConfig) -> tuple[pd.DataFrame, str]:
-    """Return the usable clips by fold and list, with their splits; and the digest of the store and the list."""
-    if config.devices is not None:
-        _require_known_devices(store, config.devices)
-    clips = store.clips[store.clips["status"] == OK]
-    if config.folds is not None:
-        clips = clips[clips["split"] != "unused"]
-        parts = np.where(fold_numbers(clips, config.folds) == config.fold, "test", "train")
-        clips = clips.assign(split=parts)
-    if config.train_list is not None:
-        return _with_train_list(store, clips, config.folds is not None, Path(config.train_list))
-    return clips, store.digest
-
-
-def _require_known_devices(store: FeatureStore, devices: Sequence[str]) -> None:
-    """Refuse a device that no clip is of, as a typing error: the others would be taken without a word.
-
-    Raises:
-        DataError: the device is named.
-    """
-    known = sorted(set(store.clips["source_label"]) - {""})
-    for device in devices:
-        if device not in known:
-            hint = suggest(device, known) or "its clips do not say which device recorded them"
-            raise DataError(f"{store.folder} has no clip of a recording device '{device}'", hint)
-
-
-def _of_devices(clips: pd.DataFrame, devices: list[str] | None) -> pd.DataFrame:
-    """Return the clips of these recording devices; None takes all."""
-    return clips if devices is None else clips[clips["source_label"].isin(devices)]
-
-
-def _with_train_list(store: FeatureStore, clips: pd.DataFrame, has_folds: bool, path: Path) -> tuple[pd.DataFrame, str]:
-    """Take the training clips that are not in a list out of use; also return the digest of the store and the list.
-
-    With folds the list may name any clip, as each is for testing in one fold and for training in the others.
-
-    Raises:
-        DataError: the list cannot be read, or has a clip that is not a training clip of the store.
-    """
-    listed, _ = read_list(path.parent, path)
-    names = set(listed["filename"])
-    is_training = clips["split"] == "train"
-    known = clips if has_folds else clips[is_training]
-    unknown = sorted(names - set(known["filename"]))
-    if unknown:
-        raise DataError(
-            f"{path}: {len(unknown)} of {len(names)} names are not those of training clips of {store.folder}, "
-            f"first {unknown[0]}",
-            "the names are those of meta.csv, as audio/airport-barcelona-0-0-0-a.wav",
-        )
-    is_left_out = is_training & ~clips["filename"].isin(names)
-    text = "\n".join([store.digest, *sorted(names)])
-    return clips[~is_left_out], hashlib.sha256(text.encode()).hexdigest()
 
 
 def _open_images(config: ImagesConfig) -> ExperimentData:
@@ -234,13 +162,6 @@ def _warn_of_untestable(classes: Sequence[str]) -> None:
         names = ", ".join(classes[:SHOWN])
         verb = "is of one group" if len(classes) == 1 else "are of one group each"
         warnings.warn(f"{names} {verb}: no network is both trained and tested on such a class", stacklevel=2)
-
-
-def _warn_of_known(known: Sequence[Finding]) -> None:
-    if known:
-        clips = "1 test clip is a training clip" if len(known) == 1 else f"{len(known)} test clips are training clips"
-        example = f"{known[0].subject} is {known[0].detail}"
-        warnings.warn(f"{clips} under another name, which makes the accuracy too high: {example}", stacklevel=2)
 
 
 def _require_clips_in_every_fold(store: FeatureStore, config: StoreConfig) -> None:
@@ -288,8 +209,10 @@ def _load_store(store: FeatureStore, clips: pd.DataFrame, config: StoreConfig, d
     is_part = config.folds is not None or config.train_list is not None
     statistics = store.statistics_of(training_rows) if is_part else store.statistics()
     mean, std = (values.reshape(1, -1, 1) for values in statistics)
-    clips = _of_devices(clips, config.devices)
-    _warn_of_known(find_known_test_clips(store, clips))
+    clips = of_devices(clips, config.devices)
+    known = known_test_clips(store, config)
+    if known:
+        warnings.warn(known, stacklevel=2)
 
     def samples(split: str) -> Samples:
         table = _clips_of_split(store, clips, config, split)

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from importlib import resources
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jinja2
 
 import asc_mrkd
+from asc_mrkd.config import StoreConfig
 from asc_mrkd.config.domain import SCENES
 from asc_mrkd.datasets.images import ImageSet, open_images
 from asc_mrkd.errors import DataError, RunError, StoreError
@@ -37,6 +38,7 @@ from asc_mrkd.report.tables import TextTable, breakdown_table, confused_pairs_ta
 from asc_mrkd.runs import RunFolder
 from asc_mrkd.schema import flatten, read_json
 from asc_mrkd.store.layout import FeatureStore, open_store
+from asc_mrkd.store.selection import known_test_clips
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class RunSection:
     """Scores of the run."""
     seeds: TextTable
     """Figures of every seed."""
+    caution: str
+    """Sentence on test clips that are training clips; empty if there are none, or the data are not at hand."""
     confusion: str
     """Confusion matrix, a picture as a data: address."""
     has_counts: bool
@@ -218,28 +222,38 @@ def settings_tables(summaries: Sequence[RunSummary]) -> list[TextTable]:
 def _run_section(
     summary: RunSummary, data: str | os.PathLike[str] | None, recordings: str | os.PathLike[str] | None
 ) -> RunSection:
+    store = _open_store(summary, data)
     groups = [column for column in shown_groups(summary) if column == "label" or len(summary.by(column)) > 1]
     short = [breakdown_table(summary, column, worst_shown(summary, column)) for column in groups]
     full = [breakdown_table(summary, column) for column in groups]
     return RunSection(
         summary=summary,
         seeds=seed_table(summary),
+        caution="" if store is None else _caution(summary, store),
         confusion=_data_address(confusion_matrix_png(summary)),
         has_counts=has_counts(summary),
         confused_pairs=confused_pairs_table(summary),
         breakdowns=short,
         complete=[table for table in full if table not in short],
-        clips=_clips(summary, data, None if recordings is None else Path(recordings)),
+        clips=[] if store is None else class_clips(summary, store, None if recordings is None else Path(recordings)),
         environment=_environment_table(RunFolder(summary.folder).environment_file),
         teachers=_data_address(teachers_png(summary)) if has_teachers(summary) else None,
     )
 
 
-def _clips(summary: RunSummary, data: str | os.PathLike[str] | None, recordings: Path | None) -> list[ClassClips]:
+def _open_store(summary: RunSummary, data: str | os.PathLike[str] | None) -> FeatureStore | None:
+    """Open the feature store of a run as `data_to_show` does; None also for images."""
     if summary.domain is not SCENES:
-        return []
-    store = data_to_show(summary, data)
-    return class_clips(summary, store, recordings) if isinstance(store, FeatureStore) else []
+        return None
+    return cast(FeatureStore | None, data_to_show(summary, data))
+
+
+def _caution(summary: RunSummary, store: FeatureStore) -> str:
+    try:
+        return known_test_clips(store, cast(StoreConfig, summary.experiment.data))
+    except DataError as error:  # the list of training clips has gone
+        warnings.warn(f"test clips of {summary.folder} that are training clips are not named: {error}", stacklevel=1)
+        return ""
 
 
 def _environment_table(path: Path) -> TextTable | None:

@@ -6,7 +6,10 @@ from contextlib import nullcontext
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import numpy as np
+import pandas as pd
 import pytest
+import yaml
 from helpers.progress import RecordedProgress
 from helpers.runs import write_feature_store, write_run
 
@@ -14,7 +17,7 @@ from asc_mrkd.errors import RunError, StoreError
 from asc_mrkd.evaluation import evaluate
 from asc_mrkd.report import write_report
 from asc_mrkd.report.html import data_to_show
-from asc_mrkd.store.layout import open_store
+from asc_mrkd.store.layout import open_store, write_sums
 
 pytestmark = pytest.mark.slow
 
@@ -157,6 +160,28 @@ def test_data_that_are_damaged_or_others_by_now_are_not_shown(tmp_path, monkeypa
         assert data_to_show(summary, None) is None
     with pytest.raises(StoreError):
         data_to_show(summary, store.folder)
+
+
+def test_the_page_names_test_clips_that_are_training_clips(tmp_path, undrawn):
+    folder = write_feature_store(tmp_path / "store")
+    features = np.load(folder / "features.npy")
+    features[10] = features[0]
+    np.save(folder / "features.npy", features)
+    clips = pd.read_csv(folder / "clips.csv")
+    clips = clips.assign(split=["train"] * 10 + ["test"] * 10, crc32=[*range(10), 0, *range(11, 20)])
+    clips.to_csv(folder / "clips.csv", index=False)
+    write_sums(folder)
+    run = write_run(tmp_path / "run", seeds=1, epochs=1)
+    write_report([run], tmp_path / "report.html", folder)
+    known = "1 test clip is a training clip under another name, which makes the accuracy too high: "
+    assert f"{known}audio/10.wav is the same recording as the training clip audio/0.wav." in (
+        tmp_path / "report.html"
+    ).read_text(encoding="utf-8")
+    settings = yaml.safe_load((run / "config.yaml").read_text())
+    settings["data"]["train_list"] = str(tmp_path / "gone.csv")
+    (run / "config.yaml").write_text(yaml.safe_dump(settings))
+    with pytest.warns(UserWarning, match=r"training clips are not named: .*gone\.csv"):
+        write_report([run], tmp_path / "report.html", folder)
 
 
 def test_a_report_needs_a_run(tmp_path):

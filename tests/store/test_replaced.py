@@ -17,6 +17,7 @@ from asc_mrkd.errors import StoreError
 from asc_mrkd.store import extract as extract_data
 from asc_mrkd.store import extract_clips, join_stores, open_store
 from asc_mrkd.store.check import find_known_test_clips
+from asc_mrkd.store.selection import known_test_clips
 from asc_mrkd.store.journal import JOURNAL, journal_line
 from asc_mrkd.store.layout import PENDING, write_table
 from asc_mrkd.store.shards import mark_shard, parse_shard
@@ -158,9 +159,12 @@ def test_training_on_folds_warns_of_a_recording_in_two_folds(recordings, extract
     numbers = fold_numbers(recordings.clips, 2)
     tested, known = (recordings.clips["filename"][numbers == number].iloc[0] for number in (1, 2))
     shutil.copyfile(recordings.root / known, recordings.root / tested)
-    data = open_data(StoreConfig(store=str(extract().folder), folds=2, fold=1))
+    data_store = extract().folder
+    data = open_data(StoreConfig(store=str(data_store), folds=2, fold=1))
     with pytest.warns(UserWarning, match=f"{tested} is the same recording as the training clip {known}"):
         data.load(torch.device("cpu"))
+    of_all_folds = known_test_clips(open_store(data_store), StoreConfig(store=str(data_store), folds=2))
+    assert of_all_folds.startswith("2 test clips are training clips under another name")  # each in its own fold
 
 
 def test_joining_names_a_recording_in_two_shards(recordings, spec, tmp_path):
