@@ -211,10 +211,9 @@ class Trainer:
         self.method.train()
         start = time.perf_counter()
         first = self.batch
-        if not first:
-            self.method.start_epoch()
-            if self.config.prune:
-                self._prune(self.config.prune)
+        if not first and self.config.prune:
+            self.method.start_due_generation()
+            self._prune(self.config.prune)
         keys = self._keys(self.epoch)
         while self.batch < len(keys):
             stopped = self._train_block(keys, advance, should_stop)

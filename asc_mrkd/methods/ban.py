@@ -69,7 +69,6 @@ class Ban(Method):
             x: input of the student, batch first.
             labels: class indices (batch,), or `MixedLabels` when `x` is mixed.
         """
-        self._start_due_generation()
         losses = label_losses(self.model, x, labels)
         if self.generation_started == 0:
             return losses
@@ -88,11 +87,7 @@ class Ban(Method):
         if self.steps % self.steps_per_generation == 0 and self.steps < self.generations * self.steps_per_generation:
             self.teacher.push(self.model)
 
-    def start_epoch(self) -> None:
-        """Start the generation that is due: masks of a pruned training are to be set on its weights."""
-        self._start_due_generation()
-
-    def _start_due_generation(self) -> None:
+    def start_due_generation(self) -> None:
         """Give the student the initial weights of its next generation, in place, if that has not started yet."""
         if self.generation_started == self.current_generation():
             return

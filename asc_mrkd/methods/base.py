@@ -105,10 +105,15 @@ class Method(nn.Module):
         """
         if not self.training:
             return label_losses(self.model, x, labels)
+        self.start_due_generation()
         return self.training_losses(x, labels, **inputs)
 
-    def start_epoch(self) -> None:
-        """Prepare for an epoch; the engine calls this before the first batch, and before it sets masks of pruning."""
+    def start_due_generation(self) -> None:
+        """Start the next generation if it is due; a method with one generation has nothing to do.
+
+        `forward` calls this before a batch, and the engine before it sets masks of pruning, which are made for the
+        weights of the generation.
+        """
 
     def step(self) -> None:
         """Count one optimiser step."""
