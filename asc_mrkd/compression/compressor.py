@@ -238,8 +238,8 @@ class Compressor:
         """Write the network after `steps` as a run folder and measure it.
 
         The folder takes config.yaml, metrics.jsonl and environment.json from the run, and gets a model card. The seed
-        folder in it holds the model file, the predictions of the compressed network and compression.json, which names
-        the steps of earlier compressions too. An earlier result is replaced, except what the user has written into its
+        folder in it holds the model file, the predictions of the compressed network, the settings of the training and
+        compression.json, which names the steps of earlier compressions too. An earlier result is replaced, except what the user has written into its
         card. With `only_within` a network over the limits is measured and not kept.
 
         Raises:
@@ -270,6 +270,7 @@ class Compressor:
         steps = parse_steps(text)
         seed = RunFolder(out).seed_folder(self.seed_folder.seed)
         seed.path.mkdir(parents=True)
+        seed.write_settings(self.experiment)
         self._copy_description(RunFolder(out))
         if any(step.name == INT8 for step in steps):
             save_int8(seed.onnx, compressed, self.train)

@@ -226,7 +226,8 @@ class RunFolder(_Folder):
         """List the finished seeds, of which there is at least one.
 
         Raises:
-            RunError: no seed is finished, the predictions of one are a copy of another's, or one is of another run.
+            RunError: no seed is finished, the predictions of one are a copy of another's, one is of another run, or
+                they were not compressed by the same steps.
         """
         seeds = self.finished_seeds()
         if not seeds:
@@ -237,7 +238,22 @@ class RunFolder(_Folder):
         self._refuse_copies(seeds)
         for seed in seeds:
             self.seed_folder(seed).require_own()
+        self._refuse_different_steps(seeds)
         return seeds
+
+    def _refuse_different_steps(self, seeds: Iterable[int]) -> None:
+        """Refuse seeds that were compressed by different steps: together they would be figures of no network."""
+        first, *others = map(self.seed_folder, seeds)
+        steps = first.compression_steps()
+        for other in others:
+            found = other.compression_steps()
+            if found != steps:
+                texts = [", ".join(names) or "none" for names in (found, steps)]
+                raise RunError(
+                    f"{other} and {first} are different networks: they were compressed by the steps "
+                    f"{texts[0]} and {texts[1]}",
+                    f"move {other} into a run of its own",
+                )
 
     def _refuse_copies(self, seeds: Iterable[int]) -> None:
         """Refuse predictions with the checksum of another seed's: a copied folder would count twice."""

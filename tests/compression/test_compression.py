@@ -93,6 +93,20 @@ def test_a_network_compressed_twice_remembers_all_steps(compressor, tmp_path):
     assert "float16, prune:amount=0.5" in (tmp_path / "both/README.md").read_text()
 
 
+def test_a_seed_of_another_run_or_of_other_steps_is_refused(compressor, tmp_path):
+    compressor.write("float16", tmp_path / "half")
+    config = tmp_path / "half/config.yaml"
+    text = config.read_text()
+    config.write_text(text.replace("epochs: 6\n", "epochs: 7\n"))  # so the seed is of another run
+    with pytest.raises(RunError, match=r"is of another run: train\.epochs is 6 in it and 7 in"):
+        evaluate(tmp_path / "half")
+    config.write_text(text)
+    compressor.write("prune:amount=0.5", tmp_path / "pruned")
+    shutil.copytree(tmp_path / "pruned/seed0", tmp_path / "half/seed1")
+    with pytest.raises(RunError, match="compressed by the steps prune:amount=0.5 and float16"):
+        evaluate(tmp_path / "half")
+
+
 def test_the_table_names_the_samples_and_every_verdict(compressor):
     candidate = replace(compressor.measure(""), samples="images")
     budget = check_budget("resnet20", replace(RULES["dcase2020-task1b"], limit=1_000_000, grey_limit=2_000_000))
@@ -111,6 +125,7 @@ def test_int8_is_written_and_read(compressor, tmp_path):
         "model.onnx.sha256",
         "predictions.csv",
         "predictions.csv.sha256",
+        "settings.json",
     ]
     assert after.budget.bytes < before.budget.bytes / 2
     assert after.budget.multiply_adds > 0
