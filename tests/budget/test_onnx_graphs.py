@@ -209,3 +209,29 @@ def test_graphs_that_cannot_be_counted_are_refused(tmp_path):
     branch = [node("If", "yes", then_branch=inner, else_branch=inner)]
     with pytest.raises(ModelError, match="control flow"):
         count_onnx(write(tmp_path / "if.onnx", branch, {"yes": np.array(True)}))
+
+
+def test_a_fixed_batch_counts_as_one_input(tmp_path):
+    arrays = {"w": ones(4, 3, 3, 3), "v": ones(144, 5)}
+    verdicts = []
+    for batch in ("batch", 1, 8):
+        arrays["shape"] = np.array([-1 if batch == "batch" else batch, 144])
+        nodes = [node("Conv", "x w", "maps"), node("Reshape", "maps shape", "flat"), node("Gemm", "flat v")]
+        verdicts.append(check_budget(write(tmp_path / f"{batch}.onnx", nodes, arrays, (batch, 3, 8, 8))))
+    free, one, eight = verdicts
+    assert free.memory.peak == 4 * (3 * 64 + 144)
+    assert [(verdict.multiply_adds, verdict.memory, verdict.ram_at) for verdict in (one, eight)] == [
+        (free.multiply_adds, free.memory, free.ram_at)
+    ] * 2
+    assert (free.uncounted, one.uncounted) == ([], [])
+    assert [part.reason for part in eight.uncounted] == [
+        "takes 8 inputs at once: multiply-adds and RAM are those of one"
+    ]
+    assert eight.within
+
+
+def test_a_first_axis_that_the_answer_does_not_have_is_no_batch(tmp_path):
+    nodes = [node("Unsqueeze", "x axes", "maps"), node("Conv", "maps w")]
+    arrays = {"w": ones(4, 3, 3, 3), "axes": np.array([0])}
+    verdict = check_budget(write(tmp_path / "m.onnx", nodes, arrays, (3, 8, 8)))
+    assert (verdict.memory.peak, verdict.uncounted) == (4 * (3 * 64 + 144), [])

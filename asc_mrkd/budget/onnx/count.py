@@ -45,7 +45,7 @@ def count_onnx(
     such as a fixed input or the slope of a PReLU, has its own row of kind `initializer`. A value is zero where it is
     stored as 0.
 
-    Multiply-adds are for a batch of one. `torchinfo` counts as for a torch network: a convolution takes its values,
+    Multiply-adds are for one input, whatever the batch of the file. `torchinfo` counts as for a torch network: a convolution takes its values,
     bias included, times the positions of its output, a dense layer or batch normalisation its values once, a recurrent
     layer once per step. `nessi` counts as NeSsi, the tool of 2022 and 2023, counts a TFLite file: without any bias.
     There pooling takes its outputs times its window, a mean its inputs and a sum of two activations its outputs, each
@@ -141,8 +141,11 @@ class OnnxCounter:
         return trace
 
     def find_uncounted(self) -> list[Uncounted]:
-        """List the operators that the counts leave out or that are not understood."""
+        """List the operators that the counts leave out or that are not understood, and a fixed batch."""
         found = []
+        if self.graph.batch > 1:
+            reason = f"takes {self.graph.batch} inputs at once: multiply-adds and RAM are those of one"
+            found.append(Uncounted("", reason))
         for node in self._nodes:
             name = node_name(node)
             if id(node) in self._unknown:
@@ -206,7 +209,7 @@ def _count_unseen(graph: Graph, node: Any) -> int | None:
             return outputs * prod(graph.shape(inputs[0])[1:])
         first = graph.shape(node.input[0])
         is_turned = read_attribute(node, "transA", 0) and len(first) > 1
-        products = prod(graph.shape(node.output[0])) * first[-2 if is_turned else -1]
+        products = prod(graph.shape(node.output[0])) * first[-2 if is_turned else -1] // graph.batch
         return max(0, products - count_node_multiply_adds(graph, node, "torchinfo"))
     except ModelError:
         return None

@@ -3,7 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from copy import deepcopy
-from math import prod
+from functools import cached_property
+from math import ceil, prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -133,13 +134,20 @@ class Graph:
             )
         return known
 
+    @cached_property
+    def batch(self) -> int:
+        """Number of inputs that the file takes at once: the first size of all its inputs and outputs, if it is fixed."""
+        sizes = {self._find_facts(name).shape[:1] for name in (*self.inputs, *self.outputs)}
+        first = sizes.pop() if len(sizes) == 1 else ()
+        return (first[0] if first else None) or 1
+
     def activation(self, name: str) -> Value:
-        """Return the size of an activation for a batch of one.
+        """Return the size of an activation for one input; a file with a fixed batch has room for several in it.
 
         Raises:
             ModelError: its shape or its type is not known.
         """
-        count = prod(self.shape(name))
+        count = ceil(prod(self.shape(name)) / self.batch)
         dtype = self._find_facts(name).dtype
         if dtype is None:
             raise ModelError(f"the type of '{name}' is not known")
