@@ -239,8 +239,8 @@ class Compressor:
 
         The folder takes config.yaml, metrics.jsonl and environment.json from the run, and gets a model card. The seed
         folder in it holds the model file, the predictions of the compressed network, the settings of the training and
-        compression.json, which names the steps of earlier compressions too. An earlier result is replaced, except what the user has written into its
-        card. With `only_within` a network over the limits is measured and not kept.
+        compression.json, which names the steps of earlier compressions too. An earlier result is replaced, except what
+        the user has written into its card. With `only_within` a network over the limits is measured and not kept.
 
         Raises:
             ConfigError, ModelError: the steps are unknown or the network does not allow them.

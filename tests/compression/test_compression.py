@@ -103,7 +103,7 @@ def test_a_seed_of_another_run_or_of_other_steps_is_refused(compressor, tmp_path
     config.write_text(text)
     compressor.write("prune:amount=0.5", tmp_path / "pruned")
     shutil.copytree(tmp_path / "pruned/seed0", tmp_path / "half/seed1")
-    with pytest.raises(RunError, match="compressed by the steps prune:amount=0.5 and float16"):
+    with pytest.raises(RunError, match=r"compressed by the steps prune:amount=0\.5 and float16"):
         evaluate(tmp_path / "half")
 
 

@@ -45,12 +45,12 @@ def count_onnx(
     such as a fixed input or the slope of a PReLU, has its own row of kind `initializer`. A value is zero where it is
     stored as 0.
 
-    Multiply-adds are for one input, whatever the batch of the file. `torchinfo` counts as for a torch network: a convolution takes its values,
-    bias included, times the positions of its output, a dense layer or batch normalisation its values once, a recurrent
-    layer once per step. `nessi` counts as NeSsi, the tool of 2022 and 2023, counts a TFLite file: without any bias.
-    There pooling takes its outputs times its window, a mean its inputs and a sum of two activations its outputs, each
-    in a row without parameters. A dense layer on a flattened (channel, height, width) takes its outputs times only
-    the channels, which is a quirk of that tool.
+    Multiply-adds are for one input, whatever the batch of the file. `torchinfo` counts as for a torch network: a
+    convolution takes its values, bias included, times the positions of its output, a dense layer or batch normalisation
+    its values once, a recurrent layer once per step. `nessi` counts as NeSsi, the tool of 2022 and 2023, counts a
+    TFLite file: without any bias. There pooling takes its outputs times its window, a mean its inputs and a sum of two
+    activations its outputs, each in a row without parameters. A dense layer on a flattened (channel, height, width)
+    takes its outputs times only the channels, which is a quirk of that tool.
 
     Args:
         path: the file.

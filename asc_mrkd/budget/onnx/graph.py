@@ -136,7 +136,7 @@ class Graph:
 
     @cached_property
     def batch(self) -> int:
-        """Number of inputs that the file takes at once: the first size of all its inputs and outputs, if it is fixed."""
+        """Number of inputs that the file takes at once: the fixed first size of all its inputs and outputs."""
         sizes = {self._find_facts(name).shape[:1] for name in (*self.inputs, *self.outputs)}
         first = sizes.pop() if len(sizes) == 1 else ()
         return (first[0] if first else None) or 1
