@@ -252,7 +252,7 @@ class RunFolder(_Folder):
                 raise RunError(
                     f"{other} and {first} are different networks: they were compressed by the steps "
                     f"{texts[0]} and {texts[1]}",
-                    f"move {other} into a run of its own",
+                    f"move {other} into another run folder",
                 )
 
     def _refuse_copies(self, seeds: Iterable[int]) -> None:
