@@ -47,8 +47,8 @@ def extract_features(
 ) -> None:
     """Turn recordings into a feature store.
 
-    If the extraction was interrupted, the same command continues it. Recordings that cannot be used are left out and
-    named, with the reason.
+    If the extraction was interrupted, the same command continues it. If recordings were added, removed or changed, it
+    reads only those. Recordings that cannot be used are left out and named, with the reason.
 
     Example: asc-mrkd extract-features --data exp/dcase18/builtin/scenes --spec pmel256 --out exp/store
     """

@@ -17,25 +17,31 @@ from asc_mrkd.features.frontend import Frontend
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import exclusive_lock, write_text
 from asc_mrkd.progress import Progress, no_progress
-from asc_mrkd.store.journal import JOURNAL, Journal, journal_line
+from asc_mrkd.store.journal import Journal, journal_line
 from asc_mrkd.store.layout import (
     BAD,
     CLIPS,
     FEATURES,
+    JOURNAL,
+    NEXT,
     OK,
     PENDING,
     FeatureStore,
     check_space,
-    create_or_continue,
+    create_or_open,
+    differing_clip,
     finish,
+    finish_replacement,
     full_disk_explained,
     is_intact,
+    open_parts,
     open_store,
     write_table,
 )
 from asc_mrkd.store.preparation import prepare, write_origin
-from asc_mrkd.store.shards import mark_shard, parse_shard
-from asc_mrkd.store.sources import find_replaced, list_sources, read_sources, write_sources
+from asc_mrkd.store.replacement import create_continue_or_replace, take_over_rows, written_rows
+from asc_mrkd.store.shards import SHARD, mark_shard, parse_shard
+from asc_mrkd.store.sources import State, find_replaced, list_sources, read_sources, write_sources
 from asc_mrkd.store.statistics import RunningStatistics
 from asc_mrkd.store.worker import CLIPS_PER_TASK, ClipJob, RowResult, extract_rows
 from asc_mrkd.workers import Pool, available_cores, dask_pool, local_pool, map_in_order
@@ -73,7 +79,8 @@ def extract(
 
     A clip that cannot be used is marked `bad` with a reason code, and the work goes on. After an interruption at any
     moment the same call continues and ends with the same bytes. A recording that was replaced by another one of the
-    same name since, as its size and the time of its last change say, is extracted again.
+    same name since, as its size and the time of its last change say, is extracted again. If the list of clips has
+    changed, the rows of unchanged recordings are taken over, and the former store stays until the new one is finished.
 
     Args:
         data: data set folder as unpacked from its archives, or own recordings: a folder per class, or a table.
@@ -96,8 +103,8 @@ def extract(
         DataError: the data are not a data set, or their lists or splits are not valid.
         ConfigError: the front end, the length of the clips, the shard, the device or the address of the scheduler is
             not valid.
-        StoreError: `out` holds the recordings, or a store of another spec or list; another process writes it; or the
-            disk is full.
+        StoreError: `out` holds the recordings, or a store of another spec or without an unchanged recording of the
+            list; another process writes it; or the disk is full.
         InterruptedRun: Ctrl-C; the finished rows are kept.
 
     Example:
@@ -129,6 +136,8 @@ def extract(
     )
     if part:
         mark_shard(store.folder, part, dataset.clips)
+    elif (store.folder / SHARD).exists():  # before it was extracted as a whole
+        (store.folder / SHARD).unlink()
     if prepared.sentences:
         write_origin(store.folder, data, prepared, reading or Reading())
     return store
@@ -162,35 +171,43 @@ def extract_clips(
 
     Raises:
         ConfigError: the device or the address of the scheduler is not valid.
-        StoreError: `out` holds a store of another spec or list, another process writes it, or the disk is full.
+        StoreError: `out` holds a store of another spec or without an unchanged recording of the list; another process
+            writes it; or the disk is full.
         InterruptedRun: Ctrl-C; the finished rows are kept.
     """
     root = Path(root)
     out = Path(out)
-    if (out / CLIPS).exists():
-        store = create_or_continue(out, clips, spec, classes)
-        if _is_done(store, root):
+    # Before any recording is read: one that changes from now on is extracted again by the next call.
+    states = list_sources(root, recordings_of(clips).unique())
+    # Without the lock, so that a finished store may lie on a disk that only reads.
+    if (out / CLIPS).exists() and not (out / NEXT).exists():
+        store = create_or_open(out, clips, spec, classes)
+        if not differing_clip(store.clips, clips) and _is_done(store, root, states):
             return open_store(out)
     frontend = Frontend(spec, device=device)
     with _open_pool(workers, scheduler) as pool:
         out.mkdir(parents=True, exist_ok=True)
         with exclusive_lock(out, StoreError):
-            store = create_or_continue(out, clips, spec, classes)
-            if _is_done(store, root):  # by another process, since it was asked above
-                return open_store(out)
-            if not (store.clips["status"] == PENDING).any() and not (out / JOURNAL).exists():
-                _reopen(store)
-            _forget_replaced(store, root)
-            with full_disk_explained(store):
-                check_space(store)
-                try:
-                    _fill(store, root, frontend, pool, progress)
-                except KeyboardInterrupt:
-                    raise InterruptedRun(f"{out}: interrupted", "the same command continues") from None
+            finish_replacement(out)
+            store = create_continue_or_replace(out, clips, spec, classes, states)
+            if not _is_done(store, root, states):  # by another process, since it was asked above
+                if not (store.clips["status"] == PENDING).any() and not (store.folder / JOURNAL).exists():
+                    _reopen(store)
+                _forget_replaced(store, states)
+                with full_disk_explained(store):
+                    check_space(store)
+                    try:
+                        if store.folder != out:
+                            take_over_rows(open_parts(out), store, states, progress)
+                        _fill(store, root, frontend, pool, progress)
+                    except KeyboardInterrupt:
+                        raise InterruptedRun(f"{out}: interrupted", "the same command continues") from None
+            del store  # Windows moves no file that is in use
+            finish_replacement(out)
     return open_store(out)
 
 
-def _is_done(store: FeatureStore, root: Path) -> bool:
+def _is_done(store: FeatureStore, root: Path, states: dict[str, State]) -> bool:
     """Return whether the store is finished and intact, and every bad clip has had its verdict."""
     if not store.is_finished or (store.folder / JOURNAL).exists() or not is_intact(store.folder):
         return False
@@ -198,7 +215,6 @@ def _is_done(store: FeatureStore, root: Path) -> bool:
     pairs = zip(recordings_of(bad), bad["reason"], strict=True)
     if any(_may_be_usable(root / name, reason) for name, reason in pairs):
         return False
-    states = list_sources(root, recordings_of(store.clips).unique())
     return not find_replaced(store.folder, read_sources(store.folder), states)
 
 
@@ -215,16 +231,14 @@ def _open_pool(workers: int | None, scheduler: str | None) -> AbstractContextMan
 
 def _reopen(store: FeatureStore) -> None:
     """Turn a finished store into an extraction in progress whose good rows are in the journal."""
-    good = store.clips[store.clips["status"] == OK]
-    lines = [journal_line(int(row), int(crc32), "") for row, crc32 in zip(good["row"], good["crc32"], strict=True)]
+    lines = [journal_line(row, crc32, "") for row, crc32 in written_rows(store).items()]
     write_text(store.folder / JOURNAL, "".join(lines))
     write_table(store.folder, store.clips.assign(status=PENDING))
 
 
-def _forget_replaced(store: FeatureStore, root: Path) -> None:
-    """Take the rows of replaced recordings out of the journal; then note all recordings as they are now."""
+def _forget_replaced(store: FeatureStore, states: dict[str, State]) -> None:
+    """Take the rows of replaced recordings out of the journal; then note the states of all recordings."""
     recordings = recordings_of(store.clips)
-    states = list_sources(root, recordings.unique())
     known = read_sources(store.folder)
     replaced = find_replaced(store.folder, known, states)
     changed = sorted(replaced & set(known))

@@ -5,10 +5,8 @@ import os
 import re
 from pathlib import Path
 
+from asc_mrkd.store.layout import JOURNAL
 from asc_mrkd.store.worker import RowResult
-
-JOURNAL = "journal.csv"
-"""Name of the journal: lines `row,crc32,reason`, where the checksum of an unusable clip is empty."""
 
 WRITTEN = re.compile(r"([0-9]{1,10}),([0-9]{1,10}),[^,]*")
 """Line of a row that was written; a line that is anything else does not count."""

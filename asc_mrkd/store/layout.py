@@ -20,7 +20,7 @@ import yaml
 
 from asc_mrkd.errors import StoreError, first_line
 from asc_mrkd.features.spec import FrontendSpec
-from asc_mrkd.files import DISK_FULL, atomic_writer, file_sha256, no_room, write_text
+from asc_mrkd.files import DISK_FULL, atomic_writer, exclusive_lock, file_sha256, no_room, sync_folder, write_text
 from asc_mrkd.notebook import shown_by
 from asc_mrkd.schema import differing_key, parse, read_yaml
 from asc_mrkd.store.statistics import RunningStatistics, row_moments
@@ -31,6 +31,12 @@ SPEC = "spec.yaml"
 CLASSES = "classes.txt"
 STATS = "stats.npz"
 SUMS = "SHA256SUMS"
+
+JOURNAL = "journal.csv"
+"""Journal of an extraction in progress: lines `row,crc32,reason`, where the checksum of an unusable clip is empty."""
+
+NEXT = ".next"
+"""Folder in a store whose list of clips has changed: the store that will take its place, once it is finished."""
 
 SUMMED = (CLIPS, SPEC, CLASSES, STATS)
 """Files whose checksums are in SHA256SUMS, in the format of `sha256sum`."""
@@ -183,7 +189,10 @@ def open_store(folder: str | os.PathLike[str]) -> FeatureStore:
             named, is not as it was written.
     """
     folder = Path(folder)
-    store = _open_parts(folder)
+    if (folder / NEXT / SUMS).exists():
+        with exclusive_lock(folder, StoreError, wait=True):
+            finish_replacement(folder)
+    store = open_parts(folder)
     pending = (store.clips["status"] == PENDING).sum()
     if pending:
         raise StoreError(
@@ -219,7 +228,7 @@ def _sha256(path: Path) -> str:
     return file_sha256(path) if path.exists() else ""
 
 
-def _open_parts(folder: Path) -> FeatureStore:
+def open_parts(folder: Path) -> FeatureStore:
     """Open a store, finished or not."""
     for name in (SPEC, CLIPS, FEATURES):
         if not (folder / name).exists():
@@ -291,23 +300,40 @@ def create_or_continue(
         StoreError: the store was made with another spec (the message names the differing key) or from another list, or
             the folder holds files of another kind under the names of those of a store.
     """
+    store = create_or_open(folder, clips, spec, classes)
+    if difference := differing_clip(store.clips, clips):
+        raise another_list(folder, difference)
+    return store
+
+
+def create_or_open(
+    folder: Path, clips: pd.DataFrame, spec: FrontendSpec, classes: Sequence[str] | None = None
+) -> FeatureStore:
+    """Make an empty store for `clips`, or open the store in `folder` if it was made with the same spec.
+
+    The arguments and errors are those of `create_or_continue`, but the store may have another list of clips.
+    """
     if classes is None:
         classes = sorted(set(clips["label"]) - {""})
     if not (folder / CLIPS).exists():
         _create(folder, clips, spec, classes)
     elif not (folder / CLASSES).exists():
         _write_classes(folder, classes)
-    store = _open_parts(folder)
-    difference = differing_key(store.spec, spec, places=("in the store", "here"))
-    if difference:
-        raise StoreError(f"{folder} was made with another spec: {difference}", "choose another --out")
-    difference = _differing_clip(store.clips, clips)
-    if difference:
-        raise StoreError(f"{folder} was made from another list of clips: {difference}", "choose another --out")
+    store = open_parts(folder)
+    if difference := differing_key(store.spec, spec, places=("in the store", "here")):
+        raise StoreError(
+            f"{folder} was made with another spec: {difference}",
+            f"choose another --out; extract-features --spec {folder / SPEC} takes the front end of the store",
+        )
     return store
 
 
-def _differing_clip(stored: pd.DataFrame, clips: pd.DataFrame) -> str:
+def another_list(folder: Path, difference: str) -> StoreError:
+    """Return the error for a store of other clips."""
+    return StoreError(f"{folder} was made from another list of clips: {difference}", "choose another --out")
+
+
+def differing_clip(stored: pd.DataFrame, clips: pd.DataFrame) -> str:
     """Return the first difference between the clips of a store and those of a list, in words; "" if there is none."""
     known = set(stored["filename"])
     listed = set(clips["filename"])
@@ -363,6 +389,22 @@ def check_space(store: FeatureStore) -> None:
     """
     if _missing_space(store):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def finish_replacement(folder: Path) -> None:
+    """Put a finished store in NEXT, if there is one, into the place of the store around it, file by file.
+
+    SHA256SUMS comes last: as long as it is there, the replacement is not complete, and this function completes it.
+    """
+    replacement = folder / NEXT
+    if not (replacement / SUMS).exists():
+        return
+    for journal in (folder / JOURNAL, replacement / JOURNAL):
+        journal.unlink(missing_ok=True)
+    for path in sorted(replacement.iterdir(), key=lambda path: path.name == SUMS):
+        os.replace(path, folder / path.name)
+    replacement.rmdir()
+    sync_folder(folder)
 
 
 @contextmanager

@@ -19,14 +19,15 @@ from asc_mrkd.store.layout import (
     PENDING,
     FeatureStore,
     check_space,
-    create_or_continue,
     finish,
+    finish_replacement,
     full_disk_explained,
     is_intact,
     open_store,
     write_table,
 )
 from asc_mrkd.store.origin import ORIGIN
+from asc_mrkd.store.replacement import create_continue_or_replace
 from asc_mrkd.store.sources import State, read_sources, write_sources
 from asc_mrkd.store.statistics import RunningStatistics
 from asc_mrkd.store.worker import RowFile, RowResult
@@ -114,8 +115,10 @@ def join_stores(
     clips["row"] = range(len(clips))
     classes = sorted({name for store in stores for name in store.classes})
     out.mkdir(parents=True, exist_ok=True)
+    sources = _join_sources(stores)
     with exclusive_lock(out, StoreError):
-        joined = create_or_continue(out, clips, spec, classes)
+        finish_replacement(out)
+        joined = create_continue_or_replace(out, clips, spec, classes, sources)
         if joined.is_finished:
             if is_intact(out) and joined.clips.equals(clips):
                 return open_store(out)
@@ -126,13 +129,15 @@ def join_stores(
             is_training = (clips["split"] == "train").tolist()
             rows = int((clips["status"] == OK).sum())
             with progress("joining", rows, "rows") as advance:
-                for result in _copy_rows(stores, out / FEATURES):
+                for result in _copy_rows(stores, joined.folder / FEATURES):
                     if result.moments and is_training[result.row]:
                         statistics.add(result.moments)
                     advance()
-            _copy_origin(stores, out)
-            write_sources(out, _join_sources(stores))
+            _copy_origin(stores, joined.folder)
+            write_sources(joined.folder, sources)
             finish(joined, clips, statistics)
+        del joined  # Windows moves no file that is in use
+        finish_replacement(out)
     return open_store(out)
 
 

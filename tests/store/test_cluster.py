@@ -12,7 +12,7 @@ from helpers.store import differing_files
 
 from asc_mrkd.errors import ConfigError
 from asc_mrkd.store import extract_clips
-from asc_mrkd.store.journal import JOURNAL
+from asc_mrkd.store.layout import JOURNAL
 from asc_mrkd.workers import require_same_versions
 
 

@@ -25,8 +25,8 @@ from asc_mrkd.errors import DiskFullError, StoreError
 from asc_mrkd.features import Frontend, FrontendSpec
 from asc_mrkd.files import LOCK, exclusive_lock
 from asc_mrkd.store import extract_clips, open_store
-from asc_mrkd.store.journal import JOURNAL, Journal, journal_line
-from asc_mrkd.store.layout import FEATURES, PENDING, STATS, write_table
+from asc_mrkd.store.journal import Journal, journal_line
+from asc_mrkd.store.layout import FEATURES, JOURNAL, PENDING, STATS, write_table
 from asc_mrkd.store.worker import RowResult
 
 fork = multiprocessing.get_context("fork")

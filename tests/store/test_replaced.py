@@ -17,8 +17,8 @@ from asc_mrkd.errors import StoreError
 from asc_mrkd.store import extract as extract_data
 from asc_mrkd.store import extract_clips, join_stores, open_store
 from asc_mrkd.store.check import find_known_test_clips
-from asc_mrkd.store.journal import JOURNAL, journal_line
-from asc_mrkd.store.layout import PENDING, write_table
+from asc_mrkd.store.journal import journal_line
+from asc_mrkd.store.layout import JOURNAL, PENDING, write_table
 from asc_mrkd.store.selection import known_test_clips
 from asc_mrkd.store.shards import mark_shard, parse_shard
 from asc_mrkd.store.sources import SOURCES, read_sources, write_sources
