@@ -35,7 +35,7 @@ NETWORK_OPTIONS: dict[str, dict[str, Any]] = {"cp_resnet": {"rho": 5, "width": 3
 """Options of networks that differ from their defaults."""
 
 WAYS: dict[str, dict[str, Any]] = {
-    "exact/batch": {"teachers": "exact"},
+    "exact/batch": {"teachers": "exact", "teacher_bn": "batch"},
     "exact/eval": {"teachers": "exact", "teacher_bn": "eval"},
     "cached": {"teachers": "cached", "teacher_bn": "eval"},
     "repeat": {"teachers": "repeat"},

@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -28,6 +28,7 @@ from asc_mrkd.models import build_network
 from asc_mrkd.models.pruning import amount_to_keep, attach_masks, ramp_factor, set_masks
 from asc_mrkd.mrkd.losses import Losses, MixedLabels, weighted_classes
 from asc_mrkd.mrkd.networks import unwrap
+from asc_mrkd.mrkd.teachers import constant_weights
 from asc_mrkd.rng import generator, torch_seeded
 
 LOOK_EVERY = 50
@@ -237,6 +238,11 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
         }
 
+    def _copied_state(self) -> dict[str, Any]:
+        """Return a state that further steps do not change, as if `state_dict` were copied whole."""
+        shared = {weight.data_ptr() for weight in constant_weights(self.method)}
+        return copy_state(self.state_dict(), shared)
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a `state_dict`.
 
@@ -329,7 +335,7 @@ class Trainer:
         If one of them was not finite, all are undone and repeated one by one. So a GPU is not waited for in every step,
         and an undone step leaves no trace, neither in running statistics nor in what a method keeps.
         """
-        before = copy_state(self.state_dict())
+        before = self._copied_state()
         previous = self._previous_key(keys)
         finite = torch.tensor(True, device=self.device)
         stopped = False
@@ -371,7 +377,7 @@ class Trainer:
         Raises:
             NonFiniteError: SKIPPED_IN_A_ROW steps before it were left out too.
         """
-        before = copy_state(self.state_dict())
+        before = self._copied_state()
         step = self._compute(keys[self.batch], self._previous_key(keys))
         is_faulty = is_any(not _are_finite([step.losses.total, *self._gradients()]))
         if not is_faulty:
@@ -521,8 +527,12 @@ class Trainer:
         }
 
 
-def copy_state(state: Any) -> Any:
+def copy_state(state: Any, shared: Collection[int] = ()) -> Any:
     """Return a copy of a state, nested as it is; `copy.deepcopy` takes nine times as long for many small tensors.
+
+    Args:
+        state: tensors and values in mappings, lists and tuples.
+        shared: addresses of tensors that are never written to, and are not copied.
 
     >>> state = {"step": 1, "weights": [torch.zeros(2)]}
     >>> kept = copy_state(state)
@@ -531,11 +541,11 @@ def copy_state(state: Any) -> Any:
     {'step': 1, 'weights': [tensor([0., 0.])]}
     """
     if isinstance(state, Tensor):
-        return state.detach().clone()
+        return state if state.data_ptr() in shared else state.detach().clone()
     if isinstance(state, Mapping):
-        return {name: copy_state(value) for name, value in state.items()}
+        return {name: copy_state(value, shared) for name, value in state.items()}
     if isinstance(state, list | tuple):
-        return type(state)(copy_state(value) for value in state)
+        return type(state)(copy_state(value, shared) for value in state)
     return copy.deepcopy(state)
 
 

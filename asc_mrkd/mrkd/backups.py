@@ -75,6 +75,10 @@ class Backups(nn.Module):
         """Return the tensors of the backup of that age, 0 for the youngest."""
         return state_of(self._networks[age])
 
+    def weights(self) -> list[Tensor]:
+        """Return the parameters of all backups; nothing but `blend` writes to them, backups are replaced as a whole."""
+        return [parameter for network in self._networks for parameter in network.parameters()]
+
     @property
     def youngest(self) -> nn.Module:
         """The network of backup 0."""
@@ -163,8 +167,10 @@ class Backups(nn.Module):
                 f"num_backups was {len(states)} when the state was saved, and is {len(self)} here",
                 f"load it with num_backups={len(states)}",
             )
-        for network, saved in zip(self._networks, states, strict=True):
+        networks = [copy_network(network) for network in self._networks]
+        for network, saved in zip(networks, states, strict=True):
             write_state(network, saved)
+        self._networks = networks  # written nowhere in place: the state may share their weights
         self._runners = [None] * len(self)
         self.filled = state["filled"]
 

@@ -8,12 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from asc_mrkd.mrkd.networks import copy_network, device_of
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORMALISATIONS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+PROBED = 8
+"""Samples of a batch that show which layers follow each other, and whether the copy computes the same."""
 
 TOLERANCE = 1e-3
 """Largest difference between the outputs of the copy and of the network, as a share of the largest value."""
@@ -24,8 +27,8 @@ def fold_normalisation(network: nn.Module, x: Any, keywords: Mapping[str, Any]) 
     """Return a copy of a network in evaluation mode that computes the same with fewer layers.
 
     A normalisation whose input is the output of a convolution becomes part of it. The pairs are found by running the
-    network, so it may be anyone's. If the copy does not give the same on this batch, as where the output of the
-    convolution is also used elsewhere, the network itself is returned.
+    network on a few samples, so it may be anyone's. If the copy does not give the same on them, as where the output of
+    the convolution is also used elsewhere, the network itself is returned.
 
     Args:
         network: the network, with running statistics.
@@ -34,9 +37,15 @@ def fold_normalisation(network: nn.Module, x: Any, keywords: Mapping[str, Any]) 
     """
     try:
         with torch.autocast(device_of(network).type, enabled=False):
-            return _fold(network, x, keywords)
+            return _fold(network, *_first_samples(x, keywords))
     except Exception:  # whatever the network makes of it
         return network
+
+
+def _first_samples(x: Any, keywords: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+    """Return the first samples of a batch: of every tensor that has as many rows as its first one."""
+    rows = len(tree_leaves(x)[0])
+    return tree_map_only(Tensor, lambda one: one[:PROBED] if one.dim() and len(one) == rows else one, (x, keywords))
 
 
 def _fold(network: nn.Module, x: Any, keywords: Mapping[str, Any]) -> nn.Module:

@@ -345,6 +345,18 @@ def build_teachers(
     return ReplayedTeachers(num_backups, num_samples, num_classes)
 
 
+def constant_weights(module: nn.Module) -> list[Tensor]:
+    """Return the tensors in the state of a module that no step writes to: the weights of the backups of its teachers.
+
+    >>> from asc_mrkd import MemoryReplay
+    >>> len(constant_weights(MemoryReplay(nn.Linear(4, 3), 3, num_backups=2, interval=5)))  # two weights, two biases
+    4
+    """
+    teachers = [layer for layer in module.modules() if isinstance(layer, Teachers)]
+    backups = [one.backups for one in teachers if one.backups is not None]
+    return [weight for one in backups for weight in one.weights()]
+
+
 def mark_inputs(x: Any) -> Tensor:
     """Return a number per input (batch,) that another input hardly has, from some of the values in it."""
     values = next(leaf for leaf in tree_leaves(x) if isinstance(leaf, Tensor)).detach()

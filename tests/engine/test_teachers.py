@@ -1,5 +1,6 @@
 """The teachers of MrKD in the engine: inputs that come back, and what does not go together."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from asc_mrkd.engine.samples import open_data
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import ConfigError
 from asc_mrkd.methods import load_experiment
+from asc_mrkd.mrkd.teachers import constant_weights
 
 pytestmark = pytest.mark.slow
 
@@ -45,6 +47,21 @@ def test_cached_is_exact_without_augmentation(conf):
     assert losses_of(cached) == pytest.approx(
         losses_of(make_trainer(conf, f"{{name: mrkd, {options}}}", plain)), rel=1e-4
     )
+
+
+@pytest.mark.parametrize("teachers", ["exact", "repeat"])
+def test_steps_are_undone_though_the_kept_state_shares_the_weights_of_the_backups(conf, teachers):
+    trainer = make_trainer(conf, f"{{name: mrkd, interval: 1 epochs, teachers: {teachers}}}")
+    trainer.train_epoch(lambda amount, note: None, lambda: False)
+    kept = trainer._copied_state()
+    states = kept["method"]["replay.teachers.backups._extra_state"]["states"]
+    shared = {weight.data_ptr() for weight in constant_weights(trainer.method)}
+    assert shared <= {tensor.data_ptr() for state in states for tensor in state.values()}
+    whole = copy.deepcopy(kept)
+    expected = losses_of(trainer)
+    torch.testing.assert_close(kept, whole, rtol=0, atol=0)
+    trainer.load_state_dict(kept)
+    assert losses_of(trainer) == expected
 
 
 @pytest.mark.parametrize(

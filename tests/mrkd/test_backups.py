@@ -158,3 +158,25 @@ def test_running_average_is_a_mean_with_falling_weights():
     torch.testing.assert_close(average[0]["4.weight"], 0.81 * start + 0.09 * 1.0 + 0.1 * 2.0)
     assert average[0]["1.num_batches_tracked"] == 2
     assert average.filled == 1
+
+
+def test_a_state_keeps_its_values_when_the_ring_goes_back_to_it_and_on():
+    model = make_network()
+    ring = Backups(model, 2)
+
+    def push() -> None:
+        with torch.no_grad():
+            for tensor in model.parameters():
+                tensor.add_(torch.randn_like(tensor))
+        ring.push(model)
+
+    push()
+    push()
+    state = ring.get_extra_state()
+    before = copy.deepcopy(state)
+    for _ in range(2):
+        push()
+        ring.set_extra_state(state)
+        for age, expected in enumerate(before["states"]):
+            assert all(torch.equal(state["states"][age][name], tensor) for name, tensor in expected.items())
+            assert all(torch.equal(ring[age][name], tensor) for name, tensor in expected.items())
