@@ -37,11 +37,14 @@ stage 2 "train briefly" "${images[@]}" "$compared" train.epochs=25 "${settings[@
     --out "$out/images_short" "${sweep_options[@]}"
 stage 3 "train until the network fits its training images" "${images[@]}" "$compared" train.epochs=100 "${settings[@]}" \
     --out "$out/images_long" "${sweep_options[@]}"
-for option in temperature=1,2,4 interval=0.125,0.25 ensemble=true,false warmup=ramp,skip alpha=0.3,0.7; do
-    stage 4 "try options of MrKD on held-out training images" \
-        "${images[@]}" "method=$replay" "method.$option" data.held_out=5000 train.epochs=100 "${settings[@]}" \
-        --out "$out/images_tuning/${option%%=*}" "${sweep_options[@]}"
+tried=$replay
+for option in "ensemble: false" "ensemble_input: raw" "alpha: 0.3" "alpha: 0.7" "temperature: 1" "temperature: 2" \
+    "temperature: 4" "interval: 0.25" "warmup: skip"; do
+    tried="$tried,{name: mrkd, preset: robust, teachers: replay, $option}"
 done
+stage 4 "try options of MrKD on held-out training images" \
+    "${images[@]}" "method=$tried" data.held_out=5000 train.epochs=100 "${settings[@]}" \
+    --out "$out/images_tuning" "${sweep_options[@]}"
 stage 5 "print what the methods are worth" python "$root/tools/worth.py" "$out/images_short" "$out/images_long"
 if [ -n "$clips" ]; then
     stage 6 "cross-validate on real clips" bash "$root/recipes/own/run.sh" --data "$clips" --group-column src_file \
