@@ -18,7 +18,7 @@ from asc_mrkd.mrkd.idle import IdleWatch, warn_of_no_backup, warn_of_unknown_len
 from asc_mrkd.mrkd.interval import EXPECTED, Interval
 from asc_mrkd.mrkd.logits import logits_of
 from asc_mrkd.mrkd.losses import Labels, Losses, MixedLabels, cross_entropy
-from asc_mrkd.mrkd.networks import device_of
+from asc_mrkd.mrkd.networks import device_of, require_one_device
 from asc_mrkd.mrkd.presets import PRESETS, default_preset
 from asc_mrkd.mrkd.teachers import TeachersName, build_teachers, require_fitting_options
 
@@ -88,7 +88,7 @@ class MemoryReplay(nn.Module):
     Raises:
         ConfigError: a number is out of its range, a word is not one of those above, or the interval needs a length that
             is not given.
-        ModelError: a layer of the model cannot be copied; it is named.
+        ModelError: a layer of the model cannot be copied, or the model lies on several devices; the layer is named.
 
     >>> from torch import nn
     >>> mrkd = MemoryReplay(nn.Linear(4, 3), num_classes=3, interval=2)
@@ -126,6 +126,7 @@ class MemoryReplay(nn.Module):
         super().__init__()
         require_bool(ensemble, "ensemble")
         require_ranges(num_classes, num_backups, alpha, temperature, ensemble_layers)
+        require_one_device(model)
         preset = PRESETS[default_preset(teachers)]
         ensemble_input = ensemble_input or preset["ensemble_input"]
         teacher_bn = teacher_bn or preset["teacher_bn"]

@@ -59,6 +59,21 @@ def device_of(model: nn.Module) -> torch.device:
     return torch.device("cpu")
 
 
+def require_one_device(model: nn.Module) -> None:
+    """Refuse a network that lies on several devices: a copy of it would be brought together on the first one.
+
+    Raises:
+        ModelError: with a tensor on another device than the first one.
+    """
+    device = device_of(model)
+    for name, tensor in itertools.chain(model.named_parameters(), model.named_buffers()):
+        if tensor.device != device:
+            raise ModelError(
+                f"the model lies on several devices: '{name}' is on {tensor.device}, and other tensors are on {device}",
+                f"move it to one: model.to('{device}')",
+            )
+
+
 def copy_network(model: nn.Module) -> nn.Module:
     """Return a copy of the network inside its wrappers that shares no tensor with it.
 

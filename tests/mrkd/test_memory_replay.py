@@ -195,6 +195,14 @@ def test_what_would_fail_with_the_first_backup_is_refused_in_the_first_step():
         method(x.to("meta"), y.to("meta"))
 
 
+def test_a_model_on_several_devices_is_refused_and_stays_where_it_is():
+    model = make_network()
+    model[-1].to("meta")
+    with pytest.raises(ModelError, match=r"several devices: '\d\.weight' is on meta, and other tensors are on cpu"):
+        MemoryReplay(model, 3, interval=2)
+    assert model[-1].weight.is_meta
+
+
 @pytest.mark.parametrize(("teachers", "preset"), [("exact", "paper"), ("replay", "robust")])
 def test_defaults_are_a_preset_that_fits_the_teachers(teachers, preset):
     def settings_of(options):
