@@ -158,6 +158,8 @@ def explain(error: BaseException) -> tuple[str, str, int]:
         return error.format_message(), f"{command} -h", 2
     if isinstance(error, OSError):
         fault, remedy = DISK_FULL.get(error.errno or 0, (error.strerror or str(error), ""))
+        if isinstance(error, IsADirectoryError):
+            remedy = "name a file in it"
         hint = remedy or "look at the path, its permissions and the free space (df -h)"
         return f"{error.filename or 'the system'}: {fault}", hint, 2
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("asc_mrkd"):

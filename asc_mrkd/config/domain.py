@@ -47,9 +47,15 @@ Group = Callable[["pd.DataFrame"], "pd.Series"]
 
 
 def _has_cities(table: "pd.DataFrame") -> bool:
-    """Return whether the identifiers are city and location, as in official sets, and not groups of own recordings."""
+    """Return whether the identifiers are city and location, as in official sets, and not groups of own recordings.
+
+    Groups may be written alike, as `house-1`; but the file names of official sets repeat city and location.
+    """
     identifiers = table["identifier"]
-    return bool(identifiers[identifiers != ""].str.fullmatch(r"[^/]+-\d+").all())
+    if not identifiers[identifiers != ""].str.fullmatch(r"[^/]+-\d+").all():
+        return False
+    pairs = zip(identifiers, table["filename"], strict=True)
+    return all(f"-{identifier}-" in filename for identifier, filename in pairs if identifier)
 
 
 def _city(table: "pd.DataFrame") -> "pd.Series":
@@ -96,7 +102,7 @@ class Domain:
     headline: Literal["accuracy", "error"]
     """Main figure of a result: accuracy as in DCASE, or error as in papers on images."""
     better: str
-    """Sentence about a run that is more accurate than its baseline, or as accurate, by `points` percentage points."""
+    """Sentence about a run that is more accurate than its baseline, by `points` percentage points."""
     worse: str
     """Sentence about a run that is less accurate than its baseline."""
     augmentations: tuple[str, ...]

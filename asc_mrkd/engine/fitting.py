@@ -12,8 +12,10 @@ from asc_mrkd.engine.device import use_threads
 from asc_mrkd.engine.samples import open_data
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.engine.training import require_fitting_network
+from asc_mrkd.errors import StoreError
 from asc_mrkd.methods import check_experiment
 from asc_mrkd.models import network_takes
+from asc_mrkd.runs import RunFolder
 from asc_mrkd.schema import apply_override, parse
 from asc_mrkd.store.layout import FeatureStore, open_store
 from asc_mrkd.store.selection import clips_in_use
@@ -58,6 +60,9 @@ def fit_experiment(store: str | os.PathLike[str], overrides: Sequence[str] = ())
         train(experiment, "exp/mrkd", seeds=[0, 1, 2, 3])
         ```
     """
+    run = RunFolder(store)
+    if run.config_file.is_file():
+        raise StoreError(f"{run} is a run folder, not a feature store", f"its experiment file is {run.config_file}")
     values = fitting_values(open_store(store), _data_section(store, overrides))
     chosen = copy.deepcopy(values)
     for override in overrides:

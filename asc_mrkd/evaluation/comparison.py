@@ -157,8 +157,11 @@ def _conclusion(row: ComparisonRow, baseline: ComparisonRow) -> str:
 def _difference_sentence(row: ComparisonRow, baseline: ComparisonRow, test: MeanTest, ours: str, theirs: str) -> str:
     domain = row.summary.domain
     points = percentage(test.difference)
-    pattern = domain.worse if points < 0 else domain.better
-    sentence = pattern.format(ours=ours, theirs=theirs, points=abs(points))
+    if points == 0:
+        sentence = f"{ours} and {theirs} have the same {domain.headline}"
+    else:
+        pattern = domain.worse if points < 0 else domain.better
+        sentence = pattern.format(ours=ours, theirs=theirs, points=abs(points))
     if test.interval:
         sentence += f" ({_interval(row, test.interval)})"
     sentence += f": {_seeds_text(row, baseline)}, {row.summary.test_clips} {row.summary.scored}"

@@ -86,16 +86,19 @@ def folder_text(summary: RunSummary) -> str:
 
 
 def _test_notes(rows: Sequence[ComparisonRow]) -> list[str]:
-    """Name the tests behind the p-values, with the runs of each if there are several tests."""
+    """Name the tests behind the p-values, with the runs of each if there are several, and say what they leave out."""
     numbers: dict[str, list[str]] = {}
     for row in rows:
         if row.test and row.test.p_value is not None:
             kind = "the same seeds" if row.test.paired else "all seeds"
             test = f"{row.test.name} over {kind}, effect size {row.test.effect_name}"
             numbers.setdefault(test, []).append(str(row.number))
-    if len(numbers) < 2:
-        return [f"p: {test}" for test in numbers]
-    return [f"p of run {', '.join(runs)}: {test}" for test, runs in numbers.items()]
+    notes = [f"p of run {', '.join(runs)}: {test}" for test, runs in numbers.items()]
+    if len(numbers) == 1:
+        notes = [f"p: {test}" for test in numbers]
+    if sum(map(len, numbers.values())) > 1:
+        notes.append("p is not corrected for the number of comparisons")
+    return notes
 
 
 def _difference_cells(row: ComparisonRow) -> list[str]:

@@ -90,7 +90,7 @@ class SeedFolder(_Folder):
 
     @property
     def settings(self) -> Path:
-        """The settings that decided the numbers of this seed, by dotted key."""
+        """The seed, and the settings that decided its numbers, by dotted key."""
         return self.path / "settings.json"
 
     @property
@@ -109,16 +109,17 @@ class SeedFolder(_Folder):
         return self.is_scored and self.model.is_file()
 
     def write_settings(self, experiment: Experiment) -> None:
-        """Write the settings that decide the numbers of this seed."""
-        write_text(self.settings, json.dumps(decisive_settings(experiment), indent=2) + "\n")
+        """Write the seed and the settings that decide its numbers."""
+        settings = {"seed": self.seed, **decisive_settings(experiment)}
+        write_text(self.settings, json.dumps(settings, indent=2) + "\n")
 
     def require_own(self) -> None:
-        """Refuse a seed with other settings than the run around it: its folder was copied there from another run.
+        """Refuse a seed whose folder was renamed, or copied from another run: its settings are not those of the run.
 
         A seed outside a run folder is taken as it is, and so is one of an earlier version, which has no settings.
 
         Raises:
-            RunError: the first setting that differs.
+            RunError: the first setting that differs, or the seed.
             DamagedFileError: the settings cannot be read.
             ConfigError: config.yaml of the run does not fit the schema.
         """
@@ -128,6 +129,10 @@ class SeedFolder(_Folder):
         kept = read_json(self.settings, DamagedFileError, hint)
         if not isinstance(kept, dict):
             raise DamagedFileError(f"{self.settings} holds no settings", hint)
+        name = self.path.absolute().name
+        own_name = f"{SEED}{kept.get('seed')}"
+        if "seed" in kept and own_name != name and name.removeprefix(SEED).isdecimal():
+            raise RunError(f"{self} is of another seed: it was called {shown(own_name)}", "give it back its name")
         settings = decisive_settings(self.run.experiment)
         if settings["data.digest"] is None:  # the run takes any data
             del settings["data.digest"]

@@ -144,6 +144,14 @@ def test_a_typo_gets_a_suggestion(place, monkeypatch, command, suggestion):
     assert run_cli(*command.split()).err.splitlines()[-1] == f"hint: did you mean '{suggestion}'?"
 
 
+def test_a_folder_in_place_of_a_file_gets_a_hint(place, monkeypatch):
+    monkeypatch.chdir(place)
+    assert run_cli("report", "run", "--out", "run").err.splitlines()[-2:] == [
+        "error: run: Is a directory",
+        "hint: name a file in it",
+    ]
+
+
 def test_debug_shows_the_exception(place):
     from asc_mrkd.errors import DataError
 

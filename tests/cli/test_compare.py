@@ -125,6 +125,8 @@ def test_several_tests_are_named_with_their_runs(place):
     out = run_cli("compare", "ce", "mrkd", "mixed").out
     assert "p of run 2: paired t-test over the same seeds, effect size Cohen's d_z" in out
     assert "p of run 3: Welch's t-test over all seeds, effect size Hedges' g" in out
+    assert "p is not corrected for the number of comparisons" in out
+    assert "not corrected" not in run_cli("compare", "ce", "mrkd").out, "there is a single one"
 
 
 def test_the_numbers_of_pairs(place):

@@ -52,6 +52,12 @@ def test_overrides_come_last_and_are_checked(store):
         fit_experiment(store / "absent")
 
 
+def test_a_run_folder_is_named_with_its_experiment_file(trained):
+    with pytest.raises(StoreError, match="is a run folder, not a feature store") as caught:
+        fit_experiment(trained)
+    assert caught.value.hint == f"its experiment file is {trained / 'config.yaml'}"
+
+
 def test_the_expected_time_counts_steps_seeds_and_folds(store, monkeypatch):
     times = iter(range(1000))
     monkeypatch.setattr("time.perf_counter", lambda: float(next(times)))

@@ -142,6 +142,16 @@ def test_f1_2_a_seed_folder_of_another_run_is_refused_by_whoever_reads_it(traine
     assert run_cli("evaluate", run).code == 0
 
 
+def test_a_seed_folder_that_was_renamed_is_refused(trained, tmp_path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    (run / "seed0").rename(run / "seed5")
+    done = run_cli("evaluate", run)
+    assert done.code == 2
+    assert f"{run / 'seed5'} is of another seed: it was called 'seed0'" in done.err
+    (run / "seed5").rename(run / "best")
+    assert run_cli("check-budget", run / "best").code == 0, "a folder by another name is no seed of the run"
+
+
 def test_f1_2_settings_that_are_damaged_are_written_again(conf, tmp_path):
     out = train_run(conf, tmp_path / "run", *SHORT)
     settings = out / "seed0/settings.json"

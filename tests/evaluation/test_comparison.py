@@ -1,10 +1,12 @@
 """Runs against their baseline: the seeds that are paired, the samples that are drawn, and the words about both."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from helpers.runs import write_answers
 from scipy import stats
 
+from asc_mrkd.config.domain import SCENES
 from asc_mrkd.evaluation import SMALL_TEST_SET, cluster_bootstrap, compare_summaries, conclusions
 
 
@@ -95,6 +97,22 @@ def test_groups_of_own_recordings_are_called_so(tmp_path, tables):
     assert rows[1].resampled == "groups"
     (text,) = conclusions(rows)
     assert "Bootstrap over 12 groups: " in text
+
+
+def test_groups_that_are_written_like_city_and_location_are_groups():
+    clips = pd.DataFrame({"filename": ["a/x.wav", "b/y.wav"], "identifier": ["house-1", "house-2"]})
+    assert SCENES.groups["group"](clips).tolist() == ["house-1", "house-2"]
+    assert SCENES.groups["city"](clips).tolist() == ["", ""]
+    official = clips.assign(filename=["audio/bus-house-1-0-a.wav", "audio/tram-house-2-7-a.wav"])
+    assert SCENES.groups["group"](official).tolist() == ["", ""]
+    assert SCENES.groups["city"](official).tolist() == ["house", "house"]
+
+
+def test_equal_runs_have_the_same_accuracy(tmp_path, tables):
+    theirs, _, _ = tables
+    summaries = [write_answers(tmp_path / name, theirs, name) for name in ("ce", "mrkd")]
+    (text,) = conclusions(compare_summaries(summaries))
+    assert text.startswith("MrKD (run 2) and CE (run 1) have the same accuracy: 4 pairs of seeds, 60 test clips.")
 
 
 @pytest.mark.parametrize("size", [SMALL_TEST_SET - 1, SMALL_TEST_SET])

@@ -198,7 +198,7 @@ def write_answers(
     for seed, row in zip(seeds or range(len(right)), right, strict=True):
         lines = ["filename,label,identifier,source_label,prediction,bus,tram"]
         for clip, (answer, location) in enumerate(zip(row, locations or [""] * len(row), strict=True)):
-            lines.append(f"{clip:05}.wav,bus,{location},a,{'bus,1,0' if answer else 'tram,0,1'}")
+            lines.append(f"{clip:05}-{location}-a.wav,bus,{location},a,{'bus,1,0' if answer else 'tram,0,1'}")
         (folder / f"seed{seed}").mkdir(parents=True)
         (folder / f"seed{seed}" / "predictions.csv").write_text("\n".join(lines))
     (folder / "config.yaml").write_text(
