@@ -173,7 +173,7 @@ class Kd(Method):
     def distillation_weight(self) -> float:
         """Return the weight of the divergence at this step."""
         if self.ramp == "linear":
-            return linear_ramp(self.weight, min(self.steps, self.ramp_steps), self.ramp_steps)
+            return linear_ramp(self.weight, self.steps, self.ramp_steps)
         if self.ramp == "gaussian":
             return gaussian_ramp(self.weight, self.steps, self.ramp_steps)
         return self.weight

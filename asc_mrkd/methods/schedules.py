@@ -4,12 +4,12 @@ import math
 
 
 def linear_ramp(final: float, done: float, total: float) -> float:
-    """Return the weight that grows in proportion to the work done and reaches `final` at `total`.
+    """Return the weight that grows in proportion to the work done, and is `final` from `total` on.
 
-    >>> [linear_ramp(0.8, epoch, 4) for epoch in (1, 2, 4)]
-    [0.2, 0.4, 0.8]
+    >>> [linear_ramp(0.8, epoch, 4) for epoch in (1, 2, 4, 5)]
+    [0.2, 0.4, 0.8, 0.8]
     """
-    return final * done / total
+    return final * min(done, total) / total
 
 
 def gaussian_ramp(final: float, done: float, total: float) -> float:

@@ -149,7 +149,7 @@ def test_a_seed_folder_that_was_renamed_is_refused(trained, tmp_path):
     assert done.code == 2
     assert f"{run / 'seed5'} is of another seed: it was called 'seed0'" in done.err
     (run / "seed5").rename(run / "best")
-    assert run_cli("check-budget", run / "best").code == 0, "a folder by another name is no seed of the run"
+    assert run_cli("check-budget", run / "best").code == 0, "a folder by another name is not a seed of the run"
 
 
 def test_f1_2_settings_that_are_damaged_are_written_again(conf, tmp_path):
