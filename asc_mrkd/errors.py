@@ -1,6 +1,8 @@
 """The exceptions of the package: a message names the fault and its place, a hint the next thing to type."""
 
 import difflib
+import errno
+import os
 from collections.abc import Collection, Iterable
 
 SHOWN = 12
@@ -8,6 +10,13 @@ SHOWN = 12
 
 LONGEST = 1000
 """Longest message, in characters: what it repeats of a file may be anything."""
+
+DISK_FULL = {
+    errno.ENOSPC: ("the disk is full", "make room (df -h)"),
+    errno.EDQUOT: ("the disk quota is used up", "make room (quota -s)"),
+    errno.EFBIG: ("it would exceed the largest size of a file", "raise the limit (ulimit -f unlimited)"),
+}
+"""Fault and remedy for each error of the system that says: there is no room."""
 
 
 class AscMrkdError(Exception):
@@ -94,6 +103,19 @@ class InterruptedRun(AscMrkdError):
     """Work was interrupted after its state was saved; the same command continues."""
 
     exit_code = 3
+
+
+def no_room(path: str | os.PathLike[str], number: int, size: str = "") -> DiskFullError:
+    """Return the error for a file that there is no room for.
+
+    Args:
+        path: the file.
+        number: error number of the system, one of DISK_FULL.
+        size: what is missing or needed, in words.
+    """
+    fault, remedy = DISK_FULL[number]
+    message = ", ".join(part for part in (fault, size) if part)
+    return DiskFullError(f"{path} cannot be written: {message}", f"{remedy}; an older version of the file is unchanged")
 
 
 def first_line(error: BaseException) -> str:

@@ -1,65 +1,29 @@
-"""Files and folders that are written whole or not at all, locks, the guard against hostile archives, sizes as text."""
+"""Files and folders that are written whole or not at all, the guard against hostile archives, sizes as text."""
 
 import errno
 import hashlib
 import io
 import os
 import shutil
-import socket
 import stat
-import time
-import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path, PureWindowsPath
 from typing import IO, Any
 from uuid import uuid4
 from zipfile import ZipInfo
 
-from asc_mrkd.errors import AscMrkdError, DiskFullError, RunError
-
-locks_of_unix: Any
-locks_of_windows: Any
-try:
-    import fcntl as locks_of_unix
-except ImportError:
-    locks_of_unix = None
-try:
-    import msvcrt as locks_of_windows
-except ImportError:
-    locks_of_windows = None
-
-LOCK = "lock"
-"""Name of the file that `exclusive_lock` locks and that names the owner."""
-
-READ_AND_WRITE = 0o666
-"""Permissions of a new file, of which the system takes away those of the umask."""
-
-DISK_FULL = {
-    errno.ENOSPC: ("the disk is full", "make room (df -h)"),
-    errno.EDQUOT: ("the disk quota is used up", "make room (quota -s)"),
-    errno.EFBIG: ("it would exceed the largest size of a file", "raise the limit (ulimit -f unlimited)"),
-}
-"""Fault and remedy for each error of the system that says: there is no room."""
-
-NO_LOCKS = (errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
-"""Errors of file systems without locks."""
+from asc_mrkd.errors import DISK_FULL, RunError, no_room
+from asc_mrkd.locks import LOCK, NO_LOCKS, READ_AND_WRITE, NoLocks, exclusive_lock, open_locked
 
 NOT_OFFERED = (*NO_LOCKS, errno.EPERM, errno.EACCES)
 """Errors of file systems that cannot flush a folder; Windows opens no folder."""
-
-LOCKED_BYTE = 2**30
-"""Position of the byte that Windows locks: far behind the text, which others may then read."""
 
 FOLDERS_OF_SYSTEMS = ("lost+found", "System Volume Information", "$RECYCLE.BIN", "__MACOSX", "@eaDir")
 """Names of folders that systems put next to those of people; they count as hidden."""
 
 FORMER = "former"
 """Name in the staging folder of the folder that is being replaced."""
-
-POLL_SECONDS = 0.01
-"""Pause between two attempts at a lock that another process holds."""
 
 
 @contextmanager
@@ -92,7 +56,7 @@ def atomic_writer(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO
             stream.flush()
             raw.settle()
             # Windows cannot rename an open file. Elsewhere it stays open, so that it is locked until it has its name.
-            if locks_of_unix is None:
+            if os.name == "nt":
                 stream.close()
             os.replace(temporary, path)
     except BaseException:
@@ -164,19 +128,6 @@ def _no_room_explained(path: Path, file: _CountingFile | None = None) -> Iterato
         raise no_room(path, cause.errno, f"{file.size - file.written:,} bytes are missing" if file else "") from None
 
 
-def no_room(path: Path, number: int, size: str = "") -> DiskFullError:
-    """Return the error for a file that there is no room for.
-
-    Args:
-        path: the file.
-        number: error number of the system, one of DISK_FULL.
-        size: what is missing or needed, in words.
-    """
-    fault, remedy = DISK_FULL[number]
-    message = ", ".join(part for part in (fault, size) if part)
-    return DiskFullError(f"{path} cannot be written: {message}", f"{remedy}; an older version of the file is unchanged")
-
-
 def _open_temporary(path: Path) -> tuple[int, Path]:
     """Open and lock a temporary file for `path` that no living process uses, and remove those of killed ones."""
     opened: tuple[int, Path] | None = None
@@ -187,12 +138,12 @@ def _open_temporary(path: Path) -> tuple[int, Path]:
         if opened and not temporary.exists():
             return opened
         try:
-            descriptor = _open_locked(temporary, wait=False)
+            descriptor = open_locked(temporary, wait=False)
         except PermissionError:
             if not temporary.exists():  # no file may be written into this folder
                 raise
             continue  # it is left from a writer of another user
-        except _NoLocks:
+        except NoLocks:
             temporary.unlink(missing_ok=True)
             # Without locks nobody knows whose a file is: a name that no other writer has.
             unique = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
@@ -339,45 +290,6 @@ def resource_folder(kind: str) -> Path:
     return installed if installed.exists() else package.parent / kind
 
 
-@contextmanager
-def exclusive_lock(
-    folder: Path,
-    error: type[AscMrkdError] = AscMrkdError,
-    hint: str = "wait for it, or choose another --out",
-    *,
-    wait: bool = False,
-) -> Iterator[None]:
-    """Keep every other process that asks for the same folder out of it.
-
-    The locked file `folder`/lock names the owner. The kernel releases the lock when its owner ends, even by a kill.
-
-    Args:
-        folder: an existing folder.
-        error: type of the error if another process holds the lock.
-        hint: hint of that error.
-        wait: wait until the lock is free instead of raising the error.
-
-    Raises:
-        AscMrkdError: another process holds the lock; the message names its number and its host.
-        DiskFullError: there is no room for the text of the lock.
-    """
-    path = folder / LOCK
-    try:
-        descriptor = _open_locked(path, wait)
-    except _NoLocks:
-        warn_without_locks(folder)
-        descriptor = _open_unlocked(path, wait)
-    if descriptor is None:
-        raise error(f"{folder} is being written by {_owner(path)}", hint)
-    try:
-        _write_own_name(descriptor, path)
-        yield
-    finally:
-        with suppress(PermissionError):  # Windows removes no open file; it is locked again the next time
-            path.unlink(missing_ok=True)
-        os.close(descriptor)
-
-
 def require_replaceable(out: Path, is_ours: bool, noun: str) -> None:
     """Refuse to replace a folder that holds something else, or that this process works in.
 
@@ -459,121 +371,6 @@ def replace_folder(new: Path, out: Path) -> None:
             raise _mounted(out) from None
     new.rename(out)
     sync_folder(out.parent)
-
-
-def _write_own_name(descriptor: int, path: Path) -> None:
-    """Replace the text of a lock by the name of this process."""
-    name = f"process {os.getpid()} on {socket.gethostname()}".encode()
-    os.ftruncate(descriptor, 0)
-    try:
-        os.write(descriptor, name)
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        raise no_room(path, error.errno, f"{len(name)} bytes are missing") from None
-
-
-def _open_locked(path: Path, wait: bool) -> int | None:
-    """Open and lock the file `path`, or return None if another process holds the lock.
-
-    Raises:
-        _NoLocks: the file system has no locks.
-    """
-    while True:
-        # A file for writing: network disks refuse to lock a folder.
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, READ_AND_WRITE)
-        try:
-            is_locked = _lock(descriptor, wait)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        if is_locked and _is_still(path, descriptor):
-            return descriptor
-        os.close(descriptor)
-        if not is_locked:
-            return None
-
-
-class _NoLocks(Exception):
-    """The file system, or the system, has no locks."""
-
-
-def _lock(descriptor: int, wait: bool) -> bool:
-    """Lock an open file until it is closed; return False if another process holds it."""
-    while not _lock_now(descriptor):
-        if not wait:
-            return False
-        time.sleep(POLL_SECONDS)
-    return True
-
-
-def _lock_now(descriptor: int) -> bool:
-    if locks_of_unix is None and locks_of_windows is None:
-        raise _NoLocks
-    try:
-        if locks_of_unix is not None:
-            locks_of_unix.flock(descriptor, locks_of_unix.LOCK_EX | locks_of_unix.LOCK_NB)
-        else:
-            os.lseek(descriptor, LOCKED_BYTE, os.SEEK_SET)
-            locks_of_windows.locking(descriptor, locks_of_windows.LK_NBLCK, 1)
-            os.lseek(descriptor, 0, os.SEEK_SET)
-    except (BlockingIOError, PermissionError):
-        return False
-    except OSError as error:
-        if error.errno in NO_LOCKS:
-            raise _NoLocks from None
-        raise
-    return True
-
-
-def _open_unlocked(path: Path, wait: bool) -> int | None:
-    """Open `path` unless a living process of this machine is named in it: all that can be known without locks."""
-    while _is_alive(_owner(path)):
-        if not wait:
-            return None
-        time.sleep(POLL_SECONDS)
-    return os.open(path, os.O_RDWR | os.O_CREAT, READ_AND_WRITE)
-
-
-def _is_alive(owner: str) -> bool:
-    """Return whether an owner, as a lock file names it, is another running process of this machine."""
-    number = owner.removeprefix("process ").partition(" ")[0]
-    is_here = number.isdecimal() and owner.endswith(f" on {socket.gethostname()}")
-    if not is_here or int(number) == os.getpid() or os.name == "nt":  # os.kill of Windows would end it
-        return False
-    try:
-        os.kill(int(number), 0)
-    except PermissionError:  # it runs, for another user
-        return True
-    except (ProcessLookupError, OverflowError):
-        return False
-    return True
-
-
-@cache
-def warn_without_locks(folder: Path) -> None:
-    """Warn once that other machines cannot be kept out of a folder."""
-    warnings.warn(
-        f"the file system of {folder} has no locks: a command on another machine that writes there is not noticed",
-        stacklevel=2,
-    )
-
-
-def _owner(path: Path) -> str:
-    """Return the process and the host that a lock file names."""
-    try:
-        owner = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:  # the owner has just finished
-        owner = ""
-    return owner or "another process"
-
-
-def _is_still(path: Path, descriptor: int) -> bool:
-    """Return whether an open file still lies at `path`: the last owner may have removed it in the meantime."""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
 
 
 def archive_member_fault(name: str, is_plain: bool = True) -> str:

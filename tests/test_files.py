@@ -1,27 +1,19 @@
-"""Files: atomic writes and the exclusive lock of a folder, on file systems and systems that offer more or less."""
+"""Files that are written whole or not at all, on file systems and systems that offer more or less."""
 
 import errno
 import multiprocessing
 import os
 import resource
 import signal
-import subprocess
-import sys
-import threading
-import types
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from asc_mrkd import files
-from asc_mrkd.errors import AscMrkdError, DataError, DiskFullError, RunError
+from asc_mrkd.errors import DiskFullError, RunError
 from asc_mrkd.files import (
-    LOCK,
     atomic_writer,
-    exclusive_lock,
     has_its_checksum,
     replace_folder,
     require_replaceable,
@@ -30,52 +22,9 @@ from asc_mrkd.files import (
     write_if_different,
     write_text,
 )
+from asc_mrkd.locks import LOCK
 
 fork = multiprocessing.get_context("fork")
-
-
-def hold_until_killed(folder: Path) -> None:
-    with exclusive_lock(folder):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-def test_lock_of_a_killed_process_is_taken_over(tmp_path):
-    holder = fork.Process(target=hold_until_killed, args=(tmp_path,))
-    holder.start()
-    holder.join()
-    assert (tmp_path / LOCK).read_text().startswith(f"process {holder.pid} on ")
-    with exclusive_lock(tmp_path):
-        assert (tmp_path / LOCK).read_text().startswith(f"process {os.getpid()} on ")
-
-
-def test_a_held_lock_is_refused_with_its_owner_and_the_hint(tmp_path):
-    with (
-        exclusive_lock(tmp_path),
-        pytest.raises(DataError, match=f"is being written by process {os.getpid()} on ") as caught,
-        exclusive_lock(tmp_path, DataError, "wait for it"),
-    ):
-        pass
-    assert caught.value.hint == "wait for it"
-    assert not (tmp_path / LOCK).exists()
-
-
-def test_waiting_locks_take_turns(tmp_path):
-    inside = []
-
-    def count() -> None:
-        for _ in range(20):
-            with exclusive_lock(tmp_path, wait=True):
-                inside.append(1)
-                assert len(inside) == 1
-                inside.pop()
-
-    threads = [threading.Thread(target=count) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not inside
-    assert not (tmp_path / LOCK).exists()
 
 
 def write_until_killed(path: Path) -> None:
@@ -175,14 +124,6 @@ def test_f3_1_a_disk_that_notices_late_is_named_too(tmp_path, monkeypatch, numbe
     assert not names(tmp_path)
 
 
-def test_f3_1_a_full_disk_has_no_room_for_a_lock_either(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "write", refusing(errno.ENOSPC))
-    message = r"lock cannot be written: the disk is full, \d+ bytes are missing"
-    with pytest.raises(DiskFullError, match=message), exclusive_lock(tmp_path):
-        pass
-    assert not names(tmp_path)
-
-
 def test_other_errors_of_the_disk_and_of_the_writer_pass_through(tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError), atomic_writer(tmp_path / "a.txt", "w"):
         _ = 1 / 0
@@ -261,58 +202,6 @@ def test_t6_modes_and_folders_that_cannot_be_flushed_are_niceties(tmp_path, monk
         os.umask(usual)
     assert (tmp_path / "a.txt").read_text() == "whole"
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
-
-
-@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
-def test_t6_without_flock_the_work_goes_on_after_one_warning(tmp_path, monkeypatch, number):
-    monkeypatch.setattr(files.locks_of_unix, "flock", refusing(number))
-    with pytest.warns(UserWarning, match="has no locks") as warned, exclusive_lock(tmp_path):
-        write_text(tmp_path / "a.txt", "first")
-    assert len(warned) == 1
-    with warnings.catch_warnings(action="error"), exclusive_lock(tmp_path):
-        write_text(tmp_path / "a.txt", "second")
-    assert names(tmp_path) == {"a.txt"}
-    (tmp_path / LOCK).write_text(f"process {os.getppid()} on {files.socket.gethostname()}")
-    with pytest.raises(AscMrkdError, match=f"written by process {os.getppid()} on "), exclusive_lock(tmp_path):
-        pass
-    (tmp_path / LOCK).write_text(f"process 999999999 on {files.socket.gethostname()}")
-    with exclusive_lock(tmp_path):
-        pass
-
-
-def test_f3_6_locks_of_windows(tmp_path, monkeypatch):
-    fcntl = files.locks_of_unix
-    places = []
-
-    def locking(descriptor: int, mode: int, size: int) -> None:
-        places.append(os.lseek(descriptor, 0, os.SEEK_CUR))
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise PermissionError(errno.EACCES, "Permission denied") from None
-
-    monkeypatch.setattr(files, "locks_of_unix", None)
-    monkeypatch.setattr(files, "locks_of_windows", types.SimpleNamespace(locking=locking, LK_NBLCK=2))
-    with exclusive_lock(tmp_path):
-        write_text(tmp_path / "a.txt", "whole")
-        with pytest.raises(AscMrkdError, match=f"process {os.getpid()} on "), exclusive_lock(tmp_path):
-            pass
-    assert names(tmp_path) == {"a.txt"}
-    assert set(places) == {files.LOCKED_BYTE}
-
-
-def test_f3_6_files_are_written_without_fcntl(tmp_path):
-    program = (
-        "import sys; sys.modules['fcntl'] = None\n"
-        "from asc_mrkd.files import exclusive_lock, write_text\n"
-        "from pathlib import Path\n"
-        f"folder = Path({str(tmp_path)!r})\n"
-        "with exclusive_lock(folder): write_text(folder / 'a.txt', 'whole')\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "has no locks" in done.stderr
-    assert names(tmp_path) == {"a.txt"}
 
 
 def test_a_checksum_belongs_to_one_content(tmp_path):

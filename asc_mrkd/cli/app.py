@@ -14,8 +14,7 @@ from typer.exceptions import Abort, TyperException
 
 from asc_mrkd import __version__
 from asc_mrkd.cli.terminal import flush_stdout, prepare_streams, say
-from asc_mrkd.errors import AscMrkdError, ConfigError, first_line
-from asc_mrkd.files import DISK_FULL
+from asc_mrkd.errors import DISK_FULL, AscMrkdError, ConfigError, first_line
 from asc_mrkd.own_code import allow_code
 
 VERBS = {

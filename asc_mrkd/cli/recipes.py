@@ -10,7 +10,8 @@ import typer
 
 from asc_mrkd.cli.terminal import say
 from asc_mrkd.errors import ConfigError, require_known
-from asc_mrkd.files import atomic_writer, exclusive_lock, resource_folder
+from asc_mrkd.files import atomic_writer, resource_folder
+from asc_mrkd.locks import exclusive_lock
 
 INDENT = "    "
 """Indent of what belongs to a recipe."""

@@ -11,7 +11,8 @@ from asc_mrkd.download.catalogue import Archive, DataSet
 from asc_mrkd.download.transfer import part_of
 from asc_mrkd.download.unpack import Allowance, unpack
 from asc_mrkd.errors import DataError
-from asc_mrkd.files import LOCK, exclusive_lock, file_md5, sync_folder
+from asc_mrkd.files import file_md5, sync_folder
+from asc_mrkd.locks import LOCK, exclusive_lock
 
 GROWTH = 4
 """Most bytes unpacked for each byte of the archives; pictures and sound hardly shrink."""

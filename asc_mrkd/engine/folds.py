@@ -7,7 +7,7 @@ import pandas as pd
 
 from asc_mrkd.config.domain import CLIP_COLUMNS
 from asc_mrkd.errors import AscMrkdError, RunError
-from asc_mrkd.files import exclusive_lock
+from asc_mrkd.locks import exclusive_lock
 from asc_mrkd.runs import MetricsLog, RunFolder, read_metrics, read_predictions, write_predictions
 from asc_mrkd.runs.predictions import Predictions
 

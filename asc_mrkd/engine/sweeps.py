@@ -15,7 +15,7 @@ from asc_mrkd.engine.device import stop_on_signal
 from asc_mrkd.engine.parallel import launched_processes
 from asc_mrkd.engine.training import open_trainable, train
 from asc_mrkd.errors import ConfigError, InterruptedRun, NonFiniteError, RunError
-from asc_mrkd.files import exclusive_lock
+from asc_mrkd.locks import exclusive_lock
 from asc_mrkd.methods import load_experiment
 from asc_mrkd.notebook import shown_by
 from asc_mrkd.progress import Progress, no_progress, titled

@@ -35,7 +35,8 @@ from asc_mrkd.engine.teachers import (
 from asc_mrkd.engine.tracking import Tracker, require_trackers, trackers_opened
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import AscMrkdError, InterruptedRun, ModelError, RunError, first_line
-from asc_mrkd.files import exclusive_lock, write_checksum
+from asc_mrkd.files import write_checksum
+from asc_mrkd.locks import exclusive_lock
 from asc_mrkd.methods import check_experiment, method_entry
 from asc_mrkd.models import build_network, require_buildable, without_storage
 from asc_mrkd.models.pruning import without_masks

@@ -14,7 +14,8 @@ from typing import Any
 from asc_mrkd import __version__
 from asc_mrkd.config import RUNTIME_KEYS, Experiment, decisive_settings, load_experiment, save_experiment
 from asc_mrkd.errors import SHOWN, DamagedFileError, RunError
-from asc_mrkd.files import LOCK, checksum_file, exclusive_lock, write_text
+from asc_mrkd.files import checksum_file, write_text
+from asc_mrkd.locks import LOCK, exclusive_lock
 from asc_mrkd.schema import differing_key, read_json, shown
 
 SEED = "seed"

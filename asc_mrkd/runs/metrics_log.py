@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from asc_mrkd.errors import RunError
-from asc_mrkd.files import exclusive_lock, write_text
+from asc_mrkd.files import write_text
+from asc_mrkd.locks import exclusive_lock
 from asc_mrkd.runs.folder import RunFolder
 
 HISTORY_COLUMNS = ["seed", "epoch", "loss", "ce", "train_accuracy", "test_accuracy", "test_log_loss"]

@@ -15,7 +15,8 @@ from asc_mrkd.datasets.recordings import recordings_of
 from asc_mrkd.errors import InterruptedRun, StoreError, require_bool
 from asc_mrkd.features.frontend import Frontend
 from asc_mrkd.features.spec import FrontendSpec
-from asc_mrkd.files import exclusive_lock, write_text
+from asc_mrkd.files import write_text
+from asc_mrkd.locks import exclusive_lock
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.store.journal import Journal, journal_line
 from asc_mrkd.store.layout import (

@@ -18,9 +18,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from asc_mrkd.errors import StoreError, first_line
+from asc_mrkd.errors import DISK_FULL, StoreError, first_line, no_room
 from asc_mrkd.features.spec import FrontendSpec
-from asc_mrkd.files import DISK_FULL, atomic_writer, exclusive_lock, file_sha256, no_room, sync_folder, write_text
+from asc_mrkd.files import atomic_writer, file_sha256, sync_folder, write_text
+from asc_mrkd.locks import exclusive_lock
 from asc_mrkd.notebook import shown_by
 from asc_mrkd.schema import differing_key, parse, read_yaml
 from asc_mrkd.store.statistics import RunningStatistics, row_moments

@@ -1,5 +1,6 @@
 """Own recordings before their extraction: a front end and a length that fit them, and the pieces that it takes."""
 
+import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from asc_mrkd.store.origin import ORIGIN
 
 MONO_SPEC = "pmel256_mono"
 """Front end of own recordings if most of them are mono."""
+
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+"""Errors of a disk or a folder that may only be read."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def choose_spec(shapes: Sequence[Shape], seconds: float) -> FrontendSpec:
 
 
 def write_origin(folder: Path, data: Any, prepared: Prepared, reading: Reading) -> None:
-    """Write into a store where its clips come from."""
+    """Write into a store where its clips come from; one that may only be read keeps what it says."""
     dataset = prepared.dataset
     values = {
         "data": str(data) if isinstance(data, str | os.PathLike) else "a table in memory",
@@ -101,4 +105,8 @@ def write_origin(folder: Path, data: Any, prepared: Prepared, reading: Reading) 
         "done": list(prepared.sentences),
     }
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-    write_if_different(folder / ORIGIN, text)
+    try:
+        write_if_different(folder / ORIGIN, text)
+    except OSError as error:
+        if error.errno not in READ_ONLY or not (folder / ORIGIN).exists():
+            raise

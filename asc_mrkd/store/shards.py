@@ -10,7 +10,8 @@ import pandas as pd
 import yaml
 
 from asc_mrkd.errors import ConfigError, StoreError
-from asc_mrkd.files import atomic_writer, exclusive_lock, write_if_different
+from asc_mrkd.files import atomic_writer, write_if_different
+from asc_mrkd.locks import exclusive_lock
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.schema import Count, Schema, differing_key, parse, read_yaml
 from asc_mrkd.store.layout import (

@@ -14,10 +14,10 @@ from helpers.cli import run_cli
 from helpers.runs import write_run
 
 import asc_mrkd.cli
-from asc_mrkd import files
+from asc_mrkd import locks
 from asc_mrkd.cli import main, recipes
 from asc_mrkd.cli.progress import show_progress
-from asc_mrkd.files import exclusive_lock
+from asc_mrkd.locks import exclusive_lock
 
 LOOK = "look at the path, its permissions and the free space (df -h)"
 VERBS = [path for path in Path(asc_mrkd.cli.__file__).parent.glob("*.py") if path.stem != "terminal"]
@@ -171,7 +171,7 @@ def test_warnings_of_the_package_are_one_line_each(tmp_path, monkeypatch):
         with exclusive_lock(tmp_path):
             return []
 
-    monkeypatch.setattr(files.locks_of_unix, "flock", mock.Mock(side_effect=OSError(errno.ENOSYS, "not implemented")))
+    monkeypatch.setattr(locks.locks_of_unix, "flock", mock.Mock(side_effect=OSError(errno.ENOSYS, "not implemented")))
     monkeypatch.setattr(recipes, "find_recipes", find_recipes)
     code, _, err = run_cli("recipes", "ls")
     assert code == 0

@@ -16,7 +16,7 @@ from helpers.cli import run_cli, run_json
 from helpers.data import link_scenes
 
 import asc_mrkd
-from asc_mrkd import files
+from asc_mrkd import locks
 
 pytestmark = pytest.mark.slow
 
@@ -244,7 +244,7 @@ def test_t6_verbs_work_where_the_disk_has_no_modes_no_locks_and_no_flush_of_fold
 
     monkeypatch.setattr(os, "chmod", partial(refuse, errno.EOPNOTSUPP))
     monkeypatch.setattr(os, "fsync", flush_files_alone)
-    monkeypatch.setattr(files.locks_of_unix, "flock", partial(refuse, errno.ENOSYS))
+    monkeypatch.setattr(locks.locks_of_unix, "flock", partial(refuse, errno.ENOSYS))
     run = tmp_path / "run"
     for command in (
         ["train", conf, "train.epochs=1", "method=ce", "--out", run, "--seeds", "0"],
@@ -256,7 +256,7 @@ def test_t6_verbs_work_where_the_disk_has_no_modes_no_locks_and_no_flush_of_fold
         code, _, err = run_cli(*command)
         assert code == 0, err
         assert "error" not in err
-    assert not [path for path in tmp_path.rglob("*") if path.suffix == ".tmp" or path.name == "lock"]
+    assert not [path for path in tmp_path.rglob("*") if path.suffix == ".tmp" or path.name == locks.LOCK]
 
 
 def test_version_and_help():

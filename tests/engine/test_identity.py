@@ -21,7 +21,7 @@ from asc_mrkd.engine.samples import open_data
 from asc_mrkd.engine.sweeps import sweep
 from asc_mrkd.engine.training import train
 from asc_mrkd.errors import DataError, InterruptedRun, RunError
-from asc_mrkd.files import exclusive_lock
+from asc_mrkd.locks import LOCK, exclusive_lock
 from asc_mrkd.methods import load_experiment
 from asc_mrkd.runs import RunFolder, read_metrics, read_predictions
 
@@ -62,9 +62,9 @@ def test_f1_1_a_seed_in_training_is_refused_with_the_process_that_trains_it(conf
 def test_f1_1_the_lock_of_a_killed_process_is_no_obstacle(conf, tmp_path):
     seed = RunFolder(tmp_path / "run").seed_folder(0).path
     seed.mkdir(parents=True)
-    (seed / "lock").write_text("process 4000000 on elsewhere")
+    (seed / LOCK).write_text("process 4000000 on elsewhere")
     train_run(conf, tmp_path / "run", *SHORT)
-    assert not (seed / "lock").exists()
+    assert not (seed / LOCK).exists()
 
 
 def test_f1_1_seeds_that_wait_their_turn_are_those_of_the_training_that_has_them(conf, tmp_path):

@@ -23,7 +23,7 @@ from helpers.store import Recordings, differing_files, extract_by_verb, write_sp
 
 from asc_mrkd.errors import DiskFullError, StoreError
 from asc_mrkd.features import Frontend, FrontendSpec
-from asc_mrkd.files import LOCK, exclusive_lock
+from asc_mrkd.locks import LOCK, exclusive_lock
 from asc_mrkd.store import extract_clips, open_store
 from asc_mrkd.store.journal import Journal, journal_line
 from asc_mrkd.store.layout import FEATURES, JOURNAL, PENDING, STATS, write_table

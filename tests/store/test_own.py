@@ -1,5 +1,7 @@
 """Stores of own recordings: a fitting front end, pieces of long recordings, short ones, and resumption."""
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -229,6 +231,17 @@ def test_shards_of_own_recordings_join_to_the_bytes_of_the_whole(folder, store, 
     assert joined.digest == store.digest
     (shards[1] / ORIGIN).write_text("done: []\n")
     assert not (join_stores(shards, tmp_path / "again").folder / ORIGIN).exists(), "no shard speaks for another"
+
+
+def test_a_finished_store_on_a_disk_that_only_reads_is_opened_however_its_data_are_named(folder, store, monkeypatch):
+    def refuse(path, wait):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    origin = (store.folder / ORIGIN).read_bytes()
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.setattr("asc_mrkd.files.open_locked", refuse)
+    assert extract("own", store.folder, workers=1).digest == store.digest
+    assert (store.folder / ORIGIN).read_bytes() == origin
 
 
 def test_official_recordings_of_another_length_are_refused_with_the_option_that_takes_them(tmp_path):

@@ -14,7 +14,7 @@ from asc_mrkd.audio.containers import read_contents
 from asc_mrkd.datasets import read_dataset
 from asc_mrkd.errors import ConfigError, StoreError
 from asc_mrkd.features import Frontend
-from asc_mrkd.files import exclusive_lock
+from asc_mrkd.locks import exclusive_lock
 from asc_mrkd.store import extract, extract_clips, open_store
 
 pytestmark = pytest.mark.usefixtures("in_this_process")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from helpers.store import STORE_FILES
 
-from asc_mrkd.files import LOCK
+from asc_mrkd.locks import LOCK
 from torture.material import Material, extract_command, train_command
 from torture.trials import Command, Tally, differing, fault_of_refusal, folder_results, fresh, run, seed_results
 

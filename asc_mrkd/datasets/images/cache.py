@@ -24,7 +24,8 @@ from asc_mrkd.datasets.images.image_set import (
     file_state,
 )
 from asc_mrkd.errors import DataError
-from asc_mrkd.files import atomic_writer, exclusive_lock, write_text
+from asc_mrkd.files import atomic_writer, write_text
+from asc_mrkd.locks import exclusive_lock
 from asc_mrkd.schema import read_json
 
 FOLDER = "asc-mrkd-cache"
