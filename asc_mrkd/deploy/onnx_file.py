@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +22,7 @@ from asc_mrkd.errors import DamagedFileError, ModelError, first_line
 from asc_mrkd.files import atomic_writer
 from asc_mrkd.models.cp_resnet import DampedConv2d
 from asc_mrkd.mrkd.networks import copy_network
+from asc_mrkd.rng import generator
 
 
 @contextmanager
@@ -38,6 +40,10 @@ def quiet() -> Iterator[None]:
 
 OPSET = 18
 """Lowest version of the operators that torch's exporter writes without conversion."""
+
+
+TOLERANCE = 1e-4
+"""Largest difference of a logit in float32, as a share of the largest logit, or of 1 if that is smaller."""
 
 
 class OnnxNetwork(nn.Module):
@@ -64,12 +70,12 @@ def save_onnx(path: Path, file: ModelFile) -> None:
     and batch normalisation goes into the convolution before it where there is one.
 
     Raises:
-        MissingExtraError: onnx or onnxscript is not installed.
-        ModelError: the network is an .onnx file already.
+        MissingExtraError: onnx, onnxruntime or onnxscript is not installed.
+        ModelError: the network is an .onnx file already, or ONNX lacks one of its operators or computes something else.
     """
     if isinstance(file.model, OnnxNetwork):
         raise ModelError("the network is an .onnx file already", "export the model.safetensors of the run")
-    import_libraries("writing an .onnx file", "onnx", "onnxscript")
+    _, runtime, _ = import_libraries("writing an .onnx file", "onnx", "onnxruntime", "onnxscript")
     network = plain_copy(file.model)
     example = torch.zeros(2, *file.input_shape)  # a batch of 2: torch.export would fix a batch of 1
     try:
@@ -87,7 +93,30 @@ def save_onnx(path: Path, file: ModelFile) -> None:
     except RuntimeError as error:  # the exceptions of the exporter
         raise _cannot_be_written(error) from error
     assert program is not None
+    x = random_inputs(file.input_shape, 3)
+    session = runtime.InferenceSession(program.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    with torch.no_grad():
+        require_same(session.run(None, {INPUT: x})[0], network(torch.from_numpy(x)).numpy())
     write_onnx(path, program.model_proto, describe_with_arrays(replace(file, dtype="float32")))
+
+
+def random_inputs(shape: tuple[int, ...], count: int) -> np.ndarray:
+    """Return random inputs (count, *shape) as if normalised, the same in every call."""
+    return generator("export").standard_normal((count, *shape), dtype=np.float32)
+
+
+def require_same(found: np.ndarray, expected: np.ndarray) -> None:
+    """Refuse a network in float32 whose logits are not those of the trained one.
+
+    Raises:
+        ModelError: they differ by more than `TOLERANCE` allows.
+    """
+    difference = float(np.abs(found - expected).max())
+    if difference > TOLERANCE * max(1.0, float(np.abs(expected).max())):
+        raise ModelError(
+            f"the exported network computes something else: logits differ by up to {difference:.3g}",
+            "an operator of the network is converted wrongly, as by torch avg_pool2d with divisor_override; replace it",
+        )
 
 
 def _cannot_be_written(error: BaseException) -> ModelError:

@@ -18,7 +18,15 @@ from asc_mrkd.compression.compressor import experiment_with_data
 from asc_mrkd.compression.quantise import CALIBRATION_SAMPLES, save_int8, spread_inputs
 from asc_mrkd.deploy.choice import Accuracy, read_accuracy
 from asc_mrkd.deploy.model_file import ModelFile, describe, load_model
-from asc_mrkd.deploy.onnx_file import OnnxNetwork, save_float16, save_onnx, save_with_frontend
+from asc_mrkd.deploy.onnx_file import (
+    TOLERANCE,
+    OnnxNetwork,
+    random_inputs,
+    require_same,
+    save_float16,
+    save_onnx,
+    save_with_frontend,
+)
 from asc_mrkd.deploy.onnx_session import OnnxSession, import_libraries, softmax
 from asc_mrkd.engine.samples import TrainAndTest, open_data
 from asc_mrkd.errors import AscMrkdError, ConfigError, ModelError, require_bool, require_known
@@ -33,7 +41,6 @@ from asc_mrkd.features.filterbank import FrontendArrays, compute_arrays, librosa
 from asc_mrkd.files import replace_folder, require_replaceable, staging_next_to, write_text
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.report.tables import TextTable
-from asc_mrkd.rng import generator
 from asc_mrkd.runs import SeedFolder, find_model
 
 BATCH = 8
@@ -42,16 +49,13 @@ BATCH = 8
 RANDOM_INPUTS = 16
 """Number of random inputs for the comparison where there are no test clips."""
 
-TOLERANCES = {"float32": 1e-4, "float16": 2e-2, "int8": 1.0}
+TOLERANCES = {"float32": TOLERANCE, "float16": 2e-2, "int8": 1.0}
 """Largest difference of a logit, as a share of the largest logit, or of 1 if that is smaller."""
 
 STORED = parse_limits(f"bytes={2**60}")
 """Rule without a limit that counts every value as it is stored."""
 
 REPORT = "report.json"
-
-REPORT_THIS = "report this with the model file; nothing was written"
-"""Hint for an export in float32 that is wrong."""
 
 
 Runner = Callable[[np.ndarray], np.ndarray]
@@ -356,12 +360,8 @@ class _Work:
             found = run(batch)
             self._require_finite(found - expected)
             differences.append(float(np.abs(found - expected).max()))
-            tolerance = TOLERANCES[self.precision] * max(1.0, float(np.abs(expected).max()))
-            if self.precision == "float32" and differences[-1] > tolerance:
-                raise ModelError(
-                    f"the exported network computes something else: logits differ by up to {differences[-1]:.3g}",
-                    REPORT_THIS,
-                )
+            if self.precision == "float32":
+                require_same(found, expected)
             same += int((found.argmax(1) == expected.argmax(1)).sum())
             compared += len(batch)
         return Comparison(description, compared, max(differences), same)
@@ -371,7 +371,10 @@ class _Work:
         found = OnnxSession(self.model).run(np.stack(inputs.clips))
         difference = float(np.abs(found - softmax(logits.astype(np.float64))).max())
         if self.precision == "float32" and difference > TOLERANCES[self.precision]:
-            raise ModelError(f"the network with its front end computes something else: {difference:.3g}", REPORT_THIS)
+            raise ModelError(
+                f"the network with its front end computes something else: {difference:.3g}",
+                "report this with the model file; nothing was written",
+            )
         return found
 
     def _require_finite(self, values: np.ndarray) -> None:
@@ -386,7 +389,7 @@ class _Work:
 
     def open_tflite(self) -> Runner:
         """Return the function that runs model.tflite."""
-        return partial(run_tflite, self.model)
+        return partial(run_tflite, self.model.read_bytes())
 
     def open_c(self) -> Runner | None:
         """Return the function that runs model.c; None without a compiler."""
@@ -398,8 +401,7 @@ class _Work:
     def _test_inputs(self) -> tuple[Iterator[np.ndarray], str]:
         """Return batches of normalised inputs, and their description: test samples, or random ones without data."""
         if self.data is None:
-            shape = (RANDOM_INPUTS, *self.file.input_shape)
-            return iter([generator("export").standard_normal(shape, dtype=np.float32)]), "random inputs"
+            return iter([random_inputs(self.file.input_shape, RANDOM_INPUTS)]), "random inputs"
         return spread_inputs(self.data.test, self.kind.compared, BATCH), f"test {self.file.domain.samples}"
 
     @torch.no_grad()

@@ -53,14 +53,14 @@ def run_onnx(folder: Path, facts: Mapping[str, Any], data: Mapping[str, np.ndarr
     return np.concatenate([session.run(None, {source: one[None].astype(np.float32)})[0] for one in inputs])
 
 
-def run_tflite(model: Path, inputs: np.ndarray) -> np.ndarray:
+def run_tflite(model: bytes, inputs: np.ndarray) -> np.ndarray:
     """Return the logits, (input, class), that LiteRT computes with a .tflite file from normalised inputs, one by one.
 
     Its own kernels compute, in int8 those of TensorFlow Lite Micro, without the faster ones of a processor.
     """
     litert = import_module("ai_edge_litert.interpreter")
     own_kernels = litert.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    interpreter = litert.Interpreter(str(model), experimental_op_resolver_type=own_kernels)
+    interpreter = litert.Interpreter(model_content=model, experimental_op_resolver_type=own_kernels)
     interpreter.allocate_tensors()
     (source,) = interpreter.get_input_details()
     (output,) = interpreter.get_output_details()
@@ -118,7 +118,7 @@ def compare(folder: Path = HERE) -> list[str]:
             by_frame = data["features"].transpose(0, 1, 3, 2).reshape(len(printed), -1)
             faults += judge("features", printed[:, :-classes], by_frame, facts["tolerances"]["features"])
     elif facts["kind"] == "tflite":
-        found = run_tflite(folder.parent / facts["model"], normalise(data))
+        found = run_tflite((folder.parent / facts["model"]).read_bytes(), normalise(data))
     else:
         found = run_onnx(folder, facts, data)
     name = "probabilities" if facts["takes_samples"] else "logits"

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 
 from asc_mrkd.deploy.model_file import ModelFile
-from asc_mrkd.deploy.onnx_file import plain_copy, quiet
+from asc_mrkd.deploy.onnx_file import plain_copy, quiet, random_inputs, require_same
 from asc_mrkd.deploy.onnx_session import import_libraries
 from asc_mrkd.errors import ModelError, first_line
+from asc_mrkd.exports.parity_check import run_tflite
 from asc_mrkd.files import atomic_writer
 
 LIBRARIES = (
@@ -68,15 +69,18 @@ def save_tflite(path: Path, file: ModelFile, calibration: Sequence[np.ndarray] =
 
     Raises:
         MissingExtraError: a library of the extra `tflite` is not installed.
-        ModelError: the network has an operator that .tflite or int8 does not have, which is named.
+        ModelError: the network has an operator that .tflite or int8 does not have, which is named, or that is converted
+            wrongly.
     """
     converter, *_ = import_tflite()
-    with _silence():
+    network = plain_copy(file.model)
+    x = random_inputs(file.input_shape, 2)
+    with _silence(), torch.no_grad():
         try:
-            example = torch.zeros(1, *file.input_shape)
-            content = converter.convert(plain_copy(file.model), (example,)).model_content()
+            content = converter.convert(network, (torch.zeros(1, *file.input_shape),)).model_content()
         except RuntimeError as error:  # the exceptions of torch.export and of the converter
             raise _cannot_be_converted(error) from error
+        require_same(run_tflite(content, x), network(torch.from_numpy(x)).numpy())
         if calibration:
             content = _quantise(content, calibration)
     with atomic_writer(path) as stream:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from asc_mrkd import Predictor
-from asc_mrkd.compression.quantise import quantise_onnx
+from asc_mrkd.compression.quantise import quantise_onnx, save_int8
 from asc_mrkd.deploy.model_file import ModelFile, load_model, save_model
 from asc_mrkd.deploy.onnx_file import load_onnx, read_description, save_onnx, write_onnx
 from asc_mrkd.errors import DamagedFileError, MissingExtraError, ModelError, RunError
@@ -249,6 +249,21 @@ def test_a_missing_extra_is_named(exported, model_file, tmp_path, monkeypatch):
         with pytest.raises(MissingExtraError, match="needs onnx") as raised:
             call(*arguments)
         assert raised.value.hint == "pip install 'asc-mrkd[deploy]'"
+
+
+class OtherMean(nn.Module):
+    """A network that torch writes wrongly: its average forgets the divisor."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.avg_pool2d(x, x.shape[2:], divisor_override=5).flatten(1)
+
+
+def test_a_graph_that_computes_something_else_is_refused_in_every_precision(model_file, tmp_path):
+    file = replace(model_file, model=OtherMean().eval(), input_shape=(3, 4, 4))
+    for write, arguments in ((save_onnx, []), (save_int8, [None])):  # int8 before it is calibrated
+        with pytest.raises(ModelError, match="the exported network computes something else: logits differ by up to"):
+            write(tmp_path / "m.onnx", file, *arguments)
+    assert not list(tmp_path.iterdir())
 
 
 def test_quantising_says_nothing(exported, tmp_path, capfd, recwarn):

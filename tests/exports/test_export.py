@@ -270,7 +270,7 @@ def test_the_check_is_printed(trained, tmp_path):
 
 
 def test_a_wrong_file_is_not_kept(trained, tmp_path, monkeypatch):
-    monkeypatch.setitem(exporter.TOLERANCES, "float32", -1.0)
+    monkeypatch.setattr(onnx_file, "TOLERANCE", -1.0)
     with pytest.raises(ModelError, match="computes something else"):
         export(trained, tmp_path / "board")
     assert not list(tmp_path.iterdir())
