@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 
 from asc_mrkd.audio.read import SECONDS_TOLERANCE, Audio, check_samples, match_channels, read_audio, resample
-from asc_mrkd.errors import DataError
+from asc_mrkd.errors import DataError, ModelError
 from asc_mrkd.features.frontend import Frontend, pad_or_trim
 from asc_mrkd.features.spec import FrontendSpec
 
@@ -46,9 +46,17 @@ class Preparation:
         spec: definition of the front end of recordings; None for pictures.
         frontend: the front end itself; None where the network computes it.
         input_shape: shape of one input: (channel, mel, frame), (channel, height, width) or (channel, sample).
+
+    Raises:
+        ModelError: the network takes pictures that do not have three channels.
     """
 
     def __init__(self, spec: FrontendSpec | None, frontend: Frontend | None, input_shape: tuple[int, ...]) -> None:
+        if spec is None and input_shape[0] != 3:
+            raise ModelError(
+                f"the network takes pictures with {input_shape[0]} channel(s), and pictures are read in RGB",
+                "call the network itself: asc_mrkd.load_model(FILE).model",
+            )
         self._spec = spec
         self._frontend = frontend
         self._input_shape = input_shape

@@ -30,7 +30,14 @@ from asc_mrkd.deploy.onnx_file import (
 from asc_mrkd.deploy.onnx_session import OnnxSession, import_libraries, softmax
 from asc_mrkd.engine.samples import TrainAndTest, open_data
 from asc_mrkd.errors import AscMrkdError, ConfigError, ModelError, require_bool, require_known
-from asc_mrkd.exports.c_code import CodeSize, require_writable, write_frontend, write_network, write_picture_reader
+from asc_mrkd.exports.c_code import (
+    CodeSize,
+    require_frontend,
+    require_pictures,
+    write_frontend,
+    write_network,
+    write_picture_reader,
+)
 from asc_mrkd.exports.c_code.compiled import CompiledNetwork, find_compiler
 from asc_mrkd.exports.model_card import write_card
 from asc_mrkd.exports.page import find_runtime, write_page
@@ -179,8 +186,10 @@ def export(
         raise ConfigError(
             "a network for pictures has no front end", "give --to onnx, tflite or c, without --with-frontend"
         )
-    if to == "c":
-        require_writable(file.frontend, file.mean, file.std)
+    if to == "c" and file.frontend is not None:
+        require_frontend(file.frontend, file.mean, file.std)
+    elif to == "c":
+        require_pictures(file.input_shape[0], file.mean, file.std)
     with_frontend = with_frontend or (kind.frontend == "always" and file.frontend is not None)
     with progress("exporting", 3, "parts") as advance:
         data = _load_data(model_path, overrides, needs_data=precision == "int8" or bool(overrides))
@@ -305,7 +314,7 @@ class _Work:
         (onnx,) = import_libraries("writing C code", "onnx")
         network = write_network(self.folder, onnx.load(self.graph), self.file.classes)
         if self.file.frontend is None:
-            inputs = write_picture_reader(self.folder, self.file.mean, self.file.std)
+            inputs = write_picture_reader(self.folder, self.file.input_shape[0], self.file.mean, self.file.std)
         else:
             inputs = write_frontend(self.folder, self.file.frontend, self._arrays(), self.file.mean, self.file.std)
         self.code_size = network + inputs

@@ -206,6 +206,43 @@ def test_the_usual_head_is_a_dense_layer_on_means(source, tmp_path):
     np.testing.assert_allclose(run_c(tmp_path, x, 4), run_onnx(tmp_path / source, x), rtol=0, atol=1e-5)
 
 
+class EverydayNetwork(nn.Module):
+    """Dilation, even kernels with "same" padding, and activations that a sum reads before and after their bounds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        pad = nn.ZeroPad2d((1, 2, 0, 1))
+        self.stem = nn.Sequential(pad, nn.Conv2d(3, 8, 3, stride=2), nn.ReLU6(), nn.MaxPool2d(3, 2, ceil_mode=True))
+        self.dilated = nn.Conv2d(8, 8, 3, dilation=(1, 2), padding="same", groups=8)
+        self.even = nn.Conv2d(8, 8, (4, 2), padding="same")
+        self.norm = nn.BatchNorm2d(8)
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
+        for values in (self.norm.weight, self.norm.bias, self.norm.running_mean, self.norm.running_var):
+            nn.init.uniform_(values, 0.5, 1.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.dilated(self.stem(x))
+        x = x + nn.functional.relu(x)
+        x = x + x.clamp(max=0.5)
+        x = x + x.clamp(-0.4, 0.6)
+        return self.head(x + self.even(self.norm(x).clamp(min=-0.7)))
+
+
+@pytest.mark.parametrize("source", ["m.onnx", "q.onnx"])
+def test_dilation_even_kernels_and_bounds(source, tmp_path):
+    torch.manual_seed(0)
+    x = np.random.default_rng(1).standard_normal((4, 3, 20, 15)).astype(np.float32)
+    write_both_precisions(tmp_path, file_of(EverydayNetwork().eval(), (3, 20, 15), list("abcd"), None), x)
+    network = onnx.load(tmp_path / source)
+    kinds = [node.op_type for node in network.graph.node]
+    assert {"Relu", "Clip", "BatchNormalization"} <= set(kinds), "the quantiser has taken an operator away"
+    size = write_network(tmp_path, network, list("abcd"))
+    expected = run_onnx(tmp_path / source, x)
+    step = 1e-6 if source == "m.onnx" else np.ptp(expected) / 255
+    np.testing.assert_allclose(run_c(tmp_path, x, 4), expected, rtol=0, atol=1.5 * step)
+    assert OnnxCounter(tmp_path / source).trace().memory().peak <= size.ram
+
+
 def test_the_compiler_of_the_user_keeps_its_options(tmp_path, monkeypatch):
     write_all_operators(tmp_path / "m.onnx", batch_norm=False)
     write_network(tmp_path, onnx.load(tmp_path / "m.onnx"), list("abcd"))

@@ -229,6 +229,14 @@ def test_pictures_have_no_page_and_one_normalisation_per_channel(pictures, tmp_p
     save_model(tmp_path / "m.safetensors", replace(file, mean=mean, std=mean + 1))
     with pytest.raises(ConfigError, match="the mean differs from place to place"):
         export(tmp_path / "m.safetensors", tmp_path / "c", "c")
+    grey = {"name": "resnet20", "num_classes": 3, "options": {"in_channels": 1}}
+    one = np.ones((1, 1, 1), np.float32)
+    network = build_model("resnet20", 3, in_channels=1)
+    save_model(tmp_path / "m.safetensors", ModelFile(network, grey, file.classes, (1, 32, 32), 0 * one, one, None))
+    with pytest.raises(ConfigError, match=r"pictures with 1 channel\(s\), and the C code reads those with 3"):
+        export(tmp_path / "m.safetensors", tmp_path / "c", "c")
+    with pytest.raises(ModelError, match=r"pictures with 1 channel\(s\), and pictures are read in RGB"):
+        Predictor(tmp_path / "m.safetensors")
 
 
 def test_c_without_a_compiler_says_so(trained, tmp_path, monkeypatch):

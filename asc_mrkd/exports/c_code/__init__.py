@@ -3,8 +3,20 @@
 Knows ONNX graphs and definitions of front ends; nothing of runs and data.
 """
 
-from asc_mrkd.exports.c_code.frontend_code import require_writable, write_frontend, write_picture_reader
+from asc_mrkd.exports.c_code.frontend_code import (
+    require_frontend,
+    require_pictures,
+    write_frontend,
+    write_picture_reader,
+)
 from asc_mrkd.exports.c_code.network_code import write_network
 from asc_mrkd.exports.c_code.text import CodeSize
 
-__all__ = ["CodeSize", "require_writable", "write_frontend", "write_network", "write_picture_reader"]
+__all__ = [
+    "CodeSize",
+    "require_frontend",
+    "require_pictures",
+    "write_frontend",
+    "write_network",
+    "write_picture_reader",
+]

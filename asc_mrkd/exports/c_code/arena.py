@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from asc_mrkd.exports.c_code.graph import Network
 
-IN_PLACE = ("Relu", "BatchNormalization")
+IN_PLACE = ("Relu", "Clip", "BatchNormalization")
 """Operators on each value by itself, whose output takes the place of their input where nobody reads it later."""
 
 

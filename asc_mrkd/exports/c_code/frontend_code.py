@@ -13,6 +13,9 @@ from asc_mrkd.features.filterbank import AMIN, DB_PER_NEPER, FrontendArrays, fil
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import write_text
 
+RGB = 3
+"""Channels of a PPM file."""
+
 LARGEST_TRANSFORM = 2**15
 """Largest n_fft whose bins can be numbered in 16 bits."""
 
@@ -59,7 +62,7 @@ def write_frontend(
         ConfigError: the length of the transform is too large or not a power of two, or the statistics differ from frame
             to frame.
     """
-    require_writable(spec, mean, std)
+    require_frontend(spec, mean, std)
     tables = frontend_tables(spec, arrays, mean, std)
     write_text(folder / "frontend.c", code_text(spec, tables, mean))
     write_text(folder / "frontend.h", header_text(spec))
@@ -68,18 +71,19 @@ def write_frontend(
     return CodeSize(flash, 4 * (2 * (spec.n_fft // 2) + spec.n_fft // 2 + 1))
 
 
-def write_picture_reader(folder: Path, mean: np.ndarray, std: np.ndarray) -> CodeSize:
+def write_picture_reader(folder: Path, channels: int, mean: np.ndarray, std: np.ndarray) -> CodeSize:
     """Write main.c, a program that reads a PPM file, normalises it and prints the classes.
 
     Args:
         folder: existing folder.
+        channels: number of channels of a picture.
         mean: mean of the pixels, (channel or 1, 1, 1).
         std: deviation of the pixels, shaped as `mean`.
 
     Raises:
-        ConfigError: the statistics differ from pixel to pixel.
+        ConfigError: the pictures do not have three channels, or the statistics differ from pixel to pixel.
     """
-    require_writable(None, mean, std)
+    require_pictures(channels, mean, std)
     code = fill_in(
         "main_picture.c.in",
         shared=read_part("main_shared.c"),
@@ -91,24 +95,40 @@ def write_picture_reader(folder: Path, mean: np.ndarray, std: np.ndarray) -> Cod
     return CodeSize(4 * (mean.size + std.size), 0)
 
 
-def require_writable(spec: FrontendSpec | None, mean: np.ndarray, std: np.ndarray) -> None:
-    """Refuse a front end, or the normalisation of pictures, that the C code cannot compute.
+def require_frontend(spec: FrontendSpec, mean: np.ndarray, std: np.ndarray) -> None:
+    """Refuse a front end that the C code cannot compute.
 
     Raises:
-        ConfigError: as from `write_frontend` and `write_picture_reader`.
+        ConfigError: as from `write_frontend`.
     """
-    places = mean.shape[1:] if spec is None else mean.shape[2:]
-    if set(places) != {1} or std.shape != mean.shape:
-        raise ConfigError(
-            "the mean differs from place to place, which the C code does not support", "export with --to onnx"
-        )
-    if spec is None:
-        return
+    _require_same_everywhere(mean, std, mean.shape[2:])
     if not 4 <= spec.n_fft <= LARGEST_TRANSFORM or spec.n_fft & (spec.n_fft - 1):
         raise ConfigError(
             f"front end {spec.name}: n_fft {spec.n_fft} is not a power of two from 4 to {LARGEST_TRANSFORM:,}, "
             "as the C code needs it",
             "change n_fft and keep win_length, or export with --to onnx --with-frontend",
+        )
+
+
+def require_pictures(channels: int, mean: np.ndarray, std: np.ndarray) -> None:
+    """Refuse pictures that the C code cannot read or normalise.
+
+    Raises:
+        ConfigError: as from `write_picture_reader`.
+    """
+    if channels != RGB:
+        raise ConfigError(
+            f"the network takes pictures with {channels} channel(s), and the C code reads those with {RGB}",
+            "export with --to onnx",
+        )
+    _require_same_everywhere(mean, std, mean.shape[1:])
+
+
+def _require_same_everywhere(mean: np.ndarray, std: np.ndarray, places: tuple[int, ...]) -> None:
+    """Refuse statistics with more than one value per channel or band; `places` are the sizes of their other axes."""
+    if set(places) != {1} or std.shape != mean.shape:
+        raise ConfigError(
+            "the mean differs from place to place, which the C code does not support", "export with --to onnx"
         )
 
 

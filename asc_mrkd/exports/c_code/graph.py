@@ -41,7 +41,8 @@ class Layer:
     """Activations that it reads."""
     output: str
     arrays: tuple[np.ndarray, ...] = ()
-    """Constants behind its activations, in their order; int8 weights and int32 biases where it is quantised."""
+    """Constants behind its activations, in their order, with an empty array for an input that is left out; int8 weights
+    and int32 biases where it is quantised."""
     scales: tuple[np.ndarray | None, ...] = ()
     """Scales of these arrays; None for real numbers."""
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -129,7 +130,7 @@ class _Reader:
         self._names[node.output[0]] = own
 
     def _layer(self, node: Any) -> Layer:
-        constants = [name for name in node.input if name in self._constants]
+        constants = [name for name in node.input if name in self._constants or not name]
         inputs = tuple(self._names.get(name, name) for name in node.input if name and name not in self._constants)
         if node.input[0] in constants or any(name not in self._activations for name in inputs):
             raise _not_known(node)
@@ -140,7 +141,7 @@ class _Reader:
             operator=node.op_type,
             inputs=inputs,
             output=output,
-            arrays=tuple(self._constants[name] for name in constants),
+            arrays=tuple(self._constants.get(name, np.empty(0)) for name in constants),
             scales=tuple(self._scales.get(name) for name in constants),
             attributes={attribute.name: self._attribute(attribute) for attribute in node.attribute},
         )

@@ -2,7 +2,8 @@
 typedef struct {
     int channels, rows, columns;
     int filters, out_rows, out_columns;
-    int kernel_rows, kernel_columns, stride_rows, stride_columns, pad_rows, pad_columns, groups;
+    int kernel_rows, kernel_columns, stride_rows, stride_columns, pad_rows, pad_columns;
+    int dilation_rows, dilation_columns, groups;
 } conv_shape;
 
 /* Add w times a row of the input to a row of the output; compilers turn the loop of stride 1 into vector instructions. */
@@ -32,14 +33,14 @@ static void conv(const conv_shape *s, const float *x, const float *weight, const
             for (i = 0; i < s->kernel_rows; i++) {
                 for (j = 0; j < s->kernel_columns; j++) {
                     float w = *weight++;
-                    int shift = j - s->pad_columns;
+                    int shift = j * s->dilation_columns - s->pad_columns;
                     int first = shift < 0 ? (-shift + s->stride_columns - 1) / s->stride_columns : 0;
                     int last = s->columns - 1 - shift;
                     last = last < 0 ? 0 : last / s->stride_columns + 1;
                     if (last > s->out_columns)
                         last = s->out_columns;
                     for (row = 0; row < s->out_rows; row++) {
-                        int in_row = row * s->stride_rows + i - s->pad_rows;
+                        int in_row = row * s->stride_rows + i * s->dilation_rows - s->pad_rows;
                         if (in_row < 0 || in_row >= s->rows)
                             continue;
                         add_scaled(plane + (long)row * s->out_columns, source + (long)in_row * s->columns, w, first, last,
@@ -56,6 +57,15 @@ static void relu(const float *x, float *y, long count)
     long i;
     for (i = 0; i < count; i++)
         y[i] = x[i] > 0.0f ? x[i] : 0.0f;
+}
+/* == Clip == */
+static void clip(const float *x, float *y, long count, float low, float high)
+{
+    long i;
+    for (i = 0; i < count; i++) {
+        float value = x[i] > low ? x[i] : low;
+        y[i] = value < high ? value : high;
+    }
 }
 /* == Add == */
 static void add(const float *a, const float *b, float *y, long count)

@@ -11,7 +11,8 @@ static int8_t quantise(float value, int zero)
 typedef struct {
     int channels, rows, columns;
     int filters, out_rows, out_columns;
-    int kernel_rows, kernel_columns, stride_rows, stride_columns, pad_rows, pad_columns, groups;
+    int kernel_rows, kernel_columns, stride_rows, stride_columns, pad_rows, pad_columns;
+    int dilation_rows, dilation_columns, groups;
     int in_zero, out_zero;
 } conv_shape;
 
@@ -43,7 +44,7 @@ static void conv(const conv_shape *s, const int8_t *x, const int8_t *weights, co
                 sums[column] = bias[filter];
             for (channel = 0; channel < channels; channel++) {
                 for (i = 0; i < s->kernel_rows; i++) {
-                    int in_row = row * s->stride_rows + i - s->pad_rows;
+                    int in_row = row * s->stride_rows + i * s->dilation_rows - s->pad_rows;
                     const int8_t *in;
                     if (in_row < 0 || in_row >= s->rows) {
                         weight += s->kernel_columns;
@@ -52,7 +53,7 @@ static void conv(const conv_shape *s, const int8_t *x, const int8_t *weights, co
                     in = group + ((long)channel * s->rows + in_row) * s->columns;
                     for (j = 0; j < s->kernel_columns; j++) {
                         int w = *weight++;
-                        int shift = j - s->pad_columns;
+                        int shift = j * s->dilation_columns - s->pad_columns;
                         int first = shift < 0 ? (-shift + s->stride_columns - 1) / s->stride_columns : 0;
                         int last = s->columns - 1 - shift;
                         last = last < 0 ? 0 : last / s->stride_columns + 1;
@@ -66,6 +67,28 @@ static void conv(const conv_shape *s, const int8_t *x, const int8_t *weights, co
                 *y++ = quantise((float)sums[column] * scale[filter], s->out_zero);
         }
     }
+}
+/* == clip == */
+/* Values between two bounds; `scale` and the bounds are shares of the scale of the result. */
+static void clip(const int8_t *x, int8_t *y, long count, int in_zero, float scale, float low, float high, int zero)
+{
+    long i;
+    for (i = 0; i < count; i++) {
+        float value = (float)(x[i] - in_zero) * scale;
+        value = value > low ? value : low;
+        y[i] = quantise(value < high ? value : high, zero);
+    }
+}
+/* == BatchNormalization == */
+/* Scale and shift per channel, both shares of the scale of the result. */
+static void scale_and_shift(const int8_t *x, int in_zero, const float *scale, const float *shift, int8_t *y, int zero,
+                            int channels, long plane)
+{
+    int channel;
+    long i;
+    for (channel = 0; channel < channels; channel++)
+        for (i = channel * plane; i < (channel + 1) * plane; i++)
+            y[i] = quantise((float)(x[i] - in_zero) * scale[channel] + shift[channel], zero);
 }
 /* == Add == */
 /* Sum of two activations whose scales are shares of that of the result. */

@@ -22,6 +22,9 @@ KERNELS = {"float32": "kernels_float32.c", "int8": "kernels_int8.c"}
 REALS = 4
 """Bytes of a real number."""
 
+LARGEST = float(np.finfo(np.float32).max)
+"""Bound of a clip that has none."""
+
 
 def write_network(folder: Path, model: Any, classes: Sequence[str]) -> CodeSize:
     """Write model.c and model.h.
@@ -163,18 +166,19 @@ class _Writer:
 
     def conv_sizes(self, layer: Layer, weight: np.ndarray) -> list[int]:
         """Return the sizes of a convolution in the order of `conv_shape`."""
-        pads = layer.attributes.get("pads", [0] * 4)
-        if any(size != 1 for size in layer.attributes.get("dilations", [1])) or pads[:2] != pads[2:]:
-            raise self.refusal(layer, "with dilation or uneven padding")
         source = self.network.activations[layer.inputs[0]].shape
         target = self.network.activations[layer.output].shape
         strides = layer.attributes.get("strides", [1, 1])
-        return [*source, *target, *weight.shape[2:], *strides, *pads[:2], layer.attributes.get("group", 1)]
+        pads = layer.attributes.get("pads", [0] * 4)  # those behind the map follow from the size of the output
+        dilations = layer.attributes.get("dilations", [1, 1])
+        group = layer.attributes.get("group", 1)
+        return [*source, *target, *weight.shape[2:], *strides, *pads[:2], *dilations, group]
 
     def pool_shape(self, layer: Layer) -> str:
         """Add the sizes of a pooling and return the name of the structure."""
         pads = layer.attributes.get("pads", [0] * 4)
-        if any(size != 1 for size in layer.attributes.get("dilations", [1])) or layer.attributes.get("ceil_mode"):
+        is_rounded_up = layer.attributes.get("ceil_mode") and layer.operator == "AveragePool"  # which divides otherwise
+        if any(size != 1 for size in layer.attributes.get("dilations", [1])) or is_rounded_up:
             raise self.refusal(layer, "with dilation or rounded up")
         source = self.network.activations[layer.inputs[0]].shape
         target = self.network.activations[layer.output].shape
@@ -194,6 +198,24 @@ class _Writer:
         channels, *plane = self.network.activations[layer.inputs[0]].shape
         values = int(np.prod(plane))
         return widths[1] * values, channels * values, widths[5] * values
+
+    def bounds(self, layer: Layer) -> tuple[float, float]:
+        """Return the least and the largest value that a ReLU or a clip lets through."""
+        if layer.operator == "Relu":
+            return 0.0, LARGEST
+        if len(layer.inputs) != 1:
+            raise self.refusal(layer, "with bounds that are not constant")
+        low, high = [*layer.arrays, np.empty(0), np.empty(0)][:2]
+        return (low.item() if low.size else -LARGEST), (high.item() if high.size else LARGEST)
+
+    def scale_and_shift(self, layer: Layer) -> tuple[np.ndarray, np.ndarray]:
+        """Return the factor and the constant of a batch normalisation, per channel."""
+        real = []
+        for array, step in zip(layer.arrays, layer.scales, strict=True):  # in int8, gain and shift are quantised
+            real.append(array.astype(np.float64) * (1.0 if step is None else step))
+        gain, shift, mean, variance = real
+        scale = gain / np.sqrt(variance + layer.attributes["epsilon"])
+        return scale, shift - mean * scale
 
     def require_planes(self, layer: Layer) -> tuple[int, int]:
         """Return channels and values per plane of a mean over rows and columns."""
@@ -235,6 +257,7 @@ class _FloatWriter(_Writer):
         return {
             "Conv": self._conv,
             "Relu": lambda layer: self._call("relu", layer, self.size(layer.output)),
+            "Clip": self._clip,
             "Add": self._add,
             "BatchNormalization": self._batch_norm,
             "MaxPool": self._max_pool,
@@ -260,10 +283,11 @@ class _FloatWriter(_Writer):
         first, second = map(self.at, layer.inputs)
         self.calls.append(f"add({first}, {second}, {self.at(layer.output)}, {self.size(layer.output)});")
 
+    def _clip(self, layer: Layer) -> None:
+        self._call("clip", layer, self.size(layer.output), *map(float_text, self.bounds(layer)))
+
     def _batch_norm(self, layer: Layer) -> None:
-        gain, shift, mean, variance = (np.asarray(array, np.float64) for array in layer.arrays)
-        scale = gain / np.sqrt(variance + layer.attributes["epsilon"])
-        names = [self.constant(scale, "float"), self.constant(shift - mean * scale, "float")]
+        names = [self.constant(array, "float") for array in self.scale_and_shift(layer)]
         channels, *plane = self.network.activations[layer.output].shape
         arguments = [self.at(layer.inputs[0]), *names, self.at(layer.output), str(channels), str(int(np.prod(plane)))]
         self.calls.append(f"scale_and_shift({', '.join(arguments)});")
@@ -317,7 +341,10 @@ class _Int8Writer(_Writer):
     def operators(self) -> dict[str, Callable[[Layer], None]]:
         return {
             "Conv": self._conv,
+            "Relu": self._clip,
+            "Clip": self._clip,
             "Add": self._add,
+            "BatchNormalization": self._batch_norm,
             "MaxPool": self._max_pool,
             "AveragePool": self._average_pool,
             "Pad": self._pad,
@@ -369,6 +396,24 @@ class _Int8Writer(_Writer):
             parts += [self.at(name), str(zero), float_text(ratio(scale, out_scale))]
         arguments = [*parts, self.at(layer.output), str(out_zero), str(self.size(layer.output))]
         self.calls.append(f"add({', '.join(arguments)});")
+
+    def _clip(self, layer: Layer) -> None:
+        self.need("clip")
+        scale, zero = self._scale(layer, layer.inputs[0])
+        out_scale, out_zero = self._scale(layer, layer.output)
+        shares = [float_text(np.clip(bound / out_scale, -LARGEST, LARGEST)) for bound in self.bounds(layer)]
+        numbers = [str(self.size(layer.output)), str(zero), float_text(ratio(scale, out_scale)), *shares, str(out_zero)]
+        self.calls.append(f"clip({', '.join([self.at(layer.inputs[0]), self.at(layer.output), *numbers])});")
+
+    def _batch_norm(self, layer: Layer) -> None:
+        scale, zero = self._scale(layer, layer.inputs[0])
+        out_scale, out_zero = self._scale(layer, layer.output)
+        gain, shift = self.scale_and_shift(layer)
+        names = [self.constant(gain * scale / out_scale, "float"), self.constant(shift / out_scale, "float")]
+        channels, *plane = self.network.activations[layer.output].shape
+        sizes = f"{out_zero}, {channels}, {int(np.prod(plane))}"
+        place = f"{self.at(layer.inputs[0])}, {zero}, {', '.join(names)}, {self.at(layer.output)}"
+        self.calls.append(f"scale_and_shift({place}, {sizes});")
 
     def _max_pool(self, layer: Layer) -> None:
         self._require_equal_scales(layer)
