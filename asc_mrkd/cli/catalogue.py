@@ -1,5 +1,6 @@
 """Tables of available items, with their options in command-line form."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -40,11 +41,11 @@ def sentences_and_options(sentences: Sequence[str], options: Mapping[str, Any]) 
 def as_cli_value(value: Any) -> str:
     """Return the value of an option in command-line form.
 
-    >>> as_cli_value((4, 3, 1)), as_cli_value(None), as_cli_value(0.5)
-    ('4,3,1', 'null', '0.5')
+    >>> as_cli_value((4, 3, 1)), as_cli_value(None), as_cli_value(False), as_cli_value(0.5)
+    ('4,3,1', 'null', 'false', '0.5')
     """
-    if value is None:
-        return "null"
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
     if isinstance(value, tuple):
         return ",".join(str(item) for item in value)
     return str(value)

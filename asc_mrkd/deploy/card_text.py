@@ -18,7 +18,8 @@ def network_text(file: ModelFile) -> str:
 
 def frontend_text(spec: FrontendSpec) -> str:
     """Return a front end in words, without a full stop."""
+    channels = "1 channel" if spec.channels == 1 else f"{spec.channels} channels"
     return (
         f"{spec.name}, {spec.description}, of {spec.clip_seconds:g} s at {spec.sample_rate:,} Hz, "
-        f"{spec.channels} channel(s), n_fft {spec.n_fft}, hop {spec.hop_length}"
+        f"{channels}, n_fft {spec.n_fft}, hop {spec.hop_length}"
     )

@@ -15,6 +15,7 @@ from asc_mrkd.config import Experiment, StoreConfig
 from asc_mrkd.config.domain import SCENES
 from asc_mrkd.deploy.card_text import LIMITS, frontend_text, network_text
 from asc_mrkd.deploy.model_file import ModelFile, load_model
+from asc_mrkd.engine.augment import describe_augmentation
 from asc_mrkd.errors import AscMrkdError, DamagedFileError, ModelError, RunError
 from asc_mrkd.files import format_bytes, write_text
 from asc_mrkd.methods import method_title
@@ -153,8 +154,11 @@ def about_network(experiment: Experiment, stored: Path, file: ModelFile) -> list
             "training",
             f"{train.epochs} epochs, batches of {train.batch_size}, {train.optimizer.name} {train.optimizer.lr:g}",
         ],
-        ["toolkit", f"asc_mrkd {__version__}; every setting is in config.yaml, the machine in environment.json"],
     ]
+    augmentation = describe_augmentation(experiment.augment)
+    if augmentation:
+        rows.append(["augmentation", ", ".join(augmentation)])
+    rows.append(["toolkit", f"asc_mrkd {__version__}; every setting is in config.yaml, the machine in environment.json"])
     steps = SeedFolder(stored.parent).compression_steps()
     if steps:
         rows.append(["compressed by", ", ".join(steps)])

@@ -150,7 +150,7 @@ def _conclusion(row: ComparisonRow, baseline: ComparisonRow) -> str:
     verdict = f"{row.test.warning.capitalize()}." if row.test.warning else _verdict(row.test)
     sentences = [_difference_sentence(row, baseline, row.test, ours, theirs), verdict]
     if row.bootstrap:
-        sentences.append(_bootstrap_sentence(row, row.bootstrap))
+        sentences.append(_bootstrap_sentence(row, row.test, row.bootstrap))
     return " ".join(sentences)
 
 
@@ -176,9 +176,10 @@ def _verdict(test: MeanTest) -> str:
     return f"At the {SIGNIFICANCE:.0%} level this is {verdict}."
 
 
-def _bootstrap_sentence(row: ComparisonRow, bootstrap: Bootstrap) -> str:
+def _bootstrap_sentence(row: ComparisonRow, test: MeanTest, bootstrap: Bootstrap) -> str:
     interval = bootstrap.interval
-    doubt = ", the test set alone may explain it" if interval.low <= 0 <= interval.high else ""
+    is_doubtful = interval.low <= 0 <= interval.high and percentage(test.difference) != 0
+    doubt = ", the test set alone may explain it" if is_doubtful else ""
     return f"Bootstrap over {bootstrap.clusters} {row.resampled}: {_interval(row, interval)}{doubt}."
 
 

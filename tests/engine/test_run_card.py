@@ -5,6 +5,7 @@ import shlex
 import shutil
 
 import pytest
+import yaml
 
 from asc_mrkd import evaluate
 from asc_mrkd.engine.run_card import write_run_card
@@ -30,6 +31,15 @@ def test_the_card_says_what_the_run_is(trained, store):
         "Licence of the network: to be filled in",
     ):
         assert words in card
+
+
+def test_the_card_names_the_augmentation(trained, tmp_path):
+    run = RunFolder(shutil.copytree(trained, tmp_path / "run"))
+    settings = yaml.safe_load(run.config_file.read_text())
+    settings["augment"] |= {"mixup": 0.3, "roll_frames": 4}
+    run.config_file.write_text(yaml.safe_dump(settings))
+    write_run_card(run)
+    assert "| augmentation | mixup, rolling in time, random crops |" in run.card_file.read_text()
 
 
 def test_the_card_speaks_of_test_clips_that_are_training_clips(trained, tmp_path, monkeypatch):

@@ -113,6 +113,7 @@ def test_equal_runs_have_the_same_accuracy(tmp_path, tables):
     summaries = [write_answers(tmp_path / name, theirs, name) for name in ("ce", "mrkd")]
     (text,) = conclusions(compare_summaries(summaries))
     assert text.startswith("MrKD (run 2) and CE (run 1) have the same accuracy: 4 pairs of seeds, 60 test clips.")
+    assert text.endswith("Bootstrap over 60 clips: 95% interval +0.00 to +0.00.")
 
 
 @pytest.mark.parametrize("size", [SMALL_TEST_SET - 1, SMALL_TEST_SET])
