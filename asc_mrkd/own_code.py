@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import re
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from asc_mrkd.errors import AscMrkdError, ConfigError, first_line, suggest
 
 OWN_CODE = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)")
 """A function or a class in a Python file."""
+
+MODULE = "_own_"
+"""Start of the name under which a file of the user is a module."""
 
 _allowed: dict[str, Path] = {}
 """Files that may be run for a model file, by the SHA-256 of their content."""
@@ -131,7 +135,7 @@ def run_file(file: Path, digest: str) -> ModuleType:
     Raises:
         ImportError: the file cannot be imported; and whatever it raises itself.
     """
-    name = f"_own_{file.stem}_{digest[:12]}"
+    name = f"{MODULE}{file.stem}_{digest[:12]}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise ImportError(f"{file} cannot be imported")
@@ -144,6 +148,15 @@ def run_file(file: Path, digest: str) -> ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+def place_in_own_code(error: BaseException) -> str:
+    """Return the file of the user and the line in it that an error went through last; "" if it went through none."""
+    place = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if str(frame.f_globals.get("__name__")).startswith(MODULE):
+            place = f"{frame.f_code.co_filename}, line {line}"
+    return place
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typer.exceptions import Abort, TyperException
 from asc_mrkd import __version__
 from asc_mrkd.cli.terminal import flush_stdout, prepare_streams, say
 from asc_mrkd.errors import DISK_FULL, AscMrkdError, ConfigError, first_line
-from asc_mrkd.own_code import allow_code
+from asc_mrkd.own_code import allow_code, place_in_own_code
 
 VERBS = {
     "Data": ("download", "make-scenes", "make-images", "check-data", "extract-features", "join-stores"),
@@ -168,4 +168,7 @@ def explain(error: BaseException) -> tuple[str, str, int]:
     if isinstance(error, (KeyboardInterrupt, Abort)):
         # Every verb writes whole files or continues, so an interruption loses nothing that was finished.
         return "interrupted", "what is finished is saved; run the same command again", 3
+    place = place_in_own_code(error)
+    if place:
+        return f"{place}: {first_line(error)}", "the same command with --debug shows the way there", 2
     return f"{first_line(error)}: a fault of this program", "please report what `--debug` shows", 2

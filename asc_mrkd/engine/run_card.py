@@ -158,7 +158,8 @@ def about_network(experiment: Experiment, stored: Path, file: ModelFile) -> list
     augmentation = describe_augmentation(experiment.augment)
     if augmentation:
         rows.append(["augmentation", ", ".join(augmentation)])
-    rows.append(["toolkit", f"asc_mrkd {__version__}; every setting is in config.yaml, the machine in environment.json"])
+    version = f"asc_mrkd {__version__}; every setting is in config.yaml, the machine in environment.json"
+    rows.append(["toolkit", version])
     steps = SeedFolder(stored.parent).compression_steps()
     if steps:
         rows.append(["compressed by", ", ".join(steps)])

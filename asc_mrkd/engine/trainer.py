@@ -92,6 +92,27 @@ def balanced_weights(labels: Tensor, num_classes: int) -> Tensor:
     return torch.where(present, len(labels) / (present.sum() * counts.clamp(min=1)), 0.0)
 
 
+def require_losses(losses: Any) -> None:
+    """Refuse what a method of the user returns in place of losses.
+
+    Raises:
+        ConfigError: it is something else, or its total is not a scalar with a gradient.
+
+    >>> require_losses(Losses(torch.zeros((), requires_grad=True), torch.zeros(2, 3)))
+    """
+    if not isinstance(losses, Losses):
+        raise ConfigError(
+            f"the method returns {type(losses).__name__}, not Losses",
+            "return asc_mrkd.mrkd.Losses(total, logits, parts)",
+        )
+    total = losses.total
+    if not isinstance(total, Tensor) or total.dim() or not total.requires_grad:
+        raise ConfigError(
+            "the total loss of the method is not a scalar tensor with a gradient",
+            "return the mean over the batch, not detached",
+        )
+
+
 def scalars_of(parts: Mapping[str, Any], device: torch.device) -> dict[str, Tensor]:
     """Return the parts of a loss as scalars on a device; the methods of users may give plain numbers.
 
@@ -415,6 +436,7 @@ class Trainer:
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
         with autocast, weighted_classes(self.class_weights):
             losses = self.losses_of(batch.x, batch.labels, **batch.needed)
+        require_losses(losses)
         losses = replace(losses, parts=scalars_of(losses.parts, self.device))
         self.optimizer.zero_grad()
         (losses.total * share_of_loss(len(batch.x), len(key.positions))).backward()

@@ -12,6 +12,7 @@ from helpers.cli import run_cli
 from helpers.data import SPEC
 
 from asc_mrkd import Predictor, evaluate, fit_experiment, load_model, own_code
+from asc_mrkd.cli.app import explain
 from asc_mrkd.deploy.model_file import ModelFile, save_model
 from asc_mrkd.deploy.onnx_file import plain_copy
 from asc_mrkd.engine.samples import open_data
@@ -248,6 +249,16 @@ class Several(WithPart):
     def training_losses(self, x, labels):
         losses = label_losses(self.model, x, labels)
         return Losses(losses.total, losses.logits, {"confidence": losses.logits.amax(1)})
+class Total(WithPart):
+    def training_losses(self, x, labels):
+        return label_losses(self.model, x, labels).total
+class Detached(WithPart):
+    def training_losses(self, x, labels):
+        losses = label_losses(self.model, x, labels)
+        return Losses(losses.total.detach(), losses.logits)
+class Failing(WithPart):
+    def training_losses(self, x, labels):
+        return label_losses(self.model, x, labels[:-1])
 """
 
 
@@ -268,8 +279,19 @@ def test_a_part_of_a_loss_may_be_a_plain_number(conf, tmp_path):
         ("Taken", "calls a part of its loss 'lr', as another value"),
         ("Text", "'phase' of the loss of the method is not one number but str"),
         ("Several", "'confidence' of the loss of the method is not one number but Tensor"),
+        ("Total", "the method returns Tensor, not Losses"),
+        ("Detached", "the total loss of the method is not a scalar tensor with a gradient"),
     ],
 )
-def test_a_part_that_cannot_be_logged_is_refused(conf, tmp_path, name, message):
+def test_losses_that_cannot_be_used_are_refused(conf, tmp_path, name, message):
     with pytest.raises(ConfigError, match=message):
         train_with_part(conf, tmp_path, name)
+
+
+def test_a_failure_within_own_code_is_said_with_its_line(conf, tmp_path):
+    with pytest.raises(ValueError, match="batch") as caught:
+        train_with_part(conf, tmp_path, "Failing")
+    message, _, code = explain(caught.value)
+    line = 1 + PARTS.splitlines().index("        return label_losses(self.model, x, labels[:-1])")
+    assert message.startswith(f"{tmp_path}/parts.py, line {line}: ValueError: ")
+    assert code == 2
