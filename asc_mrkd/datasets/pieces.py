@@ -12,7 +12,7 @@ import pandas as pd
 from asc_mrkd.audio.read import SECONDS_TOLERANCE, Shape
 from asc_mrkd.datasets.own import piece_name
 from asc_mrkd.datasets.recordings import Dataset
-from asc_mrkd.errors import ConfigError, DataError
+from asc_mrkd.errors import ConfigError, DataError, require_known
 
 LONGEST_USUAL = 15.0
 """Longest usual length (s) of recordings that are taken whole by default."""
@@ -48,6 +48,7 @@ class Cutting:
         for name, value in (("--clip-seconds", self.seconds), ("--hop-seconds", self.hop)):
             if value is not None and not 0.01 <= value <= 3600:
                 raise ConfigError(f"{name} {value:g} is not between 0.01 and 3600", f"write {name} 1")
+        require_known(self.short, SHORT_WORDS, "treatment of short recordings")
 
 
 def choose_seconds(lengths: Sequence[float]) -> float:
@@ -198,7 +199,7 @@ def _describe(done: Counter[str], lost: float, seconds: float, hop: float | None
     if done["cut"]:
         every = f" every {hop:g} s" if hop and hop != seconds else ""
         longer = _plural(done["cut"], "longer one is", "longer ones are")
-        parts.append(f"{longer} cut into {done['pieces']} pieces of {seconds:g} s{every}")
+        parts.append(f"{longer} cut into {_plural(done['pieces'], 'piece', 'pieces')} of {seconds:g} s{every}")
     if lost > 0.05:
         parts.append(f"the last {round(lost, 1):g} s of them together are too short for a piece")
     if done["short"]:

@@ -18,6 +18,9 @@ TOP_DB = 80.0
 """Default depth of the floor (dB) of a `perceptual_db` front end."""
 
 
+SPEC_HINT = f"a definition has the keys of features/{DEFAULT_SPEC}.yaml; --spec also takes the name of a front end"
+"""Hint for a file that is not a definition."""
+
 LEAST_OFFSET = 1.2e-38
 """Smallest number that features (float32) hold with all its digits."""
 
@@ -159,7 +162,7 @@ def load_spec(name_or_yaml: str | os.PathLike[str]) -> FrontendSpec:
         if not path.exists():
             known = sorted(p.stem for p in path.parent.glob("*.yaml"))
             raise ConfigError(f"there is no front end '{name_or_yaml}'", suggest(str(name_or_yaml), known))
-    return parse(FrontendSpec, read_yaml(path), str(path))
+    return parse(FrontendSpec, read_yaml(path, SPEC_HINT), str(path))
 
 
 FEWEST_FRAMES = 64
@@ -177,7 +180,7 @@ def fit_spec(spec: FrontendSpec, clip_seconds: float, sample_rate: int | None = 
             so that it has FEWEST_FRAMES.
 
     Raises:
-        ConfigError: clips are too short for the transform of the front end.
+        ConfigError: clips are too short for the transform of the front end, or too long for its size.
 
     >>> fit_spec(load_spec("pmel256"), 5.0, sample_rate=16000).name
     'pmel256-5s-16000Hz'
@@ -196,4 +199,8 @@ def fit_spec(spec: FrontendSpec, clip_seconds: float, sample_rate: int | None = 
         changes["hop_length"] = max(1, min(spec.hop_length, samples // FEWEST_FRAMES))
     if name == spec.name:
         return spec
-    return parse(FrontendSpec, {**spec.model_dump(), **changes, "name": name}, f"front end {name}")
+    try:
+        return parse(FrontendSpec, {**spec.model_dump(), **changes, "name": name}, f"front end {name}")
+    except ConfigError as error:
+        hint = f"choose another --clip-seconds, or a --spec with another n_fft or hop_length than {spec.name}"
+        raise ConfigError(str(error), hint) from None

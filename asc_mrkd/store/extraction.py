@@ -27,6 +27,7 @@ from asc_mrkd.store.layout import (
     NEXT,
     OK,
     PENDING,
+    SHARD,
     FeatureStore,
     check_space,
     create_or_open,
@@ -41,7 +42,7 @@ from asc_mrkd.store.layout import (
 )
 from asc_mrkd.store.preparation import prepare, write_origin
 from asc_mrkd.store.replacement import create_continue_or_replace, take_over_rows, written_rows
-from asc_mrkd.store.shards import SHARD, mark_shard, parse_shard
+from asc_mrkd.store.shards import mark_shard, parse_shard
 from asc_mrkd.store.sources import State, find_replaced, list_sources, read_sources, write_sources
 from asc_mrkd.store.statistics import RunningStatistics
 from asc_mrkd.store.worker import CLIPS_PER_TASK, ClipJob, RowResult, extract_rows

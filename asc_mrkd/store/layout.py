@@ -24,6 +24,8 @@ from asc_mrkd.files import atomic_writer, file_sha256, sync_folder, write_text
 from asc_mrkd.locks import exclusive_lock
 from asc_mrkd.notebook import shown_by
 from asc_mrkd.schema import differing_key, parse, read_yaml
+from asc_mrkd.store.origin import ORIGIN
+from asc_mrkd.store.sources import SOURCES
 from asc_mrkd.store.statistics import RunningStatistics, row_moments
 
 FEATURES = "features.npy"
@@ -38,6 +40,12 @@ JOURNAL = "journal.csv"
 
 NEXT = ".next"
 """Folder in a store whose list of clips has changed: the store that will take its place, once it is finished."""
+
+SHARD = "shard.yaml"
+"""File that only the store of a shard has."""
+
+NAMES = (FEATURES, CLASSES, STATS, SUMS, JOURNAL, SHARD, SOURCES, ORIGIN)
+"""Names of the files of a store besides its table and its definition."""
 
 SUMMED = (CLIPS, SPEC, CLASSES, STATS)
 """Files whose checksums are in SHA256SUMS, in the format of `sha256sum`."""
@@ -318,7 +326,9 @@ def create_or_open(
         classes = sorted(set(clips["label"]) - {""})
     if not (folder / CLIPS).exists():
         _create(folder, clips, spec, classes)
-    elif not (folder / CLASSES).exists():
+    if not (folder / SPEC).exists():
+        raise _not_of_a_store(folder / CLIPS)
+    if not (folder / CLASSES).exists():
         _write_classes(folder, classes)
     store = open_parts(folder)
     if difference := differing_key(store.spec, spec, places=("in the store", "here")):
@@ -357,10 +367,13 @@ def differing_clip(stored: pd.DataFrame, clips: pd.DataFrame) -> str:
 def _create(folder: Path, clips: pd.DataFrame, spec: FrontendSpec, classes: Sequence[str]) -> None:
     """Write an empty store; its memory map takes no space until its rows are written."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (FEATURES, CLASSES, STATS, SUMS):
-        if (folder / name).exists() and not (folder / SPEC).exists():  # which is written first
-            raise StoreError(f"{folder / name} does not belong to a feature store", "choose another --out")
-    write_text(folder / SPEC, yaml.safe_dump(spec.model_dump(), sort_keys=False))
+    definition = yaml.safe_dump(spec.model_dump(), sort_keys=False)
+    # The definition is written first: without it, or with another one, the files are not those of a killed extraction.
+    is_begun = (folder / SPEC).exists() and (folder / SPEC).read_bytes() == definition.encode()
+    for name in (SPEC, *NAMES):
+        if (folder / name).exists() and not is_begun:
+            raise _not_of_a_store(folder / name)
+    write_text(folder / SPEC, definition)
     _write_classes(folder, classes)
     shape = (len(clips), *spec.shape)
     try:
@@ -372,6 +385,11 @@ def _create(folder: Path, clips: pd.DataFrame, spec: FrontendSpec, classes: Sequ
         raise no_room(folder / FEATURES, error.errno, f"it needs {size:,} bytes") from None
     table = clips.assign(row=range(len(clips)), frames=0, status=PENDING, reason="", crc32=0)
     write_table(folder, table[[*COLUMNS, *_optional_columns(clips)]])
+
+
+def _not_of_a_store(path: Path) -> StoreError:
+    """Return the error for a file that has the name of one of a store."""
+    return StoreError(f"{path} does not belong to a feature store", "choose another --out, or move the file away")
 
 
 def _optional_columns(clips: pd.DataFrame) -> list[str]:

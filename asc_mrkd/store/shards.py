@@ -18,6 +18,7 @@ from asc_mrkd.store.layout import (
     FEATURES,
     OK,
     PENDING,
+    SHARD,
     FeatureStore,
     check_space,
     finish,
@@ -32,9 +33,6 @@ from asc_mrkd.store.replacement import create_continue_or_replace
 from asc_mrkd.store.sources import State, read_sources, write_sources
 from asc_mrkd.store.statistics import RunningStatistics
 from asc_mrkd.store.worker import RowFile, RowResult
-
-SHARD = "shard.yaml"
-"""File that only the store of a shard has."""
 
 
 class Shard(Schema):
@@ -70,7 +68,7 @@ def parse_shard(text: str) -> Shard:
     >>> str(parse_shard("3/8"))
     '3/8'
     """
-    match = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", text)
+    match = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", str(text))
     if not match or int(match[1]) > int(match[2]):
         raise ConfigError(f"--shard {text} is not a shard of the form 3/8", "write --shard 1/8 to --shard 8/8")
     return Shard(number=int(match[1]), count=int(match[2]))

@@ -145,8 +145,8 @@ def read_author_meta(path: str | os.PathLike[str]) -> dict:
     Raises:
         ConfigError: it cannot be read, or has a block that a meta file does not have.
     """
-    changes = read_yaml(path)
     blocks = ("submission", "system", "results")
+    changes = read_yaml(path, f"--meta takes a YAML file with the blocks {', '.join(blocks)}")
     for key in changes:
         if key not in blocks:
             raise ConfigError(f"{path}: unknown key '{key}'", suggest(str(key), blocks))

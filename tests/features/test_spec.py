@@ -16,7 +16,7 @@ from asc_mrkd.schema import parse
     [
         ("name: x\nsample_rat: 1", "unknown key 'sample_rat'", "sample_rate"),
         ("name: x", "sample_rate", ""),
-        ("[1, 2]", "no sections", ""),
+        ("[1, 2]", "no keys with values", "features/pmel256.yaml"),
     ],
 )
 def test_wrong_definitions_are_named(tmp_path, text, message, hint):

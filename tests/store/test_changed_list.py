@@ -14,8 +14,8 @@ from helpers.store import Recordings, differing_files, write_recordings
 from asc_mrkd.errors import StoreError
 from asc_mrkd.features import FrontendSpec
 from asc_mrkd.store import FeatureStore, extract, extract_clips, join_stores, open_store
-from asc_mrkd.store.layout import FEATURES
-from asc_mrkd.store.shards import SHARD, mark_shard, parse_shard
+from asc_mrkd.store.layout import FEATURES, SHARD
+from asc_mrkd.store.shards import mark_shard, parse_shard
 from asc_mrkd.store.sources import SOURCES
 from asc_mrkd.store.worker import _ClipReader
 

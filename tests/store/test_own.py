@@ -87,6 +87,10 @@ def test_short_recordings_are_repeated_padded_or_refused(folder, store, tmp_path
 def test_a_hop_gives_overlapping_pieces_and_a_sentence(folder, tmp_path):
     cutting = Cutting(seconds=0.5, hop=0.25)
     done = check_data(folder, cutting=cutting, workers=1).summary[-1]
+    assert (
+        "1 longer one is cut into 1 piece of 2 s, the last 0.6 s"
+        in (check_data(folder, cutting=Cutting(seconds=2.0), workers=1).summary[-1])
+    )
     assert "; 4 longer ones are cut into 18 pieces of 0.5 s every 0.25 s, the last 0.1 s of them together" in done
     made = extract(folder, tmp_path / "store", cutting=cutting, workers=1)
     assert len(made.clips) == 19
@@ -194,6 +198,21 @@ def test_overlapping_clips_that_give_the_same_piece_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"a\.wav#t=0,1 is a piece of two clips, because they overlap"):
         cut_table(tmp_path, rows, 1.0)
     assert cut_table(tmp_path, rows[1:], 1.0) == ["a.wav#t=0,1", "b.wav#t=0,1", "b.wav#t=1,2"]
+
+
+def test_the_errors_of_a_length_and_of_a_front_end_name_the_next_step(folder, tmp_path):
+    with pytest.raises(ConfigError, match="too short to be reflected") as caught:
+        extract(folder, tmp_path / "store", cutting=Cutting(seconds=0.02), workers=1)
+    assert caught.value.hint.startswith("choose another --clip-seconds")
+    for path in (tmp_path / "missing.yaml", tmp_path / "list.yaml"):
+        (tmp_path / "list.yaml").write_text("- a\n")
+        with pytest.raises(ConfigError, match=path.name) as caught:
+            extract(folder, tmp_path / "store", path, workers=1)
+        assert "features/pmel256.yaml" in caught.value.hint
+    with pytest.raises(ConfigError, match="no treatment of short recordings 'loop'"):
+        Cutting(short="loop")
+    with pytest.raises(ConfigError, match="--shard 3 is not a shard"):
+        extract(folder, tmp_path / "store", shard=3)
 
 
 def test_stereo_recordings_get_the_front_end_of_the_paper():

@@ -131,12 +131,15 @@ def test_a_store_that_another_process_has_just_finished_is_opened_as_it_is(recor
     assert {path.name: path.stat().st_mtime_ns for path in store.folder.iterdir()} == times
 
 
-@pytest.mark.parametrize("name", ["features.npy", "classes.txt"])
+@pytest.mark.parametrize(
+    "name", ["features.npy", "classes.txt", "clips.csv", "spec.yaml", "recordings.txt", "origin.yaml", "shard.yaml"]
+)
 def test_files_of_others_are_not_overwritten(recordings, spec, tmp_path, name):
     (tmp_path / name).write_text("mine")
     with pytest.raises(StoreError, match=f"{name} does not belong to a feature store"):
         extract_clips(recordings.clips, recordings.root, spec, tmp_path, workers=1)
     assert (tmp_path / name).read_text() == "mine"
+    assert {path.name for path in tmp_path.iterdir()} == {name, "set"}
 
 
 def test_another_spec_is_refused_with_the_option_that_takes_that_of_the_store(made, recordings, spec):
