@@ -62,7 +62,7 @@ class Mrkd(Method):
         preset: name of one of `asc_mrkd.mrkd.PRESETS`; None is `paper`, with `teachers=replay` it is `robust`.
         variant: name of one of `asc_mrkd.mrkd.VARIANTS`.
         interval: time between two backups: steps, a share of the run, or "25 epochs".
-        options: arguments of `MemoryReplay`; they take precedence over the preset and the variant.
+        options: arguments of `MemoryReplay`; they take precedence over the preset, and must not contradict the variant.
     """
 
     def __init__(
@@ -177,6 +177,16 @@ class _NamedOptions(Schema):
     @classmethod
     def _fill_in(cls, values: dict[str, Any]) -> dict[str, Any]:
         return fill_in_named(values)
+
+    @model_validator(mode="after")
+    def _require_variant(self) -> "_NamedOptions":
+        """Refuse an option that puts back a part which the variant, by whose name tables call the run, leaves out."""
+        options = self.model_dump()
+        variant = options["variant"]
+        for name, value in VARIANTS[variant].options.items():
+            if options[name] != value:
+                raise ValueError(f"variant={variant} has {name}={value}, not {options[name]}")
+        return self
 
 
 def fill_in_named(options: Mapping[str, Any]) -> dict[str, Any]:

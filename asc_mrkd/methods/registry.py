@@ -7,7 +7,7 @@ reading a run needs no torch.
 import difflib
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from pydantic import create_model
 from asc_mrkd import config
 from asc_mrkd.config import Experiment, MethodConfig
 from asc_mrkd.errors import ConfigError, first_line, suggest
-from asc_mrkd.mrkd import VARIANTS
+from asc_mrkd.mrkd import PRESETS, VARIANTS
 from asc_mrkd.mrkd.presets import Variant
 from asc_mrkd.own_code import OwnCode, load_own, parse_own
 from asc_mrkd.schema import Schema, parse, shorten
@@ -311,9 +311,35 @@ def load_experiment(path: str | os.PathLike[str], overrides: list[str] | None = 
     `config.load_experiment` reads the same file without torch: it leaves the options of the method unchecked.
 
     Raises:
-        ConfigError: unreadable file, unknown key (with a suggestion), value out of range.
+        ConfigError: unreadable file, unknown key (with a suggestion), value out of range; or a preset among the
+            overrides that options in the file outweigh.
     """
-    return check_experiment(config.load_experiment(path, overrides), str(path))
+    experiment = check_experiment(config.load_experiment(path, overrides), str(path))
+    _require_effective_preset(experiment.method, overrides or [], str(path))
+    return experiment
+
+
+def _require_effective_preset(section: MethodConfig, overrides: Sequence[str], source: str) -> None:
+    """Refuse `method.preset=` where the file names other values, as the config.yaml of a run names those of its preset.
+
+    Raises:
+        ConfigError: these options are named.
+    """
+    changed = {override.partition("=")[0].strip() for override in overrides}
+    if "method.preset" not in changed or section.options.get("preset") not in PRESETS:
+        return
+    preset = section.options["preset"]
+    kept = {
+        name: value
+        for name, value in PRESETS[preset].items()
+        if section.options[name] != value and f"method.{name}" not in changed
+    }
+    if kept:
+        raise ConfigError(
+            f"method.preset={preset} is outweighed by {', '.join(f'{name}={section.options[name]}' for name in kept)} "
+            f"in {source}",
+            f"add {' '.join(f'method.{name}={value}' for name, value in kept.items())}, or take them out of the file",
+        )
 
 
 def build_method(section: MethodConfig, model: "nn.Module", context: "TrainingContext") -> "Method":

@@ -79,6 +79,23 @@ def test_presets_and_variants_fill_in_what_is_not_given():
     }
 
 
+def test_a_variant_cannot_have_the_parts_that_it_leaves_out(tmp_path):
+    """The config.yaml of a run of the whole method names all of its parts."""
+    conf = tmp_path / "config.yaml"
+    whole = check_method(MethodConfig(name="mrkd")).model_dump()
+    conf.write_text(yaml.safe_dump({"data": {"store": "s"}, "method": whole, "train": {"epochs": 1, "batch_size": 8}}))
+    with pytest.raises(ConfigError, match="variant=plain has ensemble=False, not True"):
+        load_experiment(conf, ["method.variant=plain"])
+    parts = ["method.ensemble=false", "method.adjustment=none"]
+    assert load_experiment(conf, ["method.variant=plain", *parts]).method.options["ensemble"] is False
+    with pytest.raises(
+        ConfigError, match="preset=robust is outweighed by ensemble_input=raw, teacher_bn=eval"
+    ) as caught:
+        load_experiment(conf, ["method.preset=robust", "method.warmup=skip"])
+    assert caught.value.hint.startswith("add method.ensemble_input=temperature method.teacher_bn=batch, or take")
+    assert load_experiment(conf, ["method.preset=paper"]).method.model_dump() == whole
+
+
 @pytest.mark.parametrize(("switch", "adjustment"), [("on", "swap"), ("off", "none"), ("mask", "mask")])
 def test_adjustment_can_be_switched(switch, adjustment):
     section = MethodConfig(name="mrkd", adjustment=yaml.safe_load(switch))
