@@ -8,8 +8,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from asc_mrkd.config import Experiment, decisive_settings
 from asc_mrkd.config.domain import SCENES, Domain
-from asc_mrkd.errors import RunError, require_bool
+from asc_mrkd.errors import SHOWN, RunError, require_bool
 from asc_mrkd.evaluation.bootstrap import SMALL_TEST_SET, Bootstrap, cluster_bootstrap
 from asc_mrkd.evaluation.statistics import (
     SIGNIFICANCE,
@@ -149,9 +150,24 @@ def _conclusion(row: ComparisonRow, baseline: ComparisonRow) -> str:
         return f"{ours} was scored on other {row.summary.scored} than {theirs}: the two cannot be compared."
     verdict = f"{row.test.warning.capitalize()}." if row.test.warning else _verdict(row.test)
     sentences = [_difference_sentence(row, baseline, row.test, ours, theirs), verdict]
+    differing = differing_settings(row.summary.experiment, baseline.summary.experiment)
+    if differing:
+        more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
+        sentences.append(f"Besides the method, the runs differ in {', '.join(differing[:SHOWN])}{more}.")
     if row.bootstrap:
         sentences.append(_bootstrap_sentence(row, row.test, row.bootstrap))
     return " ".join(sentences)
+
+
+def differing_settings(ours: Experiment, theirs: Experiment) -> list[str]:
+    """Return the settings besides the method that decide the numbers of two runs and differ, by dotted key.
+
+    A difference between the runs may come from them.
+    """
+    first = decisive_settings(ours)
+    second = decisive_settings(theirs)
+    keys = [key for key in dict.fromkeys([*first, *second]) if not key.startswith(("method.", "code."))]
+    return [key for key in keys if first.get(key) != second.get(key)]
 
 
 def _difference_sentence(row: ComparisonRow, baseline: ComparisonRow, test: MeanTest, ours: str, theirs: str) -> str:

@@ -20,7 +20,7 @@ def write_run(folder, skill, method="ce", seeds=range(4), data="{store: exp/stor
         probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         lines = [",".join(["filename,label,identifier,source_label,prediction", *CLASSES])]
         for clip, (label, row) in enumerate(zip(labels, probabilities, strict=True)):
-            head = f"{clip:03}.wav,{CLASSES[label]},lyon-{clip // 2},a,{CLASSES[row.argmax()]}"
+            head = f"{clip:03}-lyon-{clip // 2}-a.wav,{CLASSES[label]},lyon-{clip // 2},a,{CLASSES[row.argmax()]}"
             lines.append(",".join([head, *map(repr, row.tolist())]))
         (folder / f"seed{seed}").mkdir(parents=True)
         (folder / f"seed{seed}" / "predictions.csv").write_text("\n".join(lines))

@@ -7,7 +7,7 @@ from helpers.runs import write_answers
 from scipy import stats
 
 from asc_mrkd.config.domain import SCENES
-from asc_mrkd.evaluation import SMALL_TEST_SET, cluster_bootstrap, compare_summaries, conclusions
+from asc_mrkd.evaluation import SMALL_TEST_SET, cluster_bootstrap, compare_summaries, conclusions, evaluate
 
 
 def answers(rng, share, seeds=4, clips=60):
@@ -114,6 +114,17 @@ def test_equal_runs_have_the_same_accuracy(tmp_path, tables):
     (text,) = conclusions(compare_summaries(summaries))
     assert text.startswith("MrKD (run 2) and CE (run 1) have the same accuracy: 4 pairs of seeds, 60 test clips.")
     assert text.endswith("Bootstrap over 60 clips: 95% interval +0.00 to +0.00.")
+
+
+def test_settings_that_differ_besides_the_method_are_named(tmp_path, tables):
+    theirs, ours, _ = tables
+    summaries = [write_answers(tmp_path / "ce", theirs), write_answers(tmp_path / "mrkd", ours, "mrkd")]
+    (text,) = conclusions(compare_summaries(summaries))
+    assert "Besides the method" not in text
+    config = tmp_path / "mrkd/config.yaml"
+    config.write_text(config.read_text().replace("epochs: 2", "epochs: 3, optimizer: {name: adam}"))
+    (text,) = conclusions(compare_summaries([summaries[0], evaluate(tmp_path / "mrkd")]))
+    assert "Besides the method, the runs differ in train.epochs, train.optimizer.name." in text
 
 
 @pytest.mark.parametrize("size", [SMALL_TEST_SET - 1, SMALL_TEST_SET])
