@@ -75,6 +75,9 @@ OPAQUE = {
 }
 """Operators of torch that multiply and whose multiply-adds are not known from their arguments."""
 
+POINTWISE = {"leaky_relu", "hardswish", "_prelu_kernel"}
+"""Operators on each value by itself that torch does not mark as such."""
+
 ELEMENTWISE = ("aten", "prim", "prims")
 """Namespaces whose operators, unless they are in a table, work on each value by itself."""
 
@@ -342,8 +345,11 @@ class _Activations:
         except (NotImplementedError, RuntimeError):
             self._trace.not_understood.append(f"{layer or 'the network'} stores an activation in a form of its kernel")
             return
-        operation = Operation(layer, kind, tuple(reads), tuple(writes), _effect(function, reads, writes, known))
-        self._trace.operations.append(operation)
+        effect = _effect(function, reads, writes, known)
+        is_copied = [leaf.stride() for leaf in outputs] != [tensor.stride() for tensor in tensors]
+        if function._overloadpacket.__name__ == "clone" and is_copied:
+            effect = "new"  # in another order, as after a transposition
+        self._trace.operations.append(Operation(layer, kind, tuple(reads), tuple(writes), effect))
 
     def _key(self, tensor: Tensor) -> int:
         """Return the key of an activation, which is known from now on."""
@@ -366,7 +372,7 @@ def _effect(
     name = function._overloadpacket.__name__
     if name in REQUANTISING:
         return "view"
-    works_on_each_value = torch.Tag.pointwise in function.tags or "batch_norm" in name
+    works_on_each_value = torch.Tag.pointwise in function.tags or name in POINTWISE or "batch_norm" in name
     if works_on_each_value and len(reads) == 1 and values[reads[0]] == values[writes[0]]:
         return "in_place"
     return "new"

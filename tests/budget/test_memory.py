@@ -109,6 +109,23 @@ class Assembles(nn.Module):
         return out + 1
 
 
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.ReLU6(), nn.LeakyReLU(), nn.PReLU(), nn.Hardswish(), nn.GELU()])
+def test_activations_that_networks_have_work_in_place(activation):
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), activation, nn.Conv2d(8, 4, 1))
+    assert memory_of(network, (3, 12, 12)).peak == (8 + 4) * 144
+
+
+class Shuffles(nn.Module):
+    """Takes its channels in another order, as ShuffleNet does."""
+
+    def forward(self, x):
+        return x.view(-1, 2, x.shape[1] // 2, *x.shape[2:]).transpose(1, 2).flatten(1, 2)
+
+
+def test_a_shuffle_of_channels_needs_both_maps():
+    assert memory_of(nn.Sequential(nn.Conv2d(1, 8, 1), Shuffles()), (1, 12, 12)).peak == (8 + 8) * 144
+
+
 def test_a_result_of_another_type_takes_no_place_of_its_input():
     class Counts(nn.Module):
         def __init__(self):
