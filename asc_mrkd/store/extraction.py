@@ -12,7 +12,7 @@ import pandas as pd
 from asc_mrkd.datasets import Reading, read_dataset
 from asc_mrkd.datasets.pieces import Cutting
 from asc_mrkd.datasets.recordings import recordings_of
-from asc_mrkd.errors import InterruptedRun, StoreError, require_bool
+from asc_mrkd.errors import DataError, InterruptedRun, StoreError, require_bool
 from asc_mrkd.features.frontend import Frontend
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import write_text
@@ -53,6 +53,9 @@ PIECES_PER_TASK = 256
 
 CRASHED = "crashed"
 """Reason of a clip whose worker died at every attempt."""
+
+LIST_COLUMNS = ("filename", "label", "identifier", "source_label", "split")
+"""Columns of every list of clips."""
 
 NO_VERDICT = (CRASHED, "unreadable")
 """Reasons that say nothing about a recording: it may have been the victim of another one, or of a bad connection.
@@ -172,11 +175,13 @@ def extract_clips(
         progress: see `asc_mrkd.progress`.
 
     Raises:
+        DataError: `clips` lacks a column, has no row, or lists a clip twice.
         ConfigError: the device or the address of the scheduler is not valid.
         StoreError: `out` holds a store of another spec or without an unchanged recording of the list; another process
             writes it; or the disk is full.
         InterruptedRun: Ctrl-C; the finished rows are kept.
     """
+    _require_list(clips)
     root = Path(root)
     out = Path(out)
     # Before any recording is read: one that changes from now on is extracted again by the next call.
@@ -207,6 +212,25 @@ def extract_clips(
             del store  # Windows moves no file that is in use
             finish_replacement(out)
     return open_store(out)
+
+
+def _require_list(clips: pd.DataFrame) -> None:
+    """Refuse a table that is not a list of clips, before anything is written.
+
+    Raises:
+        DataError: a column is missing, there is no clip, or one is listed twice.
+    """
+    missing = [column for column in LIST_COLUMNS if column not in clips]
+    if missing:
+        raise DataError(
+            f"the list of clips has no column {missing[0]}",
+            f"it takes {', '.join(LIST_COLUMNS)}; extract(data, out) makes such a list",
+        )
+    if clips.empty:
+        raise DataError("the list of clips is empty", "give at least one clip")
+    repeated = clips["filename"][clips["filename"].duplicated()]
+    if len(repeated):
+        raise DataError(f"{repeated.iloc[0]} is listed twice", "clips.drop_duplicates() leaves repeated rows out")
 
 
 def _is_done(store: FeatureStore, root: Path, states: dict[str, State]) -> bool:

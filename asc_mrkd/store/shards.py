@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 from asc_mrkd.errors import ConfigError, StoreError
-from asc_mrkd.files import atomic_writer, write_if_different
+from asc_mrkd.files import write_if_different
 from asc_mrkd.locks import exclusive_lock
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.schema import Count, Schema, differing_key, parse, read_yaml
@@ -120,6 +120,7 @@ def join_stores(
         joined = create_continue_or_replace(out, clips, spec, classes, sources)
         if joined.is_finished:
             if is_intact(out) and joined.clips.equals(clips):
+                _copy_origin(stores, out)
                 return open_store(out)
             write_table(out, clips.assign(status=PENDING))  # a shard was extracted again, or the store is damaged
         with full_disk_explained(joined):
@@ -132,11 +133,11 @@ def join_stores(
                     if result.moments and is_training[result.row]:
                         statistics.add(result.moments)
                     advance()
-            _copy_origin(stores, joined.folder)
             write_sources(joined.folder, sources)
             finish(joined, clips, statistics)
         del joined  # Windows moves no file that is in use
         finish_replacement(out)
+        _copy_origin(stores, out)
     return open_store(out)
 
 
@@ -152,14 +153,14 @@ def _join_sources(shards: Sequence[FeatureStore]) -> dict[str, State]:
 
 
 def _copy_origin(shards: Sequence[FeatureStore], out: Path) -> None:
-    """Copy the origin of the shards into the joined store, if all have the same."""
+    """Copy the origin of the shards into the joined store if all have the same; otherwise it has none."""
     files = [shard.folder / ORIGIN for shard in shards]
-    if not all(file.exists() for file in files):
-        return
-    first, *others = [file.read_bytes() for file in files]
-    if all(other == first for other in others):
-        with atomic_writer(out / ORIGIN) as stream:
-            stream.write(first)
+    origins = {file.read_text(encoding="utf-8") if file.exists() else None for file in files}
+    origin = origins.pop()
+    if origins or origin is None:
+        (out / ORIGIN).unlink(missing_ok=True)
+    else:
+        write_if_different(out / ORIGIN, origin)
 
 
 def _open_all(folders: Sequence[Path]) -> list[FeatureStore]:

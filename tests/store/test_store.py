@@ -12,7 +12,7 @@ from helpers.store import differing_files, write_spec
 
 from asc_mrkd.audio.containers import read_contents
 from asc_mrkd.datasets import read_dataset
-from asc_mrkd.errors import ConfigError, StoreError
+from asc_mrkd.errors import ConfigError, DataError, StoreError
 from asc_mrkd.features import Frontend
 from asc_mrkd.locks import exclusive_lock
 from asc_mrkd.store import extract, extract_clips, open_store
@@ -207,6 +207,22 @@ def test_the_function_of_the_verb_reads_the_folder(made, recordings, tmp_path):
     assert (strict.clips["reason"] == "wrong_rate").all()
     with pytest.raises(ConfigError, match="device=nothing"):
         extract(recordings.root, tmp_path / "device", spec, device="nothing")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda clips: clips.drop(columns="source_label"), "has no column source_label"),
+        (lambda clips: clips[:0], "the list of clips is empty"),
+        (lambda clips: clips.iloc[[0, 1, 0]], "audio/bus-city-0-0-a.wav is listed twice"),
+    ],
+)
+def test_a_table_that_is_not_a_list_of_clips_is_refused_before_anything_is_written(
+    recordings, spec, tmp_path, change, message
+):
+    with pytest.raises(DataError, match=message):
+        extract_clips(change(recordings.clips), recordings.root, spec, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
 
 
 def test_classes_are_written_once_and_read_ever_after(made, recordings, spec, tmp_path):
