@@ -353,7 +353,7 @@ def constant_weights(module: nn.Module) -> list[Tensor]:
     4
     """
     teachers = [layer for layer in module.modules() if isinstance(layer, Teachers)]
-    backups = [one.backups for one in teachers if one.backups is not None]
+    backups = [one.backups for one in teachers if isinstance(one.backups, Backups)]  # trained teachers are no backups
     return [weight for one in backups for weight in one.weights()]
 
 

@@ -103,6 +103,8 @@ def test_a_seed_of_another_run_or_of_other_steps_is_refused(compressor, tmp_path
     config.write_text(text)
     compressor.write("prune:amount=0.5", tmp_path / "pruned")
     shutil.copytree(tmp_path / "pruned/seed0", tmp_path / "half/seed1")
+    settings = tmp_path / "half/seed1/settings.json"
+    settings.write_text(settings.read_text().replace('"seed": 0', '"seed": 1'))
     with pytest.raises(RunError, match=r"compressed by the steps prune:amount=0\.5 and float16"):
         evaluate(tmp_path / "half")
 
