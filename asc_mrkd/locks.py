@@ -48,7 +48,7 @@ def exclusive_lock(
     *,
     wait: bool = False,
 ) -> Iterator[None]:
-    """Keep every other process that asks for the same folder out of it.
+    """Lock a folder against other processes that ask for the same lock.
 
     The locked file `folder`/.lock names the owner. The kernel releases the lock when its owner ends, even by a kill.
 
@@ -61,7 +61,7 @@ def exclusive_lock(
     Raises:
         AscMrkdError: another process holds the lock, or one of another user has left it; the message names its number
             and its host.
-        DiskFullError: there is no room for the text of the lock.
+        DiskFullError: the disk is full.
     """
     path = folder / LOCK
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.files import names_in, refusing
 
 from asc_mrkd.errors import DiskFullError, RunError
 from asc_mrkd.files import (
@@ -40,20 +41,16 @@ def run_in_child(target, *arguments) -> None:
     child.join()
 
 
-def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
-
-
 def test_f2_6_what_a_killed_writer_has_left_is_gone_after_the_next(tmp_path):
     path = tmp_path / "a.bin"
     write_text(path, "old")
     for _ in range(2):
         run_in_child(write_until_killed, path)
         assert path.read_text() == "old"
-        assert len(names(tmp_path)) == 2
+        assert len(names_in(tmp_path)) == 2
     write_text(path, "new")
     assert path.read_text() == "new"
-    assert names(tmp_path) == {"a.bin"}
+    assert names_in(tmp_path) == {"a.bin"}
 
 
 def test_f2_6_leftovers_of_two_killed_writers_go_and_a_living_one_keeps_its_file(tmp_path):
@@ -61,13 +58,13 @@ def test_f2_6_leftovers_of_two_killed_writers_go_and_a_living_one_keeps_its_file
     with atomic_writer(path) as first:
         first.write(b"first")
         run_in_child(write_until_killed, path)
-        assert len(names(tmp_path)) == 2
+        assert len(names_in(tmp_path)) == 2
         write_text(path, "second")
-        assert names(tmp_path) == {"a.bin", ".a.bin.0.tmp"}
+        assert names_in(tmp_path) == {"a.bin", ".a.bin.0.tmp"}
         run_in_child(write_until_killed, path)
     assert path.read_text() == "first"
     write_text(path, "third")
-    assert names(tmp_path) == {"a.bin"}
+    assert names_in(tmp_path) == {"a.bin"}
 
 
 def write_under_limit(path: Path, limit: int, write, found) -> None:
@@ -110,7 +107,7 @@ def test_f3_1_a_full_disk_is_one_sentence_with_file_and_bytes_whoever_writes(tmp
         f"{path} cannot be written: it would exceed the largest size of a file, {missing:,} bytes are missing"
     )
     assert path.read_bytes() == whole
-    assert names(tmp_path) == {"a.bin"}
+    assert names_in(tmp_path) == {"a.bin"}
 
 
 @pytest.mark.parametrize(
@@ -121,7 +118,7 @@ def test_f3_1_a_disk_that_notices_late_is_named_too(tmp_path, monkeypatch, numbe
     with pytest.raises(DiskFullError, match=f"a.txt cannot be written: {words}, 5 bytes are missing") as caught:
         write_text(tmp_path / "a.txt", "12345")
     assert "make room" in caught.value.hint
-    assert not names(tmp_path)
+    assert not names_in(tmp_path)
 
 
 def test_other_errors_of_the_disk_and_of_the_writer_pass_through(tmp_path, monkeypatch):
@@ -130,7 +127,7 @@ def test_other_errors_of_the_disk_and_of_the_writer_pass_through(tmp_path, monke
     monkeypatch.setattr(os, "fsync", refusing(errno.EIO))
     with pytest.raises(OSError, match="Input/output"):
         write_text(tmp_path / "a.txt", "12345")
-    assert not names(tmp_path)
+    assert not names_in(tmp_path)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -144,17 +141,10 @@ def test_errors_name_the_file_and_not_the_temporary_one(tmp_path):
 def test_what_a_killed_writer_of_another_user_left_is_passed_over(tmp_path, monkeypatch):
     left = tmp_path / ".a.txt.0.tmp"
     left.touch()
-    open_file = os.open
-
-    def refuse(path, *arguments):
-        if Path(path) == left:
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-        return open_file(path, *arguments)
-
-    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "open", refusing(errno.EACCES, lambda path, *_: Path(path) == left, os.open))
     write_text(tmp_path / "a.txt", "whole")
     assert (tmp_path / "a.txt").read_text() == "whole"
-    assert names(tmp_path) == {"a.txt", left.name}
+    assert names_in(tmp_path) == {"a.txt", left.name}
 
 
 def test_a_folder_that_takes_no_file_is_named(tmp_path, monkeypatch):
@@ -178,16 +168,7 @@ def test_a_folder_is_not_overwritten_and_named(tmp_path):
     with pytest.raises(IsADirectoryError) as caught:
         write_text(tmp_path / "a.txt", "x")
     assert caught.value.filename == str(tmp_path / "a.txt")
-    assert names(tmp_path) == {"a.txt"}
-
-
-def refusing(number: int, when=lambda *arguments: True, otherwise=None):
-    def refuse(*arguments):
-        if when(*arguments):
-            raise OSError(number, os.strerror(number))
-        return otherwise(*arguments)
-
-    return refuse
+    assert names_in(tmp_path) == {"a.txt"}
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.EINVAL])
@@ -286,4 +267,4 @@ def test_a_mounted_disk_is_not_replaced(tmp_path, monkeypatch):
     with pytest.raises(RunError, match=message) as caught:
         write_folder(out, "new")
     assert caught.value.hint == "choose a folder in it"
-    assert names(tmp_path) == {"volume"}
+    assert names_in(tmp_path) == {"volume"}

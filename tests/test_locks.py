@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from helpers.files import names_in, refusing
 
 from asc_mrkd import locks
 from asc_mrkd.errors import AscMrkdError, DataError, DiskFullError
@@ -19,17 +20,6 @@ from asc_mrkd.files import write_text
 from asc_mrkd.locks import LOCK, exclusive_lock
 
 fork = multiprocessing.get_context("fork")
-
-
-def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
-
-
-def refusing(number: int):
-    def refuse(*arguments):
-        raise OSError(number, os.strerror(number))
-
-    return refuse
 
 
 def hold_until_killed(folder: Path) -> None:
@@ -81,7 +71,7 @@ def test_f3_1_a_full_disk_has_no_room_for_a_lock_either(tmp_path, monkeypatch):
     message = r"\.lock cannot be written: the disk is full, \d+ bytes are missing"
     with pytest.raises(DiskFullError, match=message), exclusive_lock(tmp_path):
         pass
-    assert not names(tmp_path)
+    assert not names_in(tmp_path)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
@@ -92,7 +82,7 @@ def test_t6_without_flock_the_work_goes_on_after_one_warning(tmp_path, monkeypat
     assert len(warned) == 1
     with warnings.catch_warnings(action="error"), exclusive_lock(tmp_path):
         write_text(tmp_path / "a.txt", "second")
-    assert names(tmp_path) == {"a.txt"}
+    assert names_in(tmp_path) == {"a.txt"}
     (tmp_path / LOCK).write_text(f"process {os.getppid()} on {locks.socket.gethostname()}")
     with pytest.raises(AscMrkdError, match=f"written by process {os.getppid()} on "), exclusive_lock(tmp_path):
         pass
@@ -118,7 +108,7 @@ def test_f3_6_locks_of_windows(tmp_path, monkeypatch):
         write_text(tmp_path / "a.txt", "whole")
         with pytest.raises(AscMrkdError, match=f"process {os.getpid()} on "), exclusive_lock(tmp_path):
             pass
-    assert names(tmp_path) == {"a.txt"}
+    assert names_in(tmp_path) == {"a.txt"}
     assert set(places) == {locks.LOCKED_BYTE}
 
 
@@ -133,20 +123,13 @@ def test_f3_6_files_are_written_without_fcntl(tmp_path):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "has no locks" in done.stderr
-    assert names(tmp_path) == {"a.txt"}
+    assert names_in(tmp_path) == {"a.txt"}
 
 
 def test_a_lock_of_another_user_is_refused_with_what_to_do(tmp_path, monkeypatch):
     path = tmp_path / LOCK
     path.write_text("process 12 on elsewhere")
-    open_file = os.open
-
-    def refuse(name, *arguments):
-        if Path(name) == path:
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(name))
-        return open_file(name, *arguments)
-
-    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "open", refusing(errno.EACCES, lambda opened, *_: Path(opened) == path, os.open))
     message = "being written by process 12 on elsewhere, or was when that process ended"
     with pytest.raises(DataError, match=message) as caught, exclusive_lock(tmp_path, DataError, "wait for it"):
         pass
@@ -161,4 +144,4 @@ def test_a_file_of_the_user_that_is_called_lock_stays(tmp_path):
     with exclusive_lock(tmp_path):
         pass
     assert (tmp_path / "lock").read_text() == "mine"
-    assert names(tmp_path) == {"lock"}
+    assert names_in(tmp_path) == {"lock"}

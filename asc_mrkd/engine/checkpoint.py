@@ -69,7 +69,7 @@ class Checkpoints:
         """Write a state; the last checkpoint becomes the previous one. A kill or a full disk leaves both as they are.
 
         Raises:
-            DiskFullError: there is no room for it.
+            DiskFullError: the disk is full.
         """
         saved = {"owner": self.owner, "state": state}
         new = self.last.with_name("checkpoint.new.pt")

@@ -105,7 +105,7 @@ def train(
         MissingExtraError: a tracker is not installed.
         InterruptedRun: the training was stopped; its state is saved.
         NonFiniteError: several steps in a row were not finite, or a prediction is not.
-        DiskFullError: there is no room for a file; the last state stays.
+        DiskFullError: the disk is full; the last state stays.
 
     Example:
         >>> experiment = load_experiment("conf.yaml", ["method=mrkd"])  # doctest: +SKIP

@@ -198,17 +198,10 @@ def extract_clips(
             finish_replacement(out)
             store = create_continue_or_replace(out, clips, spec, classes, states)
             if not _is_done(store, root, states):  # by another process, since it was asked above
-                if not (store.clips["status"] == PENDING).any() and not (store.folder / JOURNAL).exists():
-                    _reopen(store)
-                _forget_replaced(store, states)
-                with full_disk_explained(store):
-                    check_space(store)
-                    try:
-                        if store.folder != out:
-                            take_over_rows(open_parts(out), store, states, progress)
-                        _fill(store, root, frontend, pool, progress)
-                    except KeyboardInterrupt:
-                        raise InterruptedRun(f"{out}: interrupted", "the same command continues") from None
+                try:
+                    _finish_store(store, root, states, frontend, pool, progress)
+                except KeyboardInterrupt:
+                    raise InterruptedRun(f"{out}: interrupted", "the same command continues") from None
             del store  # Windows moves no file that is in use
             finish_replacement(out)
     return open_store(out)
@@ -253,6 +246,24 @@ def _open_pool(workers: int | None, scheduler: str | None) -> AbstractContextMan
     if scheduler:
         return dask_pool(scheduler)
     return nullcontext(local_pool(workers or available_cores()))
+
+
+def _finish_store(
+    store: FeatureStore, root: Path, states: dict[str, State], frontend: Frontend, pool: Pool, progress: Progress
+) -> None:
+    """Write everything that a store or a replacement still lacks.
+
+    Raises:
+        StoreError: the disk is full.
+    """
+    if not (store.clips["status"] == PENDING).any() and not (store.folder / JOURNAL).exists():
+        _reopen(store)
+    _forget_replaced(store, states)
+    with full_disk_explained(store):
+        check_space(store)
+        if store.folder.name == NEXT:
+            take_over_rows(open_parts(store.folder.parent), store, states, progress)
+        _fill(store, root, frontend, pool, progress)
 
 
 def _reopen(store: FeatureStore) -> None:

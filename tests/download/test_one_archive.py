@@ -6,7 +6,8 @@ import socket
 
 import numpy as np
 import pytest
-from helpers.download import files_in, md5, names_in, tar_of
+from helpers.download import files_in, md5, tar_of
+from helpers.files import names_in
 from helpers.progress import RecordedProgress
 
 from asc_mrkd.download import transfer

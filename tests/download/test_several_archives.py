@@ -9,7 +9,8 @@ from collections import namedtuple
 from contextlib import contextmanager
 
 import pytest
-from helpers.download import files_in, names_in
+from helpers.download import files_in
+from helpers.files import names_in
 
 from asc_mrkd.download.catalogue import Archive, DataSet
 from asc_mrkd.download.dataset import GIVE_UP, fetch

@@ -13,6 +13,7 @@ import PIL.Image
 import pytest
 import torch
 from helpers.cli import run_cli, run_json
+from helpers.files import names_in
 from helpers.progress import RecordedProgress
 
 from asc_mrkd import Predictor, check_budget, export
@@ -28,10 +29,6 @@ pytestmark = pytest.mark.slow
 
 FILES = {"README.md", "frontend.npz", "model.json", "report.json"}
 PARITY = {"check.py", "clip1.wav", "clip2.wav", "clip3.wav", "parity.json", "parity.npz"}
-
-
-def names(folder) -> set[str]:
-    return {path.name for path in folder.iterdir()}
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +79,8 @@ def test_float32_computes_what_the_network_does(trained, float32):
 def test_the_folder_holds_classes_front_end_report_and_card(trained, float32):
     folder = float32[0].path
     file = load_model(trained)
-    assert names(folder) == FILES | {"model.onnx", "parity"}
-    assert names(folder / "parity") == PARITY
+    assert names_in(folder) == FILES | {"model.onnx", "parity"}
+    assert names_in(folder / "parity") == PARITY
     description = json.loads((folder / "model.json").read_text())
     assert (description["classes"], description["frontend"]["n_mels"]) == (file.classes, file.frontend.n_mels)
     arrays = np.load(folder / "frontend.npz")
@@ -153,7 +150,7 @@ def test_int8_is_calibrated_as_compress_does_it(trained, tmp_path):
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_c_is_compiled_and_compared(trained, precision, tmp_path):
     result = export(trained, tmp_path / "c", "c", precision)
-    assert names(result.path) == FILES | {"main.c", "frontend.c", "frontend.h", "model.c", "model.h", "parity"}
+    assert names_in(result.path) == FILES | {"main.c", "frontend.c", "frontend.h", "model.c", "model.h", "parity"}
     assert result.compared == 6
     assert result.same_decisions >= (6 if precision == "float32" else 5)
     assert parity_check.compare(result.path / "parity") == []
@@ -185,7 +182,7 @@ def test_c_reads_pictures_as_predict_does(pictures, tmp_path, monkeypatch):
     for module in (exporter, quantise):
         monkeypatch.setattr(module, "save_onnx", onnx_file.save_onnx)
     result = export(pictures, tmp_path / "c", "c")
-    assert names(result.path) == {"README.md", "model.json", "report.json", "main.c", "model.c", "model.h", "parity"}
+    assert names_in(result.path) == {"README.md", "model.json", "report.json", "main.c", "model.c", "model.h", "parity"}
     assert (result.with_frontend, result.compared, result.same_decisions) == (False, 16, 16)
     assert parity_check.compare(result.path / "parity") == []
     strict = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-O1", "-fsanitize=address,undefined"]
@@ -295,7 +292,7 @@ def test_a_full_disk_leaves_the_former_export(float32, trained, tmp_path, monkey
     outcome = run_cli("export", trained, "--out", tmp_path / "board")
     assert (outcome.code, "the disk is full" in outcome.err) == (2, True)
     assert {path: path.read_bytes() for path in (tmp_path / "board").rglob("*.*")} == before
-    assert names(tmp_path) == {"board"}
+    assert names_in(tmp_path) == {"board"}
 
 
 @pytest.mark.parametrize(
@@ -334,7 +331,7 @@ def test_what_cannot_be_exported_is_refused(trained, float32, tmp_path, monkeypa
     with pytest.raises(MissingExtraError) as raised:
         export(trained, tmp_path / "board")
     assert raised.value.hint == "pip install 'asc-mrkd[deploy]'"
-    assert names(tmp_path) == {"mine"}
+    assert names_in(tmp_path) == {"mine"}
 
 
 def fail_to_export(*_: object, **__: object) -> None:

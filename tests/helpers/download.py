@@ -108,11 +108,6 @@ def files_in(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def names_in(folder):
-    """Return the names of everything directly in a folder."""
-    return {path.name for path in folder.iterdir()}
-
-
 def tar_of(path, members):
     """Write a .tar.gz of (name, content) or ready TarInfo and return its path."""
     with tarfile.open(path, "w:gz") as tar:
