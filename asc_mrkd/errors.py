@@ -3,6 +3,7 @@
 import difflib
 import errno
 import os
+import shlex
 from collections.abc import Collection, Iterable
 
 SHOWN = 12
@@ -125,6 +126,15 @@ def first_line(error: BaseException) -> str:
     'OSError: no such symbol'
     """
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+
+
+def shell_command(*words: object) -> str:
+    """Write a command that can be pasted into a shell, for a message or a hint; words with blanks are quoted.
+
+    >>> shell_command("asc-mrkd", "evaluate", "exp/my run")
+    "asc-mrkd evaluate 'exp/my run'"
+    """
+    return shlex.join(map(str, words))
 
 
 def require_known(name: str, known: Collection[str], noun: str) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from asc_mrkd.errors import AscMrkdError, ConfigError, first_line, suggest
+from asc_mrkd.errors import AscMrkdError, ConfigError, first_line, shell_command, suggest
 
 OWN_CODE = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)")
 """A function or a class in a Python file."""
@@ -105,7 +105,7 @@ def find_allowed(digest: str, label: str) -> OwnCode:
         )
     raise ConfigError(
         f"its network is made by {label}, which is not in the model file and not run unless you name it",
-        f"asc-mrkd --code {name} VERB ..., or asc_mrkd.allow_code('{name}')",
+        f"{shell_command('asc-mrkd', '--code', name)} VERB ..., or asc_mrkd.allow_code({name!r})",
     )
 
 

@@ -1,7 +1,6 @@
 """Kinds of sound files: which are read, which are not, and what a file holds."""
 
 import os
-import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from io import SEEK_END, RawIOBase
@@ -15,6 +14,7 @@ from asc_mrkd.audio.pcm import PcmLayout
 from asc_mrkd.audio.reasons import RefusalError
 from asc_mrkd.audio.section import Section
 from asc_mrkd.audio.tags import read_at, skip_id3, skip_zeros
+from asc_mrkd.errors import shell_command
 
 CONTAINERS = "WAV, RF64, BW64, AIFF, AU, CAF, W64, FLAC, Ogg, MP3"
 """Containers that are read; libsndfile knows others, among them tables of numbers and files that it prints."""
@@ -181,4 +181,4 @@ def conversion_hint(path: str | os.PathLike[str]) -> str:
     'ffmpeg -i a.m4a a.wav converts it'
     """
     path = Path(path)
-    return f"{shlex.join(['ffmpeg', '-i', str(path), str(path.with_suffix('.wav'))])} converts it"
+    return f"{shell_command('ffmpeg', '-i', path, path.with_suffix('.wav'))} converts it"

@@ -7,6 +7,7 @@ from asc_mrkd.budget.model_source import fill_with_ones
 from asc_mrkd.budget.rules import Rule, find_rule
 from asc_mrkd.budget.verdict import Verdict, check_budget
 from asc_mrkd.config import Experiment
+from asc_mrkd.errors import shell_command
 from asc_mrkd.models import build_network
 from asc_mrkd.runs import RunFolder
 
@@ -57,7 +58,8 @@ def require_trained_within(
     for seed in seeds:
         folder = RunFolder(run).seed_folder(seed)
         verdicts[seed] = check_budget(folder, rule, precision)
-        verdicts[seed].require_within(str(folder), f"asc-mrkd fit-budget {folder} --rule {rule.name}")
+        hint = shell_command("asc-mrkd", "fit-budget", folder, "--rule", rule.name)
+        verdicts[seed].require_within(str(folder), hint)
     return verdicts
 
 

@@ -46,7 +46,8 @@ class Carried(Exception):
 
 
 class Verbs(TyperGroup):
-    """All verbs. Errors that typer would turn into an exit code without a message are carried past it."""
+    """All verbs, or those of a verb such as `submit`. Errors that typer would turn into an exit code without a message
+    are carried past it. Errors that typer raises without naming the verb, as for `--json=3`, get its name."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb that was asked for."""
@@ -54,6 +55,11 @@ class Verbs(TyperGroup):
             return super().invoke(ctx)
         except (EOFError, BrokenPipeError, KeyboardInterrupt) as error:
             raise Carried from error
+        except TyperException as error:
+            usage_error: Any = error
+            if getattr(error, "ctx", ctx) is None:
+                usage_error.ctx = typer.Context(self, ctx, ctx.invoked_subcommand)
+            raise
 
 
 def build_app() -> typer.Typer:
@@ -70,7 +76,7 @@ def build_app() -> typer.Typer:
             name = verb.replace("-", "_")
             module = import_module(f"asc_mrkd.cli.{name}")
             if hasattr(module, "app"):
-                app.add_typer(module.app, name=verb, rich_help_panel=heading)
+                app.add_typer(module.app, cls=Verbs, name=verb, rich_help_panel=heading)
             else:
                 app.command(verb, rich_help_panel=heading)(getattr(module, name))
     return app

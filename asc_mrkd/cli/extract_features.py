@@ -9,6 +9,7 @@ from asc_mrkd.cli.options import MaxBad, Workers
 from asc_mrkd.cli.own_recordings import takes_own_recordings
 from asc_mrkd.cli.progress import show_progress
 from asc_mrkd.cli.terminal import say
+from asc_mrkd.errors import shell_command
 from asc_mrkd.files import format_bytes
 
 if TYPE_CHECKING:
@@ -103,7 +104,8 @@ def say_known(store: "FeatureStore") -> None:
     for finding in known[:SHOWN]:
         say(f"warning: test clip {finding.subject} is {finding.detail}", err=True)
     if len(known) > SHOWN:
-        say(f"... and {len(known) - SHOWN} more, see asc-mrkd check-data {store.folder} --json", err=True)
+        command = shell_command("asc-mrkd", "check-data", store.folder, "--json")
+        say(f"... and {len(known) - SHOWN} more, see {command}", err=True)
 
 
 def print_store_size(store: "FeatureStore") -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from asc_mrkd.cli.terminal import say
-from asc_mrkd.errors import ConfigError, require_known
+from asc_mrkd.errors import ConfigError, require_known, shell_command
 from asc_mrkd.files import atomic_writer, resource_folder
 from asc_mrkd.locks import exclusive_lock
 
@@ -93,7 +93,7 @@ def changed_files(source: Path, target: Path) -> list[str]:
 def start_of(recipe: Path) -> str:
     """Return the command that starts a recipe; of one without stages the page to read."""
     script = recipe / "run.sh"
-    return f"bash {script}" if script.is_file() else f"read {recipe / 'README.md'}"
+    return shell_command("bash", script) if script.is_file() else f"read {recipe / 'README.md'}"
 
 
 def find_recipes() -> list[Path]:

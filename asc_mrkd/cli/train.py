@@ -61,7 +61,7 @@ def train(
     from asc_mrkd.config import experiment_yaml
     from asc_mrkd.engine import training
     from asc_mrkd.engine.fitting import fit_experiment
-    from asc_mrkd.errors import ConfigError
+    from asc_mrkd.errors import ConfigError, shell_command
     from asc_mrkd.methods import load_experiment
     from asc_mrkd.runs import RunFolder
 
@@ -91,7 +91,7 @@ def train(
     if not is_first_process():
         return
     trained = f"seed {chosen[0]} is" if len(chosen) == 1 else f"seeds {', '.join(map(str, chosen))} are"
-    say(f"{out}: {trained} trained; asc-mrkd evaluate {out}")
+    say(f"{out}: {trained} trained; {shell_command('asc-mrkd', 'evaluate', out)}")
     if budget and not experiment.data.is_cross_validation:
         from asc_mrkd.budget.gate import require_trained_within
 

@@ -2,10 +2,11 @@
 
 import os
 import re
-import shlex
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
+
+from asc_mrkd.errors import shell_command
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +61,7 @@ def find_other_kinds(names: list[str]) -> list[Finding]:
         detail = f"{names[0]} is of another kind and was left out"
     sound = next((name for name in names if name.lower().endswith(OTHER_SOUND_SUFFIXES)), None)
     if sound is not None:
-        command = shlex.join(["ffmpeg", "-i", sound, f"{os.path.splitext(sound)[0]}.wav"])
+        command = shell_command("ffmpeg", "-i", sound, f"{os.path.splitext(sound)[0]}.wav")
         detail += f"; {command} converts one"
     return [Finding("other_files", kinds, detail, "warning")]
 

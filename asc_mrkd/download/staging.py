@@ -10,7 +10,7 @@ from pathlib import Path
 from asc_mrkd.download.catalogue import Archive, DataSet
 from asc_mrkd.download.transfer import part_of
 from asc_mrkd.download.unpack import Allowance, unpack
-from asc_mrkd.errors import DataError
+from asc_mrkd.errors import DataError, shell_command
 from asc_mrkd.files import file_md5, sync_folder
 from asc_mrkd.locks import LOCK, exclusive_lock
 
@@ -98,7 +98,7 @@ def assemble(data_set: DataSet, staging: Path, folder: Path) -> None:
     if gap:
         raise DataError(
             f"the archives of {data_set.folder}, unpacked in {staging}, do not hold the data set: {gap}",
-            f"rm -r {staging}, then the same command unpacks them again",
+            f"{shell_command('rm', '-r', staging)}, then the same command unpacks them again",
         )
     os.replace(whole, folder)
     sync_folder(folder.parent)

@@ -11,7 +11,7 @@ import torch
 from asc_mrkd.config import Experiment, decisive_settings
 from asc_mrkd.deploy.model_file import digest
 from asc_mrkd.dist import rank, world_size
-from asc_mrkd.errors import DamagedFileError, RunError, first_line
+from asc_mrkd.errors import DamagedFileError, RunError, first_line, shell_command
 from asc_mrkd.files import atomic_writer, sync_folder
 from asc_mrkd.runs import SeedFolder
 
@@ -58,8 +58,8 @@ class Checkpoints:
             except DamagedFileError as error:
                 self.last_is_damaged |= path == self.last
                 if path == found[-1]:
-                    commands = " ".join(f"'{file}'" for file in found)
-                    raise DamagedFileError(str(error), f"remove it to start this seed again: rm {commands}") from None
+                    command = shell_command("rm", *found)
+                    raise DamagedFileError(str(error), f"remove it to start this seed again: {command}") from None
                 if rank() == 0:
                     warnings.warn(f"{error}; {self.previous.name}, the one before it, is used", stacklevel=2)
                 continue
@@ -82,7 +82,8 @@ class Checkpoints:
         sync_folder(self.last.parent)
 
     def _require_owner(self, owner: Mapping[str, Any], path: Path) -> None:
-        hint = f"bring its own checkpoint back, or start this seed again: rm '{self.last}' '{self.previous}'"
+        command = shell_command("rm", self.last, self.previous)
+        hint = f"bring its own checkpoint back, or start this seed again: {command}"
         for name in dict.fromkeys([*self.owner, *owner]):
             found = owner.get(name)
             expected = self.owner.get(name)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from asc_mrkd.config.domain import SCENES
 from asc_mrkd.deploy.card_text import LIMITS, frontend_text, network_text
 from asc_mrkd.deploy.model_file import ModelFile, load_model
 from asc_mrkd.engine.augment import describe_augmentation
-from asc_mrkd.errors import AscMrkdError, DamagedFileError, ModelError, RunError
+from asc_mrkd.errors import AscMrkdError, DamagedFileError, ModelError, RunError, shell_command
 from asc_mrkd.files import format_bytes, write_text
 from asc_mrkd.methods import method_title
 from asc_mrkd.own_code import parse_own
@@ -38,7 +37,7 @@ Everything from this heading on is kept when the card is written again.
 USE = """## Use
 
 ```bash
-asc-mrkd {option}predict {run} {file} --top 3
+{command}
 ```
 
 ```python
@@ -98,11 +97,12 @@ def card_text(run: RunFolder) -> str:
 def use_text(run: RunFolder, experiment: Experiment, stored: Path, file: ModelFile) -> str:
     """Return the part that shows how to predict; a network in a file of the user needs that file, unless it is ONNX."""
     own = None if stored.suffix == ".onnx" else parse_own(experiment.model.name)
+    example = "picture.png" if file.frontend is None else "recording.wav"
+    code = () if own is None else ("--code", own.file)
     return USE.format(
-        run=shlex.quote(str(run.path)),
+        command=shell_command("asc-mrkd", *code, "predict", run.path, example, "--top", 3),
         run_in_code=as_literal(run.path),
-        file="picture.png" if file.frontend is None else "recording.wav",
-        option="" if own is None else f"--code {shlex.quote(str(own.file))} ",
+        file=example,
         allow="" if own is None else f"asc_mrkd.allow_code({as_literal(own.file)})\n",
     )
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from asc_mrkd.config import Experiment, MethodConfig, TrainConfig
 from asc_mrkd.deploy.model_file import ModelFile, load_model
 from asc_mrkd.engine.samples import ExperimentData, Samples
-from asc_mrkd.errors import ConfigError, DataError
+from asc_mrkd.errors import ConfigError, DataError, shell_command
 from asc_mrkd.files import file_sha256
 from asc_mrkd.methods.registry import STORED_TEACHER
 from asc_mrkd.models import build_network, without_storage
@@ -135,7 +135,7 @@ def require_fitting_teachers(experiment: Experiment, source: ExperimentData) -> 
         if file.frontend != source.frontend or tuple(file.input_shape) != tuple(source.input_shape):
             raise ConfigError(
                 f"the teacher {path} has another front end than {experiment.data.folder}",
-                f"store its answers: asc-mrkd predict {path} AUDIO --csv > teacher.csv; "
+                f"store its answers: {shell_command('asc-mrkd', 'predict', path, 'AUDIO', '--csv')} > teacher.csv; "
                 "then method.teacher_files=[teacher.csv]",
             )
         is_cut = experiment.training_shape(source.input_shape) != source.input_shape

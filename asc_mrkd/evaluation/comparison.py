@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from asc_mrkd.config import Experiment, decisive_settings
 from asc_mrkd.config.domain import SCENES, Domain
-from asc_mrkd.errors import SHOWN, RunError, require_bool
+from asc_mrkd.errors import SHOWN, RunError, require_bool, shell_command
 from asc_mrkd.evaluation.bootstrap import SMALL_TEST_SET, Bootstrap, cluster_bootstrap
 from asc_mrkd.evaluation.statistics import (
     SIGNIFICANCE,
@@ -85,7 +85,7 @@ def compare(runs: Sequence[str | os.PathLike[str]], paired: bool | None = None) 
         require_bool(paired, "paired")
     if len(runs) < 2:
         alone = runs[0] if runs else "RUN"
-        raise RunError(f"{alone} alone has nothing to be compared with", f"asc-mrkd evaluate {alone}")
+        raise RunError(f"{alone} alone has nothing to be compared with", shell_command("asc-mrkd", "evaluate", alone))
     return Comparison(compare_summaries([evaluate(run) for run in runs], paired))
 
 

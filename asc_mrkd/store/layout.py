@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from asc_mrkd.errors import DISK_FULL, StoreError, first_line, no_room
+from asc_mrkd.errors import DISK_FULL, StoreError, first_line, no_room, shell_command
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import atomic_writer, file_sha256, sync_folder, write_text
 from asc_mrkd.locks import exclusive_lock
@@ -332,9 +332,10 @@ def create_or_open(
         _write_classes(folder, classes)
     store = open_parts(folder)
     if difference := differing_key(store.spec, spec, places=("in the store", "here")):
+        keep = shell_command("extract-features", "--spec", folder / SPEC)
         raise StoreError(
             f"{folder} was made with another spec: {difference}",
-            f"choose another --out; extract-features --spec {folder / SPEC} takes the front end of the store",
+            f"choose another --out; {keep} takes the front end of the store",
         )
     return store
 

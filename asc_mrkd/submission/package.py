@@ -5,7 +5,7 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from asc_mrkd.errors import SubmissionError
+from asc_mrkd.errors import SubmissionError, shell_command
 from asc_mrkd.files import archive_member_fault, is_plain_zip_member
 from asc_mrkd.submission.tasks import Problem
 
@@ -56,9 +56,10 @@ def is_of_macos(name: str) -> bool:
 def _macos_problems(package: str, count: int) -> list[Problem]:
     if not count:
         return []
+    command = shell_command("zip", "-d", package, "__MACOSX/*", "*.DS_Store", "*/._*")
     message = (
         f"made by macOS: {count} entries are under __MACOSX or hidden, on which the validator of the organisers fails; "
-        f"make the zip with `asc-mrkd submit make`, or `zip -d {package} '__MACOSX/*' '*.DS_Store' '*/._*'`"
+        f"make the zip with `asc-mrkd submit make`, or `{command}`"
     )
     return [Problem(package, None, "macos", message)]
 

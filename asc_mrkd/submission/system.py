@@ -13,7 +13,7 @@ from asc_mrkd.budget import Verdict, check_budget, sum_verdicts
 from asc_mrkd.compression.steps import STEPS, parse_steps
 from asc_mrkd.config import Experiment
 from asc_mrkd.deploy.model_file import load_model
-from asc_mrkd.errors import DamagedFileError, RunError, SubmissionError
+from asc_mrkd.errors import DamagedFileError, RunError, SubmissionError, shell_command
 from asc_mrkd.evaluation import clip_scores, group_table, overall_metrics
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.runs import Predictions, SeedFolder, find_scored_seeds, read_predictions
@@ -122,17 +122,14 @@ def require_within_rules(
         ConfigError: unknown rule or precision.
         BudgetError: they are over a limit.
     """
-    if len(networks) > 1:
-        hint = "submit one seed instead of all"
-    else:
-        hint = f"asc-mrkd fit-budget {run} --rule {{rule}}"
     rules = [rule for rule in (task_rule, budget) if rule is not None]
     verdicts = []
     for rule in rules or [COUNTING_RULE]:
         # The folders are counted, not the loaded networks, which compute in float32 however they are stored.
         verdict = sum_verdicts([check_budget(folder, rule, precision) for folder in networks])
         if rules:
-            verdict.require_within(str(run), hint.format(rule=rule))
+            hint = shell_command("asc-mrkd", "fit-budget", run, "--rule", rule)
+            verdict.require_within(str(run), "submit one seed instead of all" if len(networks) > 1 else hint)
         verdicts.append(verdict)
     return verdicts[0]
 

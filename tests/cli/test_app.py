@@ -84,6 +84,19 @@ def test_f3_8_an_interruption_is_one_sentence_and_code_3():
     assert err == "error: interrupted\nhint: what is finished is saved; run the same command again\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "verb"),
+    [
+        ("compare --paired=welch", " compare"),
+        ("submit make --ensemble=3", " submit make"),
+        ("train --out", " train"),
+        ("--code", ""),
+    ],
+)
+def test_a_wrong_option_points_to_the_help_of_its_verb(words, verb):
+    assert run_cli(*words.split()).err.endswith(f"hint: asc-mrkd{verb} -h\n")
+
+
 def test_a_library_that_is_not_installed_is_named():
     error = ModuleNotFoundError("No module named 'torch'", name="torch")
     with mock.patch("asc_mrkd.budget.check_budget", side_effect=error):

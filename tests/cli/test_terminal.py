@@ -5,6 +5,7 @@ import errno
 import io
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 from unittest import mock
@@ -19,6 +20,8 @@ from asc_mrkd.cli import main, recipes
 from asc_mrkd.cli.progress import show_progress
 from asc_mrkd.locks import exclusive_lock
 
+COMMAND = re.compile(r"(?:asc-mrkd [a-z -]+|(?:--spec|\brm|\bzip|\bbash|\bffmpeg)(?: -\w+)*) '?\{")
+"""Start of a command in the source whose next word is filled in without `shell_command`."""
 LOOK = "look at the path, its permissions and the free space (df -h)"
 VERBS = [path for path in Path(asc_mrkd.cli.__file__).parent.glob("*.py") if path.stem != "terminal"]
 
@@ -26,6 +29,19 @@ VERBS = [path for path in Path(asc_mrkd.cli.__file__).parent.glob("*.py") if pat
 @pytest.mark.parametrize("path", VERBS, ids=lambda path: path.stem)
 def test_everything_is_printed_in_one_place(path):
     assert not re.findall(r"(?<![.\w])print\(|typer\.echo|\bConsole\(", path.read_text(encoding="utf-8"))
+
+
+def test_commands_with_paths_are_written_in_one_place():
+    for path in Path(asc_mrkd.__file__).parent.rglob("*.py"):
+        assert not COMMAND.findall(path.read_text(encoding="utf-8")), path
+
+
+def test_commands_to_paste_quote_paths_with_blanks(tmp_path):
+    run = tmp_path / "my run"
+    [hint] = re.findall("hint: (.*)", run_cli("compare", run).err)
+    assert shlex.split(hint) == ["asc-mrkd", "evaluate", str(run)]
+    copied = run_cli("recipes", "cp", "dcase18", tmp_path / "my recipes").out
+    assert shlex.split(copied) == ["bash", str(tmp_path / "my recipes/dcase18/run.sh")]
 
 
 @pytest.fixture(scope="module")

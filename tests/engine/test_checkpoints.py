@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 import shutil
 import warnings
 from pathlib import Path
@@ -89,10 +90,8 @@ def test_no_whole_checkpoint_is_an_error_that_names_both(files):
         path.write_bytes(b"")
     with pytest.warns(UserWarning, match="is used"), pytest.raises(DamagedFileError, match="is damaged") as caught:
         restored(files)
-    assert (
-        caught.value.hint
-        == f"remove it to start this seed again: rm '{files.checkpoint}' '{files.previous_checkpoint}'"
-    )
+    command = shlex.join(["rm", str(files.checkpoint), str(files.previous_checkpoint)])
+    assert caught.value.hint == f"remove it to start this seed again: {command}"
 
 
 def test_no_damage_is_loaded(files):
