@@ -22,6 +22,9 @@ NOT_OFFERED = (*NO_LOCKS, errno.EPERM, errno.EACCES)
 FOLDERS_OF_SYSTEMS = ("lost+found", "System Volume Information", "$RECYCLE.BIN", "__MACOSX", "@eaDir")
 """Names of folders that systems put next to those of people; they count as hidden."""
 
+FILES_OF_SYSTEMS = (".ds_store", "._.ds_store", "desktop.ini", "thumbs.db")
+"""Names, in lower case, of files that systems put into the folders that people look at."""
+
 FORMER = "former"
 """Name in the staging folder of the folder that is being replaced."""
 
@@ -224,6 +227,22 @@ def _is_hidden(path: Path) -> bool:
     return path.name.startswith(".") or path.name in FOLDERS_OF_SYSTEMS
 
 
+def is_empty(folder: Path) -> bool:
+    """Return whether a folder holds nothing, or only files that a system has put there by itself."""
+    return all(_is_of_system(path) for path in folder.iterdir())
+
+
+def remove_files_of_systems(folder: Path) -> None:
+    """Remove the files from a folder that a system has put there by itself, so that it can be replaced."""
+    for path in folder.glob("*"):
+        if _is_of_system(path):
+            path.unlink()
+
+
+def _is_of_system(path: Path) -> bool:
+    return path.name.lower() in FILES_OF_SYSTEMS
+
+
 def file_md5(path: Path) -> str:
     """Return the md5 of a file, hexadecimal."""
     with open(path, "rb") as stream:
@@ -303,8 +322,7 @@ def require_replaceable(out: Path, is_ours: bool, noun: str) -> None:
     """
     if not out.exists():
         return
-    is_empty = out.is_dir() and not any(out.iterdir())
-    if not is_ours and not is_empty:
+    if not is_ours and not (out.is_dir() and is_empty(out)):
         raise RunError(f"{out} exists and is not {noun}", "choose another --out")
     if out.resolve().is_mount():
         raise _mounted(out)

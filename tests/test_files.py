@@ -245,6 +245,8 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
 
     require_replaceable(tmp_path / "nothing", False, "an export")
     (tmp_path / "empty").mkdir()
+    for name in (".DS_Store", "Desktop.ini", "Thumbs.db"):
+        (tmp_path / "empty" / name).touch()
     require_replaceable(tmp_path / "empty", False, "an export")
     require_replaceable(out, True, "an export")
     with pytest.raises(RunError, match="exists and is not an export"):

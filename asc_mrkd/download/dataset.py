@@ -25,7 +25,7 @@ from asc_mrkd.download.staging import (
 from asc_mrkd.download.transfer import Stopped, download_archive, find_mismatch, part_of
 from asc_mrkd.download.unpack import Allowance
 from asc_mrkd.errors import DISK_FULL, AscMrkdError, ConfigError, DataError, DownloadError, InterruptedRun, require_bool
-from asc_mrkd.files import format_bytes
+from asc_mrkd.files import format_bytes, is_empty
 from asc_mrkd.progress import Progress, no_progress
 
 JOBS = 3
@@ -87,7 +87,7 @@ def fetch(
         raise ConfigError(f"{jobs} downloads at a time are too few", "jobs=1 downloads one archive after the other")
     out = Path(out)
     folder = out / data_set.folder
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and not is_empty(folder):
         _accept(data_set, folder, remove_archives)
         return folder
     plan = partial(plan_archives, data_set, out, given, remove_archives)

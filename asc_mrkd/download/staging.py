@@ -11,7 +11,7 @@ from asc_mrkd.download.catalogue import Archive, DataSet
 from asc_mrkd.download.transfer import part_of
 from asc_mrkd.download.unpack import Allowance, unpack
 from asc_mrkd.errors import DataError, shell_command
-from asc_mrkd.files import file_md5, sync_folder
+from asc_mrkd.files import file_md5, remove_files_of_systems, sync_folder
 from asc_mrkd.locks import LOCK, exclusive_lock
 
 GROWTH = 4
@@ -100,6 +100,7 @@ def assemble(data_set: DataSet, staging: Path, folder: Path) -> None:
             f"the archives of {data_set.folder}, unpacked in {staging}, do not hold the data set: {gap}",
             f"{shell_command('rm', '-r', staging)}, then the same command unpacks them again",
         )
+    remove_files_of_systems(folder)
     os.replace(whole, folder)
     sync_folder(folder.parent)
     shutil.rmtree(staging)

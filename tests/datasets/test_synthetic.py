@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from asc_mrkd.datasets import read_dataset
 from asc_mrkd.datasets.synthetic import make_scenes
-from asc_mrkd.datasets.synthetic.dataset import plan_clips
+from asc_mrkd.datasets.synthetic.dataset import claim_folder, plan_clips
 from asc_mrkd.datasets.synthetic.scenes import render_clip
 from asc_mrkd.errors import ConfigError, DataError
 
@@ -186,6 +186,12 @@ def test_argument_out_of_range(tmp_path, arguments, name):
         make_scenes(tmp_path, **arguments)
     assert caught.value.hint
     assert not any(tmp_path.iterdir())
+
+
+def test_a_folder_with_only_a_file_of_the_system_is_empty(tmp_path):
+    (tmp_path / ".DS_Store").touch()
+    claim_folder(tmp_path, "mine")
+    assert (tmp_path / "README.md").read_text() == "mine"
 
 
 def test_another_data_set_is_left_alone(tmp_path):

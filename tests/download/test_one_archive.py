@@ -46,6 +46,13 @@ def test_fetch_leaves_the_folder_and_the_archive(server, payload, tmp_path):
     assert (tmp_path / "out" / "tiny").stat().st_mode & 0o055 == 0o055, "others may not read it"
 
 
+def test_a_folder_with_only_a_file_of_the_system_is_empty(server, payload, tmp_path):
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / ".DS_Store").touch()
+    fetch(tiny(server, payload, "good"), tmp_path)
+    assert_fetched(tmp_path, "tiny.tar.gz")
+
+
 def test_a_complete_folder_needs_no_network_and_is_not_touched(server, payload, tmp_path):
     folder = fetch(tiny(server, payload, "good"), tmp_path)
     before = [path.stat().st_mtime_ns for path in (folder, *folder.iterdir())]

@@ -29,7 +29,7 @@ from asc_mrkd.datasets.synthetic.pictures import CLASSES, render_image
 from asc_mrkd.datasets.synthetic.scenes import FRAMES, SCENES, render_clip
 from asc_mrkd.datasets.synthetic.signals import RATE
 from asc_mrkd.errors import ConfigError, DataError, suggest
-from asc_mrkd.files import atomic_writer, format_bytes, write_text
+from asc_mrkd.files import atomic_writer, format_bytes, is_empty, write_text
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.rng import generator
 from asc_mrkd.workers import available_cores, local_pool, map_in_order
@@ -391,7 +391,7 @@ def claim_folder(folder: Path, readme: str) -> None:
     """
     marker = folder / "README.md"
     is_marked = marker.is_file() and marker.read_bytes() == readme.encode()
-    if folder.exists() and any(folder.iterdir()) and not is_marked:
+    if folder.exists() and not is_empty(folder) and not is_marked:
         raise DataError(f"{folder} already holds another data set", "choose another folder, or remove this one first")
     write_text(marker, readme)
 
