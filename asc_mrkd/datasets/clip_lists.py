@@ -59,18 +59,21 @@ def read_list(folder: Path, path: Path) -> tuple[pd.DataFrame, int]:
     table = table[[column for column in columns if column in META_COLUMNS]]
     for column in table.columns.drop("filename"):
         table[column] = [unicodedata.normalize("NFC", cell) for cell in table[column]]
-    table["line"] = [number for number, _ in rows]
+    table["place"] = [f"line {number}" for number, _ in rows]
     table["filename"] = _plain_names(folder, path, table)
-    distinct = table.drop_duplicates(table.columns.drop("line"))
+    distinct = table.drop_duplicates(table.columns.drop("place"))
     refuse_rows(path, distinct[distinct["filename"] == ""], "has no file name")
     return distinct.copy(), len(table) - len(distinct)
 
 
 def refuse_rows(path: Path | str, rows: pd.DataFrame, fault: str, hint: str = "") -> None:
-    """Raise a DataError about the first of `rows`, if any; its cells replace the {column} in `fault`."""
+    """Raise a DataError about the first of `rows`, if any; its cells replace the {column} in `fault`.
+
+    The column `place` says where the row stands: its line in a file, or its row in a table without lines.
+    """
     if len(rows):
         row = rows.iloc[0].to_dict()
-        raise DataError(f"{path}, line {row['line']}: {row['filename']} {fault.format_map(row)}", hint)
+        raise DataError(f"{path}, {row['place']}: {row['filename']} {fault.format_map(row)}", hint)
 
 
 def is_link_outside(folder: Path, name: str) -> bool:

@@ -87,7 +87,7 @@ def read_table(source: Path | pd.DataFrame, reading: Reading) -> Dataset:
     columns = _choose_columns(title, table, reading)
     chosen = table[list(columns.values())].set_axis(list(columns), axis=1)
     chosen = chosen.rename(columns={"path": "filename", "device": "source_label"})
-    chosen = chosen.assign(line=table.index).reset_index(drop=True)
+    chosen = chosen.assign(place=table.index).reset_index(drop=True)
     refuse_rows(title, chosen[chosen["filename"] == ""], "has no file name", "write one, or remove the row")
     refuse_rows(title, chosen[chosen["label"] == ""], "has no label", "write one, or remove the row")
     remarks = []
@@ -117,19 +117,19 @@ def read_table(source: Path | pd.DataFrame, reading: Reading) -> Dataset:
     words += [f"{columns[name]} as {name}" for name in TIMES if name in columns]
     sentence = "; ".join([", ".join(words), *remarks])
     audio = Path(os.path.commonpath([os.path.dirname(name) for name in clips["filename"]]))
-    dataset = Dataset(root, "table", clips.drop(columns="line"), [], duplicates, audio)
+    dataset = Dataset(root, "table", clips.drop(columns="place"), [], duplicates, audio)
     return finish_own(dataset, reading, sentence, columns.get("group", ""))
 
 
 def _as_text(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of texts whose index is the number of the row, from 1; missing values are empty."""
+    """Return a table of texts whose index names the row by its index before, as in `row 0`; missing is empty."""
     texts = table.astype(object).where(table.notna(), "").map(lambda cell: str(cell).strip())
     texts.columns = [str(name).strip() for name in texts.columns]
-    return texts.set_axis(range(1, len(texts) + 1))
+    return texts.set_axis([f"row {label}" for label in table.index])
 
 
 def _read_file(path: Path) -> pd.DataFrame:
-    """Return a table of texts whose index is the number of the line, or of the row of a .parquet."""
+    """Return a table of texts whose index names the line, as in `line 2`, or the row of a .parquet, as in `row 0`."""
     if path.suffix.lower() != ".parquet":
         return _read_text_table(path)
     try:
@@ -166,7 +166,7 @@ def _read_text_table(path: Path) -> pd.DataFrame:
     for number, cells in rows:
         if len(cells) < len(header) or any(cells[len(header) :]):
             raise DataError(f"{path}, line {number}: {len(cells)} columns instead of {len(header)}", "mend that line")
-    lines = [number for number, _ in rows]
+    lines = [f"line {number}" for number, _ in rows]
     return pd.DataFrame([cells[: len(header)] for _, cells in rows], index=lines, columns=header)
 
 
@@ -345,7 +345,7 @@ def _seconds(title: str, clips: pd.DataFrame, column: str) -> pd.Series:
 
 def _without_repeats(title: str, clips: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     """Drop repeated rows and return their number; refuse a clip with two labels."""
-    distinct = clips.drop_duplicates(clips.columns.drop("line")).copy()
+    distinct = clips.drop_duplicates(clips.columns.drop("place")).copy()
     keys = [name for name in ("filename", "start", "end") if name in distinct]
     hint = "a clip has one label; parts of a recording have the columns start and end"
     refuse_rows(title, distinct[distinct.duplicated(keys)], "was listed above with other entries", hint)

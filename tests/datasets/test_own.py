@@ -402,9 +402,11 @@ def test_a_column_called_line_is_a_column_as_any_other(folder):
 def test_a_clip_without_a_fold_is_refused(folder):
     paths = [path.relative_to(folder).as_posix() for path in sorted(folder.glob("*/*"))]
     table = pd.DataFrame({"file": paths, "label": ["a", "b"] * 4, "fold": ["1", "2", "1", "", "2", "1", "2", "1"]})
-    with pytest.raises(DataError, match=r"line 4: .* has no fold") as caught:
+    with pytest.raises(DataError, match=r"the table, row 3: .* has no fold") as caught:
         read_dataset(table, Reading(root=folder))
     assert "--fold-column none" in caught.value.hint
+    with pytest.raises(DataError, match=r"the table, row fourth: .* has no fold"):
+        read_dataset(table.rename(index={3: "fourth"}), Reading(root=folder))
     assert "fold" not in read_dataset(table, Reading(root=folder, fold_column="none")).clips
     assert "fold" not in read_dataset(table.assign(fold=""), Reading(root=folder)).clips
 
@@ -565,7 +567,7 @@ def test_a_parquet_without_its_library_names_it(tmp_path, monkeypatch):
     monkeypatch.setattr(
         pd, "read_parquet", lambda path: pd.DataFrame({"file": ["a.wav", "b.wav"], "label": ["x", None]})
     )
-    with pytest.raises(DataError, match=r"line 2: b\.wav has no label"):
+    with pytest.raises(DataError, match=r"list\.parquet, row 1: b\.wav has no label"):
         read_dataset(tmp_path / "list.parquet")
 
 
