@@ -38,6 +38,8 @@ class ComparisonRow:
     """Test of the accuracy of this run against its baseline; None without a baseline or if the test clips differ."""
     bootstrap: Bootstrap | None = None
     """Bootstrap of the same difference, averaged over all seeds of each run; None also if the test set is large."""
+    differing_settings: Sequence[str] = ()
+    """Settings besides the method that decide the numbers and differ from those of the baseline, by dotted key."""
 
     @property
     def resampled(self) -> str:
@@ -96,12 +98,14 @@ def compare_summaries(summaries: Sequence[RunSummary], paired: bool | None = Non
         index = _baseline_index(summary, summaries)
         if index is None:
             rows.append(ComparisonRow(number, summary, None))
-        elif not _has_same_clips(summary, summaries[index]):
-            rows.append(ComparisonRow(number, summary, index + 1))
-        else:
-            baseline = summaries[index]
+            continue
+        baseline = summaries[index]
+        test = bootstrap = None
+        if _has_same_clips(summary, baseline):
             test = _test(summary, baseline, paired)
-            rows.append(ComparisonRow(number, summary, index + 1, test, _bootstrap(summary, baseline)))
+            bootstrap = _bootstrap(summary, baseline)
+        differing = differing_settings(summary.experiment, baseline.experiment)
+        rows.append(ComparisonRow(number, summary, index + 1, test, bootstrap, differing))
     return rows
 
 
@@ -150,7 +154,7 @@ def _conclusion(row: ComparisonRow, baseline: ComparisonRow) -> str:
         return f"{ours} was scored on other {row.summary.scored} than {theirs}: the two cannot be compared."
     verdict = f"{row.test.warning.capitalize()}." if row.test.warning else _verdict(row.test)
     sentences = [_difference_sentence(row, baseline, row.test, ours, theirs), verdict]
-    differing = differing_settings(row.summary.experiment, baseline.summary.experiment)
+    differing = row.differing_settings
     if differing:
         more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
         sentences.append(f"Besides the method, the runs differ in {', '.join(differing[:SHOWN])}{more}.")

@@ -35,6 +35,7 @@ def _difference_record(row: ComparisonRow) -> dict[str, Any]:
         "effect": None,
         "effect_size": None,
         "bootstrap": None,
+        "differing_settings": list(row.differing_settings),
         "warning": row.warning,
     }
     if row.test:

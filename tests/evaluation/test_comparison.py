@@ -8,6 +8,7 @@ from scipy import stats
 
 from asc_mrkd.config.domain import SCENES
 from asc_mrkd.evaluation import SMALL_TEST_SET, cluster_bootstrap, compare_summaries, conclusions, evaluate
+from asc_mrkd.report import difference_records
 
 
 def answers(rng, share, seeds=4, clips=60):
@@ -123,7 +124,10 @@ def test_settings_that_differ_besides_the_method_are_named(tmp_path, tables):
     assert "Besides the method" not in text
     config = tmp_path / "mrkd/config.yaml"
     config.write_text(config.read_text().replace("epochs: 2", "epochs: 3, optimizer: {name: adam}"))
-    (text,) = conclusions(compare_summaries([summaries[0], evaluate(tmp_path / "mrkd")]))
+    rows = compare_summaries([summaries[0], evaluate(tmp_path / "mrkd")])
+    (text,) = conclusions(rows)
+    differing = [record["differing_settings"] for record in difference_records(rows)]
+    assert differing == [[], ["train.epochs", "train.optimizer.name"]]
     assert "Besides the method, the runs differ in train.epochs, train.optimizer.name." in text
 
 
