@@ -18,10 +18,10 @@ def train(
     conf: Annotated[
         Path, typer.Argument(metavar="CONF", help="Experiment file; or a feature store, for settings that fit it.")
     ],
-    out: Annotated[Path, typer.Option(help="Run folder.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="key=value", help="Values to change, as in train.epochs=50.")
     ] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; needed unless --print-config is given.")] = None,
     seeds: Annotated[
         str | None, typer.Option(help="Seeds to train, as in 0-3 or 0,2.", show_default="those of the file")
     ] = None,
@@ -77,6 +77,8 @@ def train(
         require_known_options(experiment.model)
         say(experiment_yaml(experiment.with_seeds(chosen)).rstrip())
         return
+    if out is None:
+        raise ConfigError("a training needs a run folder to write", "name it, as in --out exp/my_run")
     if fits_the_store and is_first_process() and not RunFolder(out).seeds():
         say_plan(experiment, out, chosen)
     training.train(

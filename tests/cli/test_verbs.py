@@ -51,14 +51,19 @@ def place(few_scenes, tmp_path_factory) -> Path:
     return place
 
 
-def test_settings_are_checked_and_printed_without_a_training(place, tmp_path):
-    command = ["train", place / "conf.yaml", "method=ce", "train.epochs=7", "--out", tmp_path / "run", "--print-config"]
-    done = run_cli(*command, "--seeds", "3-4")
+def test_settings_are_checked_and_printed_without_a_training(tmp_path):
+    conf = tmp_path / "conf.yaml"
+    conf.write_text(CONF)
+    command = ["train", conf, "method=ce", "train.epochs=7", "--seeds", "3-4"]
+    done = run_cli(*command, "--print-config")
     assert done.code == 0
-    experiment = asc_mrkd.load_experiment(place / "conf.yaml", ["method=ce", "train.epochs=7", "seeds=[3, 4]"])
+    assert run_cli(*command, "--print-config", "--out", tmp_path / "run") == done
+    experiment = asc_mrkd.load_experiment(conf, ["method=ce", "train.epochs=7", "seeds=[3, 4]"])
     (tmp_path / "whole.yaml").write_text(done.out)
     assert asc_mrkd.load_experiment(tmp_path / "whole.yaml") == experiment
     assert not (tmp_path / "run").exists()
+    code, _, err = run_cli(*command)
+    assert (code, err) == (2, "error: a training needs a run folder to write\nhint: name it, as in --out exp/my_run\n")
 
 
 def test_chain_leaves_the_documented_files(place):
