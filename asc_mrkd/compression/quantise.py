@@ -72,8 +72,25 @@ def quantise_onnx(source: Path, out: Path, batches: Iterable[np.ndarray]) -> Non
             activation_type=tools.QuantType.QInt8,
             weight_type=tools.QuantType.QInt8,
             calibrate_method=tools.CalibrationMethod.MinMax,
+            extra_options={"QDQKeepRemovableActivations": _has_clip_without_zero(onnx.load(prepared))},
         )
         write_onnx(out, onnx.load(quantised), read_description(onnx.load(source)))
+
+
+def _has_clip_without_zero(model: Any) -> bool:
+    """Return whether a Clip has a lower bound above zero or an upper bound below zero.
+
+    onnxruntime takes a Clip or a Relu away because the range of its quantised output bounds the values too. That range
+    always holds zero, so a bound beyond zero would be lost.
+    """
+    (helper,) = import_libraries("int8", "onnx.numpy_helper")
+    constants = {tensor.name: helper.to_array(tensor) for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Clip":
+            low, high = [constants.get(name, 0) for name in [*node.input, "", ""][1:3]]
+            if low > 0 or high < 0:
+                return True
+    return False
 
 
 def _calibration_reader(base: Any, batches: Iterable[np.ndarray]) -> Any:

@@ -243,6 +243,19 @@ def test_dilation_even_kernels_and_bounds(source, tmp_path):
     assert OnnxCounter(tmp_path / source).trace().memory().peak <= size.ram
 
 
+def test_bounds_beyond_zero_hold_in_int8(tmp_path):
+    torch.manual_seed(0)
+    body = [nn.Conv2d(3, 8, 3), nn.Hardtanh(0.4, 6.0), nn.Conv2d(8, 8, 3), nn.Hardtanh(-3.0, -0.1)]
+    network = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)).eval()
+    x = np.random.default_rng(1).standard_normal((4, 3, 20, 15)).astype(np.float32)
+    write_both_precisions(tmp_path, file_of(network, (3, 20, 15), list("abcd"), None), x)
+    expected = run_onnx(tmp_path / "m.onnx", x)
+    found = run_onnx(tmp_path / "q.onnx", x)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=0.01 * np.ptp(expected))
+    write_network(tmp_path, onnx.load(tmp_path / "q.onnx"), list("abcd"))
+    np.testing.assert_allclose(run_c(tmp_path, x, 4), found, rtol=0, atol=1e-5)
+
+
 def test_the_compiler_of_the_user_keeps_its_options(tmp_path, monkeypatch):
     write_all_operators(tmp_path / "m.onnx", batch_norm=False)
     write_network(tmp_path, onnx.load(tmp_path / "m.onnx"), list("abcd"))
