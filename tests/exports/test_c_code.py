@@ -1,6 +1,7 @@
 """C code: compiled without a warning and with sanitisers, its features and decisions are those of the network."""
 
 import ctypes
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -256,6 +257,15 @@ def test_bounds_beyond_zero_hold_in_int8(tmp_path):
     np.testing.assert_allclose(run_c(tmp_path, x, 4), found, rtol=0, atol=1e-5)
 
 
+def test_an_int8_network_that_begins_with_an_operator_in_float32_is_refused(tmp_path):
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)]
+    network = nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(3, 8, 3), nn.ReLU(), *head).eval()
+    x = np.random.default_rng(1).standard_normal((4, 3, 9, 7)).astype(np.float32)
+    write_both_precisions(tmp_path, file_of(network, (3, 9, 7), list("abcd"), None), x)
+    with pytest.raises(ModelError, match="MaxPool without quantisation, which the C code does not have in int8"):
+        write_network(tmp_path, onnx.load(tmp_path / "q.onnx"), list("abcd"))
+
+
 def test_the_compiler_of_the_user_keeps_its_options(tmp_path, monkeypatch):
     write_all_operators(tmp_path / "m.onnx", batch_norm=False)
     write_network(tmp_path, onnx.load(tmp_path / "m.onnx"), list("abcd"))
@@ -326,6 +336,19 @@ def test_the_decisions_are_those_of_onnxruntime(network, source, request, tmp_pa
     assert counted.trace().memory().peak <= size.ram
     weights = sum(row.bytes for row in counted.count())
     assert weights <= size.flash < 1.5 * weights + 200
+
+
+@pytest.mark.parametrize("source", ["m.onnx", "q.onnx"])
+def test_the_ram_is_that_of_all_static_arrays(scenes, source, tmp_path):
+    folder, file, _ = scenes
+    size = write_network(tmp_path, onnx.load(folder / source), file.classes)
+    size += write_frontend(tmp_path, SPEC, compute_arrays(SPEC, librosa_filterbank(SPEC)), file.mean, file.std)
+    sizes = []
+    for name in ("main", "frontend", "model"):
+        compiled_file = compile_c(tmp_path, f"{name}.c", options=("-O0", "-c"), out=f"{name}.o")
+        symbols = subprocess.run(["nm", "-S", compiled_file], capture_output=True, text=True, check=True).stdout
+        sizes += [int(number, 16) for number in re.findall(r"^\w+ (\w+) b ", symbols, re.MULTILINE)]
+    assert size.ram == sum(sizes)
 
 
 def write_program(folder: Path, file: ModelFile, source: Path) -> Path:

@@ -68,7 +68,10 @@ def write_frontend(
     write_text(folder / "frontend.h", header_text(spec))
     write_text(folder / "main.c", fill_in("main.c.in", shared=read_part("main_shared.c")))
     flash = sum(values.size * (4 if kind == "float" else 2) for values, kind in tables.values())
-    return CodeSize(flash, 4 * (2 * (spec.n_fft // 2) + spec.n_fft // 2 + 1))
+    column = spec.n_mels
+    spectrum = spec.n_fft // 2 + 1
+    transform = 2 * (spec.n_fft // 2)
+    return CodeSize(flash, 4 * (column + spectrum + transform))
 
 
 def write_picture_reader(folder: Path, channels: int, mean: np.ndarray, std: np.ndarray) -> CodeSize:

@@ -38,7 +38,8 @@ def write_network(folder: Path, model: Any, classes: Sequence[str]) -> CodeSize:
         ModelError: the network has an operator that the C code does not have; it is named.
     """
     network = read_network(model)
-    writer = (_Int8Writer if network.activations[network.input].scale is not None else _FloatWriter)(network)
+    is_int8 = any(activation.scale is not None for activation in network.activations.values())
+    writer = _Int8Writer(network) if is_int8 else _FloatWriter(network)
     for layer in network.layers:
         writer.add(layer)
     writer.finish()

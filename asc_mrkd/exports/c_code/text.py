@@ -22,7 +22,7 @@ class CodeSize:
     flash: int
     """Bytes of the constants."""
     ram: int
-    """Bytes of the static memory: all activations, a row of sums in int8, and the spectrum of the front end."""
+    """Bytes of the static memory: all activations, in int8 also sums and means, and what the front end works in."""
 
     def __add__(self, other: "CodeSize") -> "CodeSize":
         return CodeSize(self.flash + other.flash, self.ram + other.ram)
