@@ -10,14 +10,17 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
+import torch
 from helpers.browser import CHROMIUM, Browser
 from helpers.cli import run_cli
 
 from asc_mrkd import Predictor, export
 from asc_mrkd.deploy.choice import read_accuracy
-from asc_mrkd.deploy.model_file import load_model, save_model
+from asc_mrkd.deploy.model_file import ModelFile, load_model, save_model
 from asc_mrkd.errors import ConfigError, MissingExtraError
 from asc_mrkd.exports import page
+from asc_mrkd.features import FrontendSpec
+from asc_mrkd.models import build_model
 from asc_mrkd.runs import SeedFolder
 
 pytestmark = pytest.mark.slow
@@ -213,6 +216,27 @@ def test_the_microphone_is_heard(browser, run, steady, folder, address):
     browser.evaluate("document.getElementById('microphone').click()")
     browser.wait_for("document.getElementById('status').textContent === 'The microphone is off.'")
     require_clean(browser, folder, address)
+
+
+@needs_browser
+def test_a_clip_shorter_than_a_block_of_the_recorder_is_heard(browser, tmp_path):
+    sizes = {"n_fft": 64, "hop_length": 32, "n_mels": 24}
+    spec = FrontendSpec(name="short", sample_rate=RATE, channels=2, clip_seconds=0.04, fmax=4000, **sizes)
+    options = {"width": 4, "blocks": [2, 1, 0]}
+    torch.manual_seed(0)
+    network = build_model("cp_resnet", 2, **options).eval()
+    architecture = {"name": "cp_resnet", "num_classes": 2, "options": options}
+    mean = np.full((1, 1, 1), -30, np.float32)
+    model = tmp_path / "model.safetensors"
+    save_model(model, ModelFile(network, architecture, ["bus", "park"], spec.shape, mean, -0.4 * mean, spec))
+    export(model, tmp_path / "page", "web", runtime=runtime_folder())
+    with page.served_page(tmp_path / "page") as address:
+        browser.allow_microphone(address, "granted")
+        open_page(browser, address)
+        browser.evaluate("document.getElementById('microphone').click()")
+        browser.wait_for("document.getElementById('answer').textContent")
+        assert sum(browser.evaluate(PROBABILITIES)) == pytest.approx(1)
+        require_clean(browser, tmp_path / "page", address)
 
 
 @needs_browser

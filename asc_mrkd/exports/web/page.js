@@ -316,12 +316,12 @@ function keepBlock(source, block) {
     source.ring = block.map(() => new Float32Array(source.length));
     Object.assign(source, { count: 0, decided: 0, decisions: [] });
   }
-  const size = block[0].length;
+  const size = Math.min(block[0].length, source.length); // a clip may be shorter than a block
   source.ring.forEach((channel, row) => {
     channel.copyWithin(0, size);
-    channel.set(block[row], source.length - size);
+    channel.set(block[row].subarray(-size), source.length - size);
   });
-  source.count += size;
+  source.count += block[0].length;
 }
 
 // Answer once a second while this microphone is used; the first answer needs a whole clip.
