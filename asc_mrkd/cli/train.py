@@ -107,7 +107,9 @@ def say_plan(experiment: "Experiment", out: Path, seeds: Sequence[int]) -> None:
 
     expected = describe_seconds(expected_seconds(experiment, seeds))
     say(f"{out}: {describe_fit(experiment)}", err=True)
-    say(f"{out}: {experiment.train.epochs} epochs per seed; expected time in all: {expected}", err=True)
+    epochs = experiment.train.epochs
+    noun = "epoch" if epochs == 1 else "epochs"
+    say(f"{out}: {epochs} {noun} per seed; expected time in all: {expected}", err=True)
 
 
 def require_known_options(section: "ModelConfig") -> None:

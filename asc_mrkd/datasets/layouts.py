@@ -16,7 +16,7 @@ from asc_mrkd.datasets.dcase import (
     read_development_set,
     read_evaluation_set,
 )
-from asc_mrkd.datasets.own import is_class_folders, read_class_folders
+from asc_mrkd.datasets.own import has_sound, is_class_folders, read_class_folders
 from asc_mrkd.datasets.recordings import Dataset, Reading
 from asc_mrkd.datasets.tables import LIST_FOLDERS, TABLE_SUFFIXES, is_table, lists_clips, read_table
 from asc_mrkd.errors import DataError
@@ -111,7 +111,7 @@ def _read_only_table(table: Path, reading: Reading) -> Dataset:
 def _find_dataset(root: Path) -> tuple[Path, Layout]:
     """Find the data set that a folder is, or the only one directly in it."""
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder", OWN_HINT)
+        raise DataError(f"{root}: no such file or folder", OWN_HINT)
     layout = _recognise(root)
     if layout:
         return root, layout
@@ -121,7 +121,10 @@ def _find_dataset(root: Path) -> tuple[Path, Layout]:
         inner = [folder for folder in visible_folders(root) if is_class_folders(folder)]
         if inner:
             hint = f"{inner[0]} in it is a folder per class: name that"
-        raise DataError(f"{root} holds no data set: neither meta.csv nor evaluation_setup/ nor audio/", hint)
+        fault = "neither meta.csv nor evaluation_setup/ nor audio/"
+        if has_sound(root) and not inner:
+            fault = "its sound files are not in folders of at least two classes"
+        raise DataError(f"{root} holds no data set: {fault}", hint)
     if len(found) > 1:
         names = ", ".join(folder.name for folder, _ in found)
         raise DataError(f"{root} holds several data sets: {names}", f"name one of them, such as {found[0][0]}")

@@ -41,20 +41,21 @@ def find_class_folders(folder: Path) -> dict[str, list[Path]]:
     inner = [part for part in visible_folders(folder) if part.name != NO_CLASS]
     splits = {part.name: visible_folders(part) for part in inner if part.name.lower() in SPLIT_NAMES}
     has_classes = bool(splits) and all(splits.values())
-    others = [part.name for part in inner if part.name not in splits and _has_sound(part)]
+    others = [part.name for part in inner if part.name not in splits and has_sound(part)]
     if has_classes and others and {"train", "test"} <= {SPLIT_NAMES[name.lower()] for name in splits}:
         raise DataError(
             f"{folder} has the folders {' and '.join(splits)}, but also sound in {others[0]}",
             f"move {others[0]} into one of them if it is a class, or out of the data set",
         )
     found = splits if has_classes and not others else {"": inner}
-    with_sound = [part for parts in found.values() for part in parts if _has_sound(part)]
+    with_sound = [part for parts in found.values() for part in parts if has_sound(part)]
     if len(with_sound) < 2 or all(part in inner and part.name in splits for part in with_sound):
         return {}
     return found
 
 
-def _has_sound(folder: Path) -> bool:
+def has_sound(folder: Path) -> bool:
+    """Return whether there is a sound file in a folder or below it, by its name."""
     return any(path.suffix.lower() in SOUND_SUFFIXES for path in visible_files(folder))
 
 
@@ -160,7 +161,7 @@ def finish_own(dataset: Dataset, reading: Reading, columns: str, groups: str) ->
     require_plain_names(dataset.root, dataset.clips["filename"])
     clips = dataset.clips.assign(label=[unicodedata.normalize("NFC", label) for label in dataset.clips["label"]])
     classes = sorted(set(clips["label"]))
-    _require_classes(dataset.root, classes)
+    _require_classes(classes)
     if "start" in clips:
         clips["recording"] = clips["filename"]
         clips["filename"] = [piece_name(*row) for row in clips[["recording", "start", "end"]].itertuples(index=False)]
@@ -191,10 +192,10 @@ def piece_name(recording: str, start: float, end: float) -> str:
     return f"{recording}#t={','.join(times)}"
 
 
-def _require_classes(root: Path, classes: Sequence[str]) -> None:
+def _require_classes(classes: Sequence[str]) -> None:
     if len(classes) < 2:
         only = f"only the class {classes[0]}" if classes else "no clip"
-        raise DataError(f"{root} holds {only}", "a classifier needs at least two classes")
+        raise DataError(f"there is {only}", "a classifier needs at least two classes")
     require_class_names(classes)
     for name in classes:
         if not name.isprintable():

@@ -16,7 +16,7 @@ from asc_mrkd.config.domain import CLIP_COLUMNS
 from asc_mrkd.datasets.images import ImageSet, channel_statistics, open_images, stratified
 from asc_mrkd.datasets.splits import classes_of_one_unit
 from asc_mrkd.deploy.model_file import normalise
-from asc_mrkd.errors import SHOWN, DataError
+from asc_mrkd.errors import SHOWN, DataError, shell_command
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.store.layout import CheckedRows, FeatureStore, open_store
 from asc_mrkd.store.selection import clips_in_use, clips_of_all_devices, known_test_clips, of_devices
@@ -187,8 +187,9 @@ def _clips_of_split(store: FeatureStore, clips: pd.DataFrame, config: StoreConfi
     if chosen.empty:
         of_devices = f" of {', '.join(config.devices)}" if config.devices is not None else ""
         in_fold = f" in fold {config.fold}" if config.fold is not None else ""
+        command = shell_command("asc-mrkd", "check-data", store.folder)
         raise DataError(
-            f"{store.folder}: no usable {split} clips{of_devices}{in_fold}", "asc-mrkd check-data names what is wrong"
+            f"{store.folder}: no usable {split} clips{of_devices}{in_fold}", f"{command} names what is wrong"
         )
     return chosen
 

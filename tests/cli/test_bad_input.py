@@ -54,11 +54,11 @@ def place(store, trained, tmp_path_factory):
         ("make-scenes new --clips-per-class many", "Input should be a valid integer"),
         ("make-scenes new --clips-per-class 1", "greater than or equal to 2"),
         ("make-scenes notes.wav", "notes.wav"),
-        ("check-data missing", "missing: no such folder"),
+        ("check-data missing", "missing: no such file or folder"),
         ("check-data empty", "empty holds no data set"),
         ("check-data no_columns", "no_columns/meta.csv lacks: identifier"),
         ("check-data wrong_label", "fold1_train.txt, line 1: audio/bus-paris-0-0-a.wav is labelled 'buss' here"),
-        ("extract-features --data missing --out new", "missing: no such folder"),
+        ("extract-features --data missing --out new", "missing: no such file or folder"),
         ("extract-features --data data --spec pmel265 --out new", "there is no front end 'pmel265'"),
         ("extract-features --data data --spec wrong.yaml --out new", "wrong.yaml: unknown key 'n_mel'"),
         ("extract-features --data data --spec other.yaml --out store", "n_mels is 24 in the store and 32 here"),
@@ -155,5 +155,5 @@ def test_a_folder_in_place_of_a_file_gets_a_hint(place, monkeypatch):
 def test_debug_shows_the_exception(place):
     from asc_mrkd.errors import DataError
 
-    with pytest.raises(DataError, match="no such folder"):
+    with pytest.raises(DataError, match="no such file or folder"):
         run_cli("--debug", "check-data", place / "missing")

@@ -130,7 +130,7 @@ def test_list_that_is_no_text(tmp_path):
 
 
 def test_missing_and_empty_folders(tmp_path):
-    for folder, message in [(tmp_path / "absent", "no such folder"), (tmp_path, "holds no data set")]:
+    for folder, message in [(tmp_path / "absent", "no such file or folder"), (tmp_path, "holds no data set")]:
         with pytest.raises(DataError, match=message) as caught:
             read_dataset(folder)
         assert caught.value.hint

@@ -313,6 +313,8 @@ def test_folders_without_sound_next_to_train_and_test_change_nothing(folder, tmp
 
 def test_folders_of_splits_are_not_classes(folder, tmp_path):
     (tmp_path / "set").mkdir()
+    with pytest.raises(DataError, match="holds no data set: neither"):
+        read_dataset(tmp_path / "set")
     folder.rename(tmp_path / "set" / "Train")
     write_clip(tmp_path / "set" / "Test" / "c.wav")
     with pytest.raises(DataError, match="holds no data set") as caught:
@@ -323,6 +325,14 @@ def test_folders_of_splits_are_not_classes(folder, tmp_path):
     with pytest.raises(DataError, match="holds no data set") as caught:
         read_dataset(tmp_path / "set")
     assert "a table lists them" in caught.value.hint
+
+
+def test_a_folder_with_one_class_and_a_table_that_is_missing_are_called_so(tmp_path):
+    write_clip(tmp_path / "kitchen" / "a.wav")
+    with pytest.raises(DataError, match="its sound files are not in folders of at least two classes"):
+        read_dataset(tmp_path)
+    with pytest.raises(DataError, match=r"list\.csv: no such file or folder"):
+        read_dataset(tmp_path / "list.csv")
 
 
 def test_a_split_is_made_where_all_is_for_training(folder, tmp_path):
@@ -452,7 +462,7 @@ def test_what_does_not_fit_a_table_is_named(folder, changes, message, hint):
         ("file,label\na.wav,\n", "line 2: a.wav has no label"),
         ("file,text\na.wav,b\n", "has no column for the classes: its columns are file, text"),
         ("file,label\nx.wav,b\ny.wav,c\n", "there is no file x.wav below"),
-        ("file,label\na.wav,b\n", "holds only the class b"),
+        ("file,label\na.wav,b\n", "there is only the class b"),
         ("file,label\na.wav,b\na.wav,c\n", "line 3: a.wav was listed above with other entries"),
         (
             "file,label\na.wav,b\nb.wav,prediction\n",

@@ -77,7 +77,7 @@ def test_the_verb_trains_a_store_with_fitting_settings(tmp_path):
     done = run_cli("train", tmp_path / "store", *options)
     assert done.code == 0, done.err
     assert ": cp_resnet of width 4 on 18 clips, tested on 6 others\n" in done.err
-    assert "1 epochs per seed; expected time in all: less than a minute" in done.err
+    assert "1 epoch per seed; expected time in all: less than a minute" in done.err
     assert RunFolder(tmp_path / "run").experiment.model.options["in_channels"] == 2
     again = run_cli("train", tmp_path / "store", *options)
     assert "expected time" not in again.err

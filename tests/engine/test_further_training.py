@@ -87,8 +87,9 @@ def test_the_clips_of_one_device_train_and_test_with_the_statistics_of_all(conf,
     predictions = read_predictions(RunFolder(out).seed_folder(0).predictions)
     assert set(predictions.table["source_label"]) == {"b"}
     assert f"| splits | {len(train)} train, {len(test)} test" in (out / "README.md").read_text()
-    with pytest.raises(DataError, match="no usable test clips of b in fold 1"):
+    with pytest.raises(DataError, match="no usable test clips of b in fold 1") as caught:
         open_data(load_experiment(conf, [f"data={{store: {two_devices}, devices: [b], folds: 8}}"]).data)
+    assert caught.value.hint == f"asc-mrkd check-data {two_devices} names what is wrong"
     with pytest.raises(DataError, match="no clip of a recording device 's9'") as caught:
         train_run(conf, tmp_path / "none", f"data={{store: {two_devices}, devices: [b, s9]}}", *SHORT)
     assert caught.value.hint == "known: a, b"
