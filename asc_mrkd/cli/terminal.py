@@ -83,6 +83,15 @@ def prepare_streams() -> None:
     sys.stderr = _prepared(sys.stderr)
 
 
+def has_lost_reader(stream: Any) -> bool:
+    """Return whether what is left to write to a stream fails, because its reader has gone, as with `| head`."""
+    try:
+        stream.flush()
+    except BrokenPipeError:
+        return True
+    return False
+
+
 def flush_stdout() -> None:
     """Write out what is buffered.
 

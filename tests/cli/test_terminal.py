@@ -92,6 +92,13 @@ def run_into(stream, *arguments) -> int:
     return end.value.code
 
 
+def stream_without_reader():
+    """Open a pipe whose other end is closed."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return os.fdopen(writer, "w")
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("exp")
@@ -124,10 +131,20 @@ def test_f3_5_names_that_are_not_utf_8_are_printed(runs):
 
 @pytest.mark.parametrize("words", [["recipes", "ls"], ["methods"], ["methods", "--json"], ["--version"]])
 def test_k8_a_reader_that_has_gone_ends_the_output_quietly(words, capfd):
-    reader, writer = os.pipe()
-    os.close(reader)
-    with os.fdopen(writer, "w") as stream:
+    with stream_without_reader() as stream:
         assert run_into(stream, *words) == 0
+    assert capfd.readouterr().err == ""
+
+
+def test_k8_so_does_one_that_goes_while_a_library_prints(capfd):
+    """As typer prints its help."""
+
+    def print_help():
+        sys.stdout.write("Usage")
+        sys.stdout.flush()
+
+    with stream_without_reader() as stream, mock.patch.object(recipes, "find_recipes", side_effect=print_help):
+        assert run_into(stream, "recipes", "ls") == 0
     assert capfd.readouterr().err == ""
 
 
