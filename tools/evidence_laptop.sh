@@ -45,9 +45,20 @@ done
 stage 4 "try options of MrKD on held-out training images" \
     "${images[@]}" "method=$tried" data.held_out=5000 train.epochs=100 "${settings[@]}" \
     --out "$out/images_tuning" "${sweep_options[@]}"
-stage 5 "print what the methods are worth" python "$root/tools/worth.py" "$out/images_short" "$out/images_long"
+choices=ce
+for warmup in untrained ramp; do
+    for teacher_bn in eval batch; do
+        for ensemble_input in raw temperature; do
+            choices="$choices,{name: mrkd, warmup: $warmup, teacher_bn: $teacher_bn, ensemble_input: $ensemble_input}"
+        done
+    done
+done
+stage 5 "try the choices in which the presets differ, on the same images" \
+    "${images[@]}" "method=$choices" data.held_out=5000 train.epochs=100 "${settings[@]}" \
+    --out "$out/images_choices" "${sweep_options[@]}"
+stage 6 "print what the methods are worth" python "$root/tools/worth.py" "$out/images_short" "$out/images_long"
 if [ -n "$clips" ]; then
-    stage 6 "cross-validate on real clips" bash "$root/recipes/own/run.sh" --data "$clips" --group-column src_file \
+    stage 7 "cross-validate on real clips" bash "$root/recipes/own/run.sh" --data "$clips" --group-column src_file \
         --fold-column none --folds 4 --method ce,label_smoothing,pskd,mrkd "${changed[@]}" --out "$out/clips"
-    stage 7 "print what the methods are worth" python "$root/tools/worth.py" "$out/clips"
+    stage 8 "print what the methods are worth" python "$root/tools/worth.py" "$out/clips"
 fi
