@@ -17,7 +17,7 @@ from bench_images import PlainImages
 from torch.utils.data import DataLoader
 
 from asc_mrkd.datasets.images import ImageSplit, channel_statistics, open_images, stratified
-from asc_mrkd.engine.samples import SUBSET_SEED
+from asc_mrkd.engine.data.samples import SUBSET_SEED
 from asc_mrkd.models import build_model
 
 

@@ -18,9 +18,9 @@ from asc_mrkd.compression.table import candidates_table
 from asc_mrkd.config import Experiment, load_experiment, save_experiment
 from asc_mrkd.deploy.model_file import ModelFile, load_model, save_model
 from asc_mrkd.deploy.onnx_session import import_libraries
+from asc_mrkd.engine.data.samples import open_data
 from asc_mrkd.engine.inference import predict
 from asc_mrkd.engine.run_card import write_run_card
-from asc_mrkd.engine.samples import open_data
 from asc_mrkd.errors import ConfigError, DataError, RunError
 from asc_mrkd.evaluation import Metrics, clip_scores, overall_metrics
 from asc_mrkd.files import replace_folder, require_replaceable, staging_next_to, write_checksum

@@ -12,7 +12,7 @@ import torch
 from asc_mrkd.deploy.model_file import ModelFile
 from asc_mrkd.deploy.onnx_file import quiet, read_description, save_onnx, write_onnx
 from asc_mrkd.deploy.onnx_session import INPUT, import_libraries
-from asc_mrkd.engine.samples import Samples
+from asc_mrkd.engine.data.samples import Samples
 from asc_mrkd.errors import ModelError
 
 CALIBRATION_SAMPLES = 64

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 from asc_mrkd.config import Experiment, StoreConfig
 from asc_mrkd.device import choose_device
+from asc_mrkd.engine.data.samples import open_data
 from asc_mrkd.engine.device import use_threads
-from asc_mrkd.engine.samples import open_data
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.engine.training import require_fitting_network
 from asc_mrkd.errors import StoreError

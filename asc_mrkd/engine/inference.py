@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asc_mrkd.engine.samples import Samples
+from asc_mrkd.engine.data.samples import Samples
 from asc_mrkd.errors import NonFiniteError
 from asc_mrkd.progress import count_nothing
 

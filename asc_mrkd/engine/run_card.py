@@ -14,7 +14,7 @@ from asc_mrkd.config import Experiment, StoreConfig
 from asc_mrkd.config.domain import SCENES
 from asc_mrkd.deploy.card_text import LIMITS, frontend_text, network_text
 from asc_mrkd.deploy.model_file import ModelFile, load_model
-from asc_mrkd.engine.augment import describe_augmentation
+from asc_mrkd.engine.data.augment import describe_augmentation
 from asc_mrkd.errors import AscMrkdError, DamagedFileError, ModelError, RunError, shell_command
 from asc_mrkd.files import format_bytes, write_text
 from asc_mrkd.methods import method_title

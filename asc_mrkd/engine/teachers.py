@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from asc_mrkd.config import Experiment, MethodConfig, TrainConfig
 from asc_mrkd.deploy.model_file import ModelFile, load_model
-from asc_mrkd.engine.samples import ExperimentData, Samples
+from asc_mrkd.engine.data.samples import ExperimentData, Samples
 from asc_mrkd.errors import ConfigError, DataError, shell_command
 from asc_mrkd.files import file_sha256
 from asc_mrkd.methods.registry import STORED_TEACHER

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from asc_mrkd.config import Experiment, OptimizerConfig, PruneConfig, ScheduleConfig
 from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.dist import all_reduce_sum, is_parallel, local_rows, rank
-from asc_mrkd.engine.batches import Batch, training_batch
+from asc_mrkd.engine.data.batches import Batch, training_batch
+from asc_mrkd.engine.data.keys import BatchKey, Epoch
+from asc_mrkd.engine.data.responses import with_responses
+from asc_mrkd.engine.data.samples import Samples
 from asc_mrkd.engine.device import has_fast_bfloat16, seed_generator
 from asc_mrkd.engine.inference import LOWER_RATE
-from asc_mrkd.engine.keys import BatchKey, Epoch
 from asc_mrkd.engine.parallel import average_statistics, is_any, running_statistics, share_of_loss, wrap_ddp
-from asc_mrkd.engine.responses import with_responses
-from asc_mrkd.engine.samples import Samples
 from asc_mrkd.engine.teachers import load_teacher
 from asc_mrkd.errors import ConfigError, NonFiniteError
 from asc_mrkd.methods import Method, TrainingContext, build_method

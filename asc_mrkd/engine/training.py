@@ -19,13 +19,13 @@ from asc_mrkd.deploy.model_file import ModelFile, load_model, save_model
 from asc_mrkd.device import choose_device
 from asc_mrkd.dist import rank
 from asc_mrkd.engine.checkpoint import Checkpoints, owner_of
+from asc_mrkd.engine.data.responses import identify_responses, require_fitting_responses
+from asc_mrkd.engine.data.samples import ExperimentData, TrainAndTest, open_data
 from asc_mrkd.engine.device import gpu_name, has_fast_bfloat16, stop_on_signal, use_threads
 from asc_mrkd.engine.folds import join_folds
 from asc_mrkd.engine.inference import predict
 from asc_mrkd.engine.parallel import any_rank_stops, in_first_process, is_any, process_group, require_rows
-from asc_mrkd.engine.responses import identify_responses, require_fitting_responses
 from asc_mrkd.engine.run_card import write_run_card
-from asc_mrkd.engine.samples import ExperimentData, TrainAndTest, open_data
 from asc_mrkd.engine.teachers import (
     identify_start,
     identify_teachers,

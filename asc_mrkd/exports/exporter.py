@@ -28,7 +28,7 @@ from asc_mrkd.deploy.onnx_file import (
     save_with_frontend,
 )
 from asc_mrkd.deploy.onnx_session import OnnxSession, import_libraries, softmax
-from asc_mrkd.engine.samples import TrainAndTest, open_data
+from asc_mrkd.engine.data.samples import TrainAndTest, open_data
 from asc_mrkd.errors import AscMrkdError, ConfigError, ModelError, require_bool, require_known
 from asc_mrkd.exports.c_code import (
     CodeSize,

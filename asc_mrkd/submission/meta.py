@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asc_mrkd.config import Experiment
-from asc_mrkd.engine.augment import describe_augmentation
+from asc_mrkd.engine.data.augment import describe_augmentation
 from asc_mrkd.methods import method_title
 from asc_mrkd.models import MODELS
 from asc_mrkd.submission.check_meta import MAX_ABBREVIATION, PLACEHOLDER

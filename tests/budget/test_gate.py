@@ -6,7 +6,7 @@ from helpers.cli import run_cli
 from asc_mrkd.budget.gate import require_trained_within, require_untrained_within
 from asc_mrkd.budget.rules import RULES
 from asc_mrkd.config import load_experiment
-from asc_mrkd.engine.samples import open_data
+from asc_mrkd.engine.data.samples import open_data
 from asc_mrkd.errors import BudgetError, ConfigError
 
 pytestmark = pytest.mark.slow

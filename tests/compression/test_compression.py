@@ -19,7 +19,7 @@ from asc_mrkd.compression.quantise import spread_inputs
 from asc_mrkd.compression.steps import parse_steps
 from asc_mrkd.compression.table import candidate_cells, candidates_table
 from asc_mrkd.deploy.model_file import load_model
-from asc_mrkd.engine.samples import open_data
+from asc_mrkd.engine.data.samples import open_data
 from asc_mrkd.errors import ConfigError, MissingExtraError, RunError
 from asc_mrkd.evaluation import evaluate
 from asc_mrkd.models.pruning import prunable_layers

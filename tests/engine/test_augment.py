@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from asc_mrkd.config import AugmentConfig
-from asc_mrkd.engine.augment import crop_and_flip, random_crop_and_flip
-from asc_mrkd.engine.keys import Epoch
-from asc_mrkd.engine.samples import Samples
+from asc_mrkd.engine.data.augment import crop_and_flip, random_crop_and_flip
+from asc_mrkd.engine.data.keys import Epoch
+from asc_mrkd.engine.data.samples import Samples
 
 
 def plain_crop_and_flip(image: np.ndarray, pad: int, top: int, left: int, mirrored: bool) -> np.ndarray:

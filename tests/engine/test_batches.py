@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from asc_mrkd.config import AugmentConfig, ImagesConfig, StoreConfig
-from asc_mrkd.engine.augment import mixup, time_window
-from asc_mrkd.engine.batches import Batch, training_batch
-from asc_mrkd.engine.keys import BatchKey, Epoch, draw_partners
-from asc_mrkd.engine.samples import open_data
+from asc_mrkd.engine.data.augment import mixup, time_window
+from asc_mrkd.engine.data.batches import Batch, training_batch
+from asc_mrkd.engine.data.keys import BatchKey, Epoch, draw_partners
+from asc_mrkd.engine.data.samples import open_data
 
 
 def key_of(positions, count: int, number: int = 0) -> BatchKey:
@@ -88,7 +88,7 @@ def test_samples_are_normalised_by_the_training_rows(store):
 def test_memory_map_gives_the_same_samples(store, monkeypatch):
     source = open_data(StoreConfig(store=str(store)))
     _, resident = source.load(torch.device("cpu"))
-    monkeypatch.setattr("asc_mrkd.engine.samples._free_bytes", lambda device: 0)
+    monkeypatch.setattr("asc_mrkd.engine.data.samples._free_bytes", lambda device: 0)
     _, mapped = source.load(torch.device("cpu"))
     for where in (torch.tensor([3, 0, 5]), torch.tensor([4]), slice(2, 6)):
         assert torch.equal(resident.gather(where), mapped.gather(where))

@@ -14,8 +14,8 @@ from helpers.engine import train_run
 from asc_mrkd.config import load_experiment
 from asc_mrkd.datasets.splits import fold_numbers
 from asc_mrkd.deploy.model_file import load_model
+from asc_mrkd.engine.data.samples import open_data
 from asc_mrkd.engine.folds import _mean_records
-from asc_mrkd.engine.samples import open_data
 from asc_mrkd.engine.sweeps import sweep
 from asc_mrkd.errors import ConfigError, DataError, InterruptedRun, RunError
 from asc_mrkd.evaluation import compare, evaluate

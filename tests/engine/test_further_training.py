@@ -10,8 +10,8 @@ import torch
 from helpers.engine import train_run
 
 from asc_mrkd.deploy.model_file import load_model
+from asc_mrkd.engine.data.samples import open_data
 from asc_mrkd.engine.fitting import describe_fit, fit_experiment
-from asc_mrkd.engine.samples import open_data
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import ConfigError, DataError, InterruptedRun, RunError
 from asc_mrkd.methods import load_experiment

@@ -17,7 +17,7 @@ from helpers.warm import warm_command_line
 
 from asc_mrkd.deploy import Predictor
 from asc_mrkd.deploy.model_file import load_model
-from asc_mrkd.engine.samples import open_data
+from asc_mrkd.engine.data.samples import open_data
 from asc_mrkd.engine.sweeps import sweep
 from asc_mrkd.engine.training import train
 from asc_mrkd.errors import DataError, InterruptedRun, RunError

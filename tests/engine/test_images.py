@@ -16,7 +16,7 @@ from asc_mrkd.config import ImagesConfig
 from asc_mrkd.datasets.images import open_images
 from asc_mrkd.deploy import Predictor
 from asc_mrkd.deploy.model_file import load_model
-from asc_mrkd.engine.samples import open_data
+from asc_mrkd.engine.data.samples import open_data
 from asc_mrkd.errors import ConfigError, DataError, InterruptedRun, ModelError, RunError
 from asc_mrkd.methods import METHODS as REGISTRY
 

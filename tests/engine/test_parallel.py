@@ -24,8 +24,8 @@ from asc_mrkd.config import load_experiment
 from asc_mrkd.deploy.model_file import ModelFile, save_model
 from asc_mrkd.dist import all_gather_rows, all_reduce_sum, local_rows, rank
 from asc_mrkd.engine import trainer as trainer_module
+from asc_mrkd.engine.data.samples import open_data
 from asc_mrkd.engine.parallel import STOP_CHECK_EVERY, any_rank_stops, require_rows
-from asc_mrkd.engine.samples import open_data
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import ConfigError
 from asc_mrkd.methods import METHODS

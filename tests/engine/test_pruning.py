@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 from helpers.engine import train_run
 
-from asc_mrkd.engine.samples import open_data
+from asc_mrkd.engine.data.samples import open_data
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import ConfigError, InterruptedRun
 from asc_mrkd.methods import load_experiment

@@ -11,11 +11,11 @@ from helpers.engine import train_run
 from torchaudio.functional import mask_along_axis_iid
 
 from asc_mrkd.config import AugmentConfig
-from asc_mrkd.engine.augment import describe_augmentation, device_response, freq_mixstyle, spectrogram_masks
-from asc_mrkd.engine.batches import training_batch
-from asc_mrkd.engine.keys import Epoch
-from asc_mrkd.engine.responses import response_gains
-from asc_mrkd.engine.samples import open_data
+from asc_mrkd.engine.data.augment import describe_augmentation, device_response, freq_mixstyle, spectrogram_masks
+from asc_mrkd.engine.data.batches import training_batch
+from asc_mrkd.engine.data.keys import Epoch
+from asc_mrkd.engine.data.responses import response_gains
+from asc_mrkd.engine.data.samples import open_data
 from asc_mrkd.errors import ConfigError, InterruptedRun, RunError
 from asc_mrkd.features import Frontend, load_spec
 from asc_mrkd.methods import load_experiment

@@ -190,7 +190,7 @@ def test_t1_training_needs_no_number_of_free_pages_and_no_float64(conf, tmp_path
 
 
 def test_t1_draws_for_apples_gpus_are_float32():
-    from asc_mrkd.engine.keys import Epoch
+    from asc_mrkd.engine.data.keys import Epoch
 
     class Mps(torch.Tensor):
         """Stands for a tensor on such a GPU."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from asc_mrkd.engine.samples import open_data
+from asc_mrkd.engine.data.samples import open_data
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import ConfigError
 from asc_mrkd.methods import load_experiment

@@ -19,7 +19,7 @@ from helpers.warm import warm_command_line
 
 from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.engine import trainer as trainer_module
-from asc_mrkd.engine.samples import open_data
+from asc_mrkd.engine.data.samples import open_data
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.engine.training import require_fitting_network
 from asc_mrkd.errors import ConfigError, DamagedFileError, DataError, InterruptedRun, NonFiniteError, RunError

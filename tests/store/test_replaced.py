@@ -12,7 +12,7 @@ from helpers.store import RATE, SECONDS, differing_files, extract_by_verb
 from asc_mrkd.config import StoreConfig
 from asc_mrkd.datasets.pieces import Cutting
 from asc_mrkd.datasets.splits import fold_numbers
-from asc_mrkd.engine.samples import open_data
+from asc_mrkd.engine.data.samples import open_data
 from asc_mrkd.errors import StoreError
 from asc_mrkd.store import extract as extract_data
 from asc_mrkd.store import extract_clips, join_stores, open_store

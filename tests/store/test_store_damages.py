@@ -13,7 +13,7 @@ from helpers.cli import run_cli
 
 from asc_mrkd.config import StoreConfig
 from asc_mrkd.doctor import check_data
-from asc_mrkd.engine.samples import open_data
+from asc_mrkd.engine.data.samples import open_data
 from asc_mrkd.errors import AscMrkdError, StoreError
 from asc_mrkd.store import extract_clips, open_store
 from asc_mrkd.store.layout import CLASSES, CLIPS, FEATURES, REPAIR_ROWS, SPEC, STATS, SUMMED, SUMS, write_sums
@@ -161,7 +161,7 @@ def test_f1_6_a_damaged_row_is_named_when_it_is_read(damaged, damage, monkeypatc
         data.load(torch.device("cpu"))
     assert caught.value.hint == REPAIR_ROWS
     assert not check_data(damaged).passes()
-    monkeypatch.setattr("asc_mrkd.engine.samples._free_bytes", lambda device: 0)
+    monkeypatch.setattr("asc_mrkd.engine.data.samples._free_bytes", lambda device: 0)
     with pytest.raises(StoreError, match="is damaged"):
         [samples.gather(slice(None)) for samples in data.load(torch.device("cpu"))]
 

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from asc_mrkd.config import AugmentConfig
-from asc_mrkd.engine.keys import BatchKey
-from asc_mrkd.engine.samples import Samples
+from asc_mrkd.engine.data.keys import BatchKey
+from asc_mrkd.engine.data.samples import Samples
 from asc_mrkd.mrkd.losses import MixedLabels
 
 STYLE_EPS = 1e-6

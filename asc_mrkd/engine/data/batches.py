@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from asc_mrkd.config import AugmentConfig
-from asc_mrkd.engine.augment import mixup, samples_meet, transform
-from asc_mrkd.engine.keys import BatchKey
-from asc_mrkd.engine.samples import Samples
+from asc_mrkd.engine.data.augment import mixup, samples_meet, transform
+from asc_mrkd.engine.data.keys import BatchKey
+from asc_mrkd.engine.data.samples import Samples
 from asc_mrkd.mrkd.losses import Labels, MixedLabels
 
 ALL = slice(None)

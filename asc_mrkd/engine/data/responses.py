@@ -9,7 +9,7 @@ import torch
 
 from asc_mrkd import audio
 from asc_mrkd.config import AugmentConfig
-from asc_mrkd.engine.samples import ExperimentData, Samples
+from asc_mrkd.engine.data.samples import ExperimentData, Samples
 from asc_mrkd.errors import ConfigError
 from asc_mrkd.features.filterbank import torch_filterbank
 from asc_mrkd.features.spec import FrontendSpec
