@@ -45,16 +45,12 @@ done
 stage 4 "try options of MrKD on held-out training images" \
     "${images[@]}" "method=$tried" data.held_out=5000 train.epochs=100 "${settings[@]}" \
     --out "$out/images_tuning" "${sweep_options[@]}"
-choices=ce
-for warmup in untrained ramp; do
-    for teacher_bn in eval batch; do
-        for ensemble_input in raw temperature; do
-            choices="$choices,{name: mrkd, warmup: $warmup, teacher_bn: $teacher_bn, ensemble_input: $ensemble_input}"
-        done
-    done
+exchanged="ce,$paper,$robust"
+for choice in "warmup: ramp" "teacher_bn: batch" "ensemble_input: temperature"; do
+    exchanged="$exchanged,{name: mrkd, preset: paper, $choice}"
 done
-stage 5 "try the choices in which the presets differ, on the same images" \
-    "${images[@]}" "method=$choices" data.held_out=5000 train.epochs=100 "${settings[@]}" \
+stage 5 "exchange the choices of the preset paper for those of robust, one by one" \
+    "${images[@]}" "method=$exchanged" data.held_out=5000 train.epochs=100 "${settings[@]}" \
     --out "$out/images_choices" "${sweep_options[@]}"
 stage 6 "print what the methods are worth" python "$root/tools/worth.py" "$out/images_short" "$out/images_long"
 if [ -n "$clips" ]; then

@@ -7,7 +7,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": {"ensemble_input": "raw", "teacher_bn": "eval", "warmup": "untrained"},
     "robust": {"ensemble_input": "temperature", "teacher_bn": "batch", "warmup": "ramp"},
 }
-"""`paper` reads Algorithm 2 literally; `robust` keeps early teachers from doing harm."""
+"""`paper` reads Algorithm 2 literally. With `robust` only real backups teach, by the statistics of the batch, and the
+ensemble sees their logits divided by the temperature."""
 
 
 def default_preset(teachers: str) -> str:
