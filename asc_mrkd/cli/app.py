@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from typer.exceptions import Abort, TyperException
 
 from asc_mrkd import __version__
-from asc_mrkd.cli.terminal import discard, flush_stdout, has_lost_reader, prepare_streams, say
+from asc_mrkd.cli.terminal import flush_stdout, prepare_streams, say
 from asc_mrkd.errors import DISK_FULL, AscMrkdError, ConfigError, first_line
 from asc_mrkd.own_code import allow_code, place_in_own_code
 
@@ -120,8 +120,7 @@ def main() -> NoReturn:
         if wants_traceback:
             raise
         cause = error.__cause__ if isinstance(error, Carried) else error
-        if isinstance(cause, BrokenPipeError) and has_lost_reader(sys.stdout):  # not that of a worker
-            discard(sys.stdout)
+        if isinstance(cause, BrokenPipeError) and not flush_stdout():  # otherwise it is the pipe of a worker
             sys.exit(0)
         message, hint, code = explain(cause or error)
         if message:

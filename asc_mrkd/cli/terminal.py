@@ -83,17 +83,8 @@ def prepare_streams() -> None:
     sys.stderr = _prepared(sys.stderr)
 
 
-def has_lost_reader(stream: Any) -> bool:
-    """Return whether what is left to write to a stream fails, because its reader has gone, as with `| head`."""
-    try:
-        stream.flush()
-    except BrokenPipeError:
-        return True
-    return False
-
-
-def flush_stdout() -> None:
-    """Write out what is buffered.
+def flush_stdout() -> bool:
+    """Write out what is buffered, and return whether somebody still reads it.
 
     Raises:
         OSError: the file that stdout was sent to cannot be written.
@@ -102,9 +93,11 @@ def flush_stdout() -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         discard(sys.stdout)
+        return False
     except OSError:
         discard(sys.stdout)
         raise
+    return True
 
 
 def _prepared(stream: TextIO | None) -> TextIO:
