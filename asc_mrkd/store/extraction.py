@@ -199,7 +199,7 @@ def extract_clips(
             store = create_continue_or_replace(out, clips, spec, classes, states)
             if not _is_done(store, root, states):  # by another process, since it was asked above
                 try:
-                    _finish_store(store, root, states, frontend, pool, progress)
+                    _finish_store(store, out, root, states, frontend, pool, progress)
                 except KeyboardInterrupt:
                     raise InterruptedRun(f"{out}: interrupted", "the same command continues") from None
             del store  # Windows moves no file that is in use
@@ -249,9 +249,15 @@ def _open_pool(workers: int | None, scheduler: str | None) -> AbstractContextMan
 
 
 def _finish_store(
-    store: FeatureStore, root: Path, states: dict[str, State], frontend: Frontend, pool: Pool, progress: Progress
+    store: FeatureStore,
+    out: Path,
+    root: Path,
+    states: dict[str, State],
+    frontend: Frontend,
+    pool: Pool,
+    progress: Progress,
 ) -> None:
-    """Write everything that a store or a replacement still lacks.
+    """Write everything that the store in `out`, or its replacement, still lacks.
 
     Raises:
         StoreError: the disk is full.
@@ -261,8 +267,8 @@ def _finish_store(
     _forget_replaced(store, states)
     with full_disk_explained(store):
         check_space(store)
-        if store.folder.name == NEXT:
-            take_over_rows(open_parts(store.folder.parent), store, states, progress)
+        if store.folder != out:
+            take_over_rows(open_parts(out), store, states, progress)
         _fill(store, root, frontend, pool, progress)
 
 

@@ -14,7 +14,7 @@ from helpers.store import Recordings, differing_files, write_recordings
 from asc_mrkd.errors import StoreError
 from asc_mrkd.features import FrontendSpec
 from asc_mrkd.store import FeatureStore, extract, extract_clips, join_stores, open_store
-from asc_mrkd.store.layout import FEATURES, SHARD
+from asc_mrkd.store.layout import FEATURES, NEXT, SHARD
 from asc_mrkd.store.shards import mark_shard, parse_shard
 from asc_mrkd.store.sources import SOURCES
 from asc_mrkd.store.worker import _ClipReader
@@ -61,6 +61,10 @@ def maker(recordings, spec, tmp_path) -> Maker:
 
 
 FIRST = "audio/bus-city-0-0-a.wav"
+
+
+def test_a_store_may_have_the_name_of_a_replacement(maker):
+    assert maker.extract(maker.recordings.clips, NEXT).is_finished
 
 
 @pytest.mark.parametrize(
