@@ -22,8 +22,9 @@ from asc_mrkd.engine.device import has_fast_bfloat16, seed_generator
 from asc_mrkd.engine.inference import LOWER_RATE
 from asc_mrkd.engine.parallel import average_statistics, is_any, running_statistics, share_of_loss, wrap_ddp
 from asc_mrkd.engine.teachers import load_teacher
-from asc_mrkd.errors import ConfigError, NonFiniteError
+from asc_mrkd.errors import NonFiniteError
 from asc_mrkd.methods import Method, TrainingContext, build_method
+from asc_mrkd.methods.base import require_losses, scalars_of
 from asc_mrkd.models import build_network
 from asc_mrkd.models.pruning import amount_to_keep, attach_masks, ramp_factor, set_masks
 from asc_mrkd.mrkd.losses import Losses, MixedLabels, weighted_classes
@@ -39,22 +40,6 @@ SKIPPED_IN_A_ROW = 3
 
 SHOWN_SAMPLES = 3
 """Samples that the message about such a step names."""
-
-LOGGED = (
-    "seed",
-    "epoch",
-    "epochs",
-    "step",
-    "lr",
-    "loss",
-    "train_accuracy",
-    "skipped_steps",
-    "seconds",
-    "samples_per_second",
-    "test_accuracy",
-    "test_log_loss",
-)
-"""Values of the log that every method has; a method cannot call a part of its loss by their names."""
 
 
 def lr_factor(schedule: ScheduleConfig, step: int, steps_per_epoch: int, epochs: int) -> float:
@@ -90,53 +75,6 @@ def balanced_weights(labels: Tensor, num_classes: int) -> Tensor:
     counts = torch.bincount(labels, minlength=num_classes).float()
     present = counts > 0
     return torch.where(present, len(labels) / (present.sum() * counts.clamp(min=1)), 0.0)
-
-
-def require_losses(losses: Any) -> None:
-    """Refuse what a method of the user returns in place of losses.
-
-    Raises:
-        ConfigError: it is something else, or its total is not a scalar with a gradient.
-
-    >>> require_losses(Losses(torch.zeros((), requires_grad=True), torch.zeros(2, 3)))
-    """
-    if not isinstance(losses, Losses):
-        raise ConfigError(
-            f"the method returns {type(losses).__name__}, not Losses",
-            "return asc_mrkd.mrkd.Losses(total, logits, parts)",
-        )
-    total = losses.total
-    if not isinstance(total, Tensor) or total.dim() or not total.requires_grad:
-        raise ConfigError(
-            "the total loss of the method is not a scalar tensor with a gradient",
-            "return the mean over the batch, not detached",
-        )
-
-
-def scalars_of(parts: Mapping[str, Any], device: torch.device) -> dict[str, Tensor]:
-    """Return the parts of a loss as scalars on a device; the methods of users may give plain numbers.
-
-    Raises:
-        ConfigError: a part is not one number, or has the name of another value of the log.
-
-    >>> scalars_of({"weight": 0.5}, torch.device("cpu"))
-    {'weight': tensor(0.5000)}
-    """
-    scalars: dict[str, Tensor] = {}
-    for name, value in parts.items():
-        if name in LOGGED:
-            raise ConfigError(
-                f"the method calls a part of its loss '{name}', as another value of the log is called",
-                "rename the part",
-            )
-        if isinstance(value, Tensor | float | int):
-            scalars[name] = torch.as_tensor(value, device=device).detach()
-        if name not in scalars or scalars[name].dim():
-            raise ConfigError(
-                f"the part '{name}' of the loss of the method is not one number but {type(value).__name__}",
-                "parts are scalars, such as a mean over the batch",
-            )
-    return scalars
 
 
 @dataclass(frozen=True)

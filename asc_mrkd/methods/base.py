@@ -1,4 +1,4 @@
-"""The base class of training methods, and the facts of a run that they may ask for."""
+"""The base class of training methods: the facts of a run that they may ask for, and the losses that they return."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +15,22 @@ from asc_mrkd.errors import ConfigError
 from asc_mrkd.mrkd.logits import logits_of
 from asc_mrkd.mrkd.losses import Labels, Losses, at_least_float32, cross_entropy, kl_divergence
 from asc_mrkd.schema import Schema
+
+LOGGED = (
+    "seed",
+    "epoch",
+    "epochs",
+    "step",
+    "lr",
+    "loss",
+    "train_accuracy",
+    "skipped_steps",
+    "seconds",
+    "samples_per_second",
+    "test_accuracy",
+    "test_log_loss",
+)
+"""Values of the log that every method has; a method cannot call a part of its loss by their names."""
 
 
 def refuse_teacher(path: str) -> nn.Module:
@@ -216,3 +232,50 @@ def mutual_divergence(
     if reduction == "mean":
         return total / (len(logits) - 1)
     return total
+
+
+def require_losses(losses: Any) -> None:
+    """Refuse what a method of the user returns in place of losses.
+
+    Raises:
+        ConfigError: it is something else, or its total is not a scalar with a gradient.
+
+    >>> require_losses(Losses(torch.zeros((), requires_grad=True), torch.zeros(2, 3)))
+    """
+    if not isinstance(losses, Losses):
+        raise ConfigError(
+            f"the method returns {type(losses).__name__}, not Losses",
+            "return asc_mrkd.mrkd.Losses(total, logits, parts)",
+        )
+    total = losses.total
+    if not isinstance(total, Tensor) or total.dim() or not total.requires_grad:
+        raise ConfigError(
+            "the total loss of the method is not a scalar tensor with a gradient",
+            "return the mean over the batch, not detached",
+        )
+
+
+def scalars_of(parts: Mapping[str, Any], device: torch.device) -> dict[str, Tensor]:
+    """Return the parts of a loss as scalars on a device; the methods of users may give plain numbers.
+
+    Raises:
+        ConfigError: a part is not one number, or has the name of another value of the log.
+
+    >>> scalars_of({"weight": 0.5}, torch.device("cpu"))
+    {'weight': tensor(0.5000)}
+    """
+    scalars: dict[str, Tensor] = {}
+    for name, value in parts.items():
+        if name in LOGGED:
+            raise ConfigError(
+                f"the method calls a part of its loss '{name}', as another value of the log is called",
+                "rename the part",
+            )
+        if isinstance(value, Tensor | float | int):
+            scalars[name] = torch.as_tensor(value, device=device).detach()
+        if name not in scalars or scalars[name].dim():
+            raise ConfigError(
+                f"the part '{name}' of the loss of the method is not one number but {type(value).__name__}",
+                "parts are scalars, such as a mean over the batch",
+            )
+    return scalars
