@@ -83,6 +83,21 @@ def predict(
         raise typer.BadParameter(
             "only a stream has them: leave them out, or add --stream", param_hint="--rate, --channels"
         )
+    predict_files(model, sources, top, every, embeddings, workers, device, as_json, as_csv)
+
+
+def predict_files(
+    model: Path,
+    sources: list[Path],
+    top: int,
+    every: float | None,
+    embeddings: Path | None,
+    workers: int | None,
+    device: str,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    """Print the answer about every file; raise typer.Exit with code 1 if one was left out."""
     if workers != 1 and every is None and any(source.is_dir() for source in sources):
         start_early()  # while torch is imported here
     from asc_mrkd.deploy import Predictor, describe_suffixes

@@ -61,7 +61,7 @@ def train(
     from asc_mrkd.config import experiment_yaml
     from asc_mrkd.engine import training
     from asc_mrkd.engine.fitting import fit_experiment
-    from asc_mrkd.errors import ConfigError, shell_command
+    from asc_mrkd.errors import ConfigError
     from asc_mrkd.methods import load_experiment
     from asc_mrkd.runs import RunFolder
 
@@ -90,15 +90,10 @@ def train(
         track=track or (),
         progress=first_process_progress(),
     )
-    if not is_first_process():
-        return
-    trained = f"seed {chosen[0]} is" if len(chosen) == 1 else f"seeds {', '.join(map(str, chosen))} are"
-    say(f"{out}: {trained} trained; {shell_command('asc-mrkd', 'evaluate', out)}")
-    if budget and not experiment.data.is_cross_validation:
-        from asc_mrkd.budget.gate import require_trained_within
-
-        for seed, verdict in require_trained_within(out, chosen, budget, budget_precision).items():
-            say(f"seed {seed} is within the limits of {verdict.rule.title}: {verdict.describe_size()}")
+    if is_first_process():
+        say_trained(out, chosen)
+        if budget and not experiment.data.is_cross_validation:
+            require_within_budget(out, chosen, budget, budget_precision)
 
 
 def say_plan(experiment: "Experiment", out: Path, seeds: Sequence[int]) -> None:
@@ -110,6 +105,22 @@ def say_plan(experiment: "Experiment", out: Path, seeds: Sequence[int]) -> None:
     epochs = experiment.train.epochs
     noun = "epoch" if epochs == 1 else "epochs"
     say(f"{out}: {epochs} {noun} per seed; expected time in all: {expected}", err=True)
+
+
+def say_trained(out: Path, seeds: Sequence[int]) -> None:
+    """Say which seeds are trained, and the command that shows their results."""
+    from asc_mrkd.errors import shell_command
+
+    trained = f"seed {seeds[0]} is" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))} are"
+    say(f"{out}: {trained} trained; {shell_command('asc-mrkd', 'evaluate', out)}")
+
+
+def require_within_budget(out: Path, seeds: Sequence[int], budget: str, precision: str | None) -> None:
+    """Say of every seed that it keeps the limits of the budget; raise BudgetError if one is over a limit."""
+    from asc_mrkd.budget.gate import require_trained_within
+
+    for seed, verdict in require_trained_within(out, seeds, budget, precision).items():
+        say(f"seed {seed} is within the limits of {verdict.rule.title}: {verdict.describe_size()}")
 
 
 def require_known_options(section: "ModelConfig") -> None:
