@@ -134,9 +134,9 @@ class Backups(nn.Module):
         network = self._networks[age]
         by_batch = self.batch_statistics or age >= self.filled
         _normalise_by_batch(network, by_batch)
-        if self._homes:
-            home = device_of(network)
-            x, keywords = tree_map_only(Tensor, lambda tensor: tensor.to(home, non_blocking=True), (x, keywords))
+        home = device_of(network)
+        # copies, as a network may write to its input: the next backup and the student need it as it is
+        x, keywords = tree_map_only(Tensor, lambda one: one.to(home, non_blocking=True, copy=True), (x, keywords))
         if self._compile is None and (by_batch or not _may_round(network)):
             return self.logits_of(network(x, **keywords))
         runner = self._runners[age]

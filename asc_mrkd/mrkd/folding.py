@@ -43,9 +43,13 @@ def fold_normalisation(network: nn.Module, x: Any, keywords: Mapping[str, Any]) 
 
 
 def _first_samples(x: Any, keywords: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
-    """Return the first samples of a batch: of every tensor that has as many rows as its first one."""
+    """Return a copy of the first samples of a batch: of every tensor that has as many rows as its first one."""
     rows = len(tree_leaves(x)[0])
-    return tree_map_only(Tensor, lambda one: one[:PROBED] if one.dim() and len(one) == rows else one, (x, keywords))
+
+    def first(one: Tensor) -> Tensor:
+        return (one[:PROBED] if one.dim() and len(one) == rows else one).clone()
+
+    return tree_map_only(Tensor, first, (x, keywords))
 
 
 def _fold(network: nn.Module, x: Any, keywords: Mapping[str, Any]) -> nn.Module:

@@ -4,15 +4,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from asc_mrkd.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class MixedLabels:
-    """Labels of inputs mixed as weight * first + (1 - weight) * second."""
+    """Labels of inputs mixed as weight * first + (1 - weight) * second.
+
+    Raises:
+        ConfigError: the weight is not a tensor (batch,).
+    """
 
     first: Tensor
     """Class indices (batch,)."""
@@ -21,9 +28,55 @@ class MixedLabels:
     weight: Tensor
     """Lambda of Mixup (batch,), float in [0, 1]."""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.weight, Tensor) or self.weight.shape != self.first.shape:
+            raise ConfigError(
+                f"the weight of mixed labels is {kind_of(self.weight)}, not one number per input (batch,)",
+                "torch.full((len(x),), weight) gives all inputs the same weight",
+            )
+
 
 Labels = Tensor | MixedLabels
 """Class indices (batch,), or those of a mixed batch."""
+
+
+def require_class_indices(labels: Labels) -> None:
+    """Refuse labels that are not class indices; values on a GPU are not looked at, because that would wait for it.
+
+    Raises:
+        ConfigError: the labels are soft, one-hot or of another type, or one is negative.
+    """
+    for indices in (labels.first, labels.second) if isinstance(labels, MixedLabels) else (labels,):
+        if not is_integers(indices):
+            raise ConfigError(
+                f"the labels are {kind_of(indices)}, not class indices (batch,)",
+                "class indices are int64; MixedLabels(first, second, weight) are the labels of a mixed batch",
+            )
+        if indices.device.type == "cpu" and (indices < 0).any():
+            raise ConfigError(
+                f"the label {indices.min()} is not the index of a class",
+                "leave samples without a label out of the batch",
+            )
+
+
+def is_integers(values: Any) -> bool:
+    """Return whether this is a tensor of integers (row,), which can count classes or samples.
+
+    >>> [is_integers(values) for values in (torch.tensor([1, 2]), torch.tensor([True, False]), [1, 2])]
+    [True, False, False]
+    """
+    return isinstance(values, Tensor) and values.dim() == 1 and values.dtype in (torch.int32, torch.int64)
+
+
+def kind_of(value: Any) -> str:
+    """Return type and shape of a value that is not what it should be, for a message.
+
+    >>> kind_of(torch.zeros(2, 3)), kind_of([1, 2])
+    ('a tensor (2, 3) of torch.float32', 'a list')
+    """
+    if isinstance(value, Tensor):
+        return f"a tensor {tuple(value.shape)} of {value.dtype}"
+    return f"a {type(value).__name__}"
 
 
 @dataclass(frozen=True)

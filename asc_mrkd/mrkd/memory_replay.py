@@ -17,7 +17,15 @@ from asc_mrkd.mrkd.ensemble import FullyConnectedEnsemble, Scaling
 from asc_mrkd.mrkd.idle import IdleWatch, warn_of_no_backup, warn_of_unknown_length
 from asc_mrkd.mrkd.interval import EXPECTED, Interval
 from asc_mrkd.mrkd.logits import logits_of
-from asc_mrkd.mrkd.losses import Labels, Losses, MixedLabels, cross_entropy
+from asc_mrkd.mrkd.losses import (
+    Labels,
+    Losses,
+    MixedLabels,
+    cross_entropy,
+    is_integers,
+    kind_of,
+    require_class_indices,
+)
 from asc_mrkd.mrkd.networks import device_of, require_one_device
 from asc_mrkd.mrkd.presets import PRESETS, default_preset
 from asc_mrkd.mrkd.teachers import TeachersName, build_teachers, require_fitting_options
@@ -209,11 +217,12 @@ class MemoryReplay(nn.Module):
             keywords: further inputs of the student, by name, as in `mrkd(x, y, mask=mask)`.
 
         Raises:
-            ConfigError: the teachers need `samples`, which is missing or out of range, or do not take a mixed batch;
-                the logits are not (batch, `num_classes`); the model is on another device than the ensemble; the labels
-                are soft.
+            ConfigError: the labels are not class indices; the teachers need `samples`, which is missing, no numbers, or
+                out of range, or do not take a mixed batch; the logits are not (batch, `num_classes`); the model is on
+                another device than the ensemble.
         """
         self._require_one_device()
+        require_class_indices(labels)
         weight = self.distillation_weight()
         if self.alpha and torch.is_grad_enabled():
             self._watch.forward(taught=weight > 0)
@@ -222,9 +231,9 @@ class MemoryReplay(nn.Module):
         if weight > 0:  # before the student, whose activations stay until the backward pass
             found = self.teachers(x, self._num_teachers(), inputs, keywords)
         logits = self.logits_of(self.model(x, **keywords))
-        self._require_fitting(logits, labels)
+        self._require_fitting(logits)
         ce = cross_entropy(logits, labels)
-        if inputs is not None and self.training:
+        if inputs is not None and self.training and torch.is_grad_enabled():
             self.teachers.remember(inputs, logits)
         if found is None:
             return Losses(ce, logits, {"ce": ce.detach()})
@@ -311,7 +320,13 @@ class MemoryReplay(nn.Module):
                 "these teachers have the logits of other mixtures than this batch",
                 "write teachers=exact, or do not mix",
             )
-        if samples.device.type == "cpu" and not 0 <= samples.min() <= samples.max() < self.num_samples:
+        shape = labels.first.shape if isinstance(labels, MixedLabels) else labels.shape
+        if not is_integers(samples) or samples.shape != shape:
+            raise ConfigError(
+                f"samples is {kind_of(samples)}, not the number of each sample in the batch",
+                f"give a tensor {tuple(shape)} of integers",
+            )
+        if samples.device.type == "cpu" and ((samples < 0) | (samples >= self.num_samples)).any():
             raise ConfigError(
                 f"samples are numbered from {samples.min()} to {samples.max()}, with num_samples={self.num_samples}",
                 "count the samples of the training set from 0",
@@ -334,21 +349,16 @@ class MemoryReplay(nn.Module):
                 f"move both: mrkd.to('{device}')",
             )
 
-    def _require_fitting(self, logits: Tensor, labels: Labels) -> None:
+    def _require_fitting(self, logits: Tensor) -> None:
         """Refuse in the first step what would fail when the first backup teaches, long after.
 
         Raises:
-            ConfigError: the model has another number of classes, or the labels are not class indices.
+            ConfigError: the model has another number of classes.
         """
         if logits.dim() != 2 or logits.shape[1] != self.num_classes:
             raise ConfigError(
                 f"the model gives logits of the shape {tuple(logits.shape)}, with num_classes={self.num_classes}",
                 "num_classes is the number of outputs of the model, one per class: (batch, class)",
-            )
-        if isinstance(labels, Tensor) and labels.is_floating_point():
-            raise ConfigError(
-                f"the labels are {labels.dtype}, not class indices (batch,)",
-                "class indices are int64; MixedLabels(first, second, weight) are the labels of a mixed batch",
             )
 
     def _taught_loss(

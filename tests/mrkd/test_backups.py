@@ -60,6 +60,35 @@ def test_backup_gives_the_logits_of_the_student_at_that_time():
     torch.testing.assert_close(by_batch(x)[0], copy.deepcopy(model).train()(x))
 
 
+class InPlace(nn.Module):
+    """Standardise the input in place, as a network may where a batch passes through it once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = make_network()
+
+    def forward(self, x):
+        return self.network(x.sub_(1).mul_(0.5))
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_a_network_that_writes_to_its_input_changes_it_for_nobody_else(folded):
+    model = InPlace()
+    if folded:
+        model.to(memory_format=torch.channels_last)
+        model.network[0].weight.data = (
+            model.network[0].weight.data.expand(4, 3, 3, 3).contiguous(memory_format=torch.channels_last)
+        )
+    ring = Backups(model, 2)
+    ring.push(model)
+    ring.push(model)
+    x = torch.randn(8, 3 if folded else 1, 4, 4)
+    given = x.clone()
+    logits = ring(x)
+    assert torch.equal(x, given)
+    torch.testing.assert_close(logits[1], copy.deepcopy(model).eval()(given))
+
+
 def test_untrained_copies_of_a_deep_network_stay_finite():
     layers = [m for _ in range(30) for m in (nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU())]
     deep = nn.Sequential(nn.Conv2d(1, 8, 1), *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))

@@ -188,11 +188,23 @@ def test_what_would_fail_with_the_first_backup_is_refused_in_the_first_step():
     with pytest.raises(ConfigError, match=rf"shape \({len(x)}, 3\), with num_classes=4"):
         MemoryReplay(make_network(), 4, interval=100)(x, y)
     method = MemoryReplay(make_network(), 3, interval=100)
-    with pytest.raises(ConfigError, match=r"the labels are torch\.float32, not class indices"):
+    with pytest.raises(ConfigError, match=r"the labels are a tensor \(8, 3\) of torch\.float32, not class indices"):
         method(x, F.one_hot(y, 3).float())
+    with pytest.raises(ConfigError, match=r"the labels are a tensor \(8,\) of torch\.uint8, not class indices"):
+        method(x, y.to(torch.uint8))
+    with pytest.raises(ConfigError, match="the label -100 is not the index of a class"):
+        method(x, torch.where(y == y[0], -100, y))
     method.model.to("meta")
     with pytest.raises(ConfigError, match="model is on meta, and the ensemble is on cpu"):
         method(x.to("meta"), y.to("meta"))
+
+
+@pytest.mark.parametrize("weight", [0.3, torch.tensor(0.3), torch.full((8, 1), 0.3)], ids=["float", "scalar", "column"])
+def test_a_mixed_batch_needs_a_weight_per_input(weight):
+    _, y = make_batch()
+    with pytest.raises(ConfigError, match=r"not one number per input \(batch,\)") as error:
+        MixedLabels(y, y.flip(0), weight)
+    assert "torch.full((len(x),), weight)" in error.value.hint
 
 
 def test_a_model_on_several_devices_is_refused_and_stays_where_it_is():

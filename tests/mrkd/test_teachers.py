@@ -126,6 +126,10 @@ def test_sample_without_a_teacher_has_its_cross_entropy_alone():
 def test_evaluation_mode_and_logits_that_are_not_finite_leave_the_memory_alone():
     method = build()
     method.eval()(X[:4], Y[:4], samples=torch.arange(4))
+    method.train()
+    method.model.eval()
+    with torch.no_grad():  # a validation by somebody who switches the model alone
+        method(X[:4], Y[:4], samples=torch.arange(4))
     assert not method.teachers.seen.any()
     logits = torch.tensor([[1.0, 2.0, 3.0], [float("nan"), 0.0, 0.0], [0.0, float("inf"), 0.0], [1e9, 0.0, -1e9]])
     method.teachers.remember(torch.arange(4), logits)
@@ -250,3 +254,14 @@ def test_batches_that_replay_cannot_know_are_refused():
         method(X[:4], MixedLabels(Y[:4], Y[:4].roll(1), torch.full((4,), 0.7)), samples=index)
     with pytest.raises(ConfigError, match=r"numbered from 10 to 13, with num_samples=12"):
         method(X[:4], Y[:4], samples=index + 10)
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [torch.arange(4) > 1, torch.arange(4.0), torch.arange(3), torch.arange(4).unsqueeze(1), [0, 1, 2, 3]],
+    ids=["mask", "float", "too few", "column", "list"],
+)
+@pytest.mark.parametrize("teachers", ["replay", "cached"])
+def test_samples_that_are_not_one_number_per_input_are_refused(teachers, samples):
+    with pytest.raises(ConfigError, match="not the number of each sample in the batch"):
+        build(teachers=teachers, teacher_bn=None)(X[:4], Y[:4], samples=samples)
