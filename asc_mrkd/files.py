@@ -23,7 +23,7 @@ FOLDERS_OF_SYSTEMS = ("lost+found", "System Volume Information", "$RECYCLE.BIN",
 """Names of folders that systems put next to those of people; they count as hidden."""
 
 FILES_OF_SYSTEMS = (".ds_store", "._.ds_store", "desktop.ini", "thumbs.db")
-"""Names, in lower case, of files that systems put into the folders that people look at."""
+"""Names, in lower case, of files that systems put into the folders that people look at; they count as hidden."""
 
 FORMER = "former"
 """Name in the staging folder of the folder that is being replaced."""
@@ -209,9 +209,7 @@ def visible_files(folder: Path, above: Collection[str] = ()) -> Iterator[Path]:
     place = os.path.realpath(folder)
     if place in above or not folder.is_dir():
         return
-    for path in sorted(folder.iterdir()):
-        if _is_hidden(path):
-            continue
+    for path in visible_paths(folder):
         if path.is_dir():
             yield from visible_files(path, (*above, place))
         else:
@@ -223,8 +221,13 @@ def visible_folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*") if path.is_dir() and not _is_hidden(path))
 
 
+def visible_paths(folder: Path) -> list[Path]:
+    """List the files and folders directly in a folder, sorted, without hidden ones."""
+    return sorted(path for path in folder.iterdir() if not _is_hidden(path))
+
+
 def _is_hidden(path: Path) -> bool:
-    return path.name.startswith(".") or path.name in FOLDERS_OF_SYSTEMS
+    return path.name.startswith(".") or path.name in FOLDERS_OF_SYSTEMS or _is_of_system(path)
 
 
 def is_empty(folder: Path) -> bool:

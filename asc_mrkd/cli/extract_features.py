@@ -75,6 +75,8 @@ def extract_features(
     print_store_size(store)
     bad = store.clips[store.clips["status"] == BAD]
     say_left_out(bad, store, cutting)
+    if shard is None:
+        say_missing_split(store)
     say_known(store)
     if len(bad) > max_bad * len(store.clips):
         say(f"{len(bad)} of {len(store.clips)} clips cannot be used, more than --max-bad {max_bad}", err=True)
@@ -94,6 +96,14 @@ def say_left_out(bad: "pd.DataFrame", store: "FeatureStore", cutting: "Cutting")
     again = [reason for reason in NO_VERDICT if (bad["reason"] == reason).any()]
     if again:
         say(f"the same command tries the {' and '.join(again)} ones again", err=True)
+
+
+def say_missing_split(store: "FeatureStore") -> None:
+    """Say on stderr if a store with labels has no usable clip to train on, or none to test on."""
+    if store.classes and store.rows("train").empty:
+        say("warning: no usable clip is left to train on", err=True)
+    if store.classes and store.rows("test").empty:
+        say("warning: no usable clip is left to test on: add some, or cross-validate with train --folds", err=True)
 
 
 def say_known(store: "FeatureStore") -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from asc_mrkd.cli.extract_features import print_store_size, say_known
+from asc_mrkd.cli.extract_features import print_store_size, say_known, say_missing_split
 from asc_mrkd.cli.progress import show_progress
 
 
@@ -23,4 +23,5 @@ def join_stores(
 
     joined = store.join_stores(shards, out, show_progress)
     print_store_size(joined)
+    say_missing_split(joined)
     say_known(joined)

@@ -22,11 +22,12 @@ def split_clips(clips: pd.DataFrame, reading: Reading) -> tuple[pd.DataFrame, st
     """Give every clip a split; also return the sentence that says where the splits come from.
 
     Args:
-        clips: table with filename, label and identifier, and with recording, split or fold where the data give them.
+        clips: table with filename, label and identifier, and with recording, split (a word of SPLIT_NAMES, in any
+            capitals) or fold where the data give them.
         reading: chosen fold, or share and seed of a split that is made.
 
     Raises:
-        DataError: a split has an unknown name, the chosen fold does not exist, or there are too few groups.
+        DataError: the chosen fold does not exist, or there are too few groups.
     """
     if reading.test_fold is not None or ("fold" in clips and "split" not in clips):
         return _split_by_fold(clips, reading.test_fold)
@@ -82,12 +83,6 @@ def _split_by_fold(clips: pd.DataFrame, test_fold: str | None) -> tuple[pd.DataF
 def _with_given_splits(clips: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """Translate the names of the splits; validation clips are left out, or are the test where there is no other."""
     parts = clips["split"].str.lower().map(SPLIT_NAMES)
-    unknown = sorted(set(clips["split"][parts.isna()]))
-    if unknown:
-        raise DataError(
-            f"'{unknown[0]}' is not the name of a split",
-            f"known: {', '.join(SPLIT_NAMES)}; --split-column none ignores them",
-        )
     has_test = (parts == "test").any()
     sentence = "given"
     if (parts == "valid").any():

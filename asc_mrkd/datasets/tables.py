@@ -15,6 +15,7 @@ from asc_mrkd.audio.containers import SOUND_SUFFIXES
 from asc_mrkd.datasets.clip_lists import name_on_disk, read_list_text, refuse_rows
 from asc_mrkd.datasets.own import finish_own
 from asc_mrkd.datasets.recordings import NONE, Dataset, Reading
+from asc_mrkd.datasets.splits import SPLIT_NAMES
 from asc_mrkd.errors import SHOWN, DataError, MissingExtraError, first_line, suggest
 from asc_mrkd.files import find_files, visible_folders
 from asc_mrkd.schema import shorten
@@ -102,6 +103,10 @@ def read_table(source: Path | pd.DataFrame, reading: Reading) -> Dataset:
             chosen = chosen.drop(columns=column)
     if "fold" in chosen:
         refuse_rows(title, chosen[chosen["fold"] == ""], "has no fold", "write one, or --fold-column none ignores all")
+    if "split" in chosen and reading.test_fold is None:
+        hint = f"known: {', '.join(SPLIT_NAMES)}; --split-column none ignores them"
+        unknown = chosen[~chosen["split"].str.lower().isin(SPLIT_NAMES.keys())]
+        refuse_rows(title, unknown, "has the split '{split}'", hint)
     folder = Path() if isinstance(source, pd.DataFrame) else source.parent
     root, names = _find_files(title, folder, chosen["filename"].tolist(), reading.root)
     chosen["filename"] = names

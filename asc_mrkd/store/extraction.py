@@ -38,6 +38,7 @@ from asc_mrkd.store.layout import (
     is_intact,
     open_parts,
     open_store,
+    require_store_or_empty,
     write_table,
 )
 from asc_mrkd.store.preparation import prepare, write_origin
@@ -108,8 +109,8 @@ def extract(
         DataError: the data are not a data set, or their lists or splits are not valid.
         ConfigError: the front end, the length of the clips, the shard, the device or the address of the scheduler is
             not valid.
-        StoreError: `out` holds the recordings, or a store of another spec or without an unchanged recording of the
-            list; another process writes it; or the disk is full.
+        StoreError: `out` holds other files, or a store of another spec or without an unchanged recording of the list;
+            another process writes it; or the disk is full.
         InterruptedRun: Ctrl-C; the finished rows are kept.
 
     Example:
@@ -121,8 +122,7 @@ def extract(
     require_bool(resample, "resample")
     part = parse_shard(shard) if shard else None
     dataset = read_dataset(data, reading)
-    if Path(out).resolve() == dataset.root.resolve():
-        raise StoreError(f"{out} is the folder of the recordings", "choose another --out")
+    require_store_or_empty(Path(out))  # before all headers are read
     prepared = prepare(dataset, spec, cutting, workers=workers or available_cores(), progress=progress)
     dataset = prepared.dataset
     frontend_spec = prepared.spec

@@ -18,14 +18,12 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from asc_mrkd.errors import DISK_FULL, StoreError, first_line, no_room, shell_command
+from asc_mrkd.errors import DISK_FULL, SHOWN, StoreError, first_line, no_room, shell_command
 from asc_mrkd.features.spec import FrontendSpec
-from asc_mrkd.files import atomic_writer, file_sha256, sync_folder, write_text
+from asc_mrkd.files import atomic_writer, file_sha256, sync_folder, visible_paths, write_text
 from asc_mrkd.locks import exclusive_lock
 from asc_mrkd.notebook import shown_by
 from asc_mrkd.schema import differing_key, parse, read_yaml
-from asc_mrkd.store.origin import ORIGIN
-from asc_mrkd.store.sources import SOURCES
 from asc_mrkd.store.statistics import RunningStatistics, row_moments
 
 FEATURES = "features.npy"
@@ -43,9 +41,6 @@ NEXT = ".next"
 
 SHARD = "shard.yaml"
 """File that only the store of a shard has."""
-
-NAMES = (FEATURES, CLASSES, STATS, SUMS, JOURNAL, SHARD, SOURCES, ORIGIN)
-"""Names of the files of a store besides its table and its definition."""
 
 SUMMED = (CLIPS, SPEC, CLASSES, STATS)
 """Files whose checksums are in SHA256SUMS, in the format of `sha256sum`."""
@@ -183,6 +178,26 @@ class CheckedRows:
                     raise StoreError(f"{self.store.folder}: row {row} ({name}) is damaged", REPAIR_ROWS)
                 self.is_checked[row] = True
         return values
+
+
+def require_store_or_empty(folder: Path) -> None:
+    """Refuse to make a store among the files of something else, such as a run or recordings.
+
+    Raises:
+        StoreError: the folder is neither that of a store, finished or not, nor empty.
+    """
+    if folder.exists() and not (folder / SPEC).exists():
+        _require_empty(folder)
+
+
+def _require_empty(folder: Path) -> None:
+    names = [path.name for path in visible_paths(folder)]
+    if names:
+        more = ", ..." if len(names) > SHOWN else ""
+        raise StoreError(
+            f"{folder} is not a feature store, and not empty: it holds {', '.join(names[:SHOWN])}{more}",
+            "choose another --out",
+        )
 
 
 def is_store(folder: Path) -> bool:
@@ -324,10 +339,9 @@ def create_or_open(
     """
     if classes is None:
         classes = sorted(set(clips["label"]) - {""})
+    require_store_or_empty(folder)
     if not (folder / CLIPS).exists():
         _create(folder, clips, spec, classes)
-    if not (folder / SPEC).exists():
-        raise _not_of_a_store(folder / CLIPS)
     if not (folder / CLASSES).exists():
         _write_classes(folder, classes)
     store = open_parts(folder)
@@ -369,11 +383,9 @@ def _create(folder: Path, clips: pd.DataFrame, spec: FrontendSpec, classes: Sequ
     """Write an empty store; its memory map takes no space until its rows are written."""
     folder.mkdir(parents=True, exist_ok=True)
     definition = yaml.safe_dump(spec.model_dump(), sort_keys=False)
-    # The definition is written first: without it, or with another one, the files are not those of a killed extraction.
-    is_begun = (folder / SPEC).exists() and (folder / SPEC).read_bytes() == definition.encode()
-    for name in (SPEC, *NAMES):
-        if (folder / name).exists() and not is_begun:
-            raise _not_of_a_store(folder / name)
+    # The definition is written first: with another one, the files are not those of a killed extraction.
+    if (folder / SPEC).exists() and (folder / SPEC).read_bytes() != definition.encode():
+        _require_empty(folder)
     write_text(folder / SPEC, definition)
     _write_classes(folder, classes)
     shape = (len(clips), *spec.shape)
@@ -386,11 +398,6 @@ def _create(folder: Path, clips: pd.DataFrame, spec: FrontendSpec, classes: Sequ
         raise no_room(folder / FEATURES, error.errno, f"it needs {size:,} bytes") from None
     table = clips.assign(row=range(len(clips)), frames=0, status=PENDING, reason="", crc32=0)
     write_table(folder, table[[*COLUMNS, *_optional_columns(clips)]])
-
-
-def _not_of_a_store(path: Path) -> StoreError:
-    """Return the error for a file that has the name of one of a store."""
-    return StoreError(f"{path} does not belong to a feature store", "choose another --out, or move the file away")
 
 
 def _optional_columns(clips: pd.DataFrame) -> list[str]:

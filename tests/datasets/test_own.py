@@ -438,7 +438,7 @@ def test_a_share_of_the_test_that_cannot_be_is_refused(share):
         ({"path_column": "zzz"}, "has no column 'zzz'", "known: file, category, x, one"),
         ({"test_fold": "4"}, "--test-fold 4: the data have no folds", "--fold-column"),
         ({"fold_column": "x", "test_fold": "9"}, "there is no fold '9'", "known: 0, 1"),
-        ({"split_column": "x"}, "'0' is not the name of a split", "train, training"),
+        ({"split_column": "x"}, "the table, row 0: .* has the split '0'", "known: train, training"),
         ({"root": "absent"}, "--root absent: no such folder", "name the folder"),
         ({"group_column": "one"}, "all clips are of one group, z: none is left to test on", "smaller groups"),
     ],
@@ -468,6 +468,7 @@ def test_what_does_not_fit_a_table_is_named(folder, changes, message, hint):
             "file,label\na.wav,b\nb.wav,prediction\n",
             "a class cannot be called 'prediction', because predictions.csv has",
         ),
+        ("file,label,split\na.wav,b,Train\nb.wav,c,trian\n", "list.csv, line 3: b.wav has the split 'trian'"),
         ("file,label,start\na.wav,b,soon\n", "line 2: a.wav has the start 'soon'"),
         ("file,label,start,end\na.wav,b,2,1\n", "line 2: a.wav ends before it starts"),
         ("file,label,Offset,duration\na.wav,b,2,1\n", "has the column 'Offset', but none for the start"),
@@ -586,6 +587,7 @@ def test_everything_odd_in_a_folder_is_named(folder):
     (folder / "phone").mkdir()
     (folder / "phone" / "a.m4a").touch()
     (folder / "garden" / "notes.txt").touch()
+    (folder / "garden" / "Thumbs.db").touch()
     (folder / "garden" / ".git").mkdir()
     (folder / "garden" / ".git" / "config").touch()
     write_clip(folder / "lost.wav")

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -241,6 +242,27 @@ def test_the_verbs_say_what_was_understood_and_done(folder, tmp_path):
     refused = run_cli("extract-features", "--data", folder, "--out", tmp_path / "t", "--clip-seconds", 0)
     assert refused.code == 2
     assert "--clip-seconds 0 is not between" in refused.err
+
+
+@pytest.mark.parametrize(("silent", "split"), [("", "test"), ("a", "train")])
+def test_the_verbs_say_that_nothing_is_left_to_train_or_to_test_on(tmp_path, silent, split):
+    names = ["a.wav", "b.wav"] if silent else ["x/a.wav", "y/b.wav"]  # a given split, or one clip per class
+    for name in names:
+        (tmp_path / "own" / name).parent.mkdir(parents=True, exist_ok=True)
+        write_sound(tmp_path / "own" / name, make_noise(1, 8000) * (Path(name).stem != silent), RATE)
+    if silent:
+        (tmp_path / "own" / "list.csv").write_text("file,label,split\na.wav,x,train\nb.wav,y,test\n")
+    options = ("--data", tmp_path / "own", "--workers", 1, "--max-bad", 1)
+    made = run_cli("extract-features", *options, "--out", tmp_path / "store")
+    stores = []
+    for number in (1, 2):
+        stores.append(tmp_path / f"store{number}")
+        part = run_cli("extract-features", *options, "--shard", f"{number}/2", "--out", stores[-1])
+        assert "is left to" not in part.err
+    joined = run_cli("join-stores", *stores, "--out", tmp_path / "joined")
+    for done in (made, joined):
+        assert done.code == 0, done.err
+        assert re.findall("warning: no usable clip is left to (train|test) on", done.err) == [split]
 
 
 def test_shards_of_own_recordings_join_to_the_bytes_of_the_whole(folder, store, tmp_path):

@@ -92,7 +92,7 @@ def test_what_the_system_fails_to_read_is_tried_again(tmp_path, recordings, spec
 
 def test_a_store_does_not_mix_with_the_recordings(recordings, spec):
     before = sorted(recordings.root.iterdir())
-    with pytest.raises(StoreError, match="is the folder of the recordings"):
+    with pytest.raises(StoreError, match="is not a feature store, and not empty: it holds audio, evaluation_setup"):
         extract(recordings.root, recordings.root / "audio" / "..", spec)
     assert sorted(recordings.root.iterdir()) == before
 
@@ -131,15 +131,22 @@ def test_a_store_that_another_process_has_just_finished_is_opened_as_it_is(recor
     assert {path.name: path.stat().st_mtime_ns for path in store.folder.iterdir()} == times
 
 
-@pytest.mark.parametrize(
-    "name", ["features.npy", "classes.txt", "clips.csv", "spec.yaml", "recordings.txt", "origin.yaml", "shard.yaml"]
-)
-def test_files_of_others_are_not_overwritten(recordings, spec, tmp_path, name):
-    (tmp_path / name).write_text("mine")
-    with pytest.raises(StoreError, match=f"{name} does not belong to a feature store"):
-        extract_clips(recordings.clips, recordings.root, spec, tmp_path, workers=1)
-    assert (tmp_path / name).read_text() == "mine"
-    assert {path.name for path in tmp_path.iterdir()} == {name, "set"}
+@pytest.mark.parametrize("name", ["features.npy", "clips.csv", "spec.yaml", "config.yaml"])
+def test_a_store_is_not_made_among_files_of_others(recordings, spec, tmp_path, name):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("mine")
+    with pytest.raises(StoreError, match=f"out is not a feature store, and not empty: it holds {name}$"):
+        extract_clips(recordings.clips, recordings.root, spec, out, workers=1)
+    assert (out / name).read_text() == "mine"
+    assert [path.name for path in out.iterdir()] == [name]
+
+
+def test_a_folder_with_files_of_systems_only_is_empty(recordings, spec, tmp_path):
+    for name in (".DS_Store", "desktop.ini", ".spec.yaml.0.tmp"):
+        (tmp_path / "out").mkdir(exist_ok=True)
+        (tmp_path / "out" / name).touch()
+    assert extract_clips(recordings.clips, recordings.root, spec, tmp_path / "out", workers=1).is_finished
 
 
 def test_another_spec_is_refused_with_the_option_that_takes_that_of_the_store(made, recordings, spec):

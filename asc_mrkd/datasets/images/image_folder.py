@@ -13,7 +13,7 @@ from PIL import Image
 
 from asc_mrkd.datasets.images.image_set import SPLITS, ImageSplit, file_state, make_table
 from asc_mrkd.errors import DataError, first_line
-from asc_mrkd.files import find_files, visible_folders
+from asc_mrkd.files import find_files, visible_folders, visible_paths
 from asc_mrkd.workers import available_cores, local_pool, map_in_order
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -118,7 +118,7 @@ def list_image_folder(root: Path, layout: str) -> ImageFolderSource:
 def list_other_files(root: Path) -> list[str]:
     """List the files in the class folders that are not images by their names, without hidden ones, sorted."""
     folders = [folder for split in SPLITS for folder in visible_folders(root / split)]
-    files = [path for folder in folders for path in folder.iterdir() if not path.name.startswith(".")]
+    files = [path for folder in folders for path in visible_paths(folder)]
     others = [path for path in files if path.suffix.lower() not in IMAGE_SUFFIXES and path.is_file()]
     return sorted(path.relative_to(root).as_posix() for path in others)
 
