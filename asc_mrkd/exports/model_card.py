@@ -78,6 +78,7 @@ def write_card(path: Path, file: ModelFile, result: "Export") -> None:
         f"| multiply-adds | {result.multiply_adds / 1e6:,.1f} million per input, without the front end |",
         f"| agreement | {_agreement(result)} |",
         "",
+        *([f"**Warning:** {result.warning}.", ""] if result.warning else []),
         _data(result.to, spec),
         "",
         LIMITS,

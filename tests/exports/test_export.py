@@ -254,6 +254,26 @@ def test_c_without_a_compiler_says_so(trained, tmp_path, monkeypatch):
     assert parity_check.compare(tmp_path / "c/parity") == []
 
 
+@pytest.mark.parametrize("to", ["onnx", "c"])
+def test_an_int8_network_that_decides_otherwise_is_named(trained, tmp_path, monkeypatch, to):
+    def save_shifted(path, file, train):
+        file.model.head[1].bias.data[0] += 1e3  # from here on every clip gets the first class
+        onnx_file.save_onnx(path, file)
+        file.model.head[1].bias.data[0] -= 1e3
+
+    monkeypatch.setattr(exporter, "save_int8", save_shifted)
+    outcome = run_cli("export", trained, "--to", to, "--precision", "int8", "--out", tmp_path / "board")
+    report = json.loads((tmp_path / "board/report.json").read_text())
+    others = 6 - report["same_decisions"]
+    sentence = f"in int8, {others} of 6 test clips get another class than from the trained network: export it in "
+    sentence += "float32, or measure the accuracy that is left: asc-mrkd compress RUN int8 --out DIR"
+    assert (outcome.code, others > 0, report["warning"]) == (0, True, sentence)
+    assert f"warning: {sentence}\n" in outcome.err
+    assert f"\n**Warning:** {sentence}.\n" in (tmp_path / "board/README.md").read_text()
+    assert exporter.Comparison("test clips", 100, 1.0, 90).warning("int8") == ""  # 90 % are enough
+    assert exporter.Comparison().warning("int8") == ""  # nothing was compared
+
+
 @pytest.mark.parametrize("with_frontend", [False, True])
 def test_a_network_that_gives_nan_is_not_kept(trained, tmp_path, monkeypatch, with_frontend):
     def run(session, x):
