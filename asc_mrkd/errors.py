@@ -5,6 +5,7 @@ import errno
 import os
 import shlex
 from collections.abc import Collection, Iterable
+from typing import Any
 
 SHOWN = 12
 """Largest number of names in a hint."""
@@ -164,6 +165,24 @@ def require_bool(value: object, name: str) -> None:
     """
     if value not in (True, False):
         raise ConfigError(f"{name}={value!r} is neither True nor False", f"write {name}=True or {name}=False")
+
+
+def list_of(values: Any, name: str) -> list[Any]:
+    """Return an argument with several values as a list; refuse a single one, such as a text, a list of characters.
+
+    Args:
+        values: the argument as the user gave it.
+        name: name of the argument.
+
+    Raises:
+        ConfigError: with the argument and its value.
+
+    >>> list_of(("exp/ce", "exp/mrkd"), "runs")
+    ['exp/ce', 'exp/mrkd']
+    """
+    if isinstance(values, str | os.PathLike) or not isinstance(values, Iterable):
+        raise ConfigError(f"{name}={values!r} is a single value, not a list", f"write {name}=[{values!r}]")
+    return list(values)
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

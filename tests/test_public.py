@@ -263,3 +263,26 @@ def test_the_pages_name_every_method_front_end_and_recipe():
     assert not [path.stem for path in ROOT.glob("features/*.yaml") if f"`{path.stem}`" not in front_ends]
     recipes = (ROOT / "docs/recipes.md").read_text()
     assert not [name for name in RECIPES if f"`{name}`" not in recipes]
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda run: asc_mrkd.load_experiment(run, "train.epochs=2"), "overrides"),
+        (lambda run: asc_mrkd.fit_experiment(run, "train.epochs=2"), "overrides"),
+        (lambda run: asc_mrkd.sweep(run, "train.epochs=2,3", run), "overrides"),
+        (lambda run: asc_mrkd.compare(run), "runs"),
+        (lambda run: asc_mrkd.write_report(run, run / "report.html"), "runs"),
+    ],
+)
+def test_one_text_is_not_taken_for_a_list_of_its_characters(tmp_path, call, name):
+    (tmp_path / "conf.yaml").write_text("data: {store: store}")
+    with pytest.raises(ConfigError, match=f"{name}=.* is a single value, not a list") as error:
+        call(tmp_path / "conf.yaml")
+    assert error.value.hint.startswith(f"write {name}=[")
+
+
+def test_the_path_of_an_experiment_is_not_taken_for_it(tmp_path):
+    with pytest.raises(ConfigError, match=r"'conf\.yaml' is not an experiment") as error:
+        asc_mrkd.train("conf.yaml", tmp_path / "run")  # type: ignore[arg-type]
+    assert "load_experiment" in error.value.hint

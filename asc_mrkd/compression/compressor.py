@@ -21,7 +21,7 @@ from asc_mrkd.deploy.onnx_session import import_libraries
 from asc_mrkd.engine.data.samples import open_data
 from asc_mrkd.engine.inference import predict
 from asc_mrkd.engine.run_card import write_run_card
-from asc_mrkd.errors import ConfigError, DataError, RunError
+from asc_mrkd.errors import ConfigError, DataError, RunError, list_of
 from asc_mrkd.evaluation import Metrics, clip_scores, overall_metrics
 from asc_mrkd.files import replace_folder, require_replaceable, staging_next_to, write_checksum
 from asc_mrkd.progress import Progress, count_nothing, no_progress
@@ -306,7 +306,7 @@ def experiment_with_data(run: RunFolder, overrides: Sequence[str]) -> Experiment
     """
     experiment = run.experiment
     key = f"data.{experiment.data.domain.data_key}"
-    for override in overrides:
+    for override in list_of(overrides, "overrides"):
         if not override.startswith(f"{key}="):
             raise ConfigError(f"'{override}' is not the place of the data of {run}", f"write {key}=FOLDER")
     experiment = load_experiment(run.config_file, list(overrides))

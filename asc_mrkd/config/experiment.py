@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from asc_mrkd.config.domain import DOMAINS, IMAGES, SCENES, Domain
-from asc_mrkd.errors import ConfigError
+from asc_mrkd.errors import ConfigError, list_of
 from asc_mrkd.files import write_text
 from asc_mrkd.own_code import code_digest, parse_own
 from asc_mrkd.schema import (
@@ -390,9 +390,9 @@ class Experiment(Schema):
         """Return the experiment with other seeds to train.
 
         Raises:
-            ConfigError: there is none, one is out of range, or one is named twice.
+            ConfigError: there is none, one is out of range, one is named twice, or they are not a list.
         """
-        return parse(Experiment, {**self.model_dump(), "seeds": list(seeds)}, "experiment")
+        return parse(Experiment, {**self.model_dump(), "seeds": list_of(seeds, "seeds")}, "experiment")
 
     def with_code(self) -> "Experiment":
         """Return the experiment with the SHA-256 of the files that its network and its method are in.
@@ -471,7 +471,7 @@ def load_experiment(path: str | os.PathLike[str], overrides: list[str] | None = 
         ConfigError: unreadable file, unknown key (with a suggestion), value out of range.
     """
     values = _read_with_base(Path(path), ())
-    for override in overrides or []:
+    for override in list_of(overrides or [], "overrides"):
         apply_override(values, override)
     return parse(Experiment, values, str(path))
 

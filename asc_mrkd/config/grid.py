@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import product
 from urllib.parse import quote
 
-from asc_mrkd.errors import ConfigError
+from asc_mrkd.errors import ConfigError, list_of
 
 KEPT_IN_NAMES = " =,.+-_[]{}" + ("" if os.name == "nt" else ":")
 """Characters that folder names keep besides letters and digits; Windows has no colon. Others are percent-encoded."""
@@ -62,7 +62,7 @@ def grid(overrides: Sequence[str]) -> list[Point]:
     >>> [point.overrides for point in grid(["train.epochs=3", "method.num_backups=1,2"])]
     [['train.epochs=3', 'method.num_backups=1'], ['train.epochs=3', 'method.num_backups=2']]
     """
-    parsed = [_parse_override(override) for override in overrides]
+    parsed = [_parse_override(override) for override in list_of(overrides, "overrides")]
     keys = [key for key, _ in parsed]
     swept = [key for key, values in parsed if len(values) > 1]
     _require_sweepable(keys, swept)

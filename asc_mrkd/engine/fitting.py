@@ -12,7 +12,7 @@ from asc_mrkd.engine.data.samples import open_data
 from asc_mrkd.engine.device import use_threads
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.engine.training import require_fitting_network
-from asc_mrkd.errors import StoreError
+from asc_mrkd.errors import StoreError, list_of
 from asc_mrkd.methods import check_experiment
 from asc_mrkd.models import network_takes
 from asc_mrkd.runs import RunFolder
@@ -60,6 +60,7 @@ def fit_experiment(store: str | os.PathLike[str], overrides: Sequence[str] = ())
         train(experiment, "exp/mrkd", seeds=[0, 1, 2, 3])
         ```
     """
+    overrides = list_of(overrides, "overrides")
     run = RunFolder(store)
     if run.config_file.is_file():
         raise StoreError(f"{run} is a run folder, not a feature store", f"its experiment file is {run.config_file}")

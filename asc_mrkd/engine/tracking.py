@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from asc_mrkd.config import Experiment
-from asc_mrkd.errors import ConfigError, MissingExtraError, first_line, suggest
+from asc_mrkd.errors import ConfigError, MissingExtraError, first_line, list_of, suggest
 from asc_mrkd.runs import RunFolder
 from asc_mrkd.schema import flatten
 
@@ -99,7 +99,7 @@ def require_trackers(names: Iterable[str]) -> None:
         ConfigError: unknown tracker.
         MissingExtraError: its library is not installed.
     """
-    for name in names:
+    for name in list_of(names, "track"):
         if name not in TRACKERS:
             raise ConfigError(f"there is no tracker '{name}'", suggest(name, TRACKERS))
         import_library(name, TRACKERS[name].library)  # type: ignore[attr-defined]

@@ -374,7 +374,7 @@ class Trainer:
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
         with autocast, weighted_classes(self.class_weights):
             losses = self.losses_of(batch.x, batch.labels, **batch.needed)
-        require_losses(losses)
+        require_losses(losses, len(batch.x))
         losses = replace(losses, parts=scalars_of(losses.parts, self.device))
         self.optimizer.zero_grad()
         (losses.total * share_of_loss(len(batch.x), len(key.positions))).backward()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from asc_mrkd.config import Experiment, decisive_settings
 from asc_mrkd.config.domain import SCENES, Domain
-from asc_mrkd.errors import SHOWN, RunError, require_bool, shell_command
+from asc_mrkd.errors import SHOWN, RunError, list_of, require_bool, shell_command
 from asc_mrkd.evaluation.bootstrap import SMALL_TEST_SET, Bootstrap, cluster_bootstrap
 from asc_mrkd.evaluation.statistics import (
     SIGNIFICANCE,
@@ -81,10 +81,11 @@ def compare(runs: Sequence[str | os.PathLike[str]], paired: bool | None = None) 
 
     Raises:
         RunError: fewer than two runs, or one that cannot be scored (see `evaluate`).
-        ConfigError: `paired` is a word.
+        ConfigError: `paired` is a word, or `runs` a single path.
     """
     if paired is not None:
         require_bool(paired, "paired")
+    runs = list_of(runs, "runs")
     if len(runs) < 2:
         alone = runs[0] if runs else "RUN"
         raise RunError(f"{alone} alone has nothing to be compared with", shell_command("asc-mrkd", "evaluate", alone))

@@ -69,10 +69,10 @@ class Ban(Method):
             x: input of the student, batch first.
             labels: class indices (batch,), or `MixedLabels` when `x` is mixed.
         """
-        losses = label_losses(self.model, x, labels)
         if self.generation_started == 0:
-            return losses
-        (teacher,) = self.teacher(x)
+            return label_losses(self.model, x, labels)
+        (teacher,) = self.teacher(x)  # before the student, whose activations stay until the backward pass
+        losses = label_losses(self.model, x, labels)
         kd = distillation(teacher, losses.logits, self.temperature)
         total = (1 - self.alpha) * losses.total + self.alpha * kd
         return Losses(total, losses.logits, losses.parts | {"kd": kd.detach()})

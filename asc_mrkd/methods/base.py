@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asc_mrkd.config import Experiment
-from asc_mrkd.errors import ConfigError
+from asc_mrkd.errors import ConfigError, suggest
 from asc_mrkd.mrkd.logits import logits_of
-from asc_mrkd.mrkd.losses import Labels, Losses, at_least_float32, cross_entropy, kl_divergence
+from asc_mrkd.mrkd.losses import Labels, Losses, at_least_float32, cross_entropy, kind_of, kl_divergence
 from asc_mrkd.schema import Schema
 
 LOGGED = (
@@ -31,6 +31,10 @@ LOGGED = (
     "test_log_loss",
 )
 """Values of the log that every method has; a method cannot call a part of its loss by their names."""
+
+
+NEEDS = ("index", "second_view", "pair", "previous")
+"""Inputs that a method may ask for."""
 
 
 def refuse_teacher(path: str) -> nn.Module:
@@ -86,7 +90,7 @@ class Method(nn.Module):
     """The student: the only part that is exported."""
 
     needs: tuple[str, ...] = ()
-    """Inputs of `training_losses` besides the batch and its labels, passed by name:
+    """Some of NEEDS, inputs of `training_losses` besides the batch and its labels, passed by name:
 
     - `index`: numbers of the samples in the training set (batch,);
     - `second_view`: the same samples with other draws of the augmentation, mixed alike;
@@ -234,13 +238,48 @@ def mutual_divergence(
     return total
 
 
-def require_losses(losses: Any) -> None:
-    """Refuse what a method of the user returns in place of losses.
+def require_method(method: Method, model: nn.Module, name: str) -> None:
+    """Refuse a method of the user that does not train the student, or whose losses cannot be asked for.
+
+    Args:
+        method: the method.
+        model: the student that it was given.
+        name: name of the method in the experiment.
 
     Raises:
-        ConfigError: it is something else, or its total is not a scalar with a gradient.
+        ConfigError: it has another student, needs inputs that do not exist, or does not take those that it needs.
+    """
+    if getattr(method, "model", None) is not model:
+        raise ConfigError(f"{name} does not keep the student that it is given", "write self.model = model")
+    if isinstance(method.needs, str):
+        raise ConfigError(f"{name}: needs is a text, not a tuple", f"write needs = ({method.needs!r},)")
+    for need in method.needs:
+        if need not in NEEDS:
+            raise ConfigError(f"{name} needs '{need}', which a batch does not have", suggest(need, NEEDS))
+    if not hasattr(method, "training_losses"):
+        raise ConfigError(f"{name} has no function training_losses", "write def training_losses(self, x, labels)")
+    try:
+        inspect.signature(method.training_losses).bind(None, None, **dict.fromkeys(method.needs))
+    except TypeError as error:
+        arguments = ", ".join(("self", "x", "labels", *method.needs))
+        raise ConfigError(
+            f"training_losses of {name} cannot be called: {error}",
+            f"needs is {method.needs!r}: write def training_losses({arguments}), or change needs",
+        ) from None
 
-    >>> require_losses(Losses(torch.zeros((), requires_grad=True), torch.zeros(2, 3)))
+
+def require_losses(losses: Any, rows: int) -> None:
+    """Refuse what a method of the user returns in place of losses.
+
+    Args:
+        losses: result of the method.
+        rows: inputs in the batch.
+
+    Raises:
+        ConfigError: it is something else, its total is not a scalar with a gradient, or its logits are not those of the
+            batch.
+
+    >>> require_losses(Losses(torch.zeros((), requires_grad=True), torch.zeros(2, 3)), rows=2)
     """
     if not isinstance(losses, Losses):
         raise ConfigError(
@@ -252,6 +291,12 @@ def require_losses(losses: Any) -> None:
         raise ConfigError(
             "the total loss of the method is not a scalar tensor with a gradient",
             "return the mean over the batch, not detached",
+        )
+    logits = losses.logits
+    if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != rows:
+        raise ConfigError(
+            f"the logits of the method are {kind_of(logits)}, not those of the student for {rows} inputs",
+            "return the logits (batch, class) as the second value of Losses",
         )
 
 

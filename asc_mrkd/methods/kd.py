@@ -21,7 +21,7 @@ from asc_mrkd.methods.schedules import gaussian_ramp, linear_ramp
 from asc_mrkd.mrkd import Interval, MemoryReplay
 from asc_mrkd.mrkd.logits import logits_of
 from asc_mrkd.mrkd.losses import Labels, Losses, MixedLabels, at_least_float32
-from asc_mrkd.mrkd.networks import device_of
+from asc_mrkd.mrkd.networks import copy_input, device_of
 from asc_mrkd.mrkd.teachers import CachedTeachers
 from asc_mrkd.schema import NotNegative, PathName, Temperature
 
@@ -237,8 +237,8 @@ class TeacherEnsemble:
     @torch.no_grad()
     def run(self, age: int, x: Any, keywords: Mapping[str, Any]) -> Tensor:
         """Return the mean logits (batch, class), float32, of inputs `x` and samples `keywords["index"]`."""
-        logits = [at_least_float32(logits_of(network(x, **keywords))) for network in self.networks]
-        return torch.stack(logits).mean(0)
+        logits = [logits_of(network(copy_input(x, keywords["index"].device), **keywords)) for network in self.networks]
+        return torch.stack([at_least_float32(one) for one in logits]).mean(0)
 
 
 def build_cache(teacher: TeacherEnsemble, train_samples: int, num_classes: int) -> CachedTeachers:

@@ -96,12 +96,13 @@ class Pskd(Method):
         """
         if self.backups is None and isinstance(labels, MixedLabels):
             raise ConfigError("pskd has predictions of other mixtures than this batch", "set method.source=model")
+        weight = self.past_weight()
+        past = self.past_probabilities(x, index) if weight else None  # before the student has its activations
         losses = label_losses(self.model, x, labels)
         logits = losses.logits
         ce = losses.total
-        weight = self.past_weight()
-        if weight:
-            kd = F.cross_entropy(at_least_float32(logits), self.past_probabilities(x, index).to(ce.dtype))
+        if past is not None:
+            kd = F.cross_entropy(at_least_float32(logits), past.to(ce.dtype))
             losses = Losses((1 - weight) * ce + weight * kd, logits, losses.parts | {"kd": kd.detach()})
         if self.backups is None:
             # One matrix serves both epochs: an epoch has each sample once, and its row was read just above.

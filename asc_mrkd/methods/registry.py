@@ -298,8 +298,10 @@ def check_experiment(experiment: Experiment, source: str = "experiment") -> Expe
     """Return the experiment with every option of its method, and the SHA-256 of the user's files, filled in.
 
     Raises:
-        ConfigError: as from `check_method`, or another section does not go with the method.
+        ConfigError: as from `check_method`, another section does not go with the method, or this is something else.
     """
+    if not isinstance(experiment, Experiment):
+        raise ConfigError(f"{experiment!r} is not an experiment", "asc_mrkd.load_experiment(path) reads one")
     section = check_method(experiment.method, source)
     method_entry(section.name).method_class.check_experiment(section.options, experiment)
     return experiment.with_code().model_copy(update={"method": section})
@@ -346,12 +348,16 @@ def build_method(section: MethodConfig, model: "nn.Module", context: "TrainingCo
     """Build a method around the student; it gets the fields of the context that its class asks for.
 
     Raises:
-        ConfigError: as from `check_method`, or the options do not fit the network.
+        ConfigError: as from `check_method`, the options do not fit the network, or a method of the user cannot be used.
     """
+    from asc_mrkd.methods.base import require_method
+
     section = check_method(section)
     method_class: Any = method_entry(section.name).method_class
     asked = {name: getattr(context, name) for name in context_parameters(method_class)}
-    return method_class(model, **asked, **section.options)
+    method: Method = method_class(model, **asked, **section.options)
+    require_method(method, model, section.name)
+    return method
 
 
 def context_parameters(method_class: "type[Method]") -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils._pytree import tree_leaves
 
 from asc_mrkd.device import choose_device
 from asc_mrkd.dist import broadcast
@@ -16,6 +16,7 @@ from asc_mrkd.mrkd.networks import (
     State,
     blend_networks,
     compiler_of,
+    copy_input,
     copy_network,
     device_of,
     state_of,
@@ -134,9 +135,7 @@ class Backups(nn.Module):
         network = self._networks[age]
         by_batch = self.batch_statistics or age >= self.filled
         _normalise_by_batch(network, by_batch)
-        home = device_of(network)
-        # copies, as a network may write to its input: the next backup and the student need it as it is
-        x, keywords = tree_map_only(Tensor, lambda one: one.to(home, non_blocking=True, copy=True), (x, keywords))
+        x, keywords = copy_input((x, keywords), device_of(network))
         if self._compile is None and (by_batch or not _may_round(network)):
             return self.logits_of(network(x, **keywords))
         runner = self._runners[age]

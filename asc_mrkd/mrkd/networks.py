@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.parameter import is_lazy
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from asc_mrkd.errors import ModelError, first_line
 
@@ -72,6 +72,18 @@ def require_one_device(model: nn.Module) -> None:
                 f"the model lies on several devices: '{name}' is on {tensor.device}, and other tensors are on {device}",
                 f"move it to one: model.to('{device}')",
             )
+
+
+def copy_input(x: Any, device: torch.device) -> Any:
+    """Return a copy of an input on a device: a network may write to its input, which other networks see as well.
+
+    >>> x = {"x": torch.zeros(2)}
+    >>> copied = copy_input(x, torch.device("cpu"))
+    >>> copied["x"] += 1
+    >>> x["x"]
+    tensor([0., 0.])
+    """
+    return tree_map_only(Tensor, lambda tensor: tensor.to(device, non_blocking=True, copy=True), x)
 
 
 def copy_network(model: nn.Module) -> nn.Module:

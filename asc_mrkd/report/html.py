@@ -16,7 +16,7 @@ import asc_mrkd
 from asc_mrkd.config import StoreConfig
 from asc_mrkd.config.domain import SCENES
 from asc_mrkd.datasets.images import ImageSet, open_images
-from asc_mrkd.errors import DataError, RunError, StoreError
+from asc_mrkd.errors import DataError, RunError, StoreError, list_of
 from asc_mrkd.evaluation import RunSummary, compare_summaries, conclusions, evaluate
 from asc_mrkd.files import write_text
 from asc_mrkd.progress import Progress, no_progress
@@ -126,10 +126,12 @@ def write_report(
 
     Raises:
         RunError: no run is given, or a run folder is missing, unfinished or damaged.
+        ConfigError: `runs` is a single path.
         StoreError, DataError: the data are not a finished feature store or an image set, or no clip is among the
             recordings that are given.
         OSError: the page cannot be written.
     """
+    runs = list_of(runs, "runs")
     if not runs:
         raise RunError("there is no run to report on", "name one or more run folders")
     summaries = []

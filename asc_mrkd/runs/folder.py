@@ -31,6 +31,10 @@ ANOTHER_WRITER = "wait for it, give other --seeds, or choose another --out"
 """Hint for a seed that another process trains."""
 
 
+NOT_A_RUN = ("README.md", "metrics.jsonl", "environment.json", "predictions.csv", "checkpoint.pt", "clips.csv")
+"""Files by which a folder without a config.yaml is known to be something else, such as a project or a feature store."""
+
+
 class _Folder:
     """A folder that stands for its path."""
 
@@ -44,6 +48,10 @@ class _Folder:
     def __str__(self) -> str:
         """Return the path, as messages show it."""
         return str(self.path)
+
+    def __repr__(self) -> str:
+        """Return the kind of the folder and its path, as a notebook shows it."""
+        return f"{type(self).__name__}({str(self)!r})"
 
 
 class SeedFolder(_Folder):
@@ -294,8 +302,8 @@ class RunFolder(_Folder):
         """Refuse to train another experiment in this folder.
 
         Raises:
-            RunError: the folder holds another experiment, whose differing key is named, seeds of an unknown one, or was
-                trained on other data.
+            RunError: the folder holds another experiment, whose differing key is named, seeds of an unknown one, or
+                files of something else than a run, or it was trained on other data.
         """
         if not self.config_file.exists():
             if self.finished_seeds():
@@ -303,6 +311,12 @@ class RunFolder(_Folder):
                     f"{self.path} holds trained seeds, but {self.config_file.name}, the experiment, is missing",
                     "bring the file back, or choose another --out",
                 )
+            for name in NOT_A_RUN:
+                if (self.path / name).exists():
+                    raise RunError(
+                        f"{self.path} holds {name} and is not a run folder: a run would be written over its files",
+                        "choose another --out",
+                    )
             return
         kept = load_experiment(self.config_file)
         before, now = kept.data.digest, experiment.data.digest

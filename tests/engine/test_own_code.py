@@ -288,6 +288,71 @@ def test_losses_that_cannot_be_used_are_refused(conf, tmp_path, name, message):
         train_with_part(conf, tmp_path, name)
 
 
+USELESS = """
+from torch import nn
+from asc_mrkd.methods import Method
+from asc_mrkd.methods.base import label_losses
+from asc_mrkd.mrkd.losses import Losses
+
+class Plain(Method):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+    def training_losses(self, x, labels):
+        return label_losses(self.model, x, labels)
+class Renamed(Plain):
+    def __init__(self, model):
+        super().__init__(model)
+        self.student = model
+        del self.model
+class Extended(Plain):
+    def __init__(self, model):
+        super().__init__(nn.Sequential(model, nn.Linear(2, 2)))
+class Text(Plain):
+    needs = "index"
+class Unknown(Plain):
+    needs = ("indices",)
+class Forgotten(Plain):
+    needs = ("index", "pair")
+class Unasked(Plain):
+    def training_losses(self, x, labels, index): ...
+class Typo(Method):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+    def training_loss(self, x, labels): ...
+class Nothing(Plain):
+    def training_losses(self, x, labels):
+        return Losses(label_losses(self.model, x, labels).total, None)
+class Part(Plain):
+    def training_losses(self, x, labels):
+        losses = label_losses(self.model, x, labels)
+        return Losses(losses.total, losses.logits[:2])
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "hint"),
+    [
+        ("Renamed", "Renamed does not keep the student", "self.model = model"),
+        ("Extended", "Extended does not keep the student", "self.model = model"),
+        ("Text", "needs is a text", "needs = ('index',)"),
+        ("Unknown", "needs 'indices', which a batch does not have", "did you mean 'index'?"),
+        ("Forgotten", "unexpected keyword argument 'index'", "training_losses(self, x, labels, index, pair)"),
+        ("Unasked", "missing a required argument: 'index'", "or change needs"),
+        ("Typo", "Typo has no function training_losses", "def training_losses(self, x, labels)"),
+        ("Nothing", "the logits of the method are a NoneType", "second value of Losses"),
+        ("Part", r"the logits of the method are a tensor \(2, 3\)", "second value of Losses"),
+    ],
+)
+def test_a_method_that_training_cannot_use_is_said_in_words(conf, tmp_path, name, message, hint):
+    (tmp_path / "useless.py").write_text(USELESS)
+    overrides = [f"method={tmp_path}/useless.py:{name}", "train.epochs=1", "augment.mixup=0"]
+    with pytest.raises(ConfigError, match=message) as error:
+        train(load_experiment(conf, overrides), tmp_path / "run", [0])
+    assert hint in error.value.hint
+
+
 def test_a_failure_within_own_code_is_said_with_its_line(conf, tmp_path):
     with pytest.raises(ValueError, match="batch") as caught:
         train_with_part(conf, tmp_path, "Failing")

@@ -2,6 +2,7 @@
 
 import threading
 import warnings
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from asc_mrkd.methods.ban import Ban
 from asc_mrkd.methods.base import Method
 from asc_mrkd.methods.byot import Byot
 from asc_mrkd.methods.ema_teacher import EmaTeacher
+from asc_mrkd.methods.kd import Kd
 from asc_mrkd.methods.msd import Msd
 from asc_mrkd.methods.pskd import Pskd
 from asc_mrkd.mrkd import Backups, MemoryReplay
@@ -332,6 +334,40 @@ def test_t2_dict_inputs_reach_the_teachers_of_the_rivals(kind):
         optimizer.step()
         method.step()
     assert losses.parts["kd"].isfinite()
+
+
+class InPlace(nn.Module):
+    """Standardise the input in place, as a network may where a batch passes through it once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = around(conv())
+
+    def forward(self, x: Tensor, index: Tensor | None = None) -> Tensor:
+        return self.network(x.sub_(1).mul_(0.5))
+
+
+class OutOfPlace(InPlace):
+    def forward(self, x: Tensor, index: Tensor | None = None) -> Tensor:
+        return self.network((x - 1) * 0.5)
+
+
+def build_taught(kind: str, new: Callable[..., nn.Module]) -> nn.Module:
+    """Return a method in which other networks than the student see its input, from a function that builds a network."""
+    torch.manual_seed(0)
+    if kind == "mrkd":
+        return MemoryReplay(new(), CLASSES, num_backups=2, interval=2, warmup="ramp")
+    if kind == "pskd":
+        return Pskd(new(), CLASSES, 12, 1, 3, source="model")
+    if kind == "ban":
+        return Ban(new(), lambda seed: new(), 1, 0, generations=3)
+    return Kd(new(), CLASSES, 12, 3, 1, 0, lambda path: new(), teacher_files=["a", "b"])
+
+
+@pytest.mark.parametrize("kind", ["mrkd", "pskd", "ban", "kd"])
+def test_t2_a_network_that_writes_to_its_input_does_so_for_itself_alone(kind):
+    expected = take_steps(build_taught(kind, OutOfPlace), range(4))
+    assert take_steps(build_taught(kind, InPlace), range(4)) == expected
 
 
 def test_t2_early_classifiers_need_a_network_of_one_tensor():

@@ -72,6 +72,16 @@ def test_only_the_same_experiment_may_enter_a_run_folder(tmp_path):
     assert record["torch"].startswith("2.")
 
 
+@pytest.mark.parametrize("name", ["README.md", "clips.csv", "checkpoint.pt"])
+def test_no_run_is_written_over_a_project_a_store_or_a_seed(tmp_path, name):
+    experiment = load_experiment(write_run(tmp_path / "other", epochs=1) / "config.yaml")
+    write_files(tmp_path / "mine", "log.txt", "src/README.md")
+    RunFolder(tmp_path / "mine").require_same(experiment)
+    write_files(tmp_path / "mine", name)
+    with pytest.raises(RunError, match=f"mine holds {name} and is not a run folder"):
+        RunFolder(tmp_path / "mine").require_same(experiment)
+
+
 def test_f3_7_the_hint_names_the_run_that_was_meant(tmp_path):
     for name in ("ce", "mrkd"):
         (tmp_path / "sweep" / name / "seed0").mkdir(parents=True)
