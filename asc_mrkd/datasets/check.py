@@ -12,13 +12,13 @@ from asc_mrkd.datasets.clip_lists import is_link_outside
 from asc_mrkd.datasets.findings import (
     Finding,
     Severity,
-    count_by_fold,
     find_absent_classes,
     find_lists_of_classes,
     find_other_kinds,
     find_similar_classes,
 )
 from asc_mrkd.datasets.recordings import Dataset, list_other_files, list_recordings, printable
+from asc_mrkd.datasets.splits import divided_units
 from asc_mrkd.datasets.tables import TABLE_SUFFIXES
 from asc_mrkd.errors import AudioError
 from asc_mrkd.progress import Progress, no_progress
@@ -170,8 +170,7 @@ def compare_lists(dataset: Dataset) -> list[Finding]:
         findings.append(Finding("single_clip", label, "only one clip has this label: is it a typing error?", "warning"))
     findings += find_similar_classes(dataset.classes)
     findings += find_lists_of_classes(dataset.classes)
-    locations = count_by_fold(dataset.clips, "identifier").drop(index="", errors="ignore")
-    for row in locations[(locations > 0).all(axis=1)].itertuples():
+    for row in divided_units(dataset.clips).itertuples():
         detail = f"{row.train} clips in train, {row.test} in test"
         findings.append(Finding("location_in_both_folds", str(row.Index), detail, "warning"))
     return findings + find_absent_classes(dataset.clips, dataset.classes)

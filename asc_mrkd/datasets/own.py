@@ -15,7 +15,7 @@ from asc_mrkd.config.domain import require_class_names
 from asc_mrkd.datasets.clip_lists import read_list_text
 from asc_mrkd.datasets.findings import Finding
 from asc_mrkd.datasets.recordings import NONE, Dataset, Reading, list_other_files, printable, require_plain_names
-from asc_mrkd.datasets.splits import SPLIT_NAMES, classes_of_one_unit, split_clips
+from asc_mrkd.datasets.splits import SPLIT_NAMES, classes_of_one_unit, divided_units, split_clips
 from asc_mrkd.errors import SHOWN, DataError
 from asc_mrkd.files import find_files, visible_files, visible_folders
 
@@ -218,11 +218,15 @@ def _find_classes_of_one_group(clips: pd.DataFrame) -> list[Finding]:
 def _describe_groups(clips: pd.DataFrame, source: str) -> str:
     identifiers = clips["identifier"]
     sizes = identifiers[identifiers != ""].value_counts()
+    divided = divided_units(clips).index  # by splits or folds that the data give
     if sizes.empty and "recording" in clips:
-        return "none: any two recordings may be divided between training and test, the clips of one never"
+        of_one = f"and the clips of {len(divided)} are" if len(divided) else "the clips of one never"
+        return f"none: any two recordings may be divided between training and test, {of_one}"
     if sizes.empty:
         return "none: any two clips may be divided between training and test"
-    return f"{len(sizes)} by {source}, {_clips(sizes.min(), sizes.max())} in each, never divided"
+    number = len(divided.intersection(sizes.index))
+    are_divided = f"{number} divided between training and test" if number else "never divided"
+    return f"{len(sizes)} by {source}, {_clips(sizes.min(), sizes.max())} in each, {are_divided}"
 
 
 def _range(low: float, high: float) -> str:

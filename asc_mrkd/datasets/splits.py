@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from asc_mrkd.datasets.findings import count_by_fold
 from asc_mrkd.datasets.recordings import Reading, recordings_of
 from asc_mrkd.errors import SHOWN, DataError, suggest
 from asc_mrkd.rng import generator
@@ -123,6 +124,12 @@ def fold_numbers(clips: pd.DataFrame, folds: int) -> np.ndarray:
 def units_of(clips: pd.DataFrame) -> pd.Series:
     """Return what must not be divided of every clip: its group, or its recording where it has none."""
     return clips["identifier"].where(clips["identifier"] != "", recordings_of(clips))
+
+
+def divided_units(clips: pd.DataFrame) -> pd.DataFrame:
+    """Count the clips in train and in test of the groups, or recordings without a group, that have clips in both."""
+    counts = count_by_fold(clips.assign(unit=units_of(clips)), "unit")
+    return counts[(counts > 0).all(axis=1)]
 
 
 def classes_of_one_unit(clips: pd.DataFrame) -> list[str]:

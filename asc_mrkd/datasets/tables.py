@@ -168,9 +168,10 @@ def _read_text_table(path: Path) -> pd.DataFrame:
         header.pop()
     if any(cell.lower().endswith(SOUND_SUFFIXES) for cell in header):
         raise DataError(f"{path}: the first line is a clip", "put the names of the columns above it: filename,label")
+    hint = "mend that line, or the first one, which names the columns"
     for number, cells in rows:
         if len(cells) < len(header) or any(cells[len(header) :]):
-            raise DataError(f"{path}, line {number}: {len(cells)} columns instead of {len(header)}", "mend that line")
+            raise DataError(f"{path}, line {number}: {len(cells)} columns instead of {len(header)}", hint)
     lines = [f"line {number}" for number, _ in rows]
     return pd.DataFrame([cells[: len(header)] for _, cells in rows], index=lines, columns=header)
 
@@ -194,7 +195,7 @@ def _choose_columns(title: str, table: pd.DataFrame, reading: Reading) -> dict[s
         elif wanted == NONE and kind not in ("path", "label"):
             found = None
         else:
-            found = _first_of((wanted.lower().replace(" ", "_"),), names)
+            found = wanted if wanted in names else _first_of((wanted.lower().replace(" ", "_"),), names)
             if found is None:
                 raise DataError(f"{title} has no column '{wanted}': {_list_names(names)}", suggest(wanted, names))
         if found is not None:

@@ -396,6 +396,29 @@ def test_columns_are_found_or_said(folder):
     assert without.understood[2].startswith("made with seed 0")
 
 
+def test_capitals_tell_two_columns_apart(folder):
+    paths = [path.relative_to(folder).as_posix() for path in sorted(folder.glob("*/*"))]
+    table = pd.DataFrame({"file": paths, "kind": ["a", "b"] * 4, "Kind": ["c"] * 4 + ["d"] * 4})
+    for column, classes in {"kind": ["a", "b"], "Kind": ["c", "d"], "KIND": ["a", "b"]}.items():
+        assert read_dataset(table, Reading(root=folder, label_column=column)).classes == classes
+
+
+@pytest.mark.parametrize("column", ["split", "fold"])
+def test_groups_and_recordings_that_the_data_divide_are_named(folder, column):
+    paths = [path.relative_to(folder).as_posix() for path in sorted(folder.glob("*/*"))]
+    table = pd.DataFrame({"file": paths, "label": ["a", "b"] * 4, "group": list("wwxxyyzz")})
+    table[column] = ["train", "test"] + ["train"] * 4 + ["test"] * 2
+    dataset = read_dataset(table, Reading(root=folder))
+    assert dataset.understood[1] == "4 by group, 2 clips in each, 1 divided between training and test"
+    found = {finding.code: finding.subject for finding in compare_lists(dataset)}
+    assert found["location_in_both_folds"] == "w"
+    parts = table.drop(columns="group").assign(file=paths[:4] * 2, start=[0] * 4 + [0.1] * 4, label=["a", "b"] * 4)
+    dataset = read_dataset(parts, Reading(root=folder))
+    assert dataset.understood[1].endswith("between training and test, and the clips of 3 are")
+    found = [finding.subject for finding in compare_lists(dataset) if finding.code == "location_in_both_folds"]
+    assert found == [paths[1], *paths[2:4]]
+
+
 def test_a_column_called_line_is_a_column_as_any_other(folder):
     paths = [path.relative_to(folder).as_posix() for path in sorted(folder.glob("*/*"))]
     table = pd.DataFrame({"file": paths, "label": ["a", "b"] * 4, "line": list("44556677")})
