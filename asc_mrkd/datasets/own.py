@@ -86,12 +86,15 @@ def read_class_folders(folder: Path, reading: Reading) -> Dataset:
                 between = path.parent.relative_to(class_folder).as_posix()
                 group = "" if between == "." else path.parent.relative_to(folder).as_posix()
                 rows.append((path.relative_to(folder).as_posix(), class_folder.name, group, split))
+    require_plain_names(folder, [name for name, *_ in rows])  # before pandas, which takes no others
     clips = pd.DataFrame(rows, columns=["filename", "label", "group", "split"])
     if clips["label"].str.fullmatch(r"fold[ _-]?\d+", case=False).all():
         raise DataError(
             f"{folder} has a folder per fold, not per class: {', '.join(clips['label'].unique()[:SHOWN])}",
             "name a table that says the class of every file",
         )
+    if "" in parts and reading.split_column != NONE:
+        _refuse_splits_below_classes(folder, clips["group"])
     columns = "a folder per class" if "" in parts else f"folders {', '.join(parts)} with a folder per class in each"
     lists = [name for name in SPLIT_LISTS if (folder / name).is_file()]
     if reading.split_column == NONE or (len(parts) == 1 and not lists):
@@ -105,6 +108,17 @@ def read_class_folders(folder: Path, reading: Reading) -> Dataset:
     groups = "the folders below those of the classes" if has_groups else ""
     dataset = Dataset(folder, "folders", clips, [], 0, Path(), findings=tuple(findings))
     return finish_own(dataset, reading, columns, groups)
+
+
+def _refuse_splits_below_classes(folder: Path, groups: pd.Series) -> None:
+    """Refuse folders of splits below those of the classes, as in kitchen/train: they would be groups of a made split."""
+    names = groups.str.split("/").str[1].str.lower()
+    splits = set(names.map(SPLIT_NAMES))
+    if names.isin(SPLIT_NAMES.keys()).all() and {"train", "test"} <= splits:
+        raise DataError(
+            f"{folder} has folders of splits below those of the classes, as {groups.iloc[0]}",
+            "put them above the classes, as in train/kitchen; --split-column none takes them for groups",
+        )
 
 
 def _listed_splits(folder: Path, lists: Sequence[str], names: pd.Series) -> pd.Series:
@@ -155,10 +169,8 @@ def finish_own(dataset: Dataset, reading: Reading, columns: str, groups: str) ->
         groups: where the groups come from, in words; "" without groups.
 
     Raises:
-        DataError: there are fewer than two classes, a label cannot be that of a class, a file has a name that no table
-            can hold, or the split cannot be made.
+        DataError: there are fewer than two classes, a label cannot be that of a class, or the split cannot be made.
     """
-    require_plain_names(dataset.root, dataset.clips["filename"])
     clips = dataset.clips.assign(label=[unicodedata.normalize("NFC", label) for label in dataset.clips["label"]])
     classes = sorted(set(clips["label"]))
     _require_classes(classes)

@@ -14,7 +14,7 @@ import pandas as pd
 from asc_mrkd.audio.containers import SOUND_SUFFIXES
 from asc_mrkd.datasets.clip_lists import name_on_disk, read_list_text, refuse_rows
 from asc_mrkd.datasets.own import finish_own
-from asc_mrkd.datasets.recordings import NONE, Dataset, Reading
+from asc_mrkd.datasets.recordings import NONE, Dataset, Reading, require_plain_names
 from asc_mrkd.datasets.splits import SPLIT_NAMES
 from asc_mrkd.errors import SHOWN, DataError, MissingExtraError, first_line, suggest
 from asc_mrkd.files import find_files, visible_folders
@@ -109,6 +109,7 @@ def read_table(source: Path | pd.DataFrame, reading: Reading) -> Dataset:
         refuse_rows(title, unknown, "has the split '{split}'", hint)
     folder = Path() if isinstance(source, pd.DataFrame) else source.parent
     root, names = _find_files(title, folder, chosen["filename"].tolist(), reading.root)
+    require_plain_names(root, names)  # before pandas, which takes no others
     chosen["filename"] = names
     if reading.root is None and root != folder:
         remarks.insert(0, f"files below {root}")

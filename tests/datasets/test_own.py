@@ -1,5 +1,6 @@
 """Own recordings: folders per class and tables of any kind give the same clips; splits never divide a group."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -369,6 +370,16 @@ def test_none_ignores_the_groups_and_the_splits_of_folders(folder, tmp_path):
     assert dataset.understood[2].startswith("made with seed 0")
 
 
+def test_splits_below_the_classes_are_not_taken_for_groups(tmp_path):
+    for name in ("x/Train/a", "x/test/b", "y/Train/c", "y/test/deep/d"):
+        write_clip(tmp_path / f"{name}.wav")
+    with pytest.raises(DataError, match="has folders of splits below those of the classes, as x/Train"):
+        read_dataset(tmp_path)
+    assert read_dataset(tmp_path, Reading(split_column="none")).clips["identifier"].nunique() == 4
+    write_clip(tmp_path / "y/garage/e.wav")
+    assert read_dataset(tmp_path).clips["identifier"].nunique() == 5
+
+
 def test_folders_below_the_classes_are_groups_that_are_never_divided(tmp_path):
     for label in ("a", "b"):
         for session in range(4):
@@ -566,6 +577,14 @@ def test_folds_are_not_classes_and_names_fit_a_table(tmp_path):
         write_clip(tmp_path / "audio" / f"fold{number}" / "a.wav")
     with pytest.raises(DataError, match="a folder per fold, not per class: fold1, fold10, fold2"):
         read_dataset(tmp_path)
+    write_clip(tmp_path / "other" / "p" / "only.wav")
+    write_clip(tmp_path / "other" / "q" / "b.wav")
+    (tmp_path / "other" / "p").rename(tmp_path / "other" / os.fsdecode(b"p\xff"))
+    with pytest.raises(DataError, match="the name of p\ufffd/only.wav is not UTF-8"):
+        read_dataset(tmp_path / "other")
+    (tmp_path / "other" / "list.csv").write_text("file,label\nonly.wav,x\nb.wav,y\n")
+    with pytest.raises(DataError, match="the name of p\ufffd/only.wav is not UTF-8"):
+        read_dataset(tmp_path / "other" / "list.csv")
     write_clip(tmp_path / "audio" / "park" / "a\r.wav")
     with pytest.raises(DataError, match=r"'park/a\\r\.wav' has a line break in it"):
         read_dataset(tmp_path)
