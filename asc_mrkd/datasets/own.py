@@ -111,10 +111,9 @@ def read_class_folders(folder: Path, reading: Reading) -> Dataset:
 
 
 def _refuse_splits_below_classes(folder: Path, groups: pd.Series) -> None:
-    """Refuse folders of splits below those of the classes, as in kitchen/train: they would be groups of a made split."""
-    names = groups.str.split("/").str[1].str.lower()
-    splits = set(names.map(SPLIT_NAMES))
-    if names.isin(SPLIT_NAMES.keys()).all() and {"train", "test"} <= splits:
+    """Refuse folders of splits below those of the classes, as kitchen/train: they would be groups of a made split."""
+    splits = {SPLIT_NAMES.get((group.split("/")[1:] or [""])[0].lower()) for group in groups}
+    if None not in splits and {"train", "test"} <= splits:
         raise DataError(
             f"{folder} has folders of splits below those of the classes, as {groups.iloc[0]}",
             "put them above the classes, as in train/kitchen; --split-column none takes them for groups",
@@ -281,14 +280,14 @@ def describe_shapes(shapes: Sequence[Shape]) -> str:
 
     >>> describe_shapes([Shape(44100, 1, 5.0), Shape(44100, 2, 2.5)])
     '2.5 to 5 s, 44,100 Hz, 1 to 2 channels'
+    >>> describe_shapes([Shape(rate, 1, 5.0) for rate in (8000, 44100, 48000, 192000)])
+    '5 s, 8,000 to 192,000 Hz, 1 channel'
     """
     if not shapes:
         return "none can be read"
     seconds = sorted(round(shape.seconds, 2) for shape in shapes)
-    rates = sorted({shape.sample_rate for shape in shapes})
+    rates = [f"{rate:,}" for rate in sorted({shape.sample_rate for shape in shapes})]
+    all_rates = f"{rates[0]} to {rates[-1]}" if len(rates) > 3 else " and ".join(rates)
     channels = sorted({shape.channels for shape in shapes})
     noun = "channel" if channels == [1] else "channels"
-    return (
-        f"{_range(seconds[0], seconds[-1])} s, {' and '.join(f'{rate:,}' for rate in rates[:3])} Hz, "
-        f"{_range(channels[0], channels[-1])} {noun}"
-    )
+    return f"{_range(seconds[0], seconds[-1])} s, {all_rates} Hz, {_range(channels[0], channels[-1])} {noun}"

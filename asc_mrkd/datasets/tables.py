@@ -277,20 +277,31 @@ def _find_start(title: str, folder: Path, names: list[str], root: str | os.PathL
         return Path(root)
     above = folder.absolute().parent
     near = [folder, *visible_folders(folder), above, *visible_folders(above)]
-    for name in names[:SHOWN]:
-        for start in near:
-            if os.path.exists(os.path.join(start, _with_suffix(start, name))):
-                return start
     # Names alone do not tell the recordings of one project from those of the next, so the search stays within this one.
     within = near if folder.absolute().name in LIST_FOLDERS else [folder, *visible_folders(folder)]
+    for name in names[:SHOWN]:
+        for start in near:
+            if _holds(start, name):
+                return start.parent if start.parent in within and _holds_some_only(start, names) else start
     for start in within:
         for inner in visible_folders(start):
-            if any(os.path.exists(os.path.join(inner, _with_suffix(inner, name))) for name in names[:SHOWN]):
+            if any(_holds(inner, name) for name in names[:SHOWN]):
                 return start
     raise DataError(
         f"{title}: there is no file {shorten(names[0])} below {folder.absolute()}, and none of the next ones",
         "--root FOLDER names the folder that the file names start from",
     )
+
+
+def _holds(folder: Path, name: str) -> bool:
+    """Return whether a folder holds a file, whose name may lack its suffix."""
+    return os.path.exists(os.path.join(folder, _with_suffix(folder, name)))
+
+
+def _holds_some_only(folder: Path, names: list[str]) -> bool:
+    """Return whether names without a folder are those of files in a folder and in others next to it."""
+    missing = [name for name in names if "/" not in name and not _holds(folder, name)]
+    return any(_holds(other, name) for name in missing for other in visible_folders(folder.parent))
 
 
 def _find_below(title: str, start: Path, names: list[str]) -> list[str]:
