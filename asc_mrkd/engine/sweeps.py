@@ -28,10 +28,6 @@ STOP_FILE = ".stop"
 STOP_CHECK_SECONDS = 0.2
 """Time between two looks at the signals, or at the file that stands for them (s)."""
 
-ONE_TRAINING = threading.Lock()
-"""Held by the training of a process: torch's generator and threads belong to the process, and a Dask worker may have
-several threads."""
-
 SLOW_IMPORTS = ("asc_mrkd.engine.training", "torch._dynamo")
 """Modules that workers import before their first step; the optimiser needs the second."""
 
@@ -222,11 +218,10 @@ def _train_chunk(seeds: Sequence[int], stop_file: Path, points: Sequence[Trained
     """Train points in a worker process; None stands for an interrupted point."""
     trained: list[TrainedPoint | None] = []
     for point in points:
-        with ONE_TRAINING:
-            try:
-                trained.append(_train_point(point, seeds, no_progress, _when_exists(stop_file)))
-            except InterruptedRun:
-                trained.append(None)
+        try:
+            trained.append(_train_point(point, seeds, no_progress, _when_exists(stop_file)))
+        except InterruptedRun:
+            trained.append(None)
     return trained
 
 

@@ -1,6 +1,7 @@
 """Training of an experiment into a run folder; the same call again continues to the same bits."""
 
 import os
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
@@ -21,7 +22,7 @@ from asc_mrkd.dist import rank
 from asc_mrkd.engine.checkpoint import Checkpoints, owner_of
 from asc_mrkd.engine.data.responses import identify_responses, require_fitting_responses
 from asc_mrkd.engine.data.samples import ExperimentData, TrainAndTest, open_data
-from asc_mrkd.engine.device import gpu_name, has_fast_bfloat16, stop_on_signal, use_threads
+from asc_mrkd.engine.device import gpu_name, has_fast_bfloat16, stop_on_signal, unseeded, use_threads
 from asc_mrkd.engine.folds import join_folds
 from asc_mrkd.engine.inference import predict
 from asc_mrkd.engine.parallel import any_rank_stops, in_first_process, is_any, process_group, require_rows
@@ -58,6 +59,10 @@ from asc_mrkd.runs.folder import ANOTHER_WRITER
 OTHER_ERRORS = (TypeError, AttributeError, LookupError, ArithmeticError, AssertionError)
 """Exceptions of a user's network that is given inputs of another size, besides those of torch."""
 
+ONE_TRAINING = threading.RLock()
+"""Held by the training of a process: torch's generator and its number of threads belong to the process, not to a thread
+of it, as a Dask worker may have several."""
+
 MOST_THREADS = 1024
 """Largest number of threads, as for `train.threads`; torch crashes with far more."""
 
@@ -76,7 +81,8 @@ def train(
     """Train the seeds of an experiment, one after the other, into a run folder.
 
     Finished seeds are left as they are, an unfinished one continues, a damaged file of a finished one is made again.
-    Other processes may train other seeds in the same folder at the same time. Under `torchrun` the processes train
+    Other processes may train other seeds in the same folder at the same time; the threads of one process take turns.
+    The global generators of torch stay as they were. Under `torchrun` the processes train
     together; the first one writes.
 
     With `data.folds` every fold is trained into a run folder inside the run folder, whose predictions are then those of
@@ -122,7 +128,7 @@ def train(
         train_fold = partial(train, budget=budget, budget_precision=budget_precision, track=track)
         _cross_validate(experiment, run, train_fold, progress, should_stop)
         return run
-    with process_group(experiment.train.device):
+    with ONE_TRAINING, process_group(experiment.train.device):
         in_first_process(lambda: run.require_free(seeds))
         source = open_trainable(experiment, run)
         experiment = with_digests(experiment, source)
@@ -152,7 +158,7 @@ def _cross_validate(
 ) -> None:
     """Train every fold of an experiment, and join their predictions."""
     folds = experiment.data.folds or 0
-    with process_group(experiment.train.device), _listening(should_stop) as stop_asked:
+    with ONE_TRAINING, process_group(experiment.train.device), _listening(should_stop) as stop_asked:
         source = open_trainable(experiment, run)
         experiment = with_digests(experiment, source)
         experiment = with_fixed_precision(experiment, run, choose_device(experiment.train.device))
@@ -321,7 +327,8 @@ def _train_seeds(
     should_stop: Callable[[], bool] | None,
 ) -> None:
     seeds = experiment.seeds
-    with _locked(run, pending), _listening(should_stop) as stop_asked:
+    device = data.train.labels.device
+    with _locked(run, pending), _listening(should_stop) as stop_asked, unseeded(device):
         for number, seed in enumerate(seeds, start=1):
             if seed not in pending:
                 continue
@@ -334,7 +341,7 @@ def _train_seeds(
                 progress(f"{run.path.name} seed {seed}{place}", trainer.total_steps, "steps", trainer.step) as advance,
             ):
                 training.trackers = trackers
-                training.complete(advance, any_rank_stops(stop_asked, trainer.device))
+                training.complete(advance, any_rank_stops(stop_asked, device))
 
 
 @contextmanager

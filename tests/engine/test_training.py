@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -253,3 +254,22 @@ def test_a_class_that_is_called_like_a_column_of_the_predictions_is_refused_befo
     with pytest.raises(DataError, match="a class cannot be called 'label', because predictions"):
         train_run(image_conf, tmp_path / "run", f"data.images={folder}")
     assert not (tmp_path / "run").exists()
+
+
+def test_threads_take_turns_and_the_generators_stay(conf, tmp_path):
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "def build(num_classes, in_channels=2):\n"
+        "    return nn.Sequential(\n"
+        "        nn.Conv2d(in_channels, 4, 3), nn.Dropout(0.5), nn.AdaptiveAvgPool2d(1), nn.Flatten(),\n"
+        "        nn.Linear(4, num_classes))\n"
+    )
+    options = (f"model={{name: '{tmp_path}/net.py:build'}}", "method=ce", "train.epochs=3", "train.threads=1")
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    alone = weights(train_run(conf, tmp_path / "alone", *options))
+    assert torch.equal(torch.rand(1), expected)
+    with ThreadPoolExecutor() as pool:
+        runs = list(pool.map(lambda name: train_run(conf, tmp_path / name, *options), ("first", "second")))
+    assert all(same(weights(run), alone) for run in runs)
