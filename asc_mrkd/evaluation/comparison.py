@@ -37,7 +37,8 @@ class ComparisonRow:
     test: MeanTest | None = None
     """Test of the accuracy of this run against its baseline; None without a baseline or if the test clips differ."""
     bootstrap: Bootstrap | None = None
-    """Bootstrap of the same difference, averaged over all seeds of each run; None also if the test set is large."""
+    """Bootstrap of the difference between the means over all seeds of each run, of which a paired test takes the pairs
+    alone; None also if the test set is large."""
     differing_settings: Sequence[str] = ()
     """Settings besides the method that decide the numbers and differ from those of the baseline, by dotted key."""
 

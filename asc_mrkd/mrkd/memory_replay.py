@@ -219,7 +219,8 @@ class MemoryReplay(nn.Module):
         Raises:
             ConfigError: the labels are not class indices; the teachers need `samples`, which is missing, no numbers, or
                 out of range, or do not take a mixed batch; the logits are not (batch, `num_classes`); the model is on
-                another device than the ensemble.
+                another device than the ensemble; `cached` or `repeat` get another input for a sample than before.
+            ModelError: `logits_of` finds no logits in the output of the model.
         """
         self._require_one_device()
         require_class_indices(labels)
@@ -250,7 +251,11 @@ class MemoryReplay(nn.Module):
         return Losses(total, logits, parts)
 
     def step(self) -> None:
-        """Count one optimiser step; store a backup when the next step t has t mod kappa = 0 (Algorithm 1)."""
+        """Count one optimiser step; store a backup when the next step t has t mod kappa = 0 (Algorithm 1).
+
+        Raises:
+            NonFiniteError: a backup is due, and a weight is NaN or infinite; nothing is stored.
+        """
         self.steps += 1
         self._watch.step()
         if self.average is not None:
