@@ -151,9 +151,11 @@ def compare_lists(dataset: Dataset) -> list[Finding]:
     findings = list(dataset.findings)
     listed = set(dataset.files)
     fault = "it lies in no folder of a class" if dataset.layout == "folders" else "no list names it"
-    for name in sorted(set(list_recordings(dataset.root, dataset.audio)) - listed):
+    found = {name for folder in dataset.audio for name in list_recordings(dataset.root, folder)}
+    for name in sorted(found - listed):
         findings.append(Finding("extra_file", printable(name), fault, "warning"))
-    others = [printable(name) for name in list_other_files(dataset.root, dataset.audio) if name not in listed]
+    others = [name for folder in dataset.audio for name in list_other_files(dataset.root, folder)]
+    others = [printable(name) for name in others if name not in listed]
     if dataset.layout == "folders":
         others = [name for name in others if "/" in name]  # a note may lie next to the folders of the classes
     if dataset.layout == "table":

@@ -106,7 +106,7 @@ def read_class_folders(folder: Path, reading: Reading) -> Dataset:
         clips["group"] = ""
     has_groups = (clips["group"] != "").any()
     groups = "the folders below those of the classes" if has_groups else ""
-    dataset = Dataset(folder, "folders", clips, [], 0, Path(), findings=tuple(findings))
+    dataset = Dataset(folder, "folders", clips, [], 0, (Path(),), findings=tuple(findings))
     return finish_own(dataset, reading, columns, groups)
 
 

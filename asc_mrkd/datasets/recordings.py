@@ -74,8 +74,8 @@ class Dataset:
     """Labels of the clips in a split, in alphabetical order; the position of a label is its class index."""
     duplicates: int
     """Number of repeated rows in the lists; they are dropped."""
-    audio: Path = Path("audio")
-    """Folder below the root that holds the recordings and nothing else."""
+    audio: tuple[Path, ...] = (Path("audio"),)
+    """Folders below the root that hold the recordings and nothing else."""
     understood: tuple[str, ...] = ()
     """Sentences about own recordings: where the columns, the groups and the splits come from."""
     findings: tuple[Finding, ...] = ()

@@ -5,7 +5,7 @@ import io
 import os
 import re
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -122,8 +122,8 @@ def read_table(source: Path | pd.DataFrame, reading: Reading) -> Dataset:
     words += [f"{columns[name]} as {name}" for name in ("group", "split", "fold", "device") if name in columns]
     words += [f"{columns[name]} as {name}" for name in TIMES if name in columns]
     sentence = "; ".join([", ".join(words), *remarks])
-    audio = Path(os.path.commonpath([os.path.dirname(name) for name in clips["filename"]]))
-    dataset = Dataset(root, "table", clips.drop(columns="place"), [], duplicates, audio)
+    folders = _folders_of(clips["filename"])
+    dataset = Dataset(root, "table", clips.drop(columns="place"), [], duplicates, folders)
     return finish_own(dataset, reading, sentence, columns.get("group", ""))
 
 
@@ -291,6 +291,19 @@ def _find_start(title: str, folder: Path, names: list[str], root: str | os.PathL
         f"{title}: there is no file {shorten(names[0])} below {folder.absolute()}, and none of the next ones",
         "--root FOLDER names the folder that the file names start from",
     )
+
+
+def _folders_of(names: Iterable[str]) -> tuple[Path, ...]:
+    """Return the folders of some files, sorted, without those below another of them.
+
+    >>> [path.as_posix() for path in _folders_of(["a/b/1.wav", "a-b/2.wav", "a/3.wav"])]
+    ['a', 'a-b']
+    """
+    folders: list[Path] = []
+    for folder in sorted({Path(name).parent for name in names}):
+        if not folders or not folder.is_relative_to(folders[-1]):
+            folders.append(folder)
+    return tuple(folders)
 
 
 def _holds(folder: Path, name: str) -> bool:

@@ -297,6 +297,18 @@ def test_absolute_paths_and_paths_above_the_table(folder):
     assert facts(read_dataset(folder / "lists" / "a.csv")) == facts(read_dataset(folder))
 
 
+def test_nothing_is_searched_but_the_folders_of_listed_files(folder, tmp_path):
+    write_clip(tmp_path / "unrelated" / "c.wav")
+    write_clip(tmp_path / "elsewhere" / "a.wav")
+    write_clip(tmp_path / "elsewhere" / "b.wav")
+    paths = [*sorted((folder / "garden").iterdir()), tmp_path / "elsewhere" / "a.wav"]
+    table = pd.DataFrame({"file": [str(path) for path in paths], "label": ["a", "b"] * 2 + ["a"] * (len(paths) - 4)})
+    dataset = read_dataset(table, Reading(root=folder))
+    assert dataset.root == tmp_path
+    found = [finding.subject for finding in compare_lists(dataset) if finding.code == "extra_file"]
+    assert found == ["elsewhere/b.wav"]
+
+
 def test_splits_above_the_classes(folder, tmp_path):
     for split in ("Train", "val", "test"):
         for path in folder.glob("*/*"):
