@@ -52,6 +52,11 @@ class RunSummary:
 
     _repr_html_ = shown_by("asc_mrkd.report.notebook", "run_html")
 
+    def __repr__(self) -> str:
+        """Return the run, its method and its accuracy, in place of all tables."""
+        accuracy = self.spread("accuracy")
+        return f"RunSummary({str(self.folder)!r}, {self.method}, seeds={self.seeds}, accuracy={accuracy})"
+
     @property
     def name(self) -> str:
         """Name of the run folder."""

@@ -396,7 +396,7 @@ def require_fitting_options(teachers: str, options: Mapping[str, Any]) -> None:
         ConfigError: the first such option, or there are no such teachers.
     """
     if teachers not in FITTING:
-        raise ConfigError(f"there are no teachers '{teachers}'", suggest(teachers, FITTING))
+        raise ConfigError(f"there are no teachers '{teachers}'", suggest(str(teachers), FITTING))
     for name, allowed in FITTING[teachers].items():
         value = options[name]
         if value not in allowed:

@@ -36,6 +36,8 @@ def test_summary_of_one_seed(run_folder):
     assert summary.spread("accuracy").std is None
     assert summary.best_epoch(0) == (1, 0.8)
     assert summary.best_epoch(1) is None
+    accuracy = "Spread(mean=0.6, std=None)"
+    assert repr(summary) == f"RunSummary('{run_folder}', MrKD + Mixup, seeds=[0], accuracy={accuracy})"
 
 
 def test_seeds_are_pooled(run_folder):
