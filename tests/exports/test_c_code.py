@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from asc_mrkd import Predictor
+from asc_mrkd.audio.reasons import REASONS
 from asc_mrkd.budget.onnx import OnnxCounter
 from asc_mrkd.compression.quantise import quantise_onnx
 from asc_mrkd.datasets.synthetic.scenes import render_clip
@@ -398,23 +399,27 @@ def test_the_program_refuses_what_it_cannot_read(scenes, sound, tmp_path):
     sf.write(tmp_path / "deep.wav", sound[0, :1000], 8000, subtype="PCM_24")
     sf.write(tmp_path / "float.wav", sound[0, :1000], 8000, subtype="FLOAT")
     sf.write(tmp_path / "good.wav", sound[0, :1000], 8000)
+    sf.write(tmp_path / "silent.wav", 0 * sound[:, :6000].T, 8000)
     content = (tmp_path / "good.wav").read_bytes()
-    for length in (0, 4, 11, 12, 20, 30, 40, 44, 45):
+    for length in (0, 4, 11, 12, 20, 30, 40, 44, 45, len(content) // 2):
         (tmp_path / f"cut{length}.wav").write_bytes(content[:length])
     (tmp_path / "huge.wav").write_bytes(content[:16] + b"\xff" * 4 + content[20:])
+    (tmp_path / "good_unfinished.wav").write_bytes(content[:40] + b"\xff" * 4 + content[44:])
     reasons = {
         "rate": "its rate is not that of the front end",
         "deep": "it does not have 16 bits per sample",
         "float": "it is not PCM",
+        "silent": REASONS["silent"],  # the same as from predict
         "missing": "it cannot be read",
         "cut0": "it cannot be read",
         "cut4": "it is not a WAV file",
         "cut40": "it holds no sound",
-        "cut44": "it holds no sound",
+        "cut44": "the file ends before its sound does",
+        f"cut{len(content) // 2}": "the file ends before its sound does",  # predict refuses it, too
     }
     for path in (*tmp_path.glob("*.wav"), tmp_path / "missing.wav"):
         done = subprocess.run([program, path], capture_output=True, text=True)
-        assert (done.returncode, "ERROR" in done.stderr) == (0 if path.stem == "good" else 2, False), done.stderr
+        assert (done.returncode, "ERROR" in done.stderr) == (0 if "good" in path.stem else 2, False), done.stderr
         assert reasons.get(path.stem, "") in done.stderr
     assert subprocess.run([program], capture_output=True).returncode == 2
 
