@@ -34,6 +34,9 @@ SAMPLE_RATES = (1_000, 1_000_000)
 SECONDS_TOLERANCE = 1e-4
 """Largest difference (s) of equal lengths: a few samples of rounding."""
 
+DIFFERENCE_ERROR = 1e-9
+"""Error (s) of a difference of two lengths: 1.1 - 1 is a little more than 0.1."""
+
 MAX_ARRAY_CHANNELS = 64
 """Most channels of an array of samples: more are samples in the place of channels."""
 
@@ -260,12 +263,22 @@ class _Expected:
         if self.seconds is None:
             return
         difference = abs(frames / rate - self.seconds)
-        if difference > max(self.tolerance, SECONDS_TOLERANCE):
+        if not is_within(difference, self.tolerance):
+            least = math.ceil(1000 * (difference - DIFFERENCE_ERROR)) / 1000
             raise RefusalError(
                 "wrong_length",
                 f"{frames / rate:g} s instead of {self.seconds:g} s",
-                f"`pad_or_trim: {math.ceil(1000 * difference) / 1000:g}` in the definition of the front end accepts it",
+                f"`pad_or_trim: {least:g}` in the definition of the front end accepts it",
             )
+
+
+def is_within(difference: float, tolerance: float) -> bool:
+    """Return whether the difference of two lengths (s) is accepted, or due to rounding.
+
+    >>> is_within(1.1 - 1, tolerance=0.1)
+    True
+    """
+    return difference <= max(tolerance, SECONDS_TOLERANCE) + DIFFERENCE_ERROR
 
 
 @contextmanager

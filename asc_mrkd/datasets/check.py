@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from asc_mrkd.audio.read import REASONS, SECONDS_TOLERANCE, Shape, read_audio, read_shape
+from asc_mrkd.audio.read import REASONS, SECONDS_TOLERANCE, Shape, is_within, read_audio, read_shape
 from asc_mrkd.datasets.clip_lists import is_link_outside
 from asc_mrkd.datasets.findings import (
     Finding,
@@ -64,7 +64,7 @@ def check_recordings(
     """
     shapes, findings = examine_recordings(dataset, workers=workers, progress=progress)
     expected = {"sample_rate": sample_rate, "seconds": seconds}
-    findings += compare_shapes(shapes, expected=expected, tolerance=max(tolerance, SECONDS_TOLERANCE))
+    findings += compare_shapes(shapes, expected=expected, tolerance=tolerance)
     if next_seconds and shapes:
         findings += _compare_usual_length(shapes, next_seconds)
     return findings + compare_lists(dataset)
@@ -129,7 +129,8 @@ def compare_shapes(
             continue
         wanted = (expected or {}).get(field)
         usual = wanted or table[field].mode()[0]
-        deviating = table.loc[(table[field] - usual).abs() > tolerance, field]
+        differences = (table[field] - usual).abs()
+        deviating = table.loc[[not is_within(difference, tolerance) for difference in differences], field]
         if wanted:
             severity = "error"
         for name, value in deviating.items():

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from asc_mrkd.audio.read import SECONDS_TOLERANCE, Audio, check_samples, match_channels, read_audio, resample
+from asc_mrkd.audio.read import Audio, check_samples, is_within, match_channels, read_audio, resample
 from asc_mrkd.errors import DataError, ModelError
 from asc_mrkd.features.frontend import Frontend, pad_or_trim
 from asc_mrkd.features.spec import FrontendSpec
@@ -99,7 +99,7 @@ class Preparation:
         path = source if isinstance(source, str | os.PathLike) else "recording"
         samples = resample(match_channels(audio.samples, spec.channels, path), audio.sample_rate, spec.sample_rate)
         difference = abs(samples.shape[1] / spec.sample_rate - spec.clip_seconds)
-        if difference <= max(spec.pad_or_trim, SECONDS_TOLERANCE):  # as the extraction does
+        if is_within(difference, spec.pad_or_trim):  # as the extraction does
             samples = pad_or_trim(samples, spec.samples)
         return samples, tuple(find_cautions(audio, spec))
 
@@ -138,7 +138,7 @@ def find_cautions(audio: Audio, spec: FrontendSpec) -> list[Caution]:
     elif spec.channels > 1 and channels > spec.channels:
         text = f"it has {channels} channels, the network was trained on {spec.channels}: the others are left out"
         cautions.append(Caution("channels", text))
-    if seconds < spec.clip_seconds - max(spec.pad_or_trim, SECONDS_TOLERANCE):
+    if not is_within(spec.clip_seconds - seconds, spec.pad_or_trim):
         text = f"it lasts {seconds:.3g} s, the network was trained on {spec.clip_seconds:g} s: it is repeated"
         cautions.append(Caution("length", text))
     if audio.sample_rate < 2 * spec.fmax:

@@ -90,6 +90,7 @@ def test_deviating_rate_and_channels_are_warnings(root):
 def test_given_expectation_replaces_the_majority(root, expected, code):
     assert Counter(found[0] for found in findings(root, **expected)) == {code: 8}
     assert findings(root, sample_rate=RATE, seconds=0.1) == []
+    assert findings(root, seconds=0.09, tolerance=0.01) == []  # 0.1 - 0.09 is a little more than 0.01
 
 
 def test_extra_files_and_duplicate_rows(root):

@@ -338,7 +338,7 @@ def test_f1_15_the_verb_warns_once_per_kind_and_names_all_in_json(trained, tmp_p
 
 
 def test_f1_15_pad_or_trim_of_the_front_end_counts_in_prediction(network, tmp_path):
-    spec = SPEC.model_copy(update={"pad_or_trim": 0.1})
+    spec = SPEC.model_copy(update={"pad_or_trim": 0.05})
     architecture = {"name": "cp_resnet", "num_classes": 3, "options": OPTIONS}
     save_model(tmp_path / "m.safetensors", ModelFile(network, architecture, CLASSES, spec.shape, MEAN, STD, spec))
     predictor = Predictor(tmp_path / "m.safetensors")

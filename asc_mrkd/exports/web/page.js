@@ -180,10 +180,15 @@ function matchChannels(channels, name) {
   return channels.slice(0, wanted);
 }
 
+// Largest difference (s) from the length of a clip; the last summand is the error of a difference.
+function lengthTolerance() {
+  return Math.max(model.pad_or_trim, 1e-4) + 1e-9;
+}
+
 // A recording that is nearly as long as a clip is filled with zeros, or its end is cut off.
 function fitToClip(channels) {
   const difference = Math.abs(channels[0].length / model.sample_rate - model.clip_seconds);
-  if (difference > Math.max(model.pad_or_trim, 1e-4)) return channels;
+  if (difference > lengthTolerance()) return channels;
   return channels.map((channel) => {
     const fitted = new Float32Array(model.samples);
     fitted.set(channel.subarray(0, model.samples));
@@ -219,7 +224,7 @@ async function classify(clip) {
 }
 
 function lengthCaution(seconds) {
-  if (seconds >= model.clip_seconds - Math.max(model.pad_or_trim, 1e-4)) return "";
+  if (model.clip_seconds - seconds <= lengthTolerance()) return "";
   return `The sound lasts ${seconds.toFixed(1)} s and was repeated up to the ${model.clip_seconds} s of the network.`;
 }
 
