@@ -41,6 +41,7 @@ from asc_mrkd.store.layout import (
     require_store_or_empty,
     write_table,
 )
+from asc_mrkd.store.origin import ORIGIN
 from asc_mrkd.store.preparation import prepare, write_origin
 from asc_mrkd.store.replacement import create_continue_or_replace, take_over_rows, written_rows
 from asc_mrkd.store.shards import mark_shard, parse_shard
@@ -145,6 +146,8 @@ def extract(
         (store.folder / SHARD).unlink()
     if prepared.sentences:
         write_origin(store.folder, data, prepared, reading or Reading())
+    else:  # of own recordings that have become an official set
+        (store.folder / ORIGIN).unlink(missing_ok=True)
     return store
 
 

@@ -96,7 +96,7 @@ def write_origin(folder: Path, data: Any, prepared: Prepared, reading: Reading) 
     dataset = prepared.dataset
     values = {
         "data": str(data) if isinstance(data, str | os.PathLike) else "a table in memory",
-        "recordings": str(dataset.root),
+        "recordings": os.path.abspath(dataset.root),  # a report may be written from another folder
         "layout": dataset.layout,
         "split_seed": reading.split_seed,
         "columns": dataset.understood[0] if dataset.is_own else "",

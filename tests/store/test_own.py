@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from helpers.audio import make_noise, write_sound
 from helpers.cli import run_cli
-from helpers.store import differing_files, extract_by_verb, write_recordings
+from helpers.store import differing_files, extract_by_verb, small_spec, write_recordings
 
 from asc_mrkd.audio.read import Shape, read_audio, read_shape
 from asc_mrkd.datasets import Reading, read_dataset
@@ -273,6 +273,16 @@ def test_shards_of_own_recordings_join_to_the_bytes_of_the_whole(folder, store, 
     (shards[1] / ORIGIN).write_text("done: []\n")
     for name in ("again", "joined"):
         assert not (join_stores(shards, tmp_path / name).folder / ORIGIN).exists(), "no shard speaks for another"
+
+
+def test_the_origin_is_that_of_the_last_extraction_wherever_it_is_read(tmp_path, monkeypatch):
+    root = write_recordings(tmp_path / "set", 4).root
+    monkeypatch.chdir(root)
+    store = extract("meta.csv", tmp_path / "store", small_spec(), workers=1).folder
+    assert read_origin(store)["recordings"] == str(root)
+    with pytest.warns(UserWarning, match="the list of clips has changed"):
+        extract(root, store, small_spec(), workers=1)
+    assert read_origin(store) == {}
 
 
 def test_a_finished_store_on_a_disk_that_only_reads_is_opened_however_its_data_are_named(folder, store, monkeypatch):
