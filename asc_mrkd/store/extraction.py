@@ -44,7 +44,7 @@ from asc_mrkd.store.layout import (
 from asc_mrkd.store.origin import ORIGIN
 from asc_mrkd.store.preparation import prepare, write_origin
 from asc_mrkd.store.replacement import create_continue_or_replace, take_over_rows, written_rows
-from asc_mrkd.store.shards import mark_shard, parse_shard
+from asc_mrkd.store.shards import mark_shard, parse_shard, require_no_other_shard
 from asc_mrkd.store.sources import State, find_replaced, list_sources, read_sources, write_sources
 from asc_mrkd.store.statistics import RunningStatistics
 from asc_mrkd.store.worker import CLIPS_PER_TASK, ClipJob, RowResult, extract_rows
@@ -110,8 +110,8 @@ def extract(
         DataError: the data are not a data set, or their lists or splits are not valid.
         ConfigError: the front end, the length of the clips, the shard, the device or the address of the scheduler is
             not valid.
-        StoreError: `out` holds other files, or a store of another spec or without an unchanged recording of the list;
-            another process writes it; or the disk is full.
+        StoreError: `out` holds other files, or a store of another spec, of another shard, or without an unchanged
+            recording of the list; another process writes it; or the disk is full.
         InterruptedRun: Ctrl-C; the finished rows are kept.
 
     Example:
@@ -124,6 +124,8 @@ def extract(
     part = parse_shard(shard) if shard else None
     dataset = read_dataset(data, reading)
     require_store_or_empty(Path(out))  # before all headers are read
+    if part:
+        require_no_other_shard(Path(out), part)
     prepared = prepare(dataset, spec, cutting, workers=workers or available_cores(), progress=progress)
     dataset = prepared.dataset
     frontend_spec = prepared.spec

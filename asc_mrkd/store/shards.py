@@ -74,6 +74,19 @@ def parse_shard(text: str) -> Shard:
     return Shard(number=int(match[1]), count=int(match[2]))
 
 
+def require_no_other_shard(folder: Path, shard: Shard) -> None:
+    """Refuse the store of another shard, whose clips this one would replace.
+
+    Raises:
+        StoreError: with both shards.
+    """
+    if not (folder / SHARD).exists():
+        return
+    stored = _read_shard(folder)
+    if (stored.number, stored.count) != (shard.number, shard.count):
+        raise StoreError(f"{folder} is the store of shard {stored}, not {shard}", "give every shard its own --out")
+
+
 def mark_shard(folder: Path, shard: Shard, clips: pd.DataFrame) -> None:
     """Write into a store the number of its shard, and the digest of the whole list of clips."""
     digest = hashlib.sha256(clips.to_csv(index=False).encode()).hexdigest()

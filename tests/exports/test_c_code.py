@@ -225,7 +225,7 @@ class EverydayNetwork(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.dilated(self.stem(x))
         x = x + nn.functional.relu(x)
-        x = x + x.clamp(max=0.5)
+        x = x + x.clamp(-torch.inf, 0.5)
         x = x + x.clamp(-0.4, 0.6)
         return self.head(x + self.even(self.norm(x).clamp(min=-0.7)))
 

@@ -44,6 +44,14 @@ def test_a_finished_shard_is_not_written_again(shards, recordings, spec):
     assert (shards[0] / SHARD).stat().st_ino == before
 
 
+def test_a_shard_does_not_replace_another_one(shards, recordings, spec):
+    before = (shards[0] / "clips.csv").read_text()
+    for other in ("2/3", "1/2"):
+        with pytest.raises(StoreError, match=f"part 1 is the store of shard 1/3, not {other}"):
+            extract(recordings.root, shards[0], spec, shard=other, workers=1)
+    assert (shards[0] / "clips.csv").read_text() == before
+
+
 def test_only_a_complete_set_of_sound_shards_is_joined(shards, recordings, spec, tmp_path):
     with pytest.raises(StoreError, match=r"shards are missing: 2/3") as caught:
         join_stores([shards[0], shards[2]], tmp_path / "joined")

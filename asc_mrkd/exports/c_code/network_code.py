@@ -207,7 +207,9 @@ class _Writer:
         if len(layer.inputs) != 1:
             raise self.refusal(layer, "with bounds that are not constant")
         low, high = [*layer.arrays, np.empty(0), np.empty(0)][:2]
-        return (low.item() if low.size else -LARGEST), (high.item() if high.size else LARGEST)
+        least = low.item() if low.size else -LARGEST
+        largest = high.item() if high.size else LARGEST
+        return max(least, -LARGEST), min(largest, LARGEST)  # C has no number for infinity
 
     def scale_and_shift(self, layer: Layer) -> tuple[np.ndarray, np.ndarray]:
         """Return the factor and the constant of a batch normalisation, per channel."""
