@@ -306,10 +306,11 @@ def experiment_with_data(run: RunFolder, overrides: Sequence[str]) -> Experiment
     """
     experiment = run.experiment
     key = f"data.{experiment.data.domain.data_key}"
-    for override in list_of(overrides, "overrides"):
+    overrides = list_of(overrides, "overrides")
+    for override in overrides:
         if not override.startswith(f"{key}="):
             raise ConfigError(f"'{override}' is not the place of the data of {run}", f"write {key}=FOLDER")
-    experiment = load_experiment(run.config_file, list(overrides))
+    experiment = load_experiment(run.config_file, overrides)
     if not experiment.data.folder.is_dir():
         raise DataError(
             f"the data of {run} are not in {experiment.data.folder}, or not seen from here",

@@ -82,8 +82,8 @@ def train(
 
     Finished seeds are left as they are, an unfinished one continues, a damaged file of a finished one is made again.
     Other processes may train other seeds in the same folder at the same time; the threads of one process take turns.
-    The global generators of torch stay as they were. Under `torchrun` the processes train
-    together; the first one writes.
+    The global generators of torch stay as they were. Under `torchrun` the processes train together, and the first one
+    writes.
 
     With `data.folds` every fold is trained into a run folder inside the run folder, whose predictions are then those of
     all folds: each clip is scored by the networks that were not trained with it.
