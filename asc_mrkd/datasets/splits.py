@@ -12,7 +12,7 @@ from asc_mrkd.rng import generator
 
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("valid", "validation", "val", "dev"), "valid"),
+    **dict.fromkeys(("valid", "validation", "val", "dev", "development"), "valid"),
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
     "unused": "unused",
 }
@@ -82,13 +82,17 @@ def _split_by_fold(clips: pd.DataFrame, test_fold: str | None) -> tuple[pd.DataF
 
 
 def _with_given_splits(clips: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Translate the names of the splits; validation clips are left out, or are the test where there is no other."""
+    """Translate the names of the splits; validation clips are left out, or take the place of a missing part."""
     parts = clips["split"].str.lower().map(SPLIT_NAMES)
-    has_test = (parts == "test").any()
-    sentence = "given"
-    if (parts == "valid").any():
-        sentence = "given; validation clips are left out" if has_test else "given; validation clips are for testing"
-    return clips.assign(split=parts.replace("valid", "unused" if has_test else "test")), sentence
+    if not (parts == "valid").any():
+        return clips.assign(split=parts), "given"
+    if not (parts == "test").any():
+        use, sentence = "test", "given; validation clips are for testing"
+    elif not (parts == "train").any():
+        use, sentence = "train", "given; development or validation clips are for training, as no others are"
+    else:
+        use, sentence = "unused", "given; validation clips are left out"
+    return clips.assign(split=parts.replace("valid", use)), sentence
 
 
 def sort_folds(folds: pd.Series) -> list[str]:

@@ -321,6 +321,16 @@ def test_splits_above_the_classes(folder, tmp_path):
     assert dataset.understood[2] == "given; validation clips are for testing"
 
 
+def test_development_clips_are_for_training_where_no_others_are(folder, tmp_path):
+    for split in ("Development", "evaluation"):
+        for path in folder.glob("*/*"):
+            write_clip(tmp_path / "split" / split / path.parent.name / path.name)
+    dataset = read_dataset(tmp_path / "split")
+    above = dataset.clips["filename"].str.split("/").str[0]
+    assert dict(zip(above, dataset.clips["split"], strict=True)) == {"Development": "train", "evaluation": "test"}
+    assert dataset.understood[2].startswith("given; development or validation clips are for training")
+
+
 def test_folders_without_sound_next_to_train_and_test_change_nothing(folder, tmp_path):
     for split in ("train", "test"):
         for path in folder.glob("*/*"):

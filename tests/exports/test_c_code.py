@@ -275,6 +275,9 @@ def test_the_compiler_of_the_user_keeps_its_options(tmp_path, monkeypatch):
     monkeypatch.setenv("CC", "gcc -include missing.h")
     with pytest.raises(ModelError, match=r"gcc does not compile the C code: .*missing\.h"):
         compiled.CompiledNetwork(tmp_path, tmp_path, compiled.find_compiler(), 4)
+    monkeypatch.setenv("CC", "gcc -DMARK='a b")
+    with pytest.raises(ConfigError, match="the variable CC, gcc -DMARK='a b, is not a command: No closing quotation"):
+        compiled.find_compiler()
 
 
 def calibrate(network: nn.Module, x: np.ndarray) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asc_mrkd.errors import ModelError
+from asc_mrkd.errors import ConfigError, ModelError
 
 DRIVER = """#include "model.h"
 
@@ -30,9 +30,16 @@ FLAGS = ("-std=c99", "-O2", "-shared", "-fPIC")
 
 
 def find_compiler() -> list[str] | None:
-    """Return the C compiler of this machine: CC, with its options, cc, gcc or clang; None if there is none."""
+    """Return the C compiler of this machine: CC, with its options, cc, gcc or clang; None if there is none.
+
+    Raises:
+        ConfigError: CC has a quote that is not closed.
+    """
     for text in (os.environ.get("CC", ""), "cc", "gcc", "clang"):
-        name, *options = shlex.split(text) or [""]
+        try:
+            name, *options = shlex.split(text) or [""]
+        except ValueError as error:
+            raise ConfigError(f"the variable CC, {text}, is not a command: {error}", "close the quote") from None
         found = shutil.which(name) if name else None
         if found:
             return [found, *options]
