@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import re
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -97,7 +98,20 @@ def flush_stdout() -> bool:
     except OSError:
         discard(sys.stdout)
         raise
-    return True
+    return has_reader(sys.stdout)
+
+
+def has_reader(stream: TextIO) -> bool:
+    """Return whether somebody may read a stream: not if it is a pipe whose other end is closed."""
+    if not hasattr(select, "poll"):  # Windows
+        return True
+    try:
+        number = stream.fileno()
+    except (OSError, ValueError):
+        return True  # it is in memory
+    ends = select.poll()
+    ends.register(number, 0)
+    return not ends.poll(0)
 
 
 def _prepared(stream: TextIO | None) -> TextIO:

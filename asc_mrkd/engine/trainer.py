@@ -155,6 +155,7 @@ class Trainer:
         """Steps over all epochs."""
         return self.epochs * self.steps_per_epoch
 
+    @torch.enable_grad()  # the caller may have switched gradients off, as notebooks do
     def train_epoch(self, advance: Callable[..., None], should_stop: Callable[[], bool]) -> dict[str, Any] | None:
         """Train to the end of the epoch.
 

@@ -143,9 +143,14 @@ def test_k8_so_does_one_that_goes_while_a_library_prints(capfd):
         sys.stdout.write("Usage")
         sys.stdout.flush()
 
-    with stream_without_reader() as stream, mock.patch.object(recipes, "find_recipes", side_effect=print_help):
-        assert run_into(stream, "recipes", "ls") == 0
-    assert capfd.readouterr().err == ""
+    def print_into_own_stream():
+        with os.fdopen(os.dup(sys.stdout.fileno()), "w") as own:
+            own.write("Usage")
+
+    for side_effect in (print_help, print_into_own_stream):
+        with stream_without_reader() as stream, mock.patch.object(recipes, "find_recipes", side_effect=side_effect):
+            assert run_into(stream, "recipes", "ls") == 0
+        assert capfd.readouterr().err == ""
 
 
 def test_k8_a_closed_stdout_is_no_error(runs):

@@ -268,7 +268,8 @@ def test_threads_take_turns_and_the_generators_stay(conf, tmp_path):
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    alone = weights(train_run(conf, tmp_path / "alone", *options))
+    with torch.no_grad():  # as in a notebook that only predicts otherwise
+        alone = weights(train_run(conf, tmp_path / "alone", *options))
     assert torch.equal(torch.rand(1), expected)
     with ThreadPoolExecutor() as pool:
         runs = list(pool.map(lambda name: train_run(conf, tmp_path / name, *options), ("first", "second")))
