@@ -11,6 +11,9 @@ from asc_mrkd.features.spec import FrontendSpec
 AMIN = 1e-10
 """Smallest power that differs from zero."""
 
+LOWEST_WEIGHTING = -80.0
+"""Floor of the A-weighting (dB), which is minus infinity at 0 Hz; that of librosa."""
+
 DB_PER_NEPER = 10 / np.log(10)
 """Factor from the natural logarithm of a power, which is fast to compute, to dB."""
 
@@ -130,8 +133,8 @@ def librosa_filterbank(spec: FrontendSpec) -> np.ndarray:
     )
 
 
-def a_weighting(frequencies: np.ndarray, floor: float = -80.0) -> np.ndarray:
-    """Return the A-weighting in dB at frequencies in Hz (IEC 61672-1, Annex E), not below `floor`.
+def a_weighting(frequencies: np.ndarray) -> np.ndarray:
+    """Return the A-weighting in dB at frequencies in Hz (IEC 61672-1, Annex E), not below LOWEST_WEIGHTING.
 
     >>> a_weighting(np.array([0.0, 1000.0])).round(2).tolist()
     [-80.0, 0.0]
@@ -140,4 +143,4 @@ def a_weighting(frequencies: np.ndarray, floor: float = -80.0) -> np.ndarray:
     f1, f3, f4, f5 = (pole**2 for pole in (20.598997, 107.65265, 737.86223, 12194.217))
     with np.errstate(divide="ignore"):
         decibels = 2.0 + 20 * np.log10(f5 * f2**2 / ((f2 + f1) * (f2 + f5) * np.sqrt((f2 + f3) * (f2 + f4))))
-    return np.maximum(decibels, floor)
+    return np.maximum(decibels, LOWEST_WEIGHTING)

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from asc_mrkd.errors import ModelError
-from asc_mrkd.models.cp_mobile import conv_norm
-from asc_mrkd.models.residual import check_positive, finish, global_average
+from asc_mrkd.models.residual import conv_norm, finish, global_average, require_positive
 
 STAGES = ((1.0, 2), (1.5, 2), (2.0, 2), (2.5, 3))
 """Factor on the base channels, and number of blocks, of each stage."""
@@ -181,7 +180,7 @@ class ResidualNorm(nn.Module):
 
 def _require_valid_options(num_classes: int, in_channels: int, base_channels: int, residual_norm: float | None) -> None:
     """Raise ModelError for the first option that is out of range."""
-    check_positive("bc_resnet", num_classes=num_classes, in_channels=in_channels, base_channels=base_channels)
+    require_positive("bc_resnet", num_classes=num_classes, in_channels=in_channels, base_channels=base_channels)
     if base_channels % 2:
         raise ModelError(
             f"bc_resnet: base_channels {base_channels} is not even", f"the nearest is base_channels={base_channels + 1}"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from asc_mrkd.errors import ModelError
-from asc_mrkd.models.residual import check_positive, finish, global_average
+from asc_mrkd.models.residual import conv_norm, finish, global_average, require_positive
 
 STRIDES = (((1, 1), (1, 1), (1, 2)), ((2, 1), (1, 1)), ((1, 1),))
 """Strides along (mel, frame) of the blocks of the three stages."""
@@ -103,15 +103,6 @@ class InvertedResidual(nn.Module):
         return torch.relu(y)
 
 
-def conv_norm(
-    in_channels: int, out_channels: int, kernel_size: int, stride: tuple[int, int] = (1, 1), groups: int = 1
-) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
-    """Build a bias-free convolution that keeps the size of its input, divided by the stride, and its normalisation."""
-    padding = kernel_size // 2
-    conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False)
-    return conv, nn.BatchNorm2d(out_channels)
-
-
 def nearest_multiple(channels: float) -> int:
     """Return the multiple of `MULTIPLE` nearest to a number of channels, but not less than nine tenths of it.
 
@@ -128,7 +119,7 @@ def _require_valid_options(
     num_classes: int, in_channels: int, base_channels: int, multiplier: float, expansion: float
 ) -> None:
     """Raise ModelError for the first option that is out of range."""
-    check_positive("cp_mobile", num_classes=num_classes, in_channels=in_channels, base_channels=base_channels)
+    require_positive("cp_mobile", num_classes=num_classes, in_channels=in_channels, base_channels=base_channels)
     if base_channels % MULTIPLE:
         raise ModelError(
             f"cp_mobile: base_channels {base_channels} is not a multiple of {MULTIPLE}",

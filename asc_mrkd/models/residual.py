@@ -33,6 +33,15 @@ def conv3x3(in_channels: int, out_channels: int, stride: int = 1, groups: int = 
     return nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, groups=groups, bias=False)
 
 
+def conv_norm(
+    in_channels: int, out_channels: int, kernel_size: int, stride: tuple[int, int] = (1, 1), groups: int = 1
+) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
+    """Build a bias-free convolution that keeps the size of its input, divided by the stride, and its normalisation."""
+    padding = kernel_size // 2
+    conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False)
+    return conv, nn.BatchNorm2d(out_channels)
+
+
 def projection(in_channels: int, out_channels: int, stride: int, norm: bool) -> nn.Sequential:
     """Build a shortcut: the identity where the shape stays, else a 1 x 1 convolution, normalised or not."""
     if stride == 1 and in_channels == out_channels:
@@ -115,11 +124,11 @@ def blocks_per_stage(network: str, depth: int, layers: int, rest: int) -> int:
     return blocks
 
 
-def check_positive(network: str, **options: int) -> None:
-    """Check that every option is at least one.
+def require_positive(network: str, **options: int) -> None:
+    """Refuse an option that is smaller than one.
 
     Raises:
-        ModelError: an option is smaller.
+        ModelError: the option is named.
     """
     for name, value in options.items():
         if value < 1:

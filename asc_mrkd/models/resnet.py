@@ -15,12 +15,12 @@ from asc_mrkd.errors import ModelError
 from asc_mrkd.models.residual import (
     ZeroPad,
     blocks_per_stage,
-    check_positive,
     conv1x1,
     conv3x3,
     finish,
     global_average,
     projection,
+    require_positive,
     stage,
 )
 
@@ -74,7 +74,7 @@ class ResNet(nn.Module):
         shortcut: Literal["A", "B"] = "A",
     ) -> None:
         super().__init__()
-        check_positive("ResNet", num_classes=num_classes, in_channels=in_channels, width=width)
+        require_positive("ResNet", num_classes=num_classes, in_channels=in_channels, width=width)
         if shortcut not in ("A", "B"):
             raise ModelError(f"ResNet: {shortcut} is not a valid shortcut", "write shortcut=A or shortcut=B")
         blocks = blocks_per_stage("ResNet", depth, 6, 2)
@@ -145,7 +145,7 @@ class PreActivationResNet(nn.Module):
 
     def __init__(self, num_classes: int, in_channels: int = 3, depth: int = 164, width: int = 16) -> None:
         super().__init__()
-        check_positive("PreActivationResNet", num_classes=num_classes, in_channels=in_channels, width=width)
+        require_positive("PreActivationResNet", num_classes=num_classes, in_channels=in_channels, width=width)
         blocks = blocks_per_stage("PreActivationResNet", depth, 9, 2)
         block = PreActivationBottleneck
         first, second, third = (block.EXPANSION * width << doublings for doublings in range(3))

@@ -12,17 +12,20 @@ from torch import Tensor, nn
 
 from asc_mrkd.models.residual import (
     blocks_per_stage,
-    check_positive,
     conv1x1,
     conv3x3,
     finish,
     global_average,
     projection,
+    require_positive,
     stage,
 )
 
-STEM, OUTPUT = 64, 256
-"""Channels after the first convolution and after the first stage; they double from one stage to the next."""
+STEM = 64
+"""Channels after the first convolution."""
+
+OUTPUT = 256
+"""Channels after the first stage; they double from one stage to the next."""
 
 
 class GroupedBottleneck(nn.Module):
@@ -70,8 +73,8 @@ class ResNeXt(nn.Module):
         self, num_classes: int, in_channels: int = 3, depth: int = 29, cardinality: int = 8, width: int = 64
     ) -> None:
         super().__init__()
-        check_positive("ResNeXt", num_classes=num_classes, in_channels=in_channels)
-        check_positive("ResNeXt", cardinality=cardinality, width=width)
+        require_positive("ResNeXt", num_classes=num_classes, in_channels=in_channels)
+        require_positive("ResNeXt", cardinality=cardinality, width=width)
         blocks = blocks_per_stage("ResNeXt", depth, 9, 2)
         block = partial(GroupedBottleneck, cardinality=cardinality, width=width)
         first, second, third = (OUTPUT << doublings for doublings in range(3))

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from asc_mrkd.errors import ModelError
 from asc_mrkd.models.residual import (
     blocks_per_stage,
-    check_positive,
     conv3x3,
     finish,
     global_average,
     projection,
+    require_positive,
     stage,
 )
 
@@ -72,7 +72,7 @@ class WideResNet(nn.Module):
         self, num_classes: int, in_channels: int = 3, depth: int = 28, width: int = 10, dropout: float = 0.0
     ) -> None:
         super().__init__()
-        check_positive("WideResNet", num_classes=num_classes, in_channels=in_channels, width=width)
+        require_positive("WideResNet", num_classes=num_classes, in_channels=in_channels, width=width)
         if not 0 <= dropout < 1:
             raise ModelError(f"WideResNet: dropout {dropout} is not between 0 and 1", "the paper has dropout=0.3")
         blocks = blocks_per_stage("WideResNet", depth, 6, 4)

@@ -11,7 +11,7 @@ from asc_mrkd.budget import count_multiply_adds
 from asc_mrkd.errors import ModelError
 from asc_mrkd.models import build_model
 from asc_mrkd.models.bc_resnet import BroadcastedBlock, ResidualNorm, SubSpectralNorm
-from asc_mrkd.models.cp_mobile import conv_norm
+from asc_mrkd.models.residual import conv_norm
 
 
 def parameters_of(network: nn.Module) -> int:
