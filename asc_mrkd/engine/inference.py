@@ -7,11 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from asc_mrkd.engine.data.samples import Samples
+from asc_mrkd.engine.not_finite import LOWER_RATE
 from asc_mrkd.errors import NonFiniteError
 from asc_mrkd.progress import count_nothing
-
-LOWER_RATE = "choose another --out and a lower train.optimizer.lr; the last checkpoint is as it was"
-"""Hint for a training that diverges."""
 
 BATCH_VALUES = 2**19
 """Values per batch: 2 stereo spectrograms of 256 x 431, 170 images of 3 x 32 x 32; a CPU is slower with more."""

@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ from asc_mrkd.engine.data.keys import BatchKey, Epoch
 from asc_mrkd.engine.data.responses import with_responses
 from asc_mrkd.engine.data.samples import Samples
 from asc_mrkd.engine.device import has_fast_bfloat16, seed_generator
-from asc_mrkd.engine.inference import LOWER_RATE
+from asc_mrkd.engine.not_finite import LOWER_RATE, are_finite, faulty_samples, find_culprit
 from asc_mrkd.engine.parallel import average_statistics, is_any, running_statistics, share_of_loss, wrap_ddp
 from asc_mrkd.engine.teachers import load_teacher
 from asc_mrkd.errors import NonFiniteError
@@ -37,9 +37,6 @@ LOOK_EVERY = 50
 
 SKIPPED_IN_A_ROW = 3
 """Largest number of steps in a row that are skipped because they are not finite; the next one stops the training."""
-
-SHOWN_SAMPLES = 3
-"""Samples that the message about such a step names."""
 
 
 def lr_factor(schedule: ScheduleConfig, step: int, steps_per_epoch: int, epochs: int) -> float:
@@ -81,6 +78,8 @@ def balanced_weights(labels: Tensor, num_classes: int) -> Tensor:
 class _Step:
     """A batch, its losses and its gradients, before the optimiser step."""
 
+    number: int
+    """Number of the step in the run, from 1."""
     key: BatchKey
     batch: Batch
     losses: Losses
@@ -339,18 +338,10 @@ class Trainer:
         """
         before = self._copied_state()
         step = self._compute(keys[self.batch], self._previous_key(keys))
-        is_faulty = is_any(not _are_finite([step.losses.total, *self._gradients()]))
-        if not is_faulty:
-            try:
-                self._apply(step)
-                is_faulty = not _are_finite(self._weights())
-            except NonFiniteError:
-                is_faulty = True
-            is_faulty = is_any(is_faulty)
-        if not is_faulty:
+        if self._apply_if_finite(step):
             self.skipped_in_a_row = 0
             return
-        fault = self._describe_fault(step, before["batch"])
+        fault = self._describe_fault(step)
         self.load_state_dict(before)
         if not self.skipped_in_a_row:
             self.fault = fault
@@ -362,6 +353,20 @@ class Trainer:
         self.skipped_in_a_row += 1
         self.method.step()
         self.batch += 1
+
+    def _apply_if_finite(self, step: _Step) -> bool:
+        """Apply a step if its loss and gradients are finite; return whether the weights are finite then.
+
+        Finite gradients may give infinite weights, by a learning rate that is too high. All processes do the same.
+        """
+        if is_any(not are_finite([step.losses.total, *self._gradients()])):
+            return False
+        try:
+            self._apply(step)
+            is_finite = are_finite(self._weights())
+        except NonFiniteError:  # of a method that refuses to keep such weights
+            is_finite = False
+        return not is_any(not is_finite)
 
     def _compute(self, key: BatchKey, previous: BatchKey | None) -> _Step:
         """Compute losses and gradients of a batch."""
@@ -380,7 +385,7 @@ class Trainer:
         self.optimizer.zero_grad()
         (losses.total * share_of_loss(len(batch.x), len(key.positions))).backward()
         largest = nn.utils.get_total_norm(self._gradients())
-        return _Step(key, batch, losses, torch.isfinite(losses.total.detach()) & torch.isfinite(largest))
+        return _Step(step + 1, key, batch, losses, torch.isfinite(losses.total.detach()) & torch.isfinite(largest))
 
     def _apply(self, step: _Step) -> None:
         """Take the optimiser step and count the batch."""
@@ -403,45 +408,21 @@ class Trainer:
     def _has_finite_weights(self) -> Tensor:
         return torch.isfinite(nn.utils.get_total_norm([tensor.detach() for tensor in self._weights()]))
 
-    def _describe_fault(self, step: _Step, batch: int) -> str:
-        """Return step, rate, loss, culprit and samples of a step that is not finite; `batch` is its place."""
-        number = self.epoch * self.steps_per_epoch + batch + 1
+    def _describe_fault(self, step: _Step) -> str:
+        """Return place, loss, rate, culprit and samples of a step that is not finite."""
         losses = step.losses
         parts = ", ".join(f"{name} {value.item():.4g}" for name, value in losses.parts.items())
+        names = self.samples.table["filename"].iloc[step.key.positions[local_rows()]].tolist()
         return (
-            f"seed {self.seed}, epoch {self.epoch + 1}, step {number}: the loss is {losses.total.item():.4g} ({parts}) "
-            f"at the learning rate {self.optimizer.param_groups[0]['lr']:.3g}; {self._find_culprit(step)}; "
-            f"samples: {self._name_samples(step)}"
+            f"seed {self.seed}, epoch {self.epoch + 1}, step {step.number}: "
+            f"the loss is {losses.total.item():.4g} ({parts}) "
+            f"at the learning rate {self.optimizer.param_groups[0]['lr']:.3g}; "
+            f"{find_culprit(self.method, step.batch.x)}; "
+            f"samples: {faulty_samples(names, step.batch.x, losses.logits.detach())}"
         )
 
-    def _find_culprit(self, step: _Step) -> str:
-        if not _are_finite([step.batch.x]):
-            return "the inputs hold values that are not finite"
-        layer = first_layer_not_finite(self.student, step.batch.x)
-        if layer:
-            return f"layer '{layer}' gives values that are not finite"
-        for name, parameter in reversed(list(self.student.named_parameters())):  # as gradients flow
-            if parameter.grad is not None and not _are_finite([parameter.grad]):
-                return f"the gradient of '{name}' is not finite"
-        for name, tensor in (*self.method.named_parameters(), *self.method.named_buffers()):
-            if tensor.is_floating_point() and not _are_finite([tensor]):
-                return f"'{name}' is not finite after it"
-        return "all layers are finite, the loss overflows"
-
-    def _name_samples(self, step: _Step) -> str:
-        """Return the names of the samples whose inputs, or else logits, are not finite; without such, of all."""
-        positions = step.key.positions[local_rows()]
-        for values in (step.batch.x, step.losses.logits.detach()):
-            wrong = (~torch.isfinite(values)).flatten(1).any(1).cpu().numpy()
-            if wrong.any():
-                positions = positions[wrong]
-                break
-        names = self.samples.table["filename"].iloc[positions].tolist()
-        more = f" and {len(names) - SHOWN_SAMPLES} more" if len(names) > SHOWN_SAMPLES else ""
-        return ", ".join(names[:SHOWN_SAMPLES]) + more
-
     def _hint(self, step: _Step) -> str:
-        if not _are_finite([step.batch.x]):
+        if not are_finite([step.batch.x]):
             return "asc-mrkd check-data STORE finds the damage; the last checkpoint is as it was"
         if self.bfloat16:
             return f"{LOWER_RATE}; or train.precision=float32"
@@ -508,33 +489,6 @@ def copy_state(state: Any, shared: Collection[int] = ()) -> Any:
     if isinstance(state, list | tuple):
         return type(state)(copy_state(value, shared) for value in state)
     return copy.deepcopy(state)
-
-
-def _are_finite(tensors: Iterable[Tensor]) -> bool:
-    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
-
-
-def first_layer_not_finite(model: nn.Module, x: Tensor) -> str:
-    """Return the name of the first layer whose output is not finite; "" if there is none.
-
-    >>> network = nn.Sequential(nn.Linear(1, 1), nn.Flatten())
-    >>> first_layer_not_finite(network, torch.tensor([[float("inf")]]))
-    '0'
-    """
-    found: list[str] = []
-
-    def look(name: str, layer: nn.Module, inputs: Any, output: Any) -> None:
-        if not found and isinstance(output, Tensor) and not _are_finite([output]):
-            found.append(name)
-
-    hooks = [layer.register_forward_hook(partial(look, name)) for name, layer in model.named_modules() if name]
-    try:
-        with torch.no_grad():
-            model(x)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return found[0] if found else ""
 
 
 def build_optimizer(config: OptimizerConfig, method: Method) -> torch.optim.Optimizer:
