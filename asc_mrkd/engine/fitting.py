@@ -8,10 +8,10 @@ from typing import Any, cast
 
 from asc_mrkd.config import Experiment, StoreConfig
 from asc_mrkd.device import choose_device
+from asc_mrkd.engine.checks import require_fitting
 from asc_mrkd.engine.data.samples import open_data
 from asc_mrkd.engine.device import use_threads
 from asc_mrkd.engine.trainer import Trainer
-from asc_mrkd.engine.training import require_fitting_network
 from asc_mrkd.errors import StoreError, list_of
 from asc_mrkd.methods import check_experiment
 from asc_mrkd.models import network_takes
@@ -156,7 +156,7 @@ def expected_seconds(experiment: Experiment, seeds: Sequence[int]) -> float:
         data = experiment.data.model_copy(update={"fold": 1})
         experiment = experiment.model_copy(update={"data": data})
     source = open_data(experiment.data)
-    require_fitting_network(experiment, source)
+    require_fitting(experiment, source)
     samples = source.load(choose_device(experiment.train.device)).train
     trainer = Trainer(experiment, seeds[0], samples, len(source.classes))
     times: list[float] = []

@@ -11,38 +11,27 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from asc_mrkd.budget.gate import require_trained_within, require_untrained_within
 from asc_mrkd.config import Experiment
-from asc_mrkd.config.domain import require_class_names
 from asc_mrkd.deploy.model_file import ModelFile, load_model, save_model
 from asc_mrkd.device import choose_device
 from asc_mrkd.dist import rank
 from asc_mrkd.engine.checkpoint import Checkpoints, owner_of
-from asc_mrkd.engine.data.responses import identify_responses, require_fitting_responses
-from asc_mrkd.engine.data.samples import ExperimentData, TrainAndTest, open_data
-from asc_mrkd.engine.device import gpu_name, has_fast_bfloat16, stop_on_signal, unseeded, use_threads
+from asc_mrkd.engine.checks import open_trainable, require_unchanged_files, with_digests, with_fixed_precision
+from asc_mrkd.engine.data.samples import ExperimentData, TrainAndTest
+from asc_mrkd.engine.device import gpu_name, stop_on_signal, unseeded, use_threads
 from asc_mrkd.engine.folds import join_folds
 from asc_mrkd.engine.inference import predict
 from asc_mrkd.engine.parallel import any_rank_stops, in_first_process, is_any, process_group, require_rows
 from asc_mrkd.engine.run_card import write_run_card
-from asc_mrkd.engine.teachers import (
-    identify_start,
-    identify_teachers,
-    require_fitting_start,
-    require_fitting_teachers,
-)
 from asc_mrkd.engine.tracking import Tracker, require_trackers, trackers_opened
 from asc_mrkd.engine.trainer import Trainer
-from asc_mrkd.errors import AscMrkdError, InterruptedRun, ModelError, RunError, first_line
+from asc_mrkd.errors import AscMrkdError, InterruptedRun, RunError
 from asc_mrkd.files import write_checksum
 from asc_mrkd.locks import exclusive_lock
-from asc_mrkd.methods import check_experiment, method_entry
-from asc_mrkd.models import build_network, require_buildable, without_storage
+from asc_mrkd.methods import check_experiment
 from asc_mrkd.models.pruning import without_masks
-from asc_mrkd.mrkd.logits import logits_of
-from asc_mrkd.own_code import allow_code, parse_own
 from asc_mrkd.progress import Progress, no_progress, titled
 from asc_mrkd.runs import (
     MetricsLog,
@@ -55,9 +44,6 @@ from asc_mrkd.runs import (
     write_predictions,
 )
 from asc_mrkd.runs.folder import ANOTHER_WRITER
-
-OTHER_ERRORS = (TypeError, AttributeError, LookupError, ArithmeticError, AssertionError)
-"""Exceptions of a user's network that is given inputs of another size, besides those of torch."""
 
 ONE_TRAINING = threading.RLock()
 """Held by the training of a process: torch's generator and its number of threads belong to the process, not to a thread
@@ -170,115 +156,6 @@ def _cross_validate(
             train_fold(one, run.fold_run(fold), progress=titled(progress, title), should_stop=stop_asked)
         in_first_process(lambda: join_folds(run, folds, experiment.seeds))
         in_first_process(lambda: write_run_card(run))
-
-
-def open_trainable(experiment: Experiment, run: RunFolder) -> ExperimentData:
-    """Open the data of an experiment that can be trained in that folder, without reading them.
-
-    Raises:
-        StoreError, DataError, ModelError: the data or the network cannot be used.
-        ConfigError: the augmentation or the method does not go with the data.
-        RunError: the folder belongs to another experiment or to other data.
-    """
-    source = open_data(experiment.data)
-    require_class_names(source.classes)
-    run.require_same(with_digests(experiment, source))
-    require_fitting_network(experiment, source)
-    return source
-
-
-def with_digests(experiment: Experiment, source: ExperimentData) -> Experiment:
-    """Return the experiment with the digests of all files that it names."""
-    data = experiment.data.model_copy(update={"digest": source.digest})
-    augment = identify_responses(experiment.augment)
-    method = identify_teachers(experiment.method)
-    training = identify_start(experiment.train)
-    return experiment.model_copy(update={"data": data, "augment": augment, "method": method, "train": training})
-
-
-def require_unchanged_files(experiment: Experiment, source: ExperimentData) -> None:
-    """Refuse to train a seed with other teachers, start, responses or code than the run names.
-
-    Raises:
-        ConfigError: a file has changed since the experiment got its digests.
-    """
-    with_digests(experiment.with_code(), source)
-
-
-def with_fixed_precision(experiment: Experiment, run: RunFolder, device: torch.device) -> Experiment:
-    """Return the experiment with the precision of the run folder, or in a new one that of the device, for `auto`.
-
-    So config.yaml names the precision, and all seeds of a run have the same one, also on machines of several kinds.
-    """
-    if experiment.train.precision != "auto":
-        return experiment
-    precision = "bfloat16" if has_fast_bfloat16(device) else "float32"
-    if run.config_file.exists():
-        kept = run.experiment.train.precision
-        if kept == "bfloat16" and precision == "float32" and rank() == 0:
-            warnings.warn(f"{run} is trained in bfloat16, also here, where it is slow", stacklevel=2)
-        precision = kept
-    settings = experiment.train.model_copy(update={"precision": precision})
-    return experiment.model_copy(update={"train": settings})
-
-
-def require_fitting_network(experiment: Experiment, source: ExperimentData) -> None:
-    """Refuse a network that cannot be built, does not take the data or the method, and teachers that do not fit.
-
-    The network runs without values; one in a file of the user, which may not bear that, runs on the CPU. That file is
-    allowed to run for model files too: those of the teachers, the start or finished seeds may be of the same network.
-
-    Raises:
-        ModelError: the network cannot be built, is too large, or does not take inputs of that size.
-        ConfigError: the augmentation or the method does not go with it.
-    """
-    experiment.require_fitting_augmentation(source.input_shape)
-    own = parse_own(experiment.model.name)
-    if own is not None:
-        allow_code(own.file)
-    require_fitting_teachers(experiment, source)
-    require_fitting_responses(experiment.augment, source)
-    require_fitting_start(experiment, source)
-    place = without_storage() if own is None else torch.device("cpu")
-    with place, torch.random.fork_rng(devices=[]), torch.no_grad():
-        network = build_network(experiment.model.name, len(source.classes), **experiment.model.options)
-        require_buildable(network, experiment.model.name)
-        network.eval()
-        _require_logits(network, experiment, source, source.input_shape)
-        network.train()
-        for shape in dict.fromkeys((source.input_shape, experiment.training_shape(source.input_shape))):
-            _require_logits(network, experiment, source, shape)
-        method_entry(experiment.method.name).method_class.check_network(
-            experiment.method.options, network, experiment.training_shape(source.input_shape)
-        )
-
-
-def _require_logits(network: nn.Module, experiment: Experiment, source: ExperimentData, shape: tuple[int, ...]) -> None:
-    """Refuse a network that does not map inputs of a shape to logits, which it has to return alone in evaluation mode.
-
-    Raises:
-        ModelError: it fails, or returns something else.
-    """
-    name = experiment.model.name
-    try:
-        output = network(torch.zeros(2, *shape))
-        logits = logits_of(output)
-    except (RuntimeError, ValueError, *OTHER_ERRORS) as error:
-        size = " x ".join(map(str, shape))
-        hint = f"model.options.in_channels={shape[0]}"
-        if shape != source.input_shape:
-            hint = f"{hint}, or a larger augment.crop_frames"
-        raise ModelError(f"{name} does not take inputs of {size}: {first_line(error)}", hint) from None
-    if logits.shape != (2, len(source.classes)):
-        raise ModelError(
-            f"{name} maps 2 inputs to {tuple(logits.shape)}, not to 2 x {len(source.classes)}",
-            "the network gives logits (batch, class)",
-        )
-    if not network.training and output is not logits:
-        raise ModelError(
-            f"{name} returns {type(output).__name__} in evaluation mode, not the logits (batch, class) alone",
-            "return the tensor of the logits where `self.training` is false",
-        )
 
 
 def _is_finished(experiment: Experiment, run: RunFolder, seed: int) -> bool:
@@ -434,20 +311,18 @@ class _SeedTraining:
             )
 
     def _log_epoch(self, metrics: dict[str, Any]) -> None:
-        trainer = self.trainer
-        if trainer.epoch == trainer.epochs or self._is_evaluated(trainer.epoch):
-            probabilities = predict(trainer.student, self.test)
+        epoch = self.trainer.epoch
+        is_last = epoch == self.trainer.epochs
+        every = self.config.evaluate_every
+        if is_last or (every > 0 and epoch % every == 0):
+            probabilities = predict(self.trainer.student, self.test)
             accuracy, log_loss = accuracy_and_log_loss(probabilities, self.test.labels.cpu().numpy())
             metrics |= {"test_accuracy": accuracy, "test_log_loss": log_loss}
-            if trainer.epoch == trainer.epochs:
+            if is_last:
                 self.probabilities = probabilities
         self.log.write(metrics)
         for tracker in self.trackers:
             tracker.log(metrics)
-
-    def _is_evaluated(self, epoch: int) -> bool:
-        every = self.config.evaluate_every
-        return every > 0 and epoch % every == 0
 
     def _save(self) -> None:
         state = {

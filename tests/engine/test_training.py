@@ -20,9 +20,9 @@ from helpers.warm import warm_command_line
 
 from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.engine import trainer as trainer_module
+from asc_mrkd.engine.checks import require_fitting
 from asc_mrkd.engine.data.samples import open_data
 from asc_mrkd.engine.trainer import Trainer
-from asc_mrkd.engine.training import require_fitting_network
 from asc_mrkd.errors import ConfigError, DamagedFileError, DataError, InterruptedRun, NonFiniteError, RunError
 from asc_mrkd.methods import load_experiment
 from asc_mrkd.methods.ce import CrossEntropy
@@ -112,7 +112,7 @@ def test_interrupted_run_continues_to_the_same_bits(conf, tmp_path, method, mixu
 
 def test_all_seeds_of_a_run_have_the_precision_that_it_began_in(conf, tmp_path, monkeypatch):
     auto = "train.precision=auto"
-    has_bfloat16 = "asc_mrkd.engine.training.has_fast_bfloat16"
+    has_bfloat16 = "asc_mrkd.engine.checks.has_fast_bfloat16"
     monkeypatch.setattr(has_bfloat16, lambda device: True)
     whole = train_run(conf, tmp_path / "whole", auto, seeds=(0, 1))
     with pytest.raises(InterruptedRun):
@@ -230,7 +230,7 @@ def test_a_method_is_checked_and_built_for_the_cut_inputs(conf, monkeypatch):
     monkeypatch.setattr(CrossEntropy, "check_network", lambda options, network, shape: checked.append(shape))
     experiment = load_experiment(conf, ["method=ce"])
     source = open_data(experiment.data)
-    require_fitting_network(experiment, source)
+    require_fitting(experiment, source)
     trainer = Trainer(experiment, 0, source.load(torch.device("cpu")).train, 3)
     assert [trainer.training_shape, *checked] == [(2, 24, 24)] * 2
 
