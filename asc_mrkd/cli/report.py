@@ -39,14 +39,15 @@ def report(
     Example: asc-mrkd report exp/dcase18/builtin/reduced/ce exp/dcase18/builtin/reduced/mrkd --out exp/report.html
     """
 
-    from asc_mrkd.report import comparison_records, print_comparison, write_report
+    from asc_mrkd.evaluation import compare_summaries
+    from asc_mrkd.report import difference_records, print_comparison, write_report
 
     folders, data = separate_data(runs)
-    summaries = write_report(folders, out, data, recordings, show_progress)
+    rows = compare_summaries(write_report(folders, out, data, recordings, show_progress))
     if as_json:
-        print_json(comparison_records(summaries))
+        print_json(difference_records(rows))
     else:
-        print_comparison(summaries, make_console())
+        print_comparison(rows, make_console())
         say(f"report: {out}")
 
 

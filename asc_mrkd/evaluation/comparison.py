@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from asc_mrkd.config import Experiment, decisive_settings
+from asc_mrkd.config import decisive_settings
 from asc_mrkd.config.domain import SCENES, Domain
 from asc_mrkd.errors import SHOWN, RunError, list_of, require_bool, shell_command
 from asc_mrkd.evaluation.bootstrap import SMALL_TEST_SET, Bootstrap, cluster_bootstrap
@@ -106,7 +106,7 @@ def compare_summaries(summaries: Sequence[RunSummary], paired: bool | None = Non
         if _has_same_clips(summary, baseline):
             test = _test(summary, baseline, paired)
             bootstrap = _bootstrap(summary, baseline)
-        differing = differing_settings(summary.experiment, baseline.experiment)
+        differing = differing_settings(summary, baseline)
         rows.append(ComparisonRow(number, summary, index + 1, test, bootstrap, differing))
     return rows
 
@@ -165,13 +165,13 @@ def _conclusion(row: ComparisonRow, baseline: ComparisonRow) -> str:
     return " ".join(sentences)
 
 
-def differing_settings(ours: Experiment, theirs: Experiment) -> list[str]:
+def differing_settings(ours: RunSummary, theirs: RunSummary) -> list[str]:
     """Return the settings besides the method that decide the numbers of two runs and differ, by dotted key.
 
-    A difference between the runs may come from them.
+    A difference between the runs may come from them. The steps of a compression count as one, called "compression".
     """
-    first = decisive_settings(ours)
-    second = decisive_settings(theirs)
+    first = {**decisive_settings(ours.experiment), "compression": ours.compression}
+    second = {**decisive_settings(theirs.experiment), "compression": theirs.compression}
     keys = [key for key in dict.fromkeys([*first, *second]) if not key.startswith(("method.", "code."))]
     return [key for key in keys if first.get(key) != second.get(key)]
 

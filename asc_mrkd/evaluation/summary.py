@@ -33,6 +33,8 @@ class RunSummary:
     """The run folder."""
     experiment: Experiment
     """Its resolved settings."""
+    compression: tuple[str, ...]
+    """Steps by which the networks were compressed after the training, in their order; empty if they were not."""
     classes: tuple[str, ...]
     """The M class names in alphabetical order."""
     per_seed: pd.DataFrame
@@ -48,7 +50,7 @@ class RunSummary:
     confusion: np.ndarray
     """(M, M) clips summed over the seeds; rows are the true class."""
     history: pd.DataFrame
-    """Log of the training as a table, see `asc_mrkd.runs.read_metrics`."""
+    """Log of the training of these seeds as a table, see `asc_mrkd.runs.read_metrics`."""
 
     _repr_html_ = shown_by("asc_mrkd.report.notebook", "run_html")
 
@@ -137,17 +139,20 @@ def evaluate(run: str | os.PathLike[str]) -> RunSummary:
     folder = RunFolder(run)
     experiment = folder.experiment
     predictions = _read_all_predictions(folder)
+    seeds = list(predictions)
     scores = {seed: clip_scores(one, experiment.domain) for seed, one in predictions.items()}
-    figures = [_seed_figures(predictions[seed], scores[seed]) for seed in scores]
+    figures = [_seed_figures(predictions[seed], scores[seed]) for seed in seeds]
+    history = read_metrics(folder.metrics_file)
     return RunSummary(
         folder=folder.path,
         experiment=experiment,
-        classes=next(iter(predictions.values())).classes,
-        per_seed=pd.DataFrame(figures, index=list(scores)),
+        compression=tuple(folder.seed_folder(seeds[0]).compression_steps()),
+        classes=predictions[seeds[0]].classes,
+        per_seed=pd.DataFrame(figures, index=seeds),
         scores=_average_scores(scores.values()),
         probabilities=np.mean([one.probabilities for one in predictions.values()], axis=0),
         confusion=np.sum([confusion_matrix(one) for one in predictions.values()], axis=0),
-        history=read_metrics(folder.metrics_file),
+        history=history[history["seed"].isin(seeds)].reset_index(drop=True),
     )
 
 

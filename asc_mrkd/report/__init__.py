@@ -6,7 +6,7 @@ It knows scored runs, feature stores and image sets; it computes no figure itsel
 from typing import TYPE_CHECKING
 
 from asc_mrkd.report.comparisons import comparison_table, difference_table
-from asc_mrkd.report.records import comparison_records, difference_records, evaluation_record
+from asc_mrkd.report.records import difference_records, evaluation_record
 from asc_mrkd.report.tables import TextTable, breakdown_table, confusion_table
 from asc_mrkd.report.terminal import print_comparison, print_differences, print_evaluation, write_evaluation
 
@@ -15,7 +15,6 @@ __all__ = [
     "TextTable",
     "breakdown_table",
     "class_clips",
-    "comparison_records",
     "comparison_table",
     "confusion_matrix_png",
     "confusion_table",

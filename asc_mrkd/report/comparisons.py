@@ -6,7 +6,6 @@ from dataclasses import replace
 from asc_mrkd.evaluation import (
     ComparisonRow,
     RunSummary,
-    compare_summaries,
     difference_text,
     interval_text,
     p_value_text,
@@ -36,15 +35,14 @@ def run_table(summaries: Sequence[RunSummary]) -> TextTable:
     )
 
 
-def comparison_table(summaries: Sequence[RunSummary]) -> TextTable:
+def comparison_table(rows: Sequence[ComparisonRow]) -> TextTable:
     """Tabulate every run and its difference to its baseline (see `asc_mrkd.evaluation.compare`)."""
-    plain = run_table(summaries)
-    compared = compare_summaries(summaries)
-    rows = []
-    for cells, row in zip(plain.rows, compared, strict=True):
-        rows.append([*cells, _baseline_cell(row), _difference_cell(row), _p_value_cell(row)])
-    notes = [*plain.notes, *_test_notes(compared)]
-    return replace(plain, columns=(*plain.columns, "vs", "Diff.", "p"), rows=rows, notes=notes)
+    plain = run_table([row.summary for row in rows])
+    compared = []
+    for cells, row in zip(plain.rows, rows, strict=True):
+        compared.append([*cells, _baseline_cell(row), _difference_cell(row), _p_value_cell(row)])
+    notes = [*plain.notes, *_test_notes(rows)]
+    return replace(plain, columns=(*plain.columns, "vs", "Diff.", "p"), rows=compared, notes=notes)
 
 
 def difference_table(rows: Sequence[ComparisonRow]) -> TextTable:
@@ -72,7 +70,7 @@ def difference_table(rows: Sequence[ComparisonRow]) -> TextTable:
 
 
 def folder_text(summary: RunSummary) -> str:
-    """Name the run folder, the number of its folds, and the seeds that are still missing in it."""
+    """Name the run folder, its folds, the steps of its compression, and the seeds that are still missing in it."""
     seeds = ", ".join(map(str, summary.unfinished_seeds))
     data = summary.experiment.data
     remarks = []
@@ -80,6 +78,8 @@ def folder_text(summary: RunSummary) -> str:
         remarks.append(f"cross-validation with {data.folds} folds")
     elif data.fold is not None:
         remarks.append(f"fold {data.fold} of {data.folds}")
+    if summary.compression:
+        remarks.append(f"compressed by {', '.join(summary.compression)}")
     if seeds:
         remarks.append(f"not finished: seed {seeds}")
     return f"{summary.folder} ({', '.join(remarks)})" if remarks else str(summary.folder)

@@ -154,6 +154,7 @@ def write_report(
 
 def _page(summaries: Sequence[RunSummary], sections: Sequence[RunSection], data: str | os.PathLike[str] | None) -> str:
     """Return the page as HTML."""
+    rows = compare_summaries(summaries)
     domain = summaries[0].domain
     examples = EXAMPLES[domain.name]
     shown = data_to_show(summaries[0], data)
@@ -162,8 +163,8 @@ def _page(summaries: Sequence[RunSummary], sections: Sequence[RunSection], data:
     return jinja.from_string(template).render(
         version=asc_mrkd.__version__,
         title=", ".join(dict.fromkeys(summary.method for summary in summaries)),
-        comparison=comparison_table(summaries),
-        conclusions=conclusions(compare_summaries(summaries)),
+        comparison=comparison_table(rows),
+        conclusions=conclusions(rows),
         legend=report_columns(domain).legend,
         scored=summaries[0].scored,
         curves=_data_address(learning_curves_png(summaries)),

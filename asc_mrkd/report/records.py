@@ -7,17 +7,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from asc_mrkd.evaluation import ComparisonRow, RunSummary, compare_summaries, most_confused
+from asc_mrkd.evaluation import ComparisonRow, RunSummary, most_confused
 from asc_mrkd.report.columns import report_columns
 
 
-def comparison_records(summaries: Sequence[RunSummary]) -> list[dict[str, Any]]:
-    """Return one record per run: its figures, and its difference in accuracy to its baseline."""
-    return difference_records(compare_summaries(summaries))
-
-
 def difference_records(rows: Sequence[ComparisonRow]) -> list[dict[str, Any]]:
-    """Return one record per compared run; differences and intervals are fractions of accuracy, for images too."""
+    """Return one record per run: its figures, and its difference to its baseline.
+
+    Differences and intervals are fractions of accuracy, for images too.
+    """
     return [_difference_record(row) for row in rows]
 
 
@@ -104,6 +102,7 @@ def headline_record(summary: RunSummary) -> dict[str, Any]:
     return {
         "run": str(summary.folder),
         "method": summary.method,
+        "compression": list(summary.compression),
         "seeds": summary.seeds,
         "unfinished_seeds": summary.unfinished_seeds,
         "test_clips": summary.test_clips,

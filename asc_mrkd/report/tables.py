@@ -111,7 +111,8 @@ def breakdown_table(summary: RunSummary, column: str = "label", worst: int | Non
         groups = groups.sort_values("accuracy", kind="stable").head(worst)
     rows = []
     for group, figures in groups.iterrows():
-        rows.append([str(group), f"{figures['clips']:.0f}", *(one.cell(figures[one.metric]) for one in columns)])
+        cells = [one.cell(figures[one.metric]) for one in columns]
+        rows.append([str(group) or "(none)", f"{figures['clips']:.0f}", *cells])
     overall = asdict(overall_metrics(summary.scores))
     total_name = f"all {samples}"
     if column == "label":

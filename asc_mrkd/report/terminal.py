@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from asc_mrkd.evaluation import ComparisonRow, RunSummary, compare_summaries, conclusions
+from asc_mrkd.evaluation import ComparisonRow, RunSummary, conclusions
 from asc_mrkd.files import atomic_writer, write_text
 from asc_mrkd.report.comparisons import comparison_table, difference_table, folder_text, run_table
 from asc_mrkd.report.records import evaluation_record, shown_groups
@@ -40,10 +40,10 @@ def print_evaluation(summary: RunSummary, console: Console) -> None:
         console.print(table)
 
 
-def print_comparison(summaries: Sequence[RunSummary], console: Console) -> None:
+def print_comparison(rows: Sequence[ComparisonRow], console: Console) -> None:
     """Print the comparison table and its conclusions."""
-    console.print(comparison_table(summaries))
-    _print_conclusions(compare_summaries(summaries), console)
+    console.print(comparison_table(rows))
+    _print_conclusions(rows, console)
 
 
 def print_differences(rows: Sequence[ComparisonRow], console: Console) -> None:

@@ -1,5 +1,7 @@
 """Runs against their baseline: the seeds that are paired, the samples that are drawn, and the words about both."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from scipy import stats
 from asc_mrkd.config.domain import SCENES
 from asc_mrkd.evaluation import SMALL_TEST_SET, cluster_bootstrap, compare_summaries, conclusions, evaluate
 from asc_mrkd.report import difference_records
+from asc_mrkd.report.comparisons import run_table
 
 
 def answers(rng, share, seeds=4, clips=60):
@@ -189,3 +192,17 @@ def test_a_row_says_why_nothing_can_be_concluded(tmp_path, tables):
         "other test clips: cannot be compared",
     ]
     assert rows[2].bootstrap is None
+
+
+def test_a_compressed_run_is_said_to_be_one(tmp_path, tables):
+    """Its method, its settings and its log are those of the run that was compressed."""
+    theirs, ours, _ = tables
+    summaries = [write_answers(tmp_path / "ce", theirs), write_answers(tmp_path / "small", ours)]
+    for seed in summaries[1].seeds:
+        record = json.dumps({"steps": ["prune:amount=0.5", "float16"]})
+        (tmp_path / f"small/seed{seed}/compression.json").write_text(record)
+    rows = compare_summaries([summaries[0], evaluate(tmp_path / "small")])
+    (text,) = conclusions(rows)
+    assert "Besides the method, the runs differ in compression." in text
+    assert run_table([row.summary for row in rows]).notes[1].endswith("small (compressed by prune:amount=0.5, float16)")
+    assert [record["compression"] for record in difference_records(rows)] == [[], ["prune:amount=0.5", "float16"]]

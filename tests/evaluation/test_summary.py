@@ -40,6 +40,15 @@ def test_summary_of_one_seed(run_folder):
     assert repr(summary) == f"RunSummary('{run_folder}', MrKD + Mixup, seeds=[0], accuracy={accuracy})"
 
 
+def test_the_log_of_a_summary_is_that_of_its_seeds(run_folder):
+    """The curves of a seed that is still trained would bend the mean over the seeds in the tables."""
+    (run_folder / "metrics.jsonl").write_text(
+        '{"seed": 1, "epoch": 1, "loss": 9.0}\n{"seed": 0, "epoch": 1, "loss": 1.0}\n'
+        '{"seed": 0, "epoch": 2, "loss": 0.5}\n'
+    )
+    assert evaluate(run_folder).history[["seed", "epoch", "loss"]].values.tolist() == [[0, 1, 1.0], [0, 2, 0.5]]
+
+
 def test_seeds_are_pooled(run_folder):
     wrong = ("park,0.0,1.0,0.0", "tram,0.0,0.0,1.0")
     copy_seed(run_folder, 1, wrong)

@@ -15,11 +15,11 @@ from rich.console import Console
 
 from asc_mrkd.datasets.images import ImageSet, ImageSplit
 from asc_mrkd.errors import DataError
-from asc_mrkd.evaluation import evaluate
+from asc_mrkd.evaluation import compare_summaries, evaluate
 from asc_mrkd.report import (
     breakdown_table,
-    comparison_records,
     comparison_table,
+    difference_records,
     evaluation_record,
     print_comparison,
     print_evaluation,
@@ -79,7 +79,7 @@ def blank(run, column: str) -> None:
 
 
 def test_tables_fit_and_speak_of_images(summaries):
-    text = printed(print_comparison, summaries) + printed(print_evaluation, summaries[1])
+    text = printed(print_comparison, compare_summaries(summaries)) + printed(print_evaluation, summaries[1])
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text
     assert "600 test images" in text
@@ -90,14 +90,15 @@ def test_the_widest_figures_keep_their_lines(tmp_path):
     """Errors of two digits in every column, an epoch of three."""
     run = write_run(tmp_path / "run", SELF_KD, skill=0.5, mixup=0.2, classes=CLASSES, epochs=200, images=True)
     summary = evaluate(run)
-    lines = (printed(print_comparison, [summary] * 12) + printed(print_evaluation, summary)).splitlines()
+    text = printed(print_comparison, compare_summaries([summary] * 12)) + printed(print_evaluation, summary)
+    lines = text.splitlines()
     assert max(map(len, lines)) <= 80
     assert len([line for line in lines if "Self-KD + Mixup" in line and "±" in line]) == 12
     assert len([line for line in lines if line.startswith("mean ± std") and line.count("±") == 5]) == 1
 
 
 def test_the_comparison_is_one_of_errors(summaries):
-    table = comparison_table(summaries)
+    table = comparison_table(compare_summaries(summaries))
     assert table.columns == ("#", "Method", "Seeds", "Error %", "Top-5 %", "NLL", "ECE %", "vs", "Diff.", "p")
     ce, pskd = (100 * (1 - summary.per_seed["accuracy"]) for summary in summaries)
     seeds = summaries[1].per_seed
@@ -117,11 +118,11 @@ def test_the_comparison_is_one_of_errors(summaries):
 
 
 def test_runs_that_are_alike_differ_by_plus_zero(summaries):
-    assert comparison_table([summaries[0], dataclasses.replace(summaries[0])]).rows[1][8] == "+0.00"
+    assert comparison_table(compare_summaries([summaries[0], dataclasses.replace(summaries[0])])).rows[1][8] == "+0.00"
 
 
 def test_the_difference_in_the_records_is_one_of_accuracy(summaries):
-    baseline, record = comparison_records(summaries)
+    baseline, record = difference_records(compare_summaries(summaries))
     assert record["difference"] == pytest.approx(record["accuracy"]["mean"] - baseline["accuracy"]["mean"])
     assert record["difference"] > 0
     assert record["top5_error"]["mean"] == pytest.approx(summaries[1].per_seed["top5_error"].mean())
@@ -152,7 +153,7 @@ def test_groups_are_shown_where_they_exist(tmp_path):
 def test_four_classes_have_no_top_5_column(tmp_path):
     run = write_run(tmp_path / "run", classes=CLASSES[:4], seeds=2, epochs=1, images=True)
     summary = evaluate(run)
-    text = printed(print_comparison, [summary]) + printed(print_evaluation, summary)
+    text = printed(print_comparison, compare_summaries([summary])) + printed(print_evaluation, summary)
     assert "Top-5" not in text
     assert "ECE %" in text
     record = json.loads(json.dumps(evaluation_record(summary), allow_nan=False))
@@ -165,7 +166,8 @@ def test_records_of_scenes_have_the_new_figures_and_their_tables_do_not(runs):
     record = evaluation_record(summary)
     assert record["calibration_error"]["mean"] == pytest.approx(summary.per_seed["calibration_error"].mean())
     assert 0 < record["top5_error"]["mean"] < 0.5
-    assert not re.search("ECE|Top-5|Error", printed(print_evaluation, summary) + printed(print_comparison, [summary]))
+    text = printed(print_evaluation, summary) + printed(print_comparison, compare_summaries([summary]))
+    assert not re.search("ECE|Top-5|Error", text)
 
 
 def test_the_page_of_images(image_runs, image_folder, tmp_path, undrawn):

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from asc_mrkd.evaluation import compare_summaries, evaluate
 from asc_mrkd.report import (
-    comparison_records,
     comparison_table,
+    difference_records,
     evaluation_record,
     print_comparison,
     print_differences,
@@ -39,7 +39,7 @@ def cells(lines: list[str], first: str) -> list[str]:
 
 def test_every_line_fits_and_no_row_is_wrapped(runs):
     summaries = [evaluate(run) for run in runs]
-    lines = printed(print_evaluation, summaries[1]) + printed(print_comparison, summaries)
+    lines = printed(print_evaluation, summaries[1]) + printed(print_comparison, compare_summaries(summaries))
     assert max(map(len, lines)) <= 80
     assert not any("…" in line for line in lines)
     start = lines.index("By class") + 3
@@ -61,7 +61,7 @@ def test_the_figures_of_the_comparison(runs):
     summaries = [evaluate(run) for run in runs]
     ce, mrkd = (100 * summary.per_seed["accuracy"] for summary in summaries)
     p_value = scipy.stats.ttest_rel(ce, mrkd).pvalue
-    lines = printed(print_comparison, summaries)
+    lines = printed(print_comparison, compare_summaries(summaries))
     assert cells(lines, "1  CE")[:6] == ["1", "CE", "4", f"{ce.mean():.2f}", "±", f"{ce.std(ddof=1):.2f}"]
     baseline, difference, p_cell = cells(lines, "2  MrKD")[-3:]
     assert (baseline, p_cell) == ("1", f"{p_value:.3f}")
@@ -71,10 +71,10 @@ def test_the_figures_of_the_comparison(runs):
 def test_single_seed_has_neither_spread_nor_p_value(tmp_path):
     pair = [write_run(tmp_path / "ce", seeds=1), write_run(tmp_path / "mrkd", "mrkd", seeds=1)]
     summaries = [evaluate(run) for run in pair]
-    lines = printed(print_comparison, summaries)
+    lines = printed(print_comparison, compare_summaries(summaries))
     assert "±" not in "".join(lines)
     assert "no test possible" in " ".join(lines)
-    record = comparison_records(summaries)[1]
+    record = difference_records(compare_summaries(summaries))[1]
     assert record["accuracy"]["std"] is None
     assert record["p_value"] is None
     assert "single seed" in record["warning"]
@@ -98,7 +98,7 @@ def test_brackets_in_names_are_not_taken_for_markup(tmp_path):
     classes = ("[bold]bus", "[/red]tram")
     run = write_run(tmp_path / "[link]run", classes=tuple(sorted(classes)), seeds=1, epochs=1)
     summary = evaluate(run)
-    text = "\n".join(printed(print_evaluation, summary) + printed(print_comparison, [summary]))
+    text = "\n".join(printed(print_evaluation, summary) + printed(print_comparison, compare_summaries([summary])))
     assert "[bold]bus" in text
     assert "[/red]tram" in text
     assert "[link]run" in text.replace("\n", "")
@@ -115,10 +115,17 @@ def test_f4_a_group_that_repeats_the_classes_is_left_out(runs):
     assert "By city" in printed(print_evaluation, dataclasses.replace(own, scores=own.scores.assign(city=half)))
 
 
+def test_clips_without_a_group_have_a_row_with_a_name(tmp_path):
+    run = write_run(tmp_path / "run", seeds=1, epochs=1)
+    file = run / "seed0" / "predictions.csv"
+    file.write_text(file.read_text().replace(",s4,", ",,"))
+    assert cells(printed(print_evaluation, evaluate(run)), "(none)")[1] == "40"
+
+
 def test_unfinished_seeds_are_named(tmp_path):
     run = write_run(tmp_path / "run", seeds=3, epochs=1)
     (run / "seed1" / "predictions.csv").unlink()
-    assert "not finished: seed 1" in " ".join(comparison_table([evaluate(run)]).notes)
+    assert "not finished: seed 1" in " ".join(comparison_table(compare_summaries([evaluate(run)])).notes)
 
 
 def test_records_are_json_and_add_up(runs):
@@ -160,7 +167,7 @@ def test_the_widest_comparison_keeps_its_lines(runs):
     summary = evaluate(runs[1])
     mixup = summary.experiment.augment.model_copy(update={"mixup": 0.2})
     mixed = dataclasses.replace(summary, experiment=summary.experiment.model_copy(update={"augment": mixup}))
-    table = printed(print_comparison, [evaluate(runs[0]), *[mixed] * 11])
+    table = printed(print_comparison, compare_summaries([evaluate(runs[0]), *[mixed] * 11]))
     assert max(map(len, table)) <= 80
     assert len([line for line in table if "MrKD + Mixup" in line and "±" in line]) == 11
 
@@ -182,6 +189,6 @@ def test_the_widest_differences_keep_their_lines(tmp_path):
 
 
 def test_the_sentences_of_the_report_say_interval_and_effect(runs):
-    text = " ".join(printed(print_comparison, [evaluate(run) for run in runs]))
+    text = " ".join(printed(print_comparison, compare_summaries([evaluate(run) for run in runs])))
     assert re.search(r"accuracy \(95%\s+interval \+[\d.]+ to \+[\d.]+\)", text)
     assert re.search(r"Cohen's\s+d_z\s+[\d.]+\.", text)
