@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from asc_mrkd.budget import Rule
 from asc_mrkd.files import format_bytes
+from asc_mrkd.report.columns import percent
 from asc_mrkd.report.tables import TextTable
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def candidate_cells(candidate: "Candidate") -> tuple[str, ...]:
     memory = candidate.budget.memory
     return (
         candidate.steps or "as trained",
-        f"{100 * candidate.metrics.macro_accuracy:.2f}",
+        percent(candidate.metrics.macro_accuracy),
         f"{candidate.metrics.log_loss:.3f}",
         format_bytes(candidate.budget.bytes, kilo=1024),
         format_bytes(candidate.file_bytes, kilo=1024),

@@ -19,7 +19,7 @@ from asc_mrkd.errors import AscMrkdError, DamagedFileError, ModelError, RunError
 from asc_mrkd.files import format_bytes, write_text
 from asc_mrkd.methods import method_title
 from asc_mrkd.own_code import parse_own
-from asc_mrkd.runs import RunFolder, SeedFolder, accuracy_and_log_loss, find_model, read_predictions
+from asc_mrkd.runs import RunFolder, SeedFolder, accuracy_and_log_loss, find_model, percentage, read_predictions
 from asc_mrkd.store.layout import open_store
 from asc_mrkd.store.origin import read_origin
 from asc_mrkd.store.selection import clips_in_use, known_test_clips
@@ -189,17 +189,19 @@ def size_text(stored: Path) -> str:
 def figure_lines(run: RunFolder, experiment: Experiment) -> list[str]:
     """Return accuracy and log loss of every finished seed, their mean and deviation."""
     rows = []
-    figures = []
+    accuracies = []
+    losses = []
     clips = 0
     for seed in run.finished_seeds():
         predictions = read_predictions(run.seed_folder(seed).predictions)
         accuracy, log_loss = accuracy_and_log_loss(predictions.probabilities, predictions.labels)
         clips = len(predictions.labels)
-        figures.append((100 * accuracy, log_loss))
-        rows.append([str(seed), f"{100 * accuracy:.2f}", f"{log_loss:.3f}"])
-    if len(figures) > 1:
-        accuracies, losses = zip(*figures, strict=True)
-        rows.append(["mean ± std", spread_text(accuracies, 2), spread_text(losses, 3)])
+        accuracies.append(accuracy)
+        losses.append(log_loss)
+        rows.append([str(seed), f"{percentage(accuracy):.2f}", f"{log_loss:.3f}"])
+    if len(rows) > 1:
+        accuracy_text = f"{percentage(mean(accuracies)):.2f} ± {percentage(stdev(accuracies)):.2f}"
+        rows.append(["mean ± std", accuracy_text, f"{mean(losses):.3f} ± {stdev(losses):.3f}"])
     samples = experiment.domain.samples
     scored = f"{clips:,} {experiment.data.scored_split} {samples}"
     if experiment.data.is_cross_validation:
@@ -209,15 +211,6 @@ def figure_lines(run: RunFolder, experiment: Experiment) -> list[str]:
         "",
         *table(["seed", "accuracy %", "log loss"], rows),
     ]
-
-
-def spread_text(values: Sequence[float], digits: int) -> str:
-    """Return mean and sample standard deviation as text.
-
-    >>> spread_text([1.0, 3.0], 2)
-    '2.00 ± 1.41'
-    """
-    return f"{mean(values):.{digits}f} ± {stdev(values):.{digits}f}"
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:

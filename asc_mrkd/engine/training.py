@@ -126,7 +126,7 @@ def train(
             experiment = with_fixed_precision(experiment, run, device)
             data = source.load(device)
             require_rows(len(data.train), experiment.train.batch_size)
-            in_first_process(lambda: run.create(experiment, environment(torch.get_num_threads(), gpu_name())))
+            in_first_process(lambda: _create(run, experiment))
             _train_seeds(experiment, run, pending, source, data, track, progress, should_stop)
         if pending or not run.card_file.exists():
             in_first_process(lambda: write_run_card(run))
@@ -148,7 +148,7 @@ def _cross_validate(
         source = open_trainable(experiment, run)
         experiment = with_digests(experiment, source)
         experiment = with_fixed_precision(experiment, run, choose_device(experiment.train.device))
-        in_first_process(lambda: run.create(experiment, environment(torch.get_num_threads(), gpu_name())))
+        in_first_process(lambda: _create(run, experiment))
         for fold in range(1, folds + 1):
             data = experiment.data.model_copy(update={"fold": fold})
             one = experiment.model_copy(update={"data": data})
@@ -156,6 +156,11 @@ def _cross_validate(
             train_fold(one, run.fold_run(fold), progress=titled(progress, title), should_stop=stop_asked)
         in_first_process(lambda: join_folds(run, folds, experiment.seeds))
         in_first_process(lambda: write_run_card(run))
+
+
+def _create(run: RunFolder, experiment: Experiment) -> None:
+    threads = experiment.train.threads or torch.get_num_threads()
+    run.create(experiment, environment(threads, gpu_name()))
 
 
 def _is_finished(experiment: Experiment, run: RunFolder, seed: int) -> bool:

@@ -32,7 +32,6 @@ from asc_mrkd.evaluation.statistics import (
     hedges_g,
     mean_std,
     paired_test,
-    percentage,
     welch_test,
 )
 from asc_mrkd.evaluation.summary import RunSummary, evaluate
@@ -65,7 +64,6 @@ __all__ = [
     "overall_metrics",
     "p_value_text",
     "paired_test",
-    "percentage",
     "top_k_error",
     "welch_test",
 ]

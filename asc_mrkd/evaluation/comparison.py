@@ -17,11 +17,11 @@ from asc_mrkd.evaluation.statistics import (
     ConfidenceInterval,
     MeanTest,
     paired_test,
-    percentage,
     welch_test,
 )
 from asc_mrkd.evaluation.summary import RunSummary, evaluate
 from asc_mrkd.notebook import shown_by
+from asc_mrkd.runs import percentage
 
 
 @dataclass(frozen=True)

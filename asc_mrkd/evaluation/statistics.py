@@ -4,11 +4,9 @@ The seeds of a run are a sample of all trainings that were possible, so these fi
 uncertainty that a small test set adds is the subject of `asc_mrkd.evaluation.bootstrap`.
 """
 
-import math
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import numpy as np
@@ -86,21 +84,6 @@ class MeanTest:
     def effect_name(self) -> str:
         """Name of the effect size."""
         return "Cohen's d_z" if self.paired else "Hedges' g"
-
-
-def percentage(fraction: float) -> float:
-    """Return a fraction in percent or percentage points, rounded to two decimals, halves away from zero.
-
-    Every table and sentence takes this one, so that a difference is the same number wherever it stands. Digits that
-    the order of a sum decides are dropped first: 0.08125 and 0.08124999999999999 are the same.
-
-    >>> percentage(-0.08125), percentage(0.08124999999999999), percentage(-0.00001)
-    (-8.13, 8.13, 0.0)
-    """
-    if not math.isfinite(fraction):
-        return fraction
-    points = Decimal(f"{100 * fraction:.9f}").quantize(Decimal("0.01"), ROUND_HALF_UP)
-    return float(points) + 0.0  # no negative zero
 
 
 def mean_std(values: Iterable[float]) -> Spread:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from asc_mrkd.config.domain import Domain
-from asc_mrkd.evaluation import Spread, percentage
+from asc_mrkd.evaluation import Spread
+from asc_mrkd.runs import percentage
 
 
 def percent(fraction: float) -> str:

@@ -8,6 +8,7 @@ from asc_mrkd.runs.metrics_log import MetricsLog, is_log_whole, read_metrics
 from asc_mrkd.runs.predictions import (
     Predictions,
     accuracy_and_log_loss,
+    percentage,
     read_predictions,
     write_predictions,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "find_model",
     "find_scored_seeds",
     "is_log_whole",
+    "percentage",
     "read_metrics",
     "read_predictions",
     "write_predictions",

@@ -13,7 +13,7 @@ from typing import Any
 
 from asc_mrkd import __version__
 from asc_mrkd.config import RUNTIME_KEYS, Experiment, decisive_settings, load_experiment, save_experiment
-from asc_mrkd.errors import SHOWN, DamagedFileError, RunError
+from asc_mrkd.errors import SHOWN, DamagedFileError, RunError, shell_command
 from asc_mrkd.files import checksum_file, write_text
 from asc_mrkd.locks import LOCK, exclusive_lock
 from asc_mrkd.schema import differing_key, read_json, shown
@@ -371,8 +371,14 @@ def environment(threads: int | None = None, gpu: str | None = None) -> dict[str,
         "cores": os.cpu_count(),
         "threads": threads,
         "gpu": gpu,
-        "command": " ".join(["asc-mrkd", *sys.argv[1:]]),
+        "command": shell_command(_program(), *sys.argv[1:]),
     }
+
+
+def _program() -> str:
+    """Return the name of the running program, which is another one where a script or a notebook calls the library."""
+    name = Path(sys.argv[0] or "python").name
+    return "asc-mrkd" if name == "__main__.py" else name
 
 
 def processor_name() -> str:

@@ -5,9 +5,11 @@ reads the table. A table without that file (made by hand, or by an earlier versi
 """
 
 import io
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +60,21 @@ def accuracy_and_log_loss(probabilities: np.ndarray, labels: np.ndarray) -> tupl
     """
     accuracy = (probabilities.argmax(axis=1) == labels).mean()
     return float(accuracy), float(log_losses(probabilities, labels).mean())
+
+
+def percentage(fraction: float) -> float:
+    """Return a fraction in percent or percentage points, rounded to two decimals, halves away from zero.
+
+    Every table and sentence takes this one, so that a figure is the same number wherever it stands. Digits that
+    the order of a sum decides are dropped first: 0.08125 and 0.08124999999999999 are the same.
+
+    >>> percentage(-0.08125), percentage(0.08124999999999999), percentage(-0.00001)
+    (-8.13, 8.13, 0.0)
+    """
+    if not math.isfinite(fraction):
+        return fraction
+    points = Decimal(f"{100 * fraction:.9f}").quantize(Decimal("0.01"), ROUND_HALF_UP)
+    return float(points) + 0.0  # no negative zero
 
 
 def write_predictions(

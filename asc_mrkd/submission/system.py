@@ -16,7 +16,7 @@ from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.errors import DamagedFileError, RunError, SubmissionError, shell_command
 from asc_mrkd.evaluation import clip_scores, group_table, overall_metrics
 from asc_mrkd.features.spec import FrontendSpec
-from asc_mrkd.runs import Predictions, SeedFolder, find_scored_seeds, read_predictions
+from asc_mrkd.runs import Predictions, SeedFolder, find_scored_seeds, percentage, read_predictions
 from asc_mrkd.submission.tasks import Task
 
 COUNTING_RULE = "dcase2020-task1b"
@@ -185,4 +185,4 @@ def rounded_scores(accuracy: float, log_loss: float) -> dict[str, float | None]:
     """Return a pair of scores in percent and nats; both None where no clip was scored."""
     if pd.isna(accuracy):
         return {"accuracy": None, "logloss": None}
-    return {"accuracy": round(100 * float(accuracy), 2), "logloss": round(float(log_loss), 4)}
+    return {"accuracy": percentage(accuracy), "logloss": round(float(log_loss), 4)}

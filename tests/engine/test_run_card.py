@@ -4,11 +4,14 @@ import ast
 import shlex
 import shutil
 
+import numpy as np
 import pytest
 import yaml
+from helpers.runs import write_answers
 
 from asc_mrkd import evaluate
-from asc_mrkd.engine.run_card import write_run_card
+from asc_mrkd.engine.run_card import figure_lines, write_run_card
+from asc_mrkd.report.comparisons import run_table
 from asc_mrkd.runs import RunFolder
 
 
@@ -48,6 +51,15 @@ def test_the_card_speaks_of_test_clips_that_are_training_clips(trained, tmp_path
     monkeypatch.setattr("asc_mrkd.engine.run_card.known_test_clips", lambda store, config: sentence)
     write_run_card(run)
     assert f"| caution | {sentence} |" in run.card_file.read_text()
+
+
+def test_its_figures_are_rounded_as_those_of_the_tables(tmp_path):
+    summary = write_answers(tmp_path / "run", np.eye(2, 800))  # one of 800 clips: 0.125 %
+    lines = figure_lines(RunFolder(summary.folder), summary.experiment)
+    (cell,) = run_table([summary]).rows[0][3:4]
+    assert (
+        [line.split("|")[2].strip() for line in lines[-3:]] == ["0.13", "0.13", cell] == ["0.13", "0.13", "0.13 ± 0.00"]
+    )
 
 
 def test_a_path_with_a_space_and_a_quote_works_in_both_languages(trained, tmp_path):

@@ -256,6 +256,11 @@ def test_a_class_that_is_called_like_a_column_of_the_predictions_is_refused_befo
     assert not (tmp_path / "run").exists()
 
 
+def test_the_environment_names_the_threads_that_compute(conf, tmp_path):
+    out = train_run(conf, tmp_path / "run", "method=ce", "train.epochs=1", "train.threads=3")
+    assert json.loads((out / "environment.json").read_text())["threads"] == 3
+
+
 def test_threads_take_turns_and_the_generators_stay(conf, tmp_path):
     (tmp_path / "net.py").write_text(
         "from torch import nn\n"

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import special, stats
 
-from asc_mrkd.evaluation import ConfidenceInterval, hedges_g, mean_std, paired_test, percentage, welch_test
+from asc_mrkd.evaluation import ConfidenceInterval, hedges_g, mean_std, paired_test, welch_test
 
 OURS = [0.781, 0.785, 0.779, 0.790]
 THEIRS = [0.770, 0.772, 0.765, 0.775, 0.769]
@@ -46,17 +46,6 @@ def test_welch_is_not_the_test_with_pooled_variance():
     wide = [0.70, 0.80, 0.75, 0.85]
     pooled = stats.ttest_ind(wide, THEIRS, equal_var=True).pvalue
     assert abs(welch_test(wide, THEIRS).p_value - pooled) > 0.01
-
-
-@pytest.mark.parametrize(
-    ("fraction", "shown"),
-    [(0.08125, 8.13), (0.08124999999999999, 8.13), (0.08125000000000002, 8.13), (0.081249, 8.12), (0.57505, 57.51)],
-)
-def test_f1_10_halves_go_away_from_zero_whatever_the_last_bits(fraction, shown):
-    assert percentage(fraction) == shown
-    assert percentage(-fraction) == -shown
-    assert f"{percentage(-0.00001):.2f}" == "0.00"
-    assert math.isnan(percentage(math.nan))
 
 
 def test_f1_10_both_tests_have_the_same_difference_to_the_last_bit():

@@ -72,6 +72,20 @@ def test_only_the_same_experiment_may_enter_a_run_folder(tmp_path):
     assert record["torch"].startswith("2.")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["/usr/bin/asc-mrkd", "train", "my conf.yaml"], "asc-mrkd train 'my conf.yaml'"),
+        (["/usr/lib/asc_mrkd/__main__.py", "train"], "asc-mrkd train"),
+        (["study/mine.py", "--fast"], "mine.py --fast"),
+        ([""], "python"),
+    ],
+)
+def test_the_environment_has_the_command_as_it_can_be_typed(monkeypatch, arguments, command):
+    monkeypatch.setattr("sys.argv", arguments)
+    assert environment()["command"] == command
+
+
 @pytest.mark.parametrize("name", ["README.md", "clips.csv", "checkpoint.pt"])
 def test_no_run_is_written_over_a_project_a_store_or_a_seed(tmp_path, name):
     experiment = load_experiment(write_run(tmp_path / "other", epochs=1) / "config.yaml")

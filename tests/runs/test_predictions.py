@@ -1,6 +1,7 @@
 """predictions.csv: written, read back, and refused when it is damaged."""
 
 import hashlib
+import math
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from helpers.runs import PREDICTIONS
 
 from asc_mrkd.errors import RunError
 from asc_mrkd.files import checksum_file
-from asc_mrkd.runs import accuracy_and_log_loss, read_predictions, write_predictions
+from asc_mrkd.runs import accuracy_and_log_loss, percentage, read_predictions, write_predictions
 from asc_mrkd.runs.predictions import TEXT_COLUMNS
 
 
@@ -154,3 +155,14 @@ def test_f1_5_no_bit_of_the_file_may_change(written):
             read_predictions(written)
     written.write_bytes(whole)
     read_predictions(written)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "shown"),
+    [(0.08125, 8.13), (0.08124999999999999, 8.13), (0.08125000000000002, 8.13), (0.081249, 8.12), (0.57505, 57.51)],
+)
+def test_f1_10_halves_go_away_from_zero_whatever_the_last_bits(fraction, shown):
+    assert percentage(fraction) == shown
+    assert percentage(-fraction) == -shown
+    assert f"{percentage(-0.00001):.2f}" == "0.00"
+    assert math.isnan(percentage(math.nan))

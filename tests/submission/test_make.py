@@ -154,6 +154,10 @@ def test_meta_has_the_scores_scikit_learn_computes(tmp_path):
     np.testing.assert_allclose(by_class, 100 * recall, atol=0.005)
 
 
+def test_scores_are_rounded_as_in_the_tables():
+    assert system.rounded_scores(0.00125, 1.0) == {"accuracy": 0.13, "logloss": 1.0}
+
+
 def test_authors_file_replaces_the_placeholders(tmp_path):
     run = write_run(tmp_path / "run")
     (tmp_path / "authors.yaml").write_text(AUTHORS)
