@@ -22,6 +22,7 @@ from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from asc_mrkd.errors import AscMrkdError, ConfigError, suggest
 
@@ -411,40 +412,53 @@ def parse(schema: type[Section], values: Any, source: str) -> Section:
         raise _explain(error, schema, source) from None
 
 
-def _explain(error: ValidationError, schema: type[Schema], source: str) -> ConfigError:
-    faults = error.errors()
-    unknown = [fault for fault in faults if fault["type"] == "extra_forbidden"]
-    fault = [*unknown, *faults][0]  # a typo comes first: it may also leave a required key missing
-    known = _dotted_keys(schema)
-    where = _key_of(fault["loc"], known)
-    message = fault["msg"].removeprefix("Value error, ")
-    if fault["type"] == "extra_forbidden":
-        section = _key_of(fault["loc"][:-1], known)
-        where = ".".join(filter(None, [section, shorten(str(fault["loc"][-1]))]))
-        if where in known:  # of another alternative, as `data.subset` is next to `data.store`
-            message = f"{source}: '{where}' does not go with the other keys of '{section}'"
-            return ConfigError(message, f"leave keys out, or write the whole section: '{section}={{key: value}}'")
-        return ConfigError(f"{source}: unknown key '{where}'", _hint_for_unknown(where, section, known))
-    if fault["type"] == "union_tag_invalid":
-        tag = fault["ctx"]["tag"]
-        tags = fault["ctx"]["expected_tags"].replace("'", "").split(", ")
-        return ConfigError(f"{source}: there is no {where} '{shorten(str(tag))}'", suggest(str(tag), tags))
-    if fault["type"] == "missing":
-        return ConfigError(f"{source}: key '{where}' is missing", _meaning(where, known))
-    if fault["type"] == "value_error" and isinstance(fault["input"], dict | Schema):  # a rule about a whole section
-        hint = f"change it in {source}, or write key=value behind the command"
-        return ConfigError(f"{source}: {where}: {message}" if where else f"{source}: {message}", hint)
-    if fault["type"] in ("model_type", "dict_type"):
-        message = "this is a section"
-        keys = [key for key in known if key.rpartition(".")[0] == where]
-        hint = f"it holds {', '.join(keys) or 'names and values'}"
-        return ConfigError(f"{source}: {where}: {message}, got {shown(fault['input'])}", hint)
-    place = f"{where}: " if where else ""
-    return ConfigError(f"{source}: {place}{message}, got {shown(fault['input'])}", _meaning(where, known))
-
-
 Owner = tuple[type[Schema], str]
 """A section and the name of one of its keys."""
+
+
+def _explain(error: ValidationError, schema: type[Schema], source: str) -> ConfigError:
+    """Return the error for the first fault; a typo comes first, as it may also leave a required key missing."""
+    faults = error.errors()
+    unknown = [fault for fault in faults if fault["type"] == "extra_forbidden"]
+    known = _dotted_keys(schema)
+    if unknown:
+        message, hint = _explain_unknown_key(unknown[0]["loc"], known)
+    else:
+        message, hint = _explain_value(faults[0], known, source)
+    return ConfigError(f"{source}: {message}", hint)
+
+
+def _explain_unknown_key(location: tuple[int | str, ...], known: Mapping[str, Owner]) -> tuple[str, str]:
+    """Return message and hint for a key that a section does not have."""
+    section = _key_of(location[:-1], known)
+    where = ".".join(filter(None, [section, shorten(str(location[-1]))]))
+    if where not in known:
+        return f"unknown key '{where}'", _hint_for_unknown(where, section, known)
+    # It is of another alternative, as `data.subset` is next to `data.store`.
+    return (
+        f"'{where}' does not go with the other keys of '{section}'",
+        f"leave keys out, or write the whole section: '{section}={{key: value}}'",
+    )
+
+
+def _explain_value(fault: ErrorDetails, known: Mapping[str, Owner], source: str) -> tuple[str, str]:
+    """Return message and hint for a value that is missing or not valid."""
+    where = _key_of(fault["loc"], known)
+    place = f"{where}: " if where else ""
+    message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "union_tag_invalid":
+        tag = str(fault["ctx"]["tag"])
+        tags = fault["ctx"]["expected_tags"].replace("'", "").split(", ")
+        return f"there is no {where} '{shorten(tag)}'", suggest(tag, tags)
+    if fault["type"] == "missing":
+        return f"key '{where}' is missing", _meaning(where, known)
+    if fault["type"] == "value_error" and isinstance(fault["input"], dict | Schema):  # a rule about a whole section
+        return f"{place}{message}", f"change it in {source}, or write key=value behind the command"
+    if fault["type"] in ("model_type", "dict_type"):
+        keys = [key for key in known if key.rpartition(".")[0] == where]
+        hint = f"it holds {', '.join(keys) or 'names and values'}"
+        return f"{place}this is a section, got {shown(fault['input'])}", hint
+    return f"{place}{message}, got {shown(fault['input'])}", _meaning(where, known)
 
 
 def _key_of(location: tuple[int | str, ...], known: Mapping[str, Owner]) -> str:

@@ -28,7 +28,7 @@ from asc_mrkd.mrkd.losses import (
 )
 from asc_mrkd.mrkd.networks import device_of, require_one_device
 from asc_mrkd.mrkd.presets import PRESETS, default_preset
-from asc_mrkd.mrkd.teachers import TeachersName, build_teachers, require_fitting_options
+from asc_mrkd.mrkd.teachers import NEEDED_LENGTHS, TeachersName, build_teachers, require_fitting_options
 
 EMA_DECAY = 0.999
 """Decay of the running average with `snapshot_source="ema"`, as in the mean teacher; at first 1 - 1 / (step + 1)."""
@@ -150,6 +150,7 @@ class MemoryReplay(nn.Module):
         }
         require_known_choices(choices)
         require_fitting_options(teachers, {**choices, "teacher_devices": teacher_devices})
+        require_lengths(teachers, total_steps=total_steps, steps_per_epoch=steps_per_epoch, num_samples=num_samples)
         self.model = model
         self.logits_of = logits_of
         self.num_classes = num_classes
@@ -165,7 +166,6 @@ class MemoryReplay(nn.Module):
         """Optimiser steps between two backups."""
         self.period: int | None = None
         """Epochs after which the batches have to come back, with `teachers="repeat"`."""
-        self._require_lengths(teachers)
         if teachers == "repeat":
             assert steps_per_epoch is not None
             self.period = max(1, round(self.interval / steps_per_epoch))
@@ -270,17 +270,6 @@ class MemoryReplay(nn.Module):
         if self.warmup != "untrained" and not self.teachers.filled:
             return 0.0
         return self.alpha
-
-    def _require_lengths(self, teachers: TeachersName) -> None:
-        """Refuse a run whose length is not known as far as the options need it.
-
-        Raises:
-            ConfigError: a length is not given, or not positive.
-        """
-        if teachers != "exact":
-            _require_given("num_samples", self.num_samples, f"teachers='{teachers}'")
-        if teachers == "repeat":
-            _require_given("steps_per_epoch", self.steps_per_epoch, "teachers='repeat'")
 
     def _average_ensemble_gradients(self) -> None:
         """Average the gradients of the ensemble over the processes; the wrapper has those of the student alone."""
@@ -456,6 +445,20 @@ def require_ranges(num_classes: int, num_backups: int, alpha: float, temperature
             raise ConfigError(f"MemoryReplay({name}={value}) is out of range", f"{name} is {expected}")
 
 
+def require_lengths(teachers: str, **lengths: int | None) -> None:
+    """Refuse a length of the run that is not positive, or not given where the teachers need it.
+
+    Raises:
+        ConfigError: the length is named.
+    """
+    for name, length in lengths.items():
+        if length is not None and length < 1:
+            raise ConfigError(f"MemoryReplay({name}={length}) is out of range", f"{name} is at least 1")
+    for name in NEEDED_LENGTHS[teachers]:
+        if lengths[name] is None:
+            raise ConfigError(f"MemoryReplay(teachers='{teachers}') needs {name}=", f"give {name}, a number from 1")
+
+
 def require_known_choices(choices: Mapping[str, Any]) -> None:
     """Refuse a word that the type of its argument of `MemoryReplay` does not have, such as a typing error.
 
@@ -480,27 +483,12 @@ def _words_of(annotation: Any) -> list[str]:
     return [word for part in get_args(annotation) for word in _words_of(part)]
 
 
-def _require_given(name: str, value: int | None, purpose: str) -> None:
-    """Refuse a length that is not given, or not positive.
-
-    Raises:
-        ConfigError: with the length and its purpose.
-    """
-    if value is None:
-        raise ConfigError(f"MemoryReplay({purpose}) needs {name}=", f"give {name}, a number from 1")
-    if value < 1:
-        raise ConfigError(f"MemoryReplay({name}={value}) is out of range", f"{name} is at least 1")
-
-
 def _interval_in_steps(interval: int | float | str | None, total_steps: int | None, steps_per_epoch: int | None) -> int:
     """Return the interval in optimiser steps; of None, the default.
 
     Raises:
-        ConfigError: the interval is not valid, or a length that it needs is not given or not positive.
+        ConfigError: the interval is not valid, or a length that it needs is not given.
     """
-    for name, length in {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}.items():
-        if length is not None and length < 1:
-            raise ConfigError(f"MemoryReplay({name}={length}) is out of range", f"{name} is at least 1")
     if interval is None:
         interval = DEFAULT_STEPS if total_steps is None else DEFAULT_SHARE
     try:

@@ -42,6 +42,14 @@ REASONS = {
 }
 """Reason why a way allows no other values."""
 
+NEEDED_LENGTHS: dict[str, Sequence[str]] = {
+    "exact": (),
+    "cached": ("num_samples",),
+    "repeat": ("num_samples", "steps_per_epoch"),
+    "replay": ("num_samples",),
+}
+"""Lengths of the run that each way has to know, as arguments of `MemoryReplay`."""
+
 MARKED_VALUES = 64
 """Values of an input that its mark depends on."""
 

@@ -234,6 +234,7 @@ def test_saved_state_continues_to_the_same_bits(tmp_path, teachers, stop):
         ({"teacher_devices": ["cpu"]}, "does not go with teacher_devices"),
         ({"num_samples": None}, r"needs num_samples="),
         ({"num_samples": 0}, r"num_samples=0\) is out of range"),
+        ({"teachers": "exact", "num_samples": 0}, r"num_samples=0\) is out of range"),
         ({"teachers": "reply"}, "there are no teachers 'reply'"),
         ({"teachers": None}, "there are no teachers 'None'"),
         ({"teachers": "cached", "teacher_bn": "batch"}, r"does not go with teacher_bn=batch: normalised by the batch"),
