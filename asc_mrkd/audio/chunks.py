@@ -7,10 +7,10 @@ sound. Such files are refused.
 
 import math
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import RawIOBase
 
-from asc_mrkd.audio.pcm import FLOATS, PROBED_BYTES, READ_TAGS, PcmLayout, WaveFormat, find_width, parse_format
+from asc_mrkd.audio.pcm import FLOATS, PROBED_BYTES, READ_TAGS, PcmLayout, find_width, parse_format
 from asc_mrkd.audio.reasons import RefusalError
 from asc_mrkd.audio.section import Section, Segment
 from asc_mrkd.audio.tags import is_padding, read_at
@@ -53,6 +53,10 @@ class _Family:
     """Number of bytes between the header of that chunk and the first sample."""
     total: int | None = 4
     """Position of the size of the whole file (bytes)."""
+    forms: tuple[bytes, ...] = ()
+    """Contents that such a file may have, as bytes 8 to 12 say; () if they say something else."""
+    is_wave: bool = False
+    """A chunk `fmt ` describes the samples, as in WAV."""
 
     @property
     def header_bytes(self) -> int:
@@ -60,17 +64,41 @@ class _Family:
         return self.name_bytes + struct.calcsize(self.size_format)
 
 
+_WAV = _Family(
+    first_chunk=12,
+    name_bytes=4,
+    size_format="<I",
+    counted=0,
+    alignment=2,
+    sound=b"data",
+    forms=(b"WAVE",),
+    is_wave=True,
+)
+_W64 = _Family(
+    first_chunk=40, name_bytes=16, size_format="<Q", counted=24, alignment=8, sound=b"data", total=16, is_wave=True
+)
+_AIFF = _Family(
+    first_chunk=12,
+    name_bytes=4,
+    size_format=">I",
+    counted=0,
+    alignment=2,
+    sound=b"SSND",
+    lead=8,
+    forms=(b"AIFF", b"AIFC"),
+)
+_CAF = _Family(first_chunk=8, name_bytes=4, size_format=">Q", counted=0, alignment=1, sound=b"data", lead=4, total=None)
 _FAMILIES = {
-    b"RIFF": _Family(12, 4, "<I", 0, 2, b"data"),
-    b"RIFX": _Family(12, 4, ">I", 0, 2, b"data"),
-    b"RF64": _Family(12, 4, "<I", 0, 2, b"data"),
-    b"BW64": _Family(12, 4, "<I", 0, 2, b"data"),
-    b"FORM": _Family(12, 4, ">I", 0, 2, b"SSND", lead=8),
-    b"riff": _Family(40, 16, "<Q", 24, 8, b"data", total=16),
-    b"caff": _Family(8, 4, ">Q", 0, 1, b"data", lead=4, total=None),
+    b"RIFF": _WAV,
+    b"RIFX": replace(_WAV, size_format=">I"),
+    b"RF64": _WAV,
+    b"BW64": _WAV,
+    b"FORM": _AIFF,
+    b"riff": _W64,
+    b"caff": _CAF,
 }
-_FORMS = {b"FORM": (b"AIFF", b"AIFC"), b"riff": None, b"caff": None}
-_WAVE = (b"WAVE",)
+"""Layouts by the first four bytes of a file."""
+
 _AU_BYTE_ORDER = {b".snd": ">", b"dns.": "<"}
 _AU_HEADER_BYTES = 24
 _MP3 = 0x55  # number of the encoding
@@ -97,6 +125,8 @@ class _Chunks:
 
     sound: int
     """Position of the chunk with the sound (bytes)."""
+    start: int
+    """Position of the first sample in it (bytes)."""
     claimed: int
     """Size of that chunk by its header (bytes), without header."""
     contents: dict[bytes, bytes] = field(default_factory=dict)
@@ -108,8 +138,8 @@ def is_chunked(head: bytes) -> bool:
     magic = head[:4]
     if magic in _AU_BYTE_ORDER:
         return len(head) == 12
-    forms = _FORMS.get(magic, _WAVE)
-    return magic in _FAMILIES and (forms is None or head[8:] in forms)
+    family = _FAMILIES.get(magic)
+    return family is not None and (not family.forms or head[8:] in family.forms)
 
 
 def find_sound(stream: RawIOBase, size: int) -> Sound | None:
@@ -123,26 +153,76 @@ def find_sound(stream: RawIOBase, size: int) -> Sound | None:
         return _find_au_sound(stream, size, _AU_BYTE_ORDER[magic])
     family = _FAMILIES[magic]
     chunks = _walk_to_sound(stream, size, family)
-    start = chunks.sound + family.header_bytes + family.lead
-    if family.sound == b"data" and family.lead == 0:
-        byte_order = family.size_format[0]
-        if b"fmt " not in chunks.contents:
-            raise RefusalError("damaged", "it has no fmt chunk before its sound")
-        wave = parse_format(chunks.contents[b"fmt "], byte_order)
-        end = _find_end(stream, size, family, chunks, wave.block_bytes)
-        return _wave_sound(stream, wave, chunks, byte_order, start, end)
-    end = _find_end(stream, size, family, chunks, 1)
-    if chunks.claimed == end - start + family.lead:
+    if family.is_wave:
+        return _find_wave_sound(stream, size, family, chunks)
+    end = _find_end(stream, size, family, chunks)
+    if chunks.claimed == end - chunks.start + family.lead:
         return Sound(stream=stream)
-    size_field = chunks.sound + family.name_bytes
-    honest: list[Segment] = [
-        (0, size_field),
-        struct.pack(family.size_format, end - start + family.lead),
+    return Sound(stream=_with_true_sizes(stream, size, family, chunks, end))
+
+
+def _find_wave_sound(stream: RawIOBase, size: int, family: _Family, chunks: _Chunks) -> Sound:
+    """Return the samples of a WAV or W64 file, or any other sound behind a plain header for libsndfile."""
+    if b"fmt " not in chunks.contents:
+        raise RefusalError("damaged", "it has no fmt chunk before its sound")
+    byte_order = family.size_format[0]
+    wave = parse_format(chunks.contents[b"fmt "], byte_order)
+    start = chunks.start
+    end = _find_end(stream, size, family, chunks, wave.block_bytes)
+    if wave.tag not in READ_TAGS:
+        raise RefusalError("other_kind", f"WAV with the encoding 0x{wave.tag:04x}")
+    if wave.is_linear and end > start:
+        is_little_endian = byte_order == "<"
+        width = find_width(wave, lambda: _read_sounding(stream, start, end) if is_little_endian else b"")
+        if is_little_endian and width <= 4:
+            frames = (end - start) // (width * wave.channels)
+            return Sound(PcmLayout(start, frames, wave.channels, wave.sample_rate, width, wave.tag == FLOATS))
+    if wave.tag == _MP3:
+        return Sound(stream=Section(stream, [(start, end)]), is_mpeg=True)
+    if end - start > _MAX_RIFF_BYTES:
+        raise RefusalError("too_long", f"{end - start:,} bytes of sound")
+    sound = Section(stream, [_plain_header(chunks, byte_order, end - start), (start, end)])
+    fmt = chunks.contents[b"fmt "]
+    fact = chunks.contents.get(b"fact", b"")
+    if wave.is_linear or len(fact) < 4 or len(fmt) < _BLOCK_FRAMES_AT + 2:
+        return Sound(stream=sound)
+    (frames,) = struct.unpack_from(byte_order + "I", fact)
+    (block_frames,) = struct.unpack_from(byte_order + "H", fmt, _BLOCK_FRAMES_AT)
+    return Sound(stream=sound, frames=frames, block_frames=block_frames)
+
+
+def _read_sounding(stream: RawIOBase, start: int, end: int) -> bytes:
+    """Return the first PROBED_BYTES between two positions that are not all zero; nothing if there are none."""
+    for position in range(start, end, PROBED_BYTES):
+        data = read_at(stream, position, min(PROBED_BYTES, end - position))
+        if data.strip(b"\0"):
+            return data
+    return b""
+
+
+def _plain_header(chunks: _Chunks, byte_order: str, size: int) -> bytes:
+    """Return the header of a WAV file with `size` bytes of sound that has nothing but the chunks about its samples."""
+    body = b"WAVE"
+    for name in (b"fmt ", b"fact"):
+        content = chunks.contents.get(name)
+        if content is not None:
+            body += name + struct.pack(byte_order + "I", len(content)) + content + b"\0" * (len(content) % 2)
+    body += b"data" + struct.pack(byte_order + "I", size)
+    magic = b"RIFF" if byte_order == "<" else b"RIFX"
+    return magic + struct.pack(byte_order + "I", len(body) + size) + body
+
+
+def _with_true_sizes(stream: RawIOBase, size: int, family: _Family, chunks: _Chunks, end: int) -> Section:
+    """Return an AIFF or CAF file whose header says where its sound ends, for libsndfile."""
+    sound_size = chunks.sound + family.name_bytes
+    rest: list[Segment] = [
+        struct.pack(family.size_format, end - chunks.start + family.lead),
         (chunks.sound + family.header_bytes, size),
     ]
-    if family.total is not None:
-        honest[:1] = [(0, family.total), struct.pack(family.size_format, size - 8), (family.total + 4, size_field)]
-    return Sound(stream=Section(stream, honest))
+    if family.total is None:
+        return Section(stream, [(0, sound_size), *rest])
+    total = struct.pack(family.size_format, size - 8)
+    return Section(stream, [(0, family.total), total, (family.total + len(total), sound_size), *rest])
 
 
 def _walk_to_sound(stream: RawIOBase, size: int, family: _Family) -> _Chunks:
@@ -159,7 +239,7 @@ def _walk_to_sound(stream: RawIOBase, size: int, family: _Family) -> _Chunks:
             ds64 = contents.get(b"ds64", b"")
             if claimed == 2**32 - 1 and len(ds64) >= _DS64_BYTES:
                 claimed = struct.unpack_from("<Q", ds64, 8)[0]
-            return _Chunks(position, claimed, contents)
+            return _Chunks(position, content + family.lead, claimed, contents)
         if content + claimed > size:
             break
         contents.setdefault(name[:4], read_at(stream, content, min(claimed, _CHUNK_BYTES_KEPT)))
@@ -172,12 +252,11 @@ def _chunk_head(stream: RawIOBase, position: int, family: _Family) -> tuple[byte
     head = read_at(stream, position, family.header_bytes)
     if len(head) < family.header_bytes or not _is_name(head[:4]):
         return None
-    claimed = struct.unpack_from(family.size_format, head, family.name_bytes)[0]
-    if claimed < family.counted:
-        claimed = family.counted
-    if claimed == 256 ** struct.calcsize(family.size_format) - 1:
-        return head[: family.name_bytes], claimed
-    return head[: family.name_bytes], claimed - family.counted
+    name = head[: family.name_bytes]
+    (claimed,) = struct.unpack_from(family.size_format, head, family.name_bytes)
+    if claimed == 256 ** struct.calcsize(family.size_format) - 1:  # a placeholder counts nothing
+        return name, claimed
+    return name, max(0, claimed - family.counted)
 
 
 def _is_name(name: bytes) -> bool:
@@ -193,13 +272,13 @@ def _next_chunk(stream: RawIOBase, end: int, family: _Family) -> int:
     return aligned
 
 
-def _find_end(stream: RawIOBase, size: int, family: _Family, chunks: _Chunks, block: int) -> int:
-    """Return the position behind the sound (bytes).
+def _find_end(stream: RawIOBase, size: int, family: _Family, chunks: _Chunks, block: int = 1) -> int:
+    """Return the position behind the sound (bytes); `block` is the number of bytes of which it is a multiple.
 
     Raises:
         RefusalError: the file is cut, or holds more sound than its header says.
     """
-    start = chunks.sound + family.header_bytes + family.lead
+    start = chunks.start
     claimed = chunks.claimed - family.lead
     available = size - start
     if _is_placeholder(stream, family, chunks, claimed, block) and claimed > available:
@@ -263,47 +342,6 @@ def _find_leftover(stream: RawIOBase, position: int, size: int, family: _Family)
             return _NO_CHUNK
         position += family.header_bytes + claimed
     return ""
-
-
-def _read_sounding(stream: RawIOBase, start: int, end: int) -> bytes:
-    """Return the first PROBED_BYTES between two positions that are not all zero; nothing if there are none."""
-    for position in range(start, end, PROBED_BYTES):
-        data = read_at(stream, position, min(PROBED_BYTES, end - position))
-        if data.strip(b"\0"):
-            return data
-    return b""
-
-
-def _wave_sound(stream: RawIOBase, wave: WaveFormat, chunks: _Chunks, byte_order: str, start: int, end: int) -> Sound:
-    """Return the samples of a WAV file, or any other sound behind a plain header for libsndfile."""
-    fmt = chunks.contents[b"fmt "]
-    if wave.tag not in READ_TAGS:
-        raise RefusalError("other_kind", f"WAV with the encoding 0x{wave.tag:04x}")
-    if wave.is_linear and end > start:
-        is_little_endian = byte_order == "<"
-        width = find_width(wave, lambda: _read_sounding(stream, start, end) if is_little_endian else b"")
-        if is_little_endian and width <= 4:
-            frames = (end - start) // (width * wave.channels)
-            return Sound(PcmLayout(start, frames, wave.channels, wave.sample_rate, width, wave.tag == FLOATS))
-    if wave.tag == _MP3:
-        return Sound(stream=Section(stream, [(start, end)]), is_mpeg=True)
-    if end - start > _MAX_RIFF_BYTES:
-        raise RefusalError("too_long", f"{end - start:,} bytes of sound")
-    parts = [b"WAVE"]
-    for name, content in ((b"fmt ", fmt), (b"fact", chunks.contents.get(b"fact"))):
-        if content is not None:
-            parts.append(name + struct.pack(byte_order + "I", len(content)) + content + b"\0" * (len(content) % 2))
-    parts.append(b"data" + struct.pack(byte_order + "I", end - start))
-    body = b"".join(parts)
-    magic = b"RIFF" if byte_order == "<" else b"RIFX"
-    head = magic + struct.pack(byte_order + "I", len(body) + end - start) + body
-    sound = Section(stream, [head, (start, end)])
-    fact = chunks.contents.get(b"fact", b"")
-    if wave.is_linear or len(fact) < 4 or len(fmt) < _BLOCK_FRAMES_AT + 2:
-        return Sound(stream=sound)
-    (frames,) = struct.unpack_from(byte_order + "I", fact)
-    (block_frames,) = struct.unpack_from(byte_order + "H", fmt, _BLOCK_FRAMES_AT)
-    return Sound(stream=sound, frames=frames, block_frames=block_frames)
 
 
 def _find_au_sound(stream: RawIOBase, size: int, byte_order: str) -> Sound | None:

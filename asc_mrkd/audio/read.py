@@ -333,12 +333,7 @@ def _decode_sources(contents: Contents, expected: _Expected, size: int) -> Audio
             _require_possible_header(rate, channels, sum(claims), size)
         if all(claims):
             expected.require(rate, sum(claims))
-        parts = [
-            _read_open_ended(source, sound, claimed)
-            if source.claimed is not None
-            else _read_part(source, sound, claimed)
-            for source, sound, claimed in zip(contents.sources, sounds, claims, strict=True)
-        ]
+        parts = [_read_part(*part) for part in zip(contents.sources, sounds, claims, strict=True)]
     samples = parts[0] if len(parts) == 1 else np.concatenate(parts)
     if len(samples) == 0:
         raise RefusalError("empty", "zero frames")
@@ -390,7 +385,9 @@ def _claimed_frames(source: Source, sound: soundfile.SoundFile) -> int:
 
 
 def _read_part(source: Source, sound: soundfile.SoundFile, frames: int) -> np.ndarray:
-    """Read all samples (sample, channel) of a stream."""
+    """Read all samples (sample, channel) of a stream that claims that many frames."""
+    if source.claimed is not None:
+        return _read_open_ended(source, sound, frames)
     samples = sound.read(frames, dtype="float32", always_2d=True)
     if len(samples) < frames:
         _require_frames(samples.T, frames, "damaged" if source.is_damaged else "truncated")
