@@ -1,13 +1,13 @@
 """Trackers of experiments: programs that show the metrics of the log while a run is trained."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from importlib import import_module
 from typing import Any, Protocol
 
 from asc_mrkd.config import Experiment
-from asc_mrkd.errors import ConfigError, MissingExtraError, first_line, list_of, suggest
+from asc_mrkd.errors import MissingExtraError, first_line, list_of, require_known
 from asc_mrkd.runs import RunFolder
 from asc_mrkd.schema import flatten
 
@@ -29,6 +29,7 @@ class TensorBoard:
     """Event files in the seed folder: `tensorboard --logdir RUN`."""
 
     library = "torch.utils.tensorboard"
+    """Module that it needs."""
 
     def __init__(self, run: RunFolder, experiment: Experiment, seed: int) -> None:
         writer = import_library("tensorboard", self.library).SummaryWriter
@@ -50,6 +51,7 @@ class Trackio:
     """A run of trackio per seed, in the project with the name of the run folder: `trackio show`."""
 
     library = "trackio"
+    """Module that it needs."""
 
     def __init__(self, run: RunFolder, experiment: Experiment, seed: int) -> None:
         trackio = import_library("trackio", self.library)
@@ -74,8 +76,8 @@ class Trackio:
             self._run.finish()
 
 
-TRACKERS: dict[str, Callable[[RunFolder, Experiment, int], Tracker]] = {"tensorboard": TensorBoard, "trackio": Trackio}
-"""The trackers by name; each is a class with the module that it needs as `library`."""
+TRACKERS: dict[str, type[TensorBoard] | type[Trackio]] = {"tensorboard": TensorBoard, "trackio": Trackio}
+"""The trackers by name."""
 
 
 def import_library(name: str, module: str) -> Any:
@@ -100,9 +102,8 @@ def require_trackers(names: Iterable[str]) -> None:
         MissingExtraError: its library is not installed.
     """
     for name in list_of(names, "track"):
-        if name not in TRACKERS:
-            raise ConfigError(f"there is no tracker '{name}'", suggest(name, TRACKERS))
-        import_library(name, TRACKERS[name].library)  # type: ignore[attr-defined]
+        require_known(name, TRACKERS, "tracker")
+        import_library(name, TRACKERS[name].library)
 
 
 @contextmanager
@@ -121,12 +122,11 @@ def trackers_opened(
         records: log of the epochs that were finished before.
     """
     with ExitStack() as stack:
-        trackers = []
+        trackers: list[Tracker] = []
         for name in names:
             tracker = TRACKERS[name](run, experiment, seed)
             stack.callback(tracker.close)
             trackers.append(tracker)
-        for tracker in trackers:
             if isinstance(tracker, TensorBoard):
                 for record in records:
                     tracker.log(record)

@@ -126,32 +126,49 @@ def join_stores(
     clips = pd.concat([store.clips for store in stores], ignore_index=True)
     clips["row"] = range(len(clips))
     classes = sorted({name for store in stores for name in store.classes})
-    out.mkdir(parents=True, exist_ok=True)
     sources = _join_sources(stores)
+    out.mkdir(parents=True, exist_ok=True)
     with exclusive_lock(out, StoreError):
         finish_replacement(out)
         joined = create_continue_or_replace(out, clips, spec, classes, sources)
-        if joined.is_finished:
-            if is_intact(out) and joined.clips.equals(clips):
-                _copy_origin(stores, out)
-                return open_store(out)
-            write_table(out, clips.assign(status=PENDING))  # a shard was extracted again, or the store is damaged
-        with full_disk_explained(joined):
-            check_space(joined)
-            statistics = RunningStatistics(spec.n_mels)
-            is_training = (clips["split"] == "train").tolist()
-            rows = int((clips["status"] == OK).sum())
-            with progress("joining", rows, "rows") as advance:
-                for result in _copy_rows(stores, joined.folder / FEATURES):
-                    if result.moments and is_training[result.row]:
-                        statistics.add(result.moments)
-                    advance()
-            write_sources(joined.folder, sources)
-            finish(joined, clips, statistics)
+        if not (joined.is_finished and is_intact(out) and joined.clips.equals(clips)):
+            _join_rows(stores, joined, clips, sources, progress)
         del joined  # Windows moves no file that is in use
         finish_replacement(out)
         _copy_origin(stores, out)
     return open_store(out)
+
+
+def _join_rows(
+    shards: Sequence[FeatureStore],
+    joined: FeatureStore,
+    clips: pd.DataFrame,
+    sources: dict[str, State],
+    progress: Progress,
+) -> None:
+    """Write the rows of all shards and everything that is about them.
+
+    Args:
+        shards: stores of the shards, in order.
+        joined: store to write, empty, begun or out of date.
+        clips: the clips of all shards.
+        sources: states of their recordings.
+        progress: see `asc_mrkd.progress`.
+    """
+    if joined.is_finished:  # a shard was extracted again, or the store is damaged
+        write_table(joined.folder, clips.assign(status=PENDING))
+    with full_disk_explained(joined):
+        check_space(joined)
+        statistics = RunningStatistics(joined.spec.n_mels)
+        is_training = (clips["split"] == "train").tolist()
+        rows = int((clips["status"] == OK).sum())
+        with progress("joining", rows, "rows") as advance:
+            for result in _copy_rows(shards, joined.folder / FEATURES):
+                if result.moments and is_training[result.row]:
+                    statistics.add(result.moments)
+                advance()
+        write_sources(joined.folder, sources)
+        finish(joined, clips, statistics)
 
 
 def _join_sources(shards: Sequence[FeatureStore]) -> dict[str, State]:
