@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asc_mrkd.datasets.findings import DataCheck
+from asc_mrkd.machine import available_cores
 from asc_mrkd.progress import Progress, no_progress
-from asc_mrkd.workers import available_cores
 
 if TYPE_CHECKING:
     import pandas as pd

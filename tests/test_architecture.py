@@ -17,7 +17,7 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if "_shipped" not in path.
 FLOORS = (
     {"errors", "lazy"},
     {"locks"},
-    {"asc_mrkd", "device", "dist", "files", "notebook", "own_code", "progress", "rng", "schema", "workers"},
+    {"asc_mrkd", "device", "dist", "files", "machine", "notebook", "own_code", "progress", "rng", "schema", "workers"},
     {"config"},
     {"audio", "download", "models", "mrkd"},
     {"datasets"},

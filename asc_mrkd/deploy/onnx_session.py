@@ -14,7 +14,7 @@ import numpy as np
 from asc_mrkd.deploy.description import KEY, Description, parse_description, require_own_network, unpack_arrays
 from asc_mrkd.errors import DamagedFileError, MissingExtraError, ModelError, first_line
 from asc_mrkd.features.frontend import Frontend
-from asc_mrkd.workers import available_cores
+from asc_mrkd.machine import available_cores
 
 INPUT = "input"
 """Name of the input of a graph that takes normalised spectrograms or images."""

@@ -17,6 +17,7 @@ from asc_mrkd.features.frontend import Frontend
 from asc_mrkd.features.spec import FrontendSpec
 from asc_mrkd.files import write_text
 from asc_mrkd.locks import exclusive_lock
+from asc_mrkd.machine import available_cores
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.store.journal import Journal, journal_line
 from asc_mrkd.store.layout import (
@@ -48,7 +49,7 @@ from asc_mrkd.store.shards import mark_shard, parse_shard, require_no_other_shar
 from asc_mrkd.store.sources import State, find_replaced, list_sources, read_sources, write_sources
 from asc_mrkd.store.statistics import RunningStatistics
 from asc_mrkd.store.worker import CLIPS_PER_TASK, ClipJob, RowResult, extract_rows
-from asc_mrkd.workers import Pool, available_cores, dask_pool, local_pool, map_in_order
+from asc_mrkd.workers import Pool, dask_pool, local_pool, map_in_order
 
 PIECES_PER_TASK = 256
 """Most clips of one recording that a worker receives at once."""

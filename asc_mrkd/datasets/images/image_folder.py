@@ -14,7 +14,8 @@ from PIL import Image
 from asc_mrkd.datasets.images.image_set import SPLITS, ImageSplit, file_state, make_table
 from asc_mrkd.errors import DataError, first_line
 from asc_mrkd.files import find_files, visible_folders, visible_paths
-from asc_mrkd.workers import available_cores, local_pool, map_in_order
+from asc_mrkd.machine import available_cores
+from asc_mrkd.workers import local_pool, map_in_order
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 """Endings of the names of image files, in lower case."""

@@ -30,9 +30,10 @@ from asc_mrkd.datasets.synthetic.scenes import FRAMES, SCENES, render_clip
 from asc_mrkd.datasets.synthetic.signals import RATE
 from asc_mrkd.errors import ConfigError, DataError, suggest
 from asc_mrkd.files import atomic_writer, format_bytes, is_empty, write_text
+from asc_mrkd.machine import available_cores
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.rng import generator
-from asc_mrkd.workers import available_cores, local_pool, map_in_order
+from asc_mrkd.workers import local_pool, map_in_order
 
 MAX_BATCH = 8
 """Most files that a process takes at a time: Ctrl-C waits for those that have been handed out."""

@@ -18,9 +18,9 @@ from asc_mrkd.datasets.splits import classes_of_one_unit
 from asc_mrkd.deploy.model_file import normalise
 from asc_mrkd.errors import SHOWN, DataError, shell_command
 from asc_mrkd.features.spec import FrontendSpec
+from asc_mrkd.machine import free_memory
 from asc_mrkd.store.layout import CheckedRows, FeatureStore, open_store
 from asc_mrkd.store.selection import clips_in_use, clips_of_all_devices, known_test_clips, of_devices
-from asc_mrkd.workers import free_memory
 
 Gather = Callable[[Tensor | slice], Tensor]
 """Function from positions (batch,), or a range, to inputs (batch, channel, height, width) on the training device."""
