@@ -65,28 +65,31 @@ def fit_experiment(store: str | os.PathLike[str], overrides: Sequence[str] = ())
     if run.config_file.is_file():
         raise StoreError(f"{run} is a run folder, not a feature store", f"its experiment file is {run.config_file}")
     values = fitting_values(open_store(store), _data_section(store, overrides))
-    chosen = copy.deepcopy(values)
-    for override in overrides:
-        apply_override(chosen, override)
-    name = chosen["model"].get("name") if isinstance(chosen["model"], dict) else None
-    if isinstance(name, str) and name != values["model"]["name"]:
-        options = values["model"]["options"]
-        values["model"]["options"] = {}
-        if network_takes(name, "in_channels"):
-            values["model"]["options"] = {"in_channels": options["in_channels"]}
+    model = values["model"]
+    chosen = _overridden("model", model, overrides)
+    name = chosen.get("name") if isinstance(chosen, dict) else None
+    if isinstance(name, str) and name != model["name"]:
+        takes_channels = network_takes(name, "in_channels")
+        model["options"] = {"in_channels": model["options"]["in_channels"]} if takes_channels else {}
     for override in overrides:
         apply_override(values, override)
     return check_experiment(parse(Experiment, values, f"settings for {store}"), f"settings for {store}")
 
 
+def _overridden(section: str, value: dict[str, Any], overrides: Sequence[str]) -> Any:
+    """Return a section as the overrides have it; the value that is given stays as it is."""
+    values = {section: copy.deepcopy(value)}
+    for override in overrides:
+        if override.startswith(section):
+            apply_override(values, override)
+    return values[section]
+
+
 def _data_section(store: str | os.PathLike[str], overrides: Sequence[str]) -> StoreConfig:
     """Return the section `data` as the overrides have it, but in one split: folds train on about as many clips."""
-    values = {"data": {"store": str(store)}}
-    for override in overrides:
-        if override.startswith("data"):
-            apply_override(values, override)
-    section = parse(StoreConfig, values["data"], f"settings for {store}")
-    return section.model_copy(update={"folds": None, "fold": None})
+    section = _overridden("data", {"store": str(store)}, overrides)
+    config = parse(StoreConfig, section, f"settings for {store}")
+    return config.model_copy(update={"folds": None, "fold": None})
 
 
 def fitting_values(store: FeatureStore, data: StoreConfig) -> dict[str, Any]:

@@ -111,11 +111,14 @@ def test_a_list_chooses_the_training_clips(conf, store, tmp_path):
     assert data.digest != every.digest
     mean, _ = opened.statistics_of(rows.loc[rows["filename"].isin(chosen), "row"].to_numpy())
     np.testing.assert_array_equal(train.mean.flatten().numpy(), mean.astype(np.float32))
-    fold = open_data(load_experiment(conf, [f"data={{store: {store}, train_list: {path}, folds: 2, fold: 1}}"]).data)
-    train, test = fold.load(CPU)
+    fold_of_list = load_experiment(conf, [f"data={{store: {store}, train_list: {path}, folds: 2, fold: 1}}"]).data
+    train, test = open_data(fold_of_list).load(CPU)
     tested = set(test.table["filename"])
     assert sorted(train.table["filename"]) == [name for name in chosen if name not in tested]
     assert not tested <= set(chosen)
+    path.write_text("\n".join(["filename", *tested]) + "\n")
+    with pytest.raises(DataError, match="no usable train clips in fold 1"):
+        open_data(fold_of_list).load(CPU)
     path.write_text("filename\nnowhere.wav\n")
     with pytest.raises(DataError, match=r"1 of 1 names are not those of training clips .* first nowhere\.wav"):
         open_data(load_experiment(conf, [f"data={{store: {store}, train_list: {path}}}"]).data)

@@ -205,23 +205,26 @@ def _load_store(store: FeatureStore, clips: pd.DataFrame, config: StoreConfig, d
         clips: clips in use, of all devices.
         config: section `data` of the experiment.
         device: device that computes.
+
+    Raises:
+        DataError: a split has no clips.
     """
+    used = of_devices(clips, config.devices)
+    train = _clips_of_split(store, used, config, "train")
+    test = _clips_of_split(store, used, config, "test")
     training_rows = clips.loc[clips["split"] == "train", "row"].to_numpy()
     is_part = config.folds is not None or config.train_list is not None
     statistics = store.statistics_of(training_rows) if is_part else store.statistics()
     mean, std = (values.reshape(1, -1, 1) for values in statistics)
-    clips = of_devices(clips, config.devices)
     known = known_test_clips(store, config)
     if known:
         warnings.warn(known, stacklevel=2)
 
-    def samples(split: str) -> Samples:
-        table = _clips_of_split(store, clips, config, split)
-        rows = table["row"].to_numpy()
-        made = make_samples(CheckedRows(store), rows, table, store.classes, (mean, std), device)
+    def samples(table: pd.DataFrame) -> Samples:
+        made = make_samples(CheckedRows(store), table["row"].to_numpy(), table, store.classes, (mean, std), device)
         return replace(made, frontend=store.spec)
 
-    return TrainAndTest(samples("train"), samples("test"))
+    return TrainAndTest(samples(train), samples(test))
 
 
 def _load_images(images: ImageSet, config: ImagesConfig, device: torch.device) -> TrainAndTest:
