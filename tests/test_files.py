@@ -215,7 +215,7 @@ def write_folder(out: Path, content: str) -> None:
         replace_folder(staging / "new", out)
 
 
-def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
     out = tmp_path / "deep" / "out"
     (out.parent / ".out.tmp" / "half").mkdir(parents=True)  # of a writer that was killed
     write_folder(out, "first")
@@ -234,27 +234,34 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
         raise KeyboardInterrupt
     assert [path.name for path in out.parent.iterdir()] == ["out"]
 
+
+def test_a_folder_that_was_moved_away_and_not_replaced_comes_back(tmp_path):
+    out = tmp_path / "out"
+    write_folder(out, "first")
     with staging_next_to(out) as staging:
         out.rename(staging / "former")  # an error between the two renames
-    assert (out / "file").read_text() == "third"
+    assert (out / "file").read_text() == "first"
     staging.mkdir()
     out.rename(staging / "former")  # a kill
     with staging_next_to(out):
-        assert (out / "file").read_text() == "third"
-    assert [path.name for path in out.parent.iterdir()] == ["out"]
+        assert (out / "file").read_text() == "first"
+    assert names_in(tmp_path) == {"out"}
 
-    require_replaceable(tmp_path / "nothing", False, "an export")
-    (tmp_path / "empty").mkdir()
+
+def test_only_an_empty_folder_or_an_earlier_result_may_be_replaced(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    require_replaceable(out, False, "an export")
+    out.mkdir()
     for name in (".DS_Store", "Desktop.ini", "Thumbs.db"):
-        (tmp_path / "empty" / name).touch()
-    require_replaceable(tmp_path / "empty", False, "an export")
+        (out / name).touch()
+    require_replaceable(out, False, "an export")
+    (out / "file").touch()
     require_replaceable(out, True, "an export")
     with pytest.raises(RunError, match="exists and is not an export"):
         require_replaceable(out, False, "an export")
-    with monkeypatch.context() as patch:
-        patch.chdir(out)
-        with pytest.raises(RunError, match="this command runs in it"):
-            require_replaceable(Path(), True, "an export")
+    monkeypatch.chdir(out)
+    with pytest.raises(RunError, match="this command runs in it"):
+        require_replaceable(Path(), True, "an export")
 
 
 def test_a_mounted_disk_is_not_replaced(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from asc_mrkd.config import AugmentConfig
-from asc_mrkd.engine.data.augment import crop_and_flip, random_crop_and_flip
+from asc_mrkd.engine.data.augment import crop_and_flip, random_crop_and_flip, transform
 from asc_mrkd.engine.data.keys import Epoch
 from asc_mrkd.engine.data.samples import Samples
 
@@ -33,16 +33,17 @@ def test_every_offset_equals_the_plain_way(memory_format):
 
 
 def test_zeros_come_before_normalisation():
+    """The new border of a shifted black image is black as well, not of the mean colour."""
     black = Samples(
-        gather=lambda where: torch.zeros(2, 3, 8, 8),
-        labels=torch.zeros(2),
+        gather=lambda where: torch.zeros(16, 3, 8, 8),
+        labels=torch.zeros(16),
         table=None,
         mean=torch.tensor([125.0, 124, 114]).view(3, 1, 1),
         std=torch.full((3, 1, 1), 60.0),
     )
-    corner = torch.tensor([0, 8])
-    x = black.normalise(crop_and_flip(torch.zeros(2, 3, 8, 8), 4, corner, corner, torch.tensor([0, 1])))
-    assert torch.equal(x, black.normalise(black.gather(slice(None))))
+    (key,) = Epoch(seed=0, number=0, count=16).batches(16)
+    x = transform(black, key.index, AugmentConfig(pad=4), key)
+    assert torch.equal(x, black.normalise(black.gather(key.index)))
 
 
 def test_draws_are_uniform_and_differ_between_epochs():

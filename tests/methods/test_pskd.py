@@ -67,7 +67,9 @@ def softmax_regression(weight: np.ndarray, source: str, alpha: float, mixup: boo
             x, target = x_all[index], one_hot[index]
             if mixup:
                 x, target = (0.7 * a + 0.3 * np.roll(a, 1, axis=0) for a in (x, target))
-            past = recorded[index] if source == "predictions" else softmax(x @ previous.T, axis=1) if epoch else target
+            past = recorded[index]  # the labels, before the first prediction
+            if source == "model":
+                past = softmax(x @ previous.T, axis=1) if epoch else target
             share = alpha * (epoch + 1) / EPOCHS
             target = (1 - share) * target + share * past
             p = softmax(x @ weight.T, axis=1)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from helpers.mrkd import make_batch, make_network
-from torch.nn import functional as F
 
 from asc_mrkd.mrkd import MemoryReplay, MixedLabels
 from asc_mrkd.mrkd.adjustment import adjusted_divergence
@@ -103,4 +102,3 @@ def test_a_look_changes_no_number(monkeypatch):
     with_look = method(x, y).total
     monkeypatch.setattr("asc_mrkd.mrkd.memory_replay.teacher_diagnostics", lambda *_: {})
     assert torch.equal(method(x, y).total, with_look)
-    assert F.cross_entropy(method.model(x), y).isfinite()
