@@ -5,12 +5,12 @@ import math
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from io import BufferedReader, FileIO, RawIOBase
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import soundfile
@@ -167,11 +167,10 @@ def read_shape(path: str | os.PathLike[str]) -> Shape:
             pcm = contents.pcm
             _require_possible_header(pcm.sample_rate, pcm.channels, pcm.frames, size)
             return Shape(pcm.sample_rate, pcm.channels, pcm.frames / pcm.sample_rate)
-        with _quiet(any(source.may_be_mpeg for source in contents.sources)), ExitStack() as stack:
-            sounds = [stack.enter_context(_open_source(source)) for source in contents.sources]
-            claims = [_claimed_frames(source, sound) for source, sound in zip(contents.sources, sounds, strict=True)]
-            rate = sounds[0].samplerate
-            channels = sounds[0].channels
+        with _opened_parts(contents.sources) as parts:
+            rate = parts[0].sound.samplerate
+            channels = parts[0].sound.channels
+            claims = [part.claimed for part in parts]
         if all(claims):
             _require_possible_header(rate, channels, sum(claims), size)
             return Shape(rate, channels, sum(claims) / rate)
@@ -321,20 +320,15 @@ def _decode(contents: Contents, expected: _Expected, size: int) -> Audio:
 
 def _decode_sources(contents: Contents, expected: _Expected, size: int) -> Audio:
     """Decode streams that follow each other, by libsndfile."""
-    with ExitStack() as stack:
-        stack.enter_context(_quiet(any(source.may_be_mpeg for source in contents.sources)))
-        sounds = [stack.enter_context(_open_source(source)) for source in contents.sources]
-        shapes = {(sound.samplerate, sound.channels) for sound in sounds}
-        if len(shapes) > 1:
-            raise RefusalError("damaged", "its parts have different rates or channels")
-        rate, channels = shapes.pop()
-        claims = [_claimed_frames(source, sound) for source, sound in zip(contents.sources, sounds, strict=True)]
+    with _opened_parts(contents.sources) as parts:
+        rate = parts[0].sound.samplerate
+        claims = [part.claimed for part in parts]
         if any(claims):
-            _require_possible_header(rate, channels, sum(claims), size)
+            _require_possible_header(rate, parts[0].sound.channels, sum(claims), size)
         if all(claims):
             expected.require(rate, sum(claims))
-        parts = [_read_part(*part) for part in zip(contents.sources, sounds, claims, strict=True)]
-    samples = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        pieces = [_read_part(part) for part in parts]
+    samples = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
     if len(samples) == 0:
         raise RefusalError("empty", "zero frames")
     expected.require(rate, len(samples))
@@ -354,6 +348,26 @@ class _SequentialSound(soundfile.SoundFile):
     def seekable(self) -> bool:
         """Return False."""
         return False
+
+
+class _Part(NamedTuple):
+    """An open stream of a file."""
+
+    source: Source
+    sound: soundfile.SoundFile
+    claimed: int
+    """Number of frames that it claims, 0 if it is unknown."""
+
+
+@contextmanager
+def _opened_parts(sources: Sequence[Source]) -> Iterator[list[_Part]]:
+    """Open streams that follow each other, which need the same rate and channels; libmpg123 is quiet in the block."""
+    with _quiet(any(source.may_be_mpeg for source in sources)), ExitStack() as stack:
+        sounds = [stack.enter_context(_open_source(source)) for source in sources]
+        if len({(sound.samplerate, sound.channels) for sound in sounds}) > 1:
+            raise RefusalError("damaged", "its parts have different rates or channels")
+        pairs = zip(sources, sounds, strict=True)
+        yield [_Part(source, sound, _claimed_frames(source, sound)) for source, sound in pairs]
 
 
 def _open_source(source: Source) -> soundfile.SoundFile:
@@ -384,24 +398,25 @@ def _claimed_frames(source: Source, sound: soundfile.SoundFile) -> int:
     return sound.frames
 
 
-def _read_part(source: Source, sound: soundfile.SoundFile, frames: int) -> np.ndarray:
-    """Read all samples (sample, channel) of a stream that claims that many frames."""
-    if source.claimed is not None:
-        return _read_open_ended(source, sound, frames)
-    samples = sound.read(frames, dtype="float32", always_2d=True)
-    if len(samples) < frames:
-        _require_frames(samples.T, frames, "damaged" if source.is_damaged else "truncated")
+def _read_part(part: _Part) -> np.ndarray:
+    """Read all samples (sample, channel) of a stream."""
+    if part.source.claimed is not None:
+        return _read_open_ended(part)
+    samples = part.sound.read(part.claimed, dtype="float32", always_2d=True)
+    if len(samples) < part.claimed:
+        _require_frames(samples.T, part.claimed, "damaged" if part.source.is_damaged else "truncated")
     return samples
 
 
-def _read_open_ended(source: Source, sound: soundfile.SoundFile, claimed: int) -> np.ndarray:
+def _read_open_ended(part: _Part) -> np.ndarray:
     """Read all samples (sample, channel) of a FLAC stream to its end, and compare their number with the header's."""
+    claimed = part.claimed
     try:
-        samples = _read_to_end(sound, claimed)
+        samples = _read_to_end(part.sound, claimed)
     except soundfile.LibsndfileError:
-        if not claimed or source.plain is None:
+        if not claimed or part.source.plain is None:
             raise
-        with _SequentialSound(source.plain) as plain:  # unknown bytes may follow the last frame
+        with _SequentialSound(part.source.plain) as plain:  # unknown bytes may follow the last frame
             samples = plain.read(claimed, dtype="float32", always_2d=True)
     if claimed and len(samples) != claimed:
         more = "more than " if len(samples) > claimed else ""

@@ -13,7 +13,7 @@ import soundfile
 from helpers.audio import RATE, encode_sound, make_noise, mp3_without_length, write_bytes, write_sound
 
 from asc_mrkd.audio import SOUND_SUFFIXES
-from asc_mrkd.audio.read import read_audio
+from asc_mrkd.audio.read import read_audio, read_shape
 from asc_mrkd.errors import AudioError
 
 NOISE = make_noise(frames=RATE // 10)
@@ -183,6 +183,9 @@ def test_a4_streams_that_follow_each_other_are_read_to_the_end(tmp_path, kind):
     np.testing.assert_array_equal(read_bytes(tmp_path, b"".join(links)), np.concatenate(parts, axis=1))
     mono = encode_stream(tmp_path, kind, NOISE[:1])
     refuse(tmp_path, links[0] + mono, "damaged", "different rates or channels")
+    (tmp_path / "parts").write_bytes(links[0] + mono)
+    with pytest.raises(AudioError, match="different rates or channels"):
+        read_shape(tmp_path / "parts")
 
 
 def encode_stream(folder: Path, kind: str, samples: np.ndarray) -> bytes:
