@@ -138,8 +138,7 @@ def examine_installation() -> dict[str, Any]:
     """
     import torch
 
-    from asc_mrkd.device import choose_device
-    from asc_mrkd.engine.device import gpu_name, has_fast_bfloat16
+    from asc_mrkd.device import choose_device, gpu_name, has_fast_bfloat16
     from asc_mrkd.features.filterbank import torchaudio_problem
     from asc_mrkd.runs import environment
 

@@ -1,4 +1,7 @@
-"""Files and folders that are written whole or not at all, the guard against hostile archives, sizes as text."""
+"""Files and folders: written whole or not at all, listed without what is hidden, known by their checksums.
+
+Also the guard against hostile archives, and sizes as text.
+"""
 
 import errno
 import hashlib

@@ -7,10 +7,10 @@ from torch import nn
 
 from asc_mrkd.config import Experiment
 from asc_mrkd.config.domain import require_class_names
+from asc_mrkd.device import has_fast_bfloat16
 from asc_mrkd.dist import rank
 from asc_mrkd.engine.data.responses import identify_responses, require_fitting_responses
 from asc_mrkd.engine.data.samples import ExperimentData, open_data
-from asc_mrkd.engine.device import has_fast_bfloat16
 from asc_mrkd.engine.teachers import (
     identify_start,
     identify_teachers,

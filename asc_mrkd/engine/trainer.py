@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from asc_mrkd.config import Experiment, OptimizerConfig, PruneConfig, ScheduleConfig
 from asc_mrkd.deploy.model_file import load_model
+from asc_mrkd.device import has_fast_bfloat16, seed_generator
 from asc_mrkd.dist import all_reduce_sum, is_parallel, local_rows, rank
 from asc_mrkd.engine.data.batches import Batch, training_batch
 from asc_mrkd.engine.data.keys import BatchKey, Epoch
 from asc_mrkd.engine.data.responses import with_responses
 from asc_mrkd.engine.data.samples import Samples
-from asc_mrkd.engine.device import has_fast_bfloat16, seed_generator
 from asc_mrkd.engine.not_finite import LOWER_RATE, are_finite, faulty_samples, find_culprit
 from asc_mrkd.engine.parallel import average_statistics, is_any, running_statistics, share_of_loss, wrap_ddp
 from asc_mrkd.engine.teachers import load_teacher

@@ -15,16 +15,16 @@ import torch
 from asc_mrkd.budget.gate import require_trained_within, require_untrained_within
 from asc_mrkd.config import Experiment
 from asc_mrkd.deploy.model_file import ModelFile, load_model, save_model
-from asc_mrkd.device import choose_device
+from asc_mrkd.device import choose_device, gpu_name, unseeded, use_threads
 from asc_mrkd.dist import rank
 from asc_mrkd.engine.checkpoint import Checkpoints, owner_of
 from asc_mrkd.engine.checks import open_trainable, require_unchanged_files, with_digests, with_fixed_precision
 from asc_mrkd.engine.data.samples import ExperimentData, TrainAndTest
-from asc_mrkd.engine.device import gpu_name, stop_on_signal, unseeded, use_threads
 from asc_mrkd.engine.folds import join_folds
 from asc_mrkd.engine.inference import predict
 from asc_mrkd.engine.parallel import any_rank_stops, in_first_process, is_any, process_group, require_rows
 from asc_mrkd.engine.run_card import write_run_card
+from asc_mrkd.engine.signals import stop_on_signal
 from asc_mrkd.engine.tracking import Tracker, require_trackers, trackers_opened
 from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import AscMrkdError, InterruptedRun, RunError

@@ -15,7 +15,7 @@ from helpers.engine import train_run
 
 from asc_mrkd.device import choose_device
 from asc_mrkd.engine import parallel
-from asc_mrkd.engine.device import stop_on_signal
+from asc_mrkd.engine.signals import stop_on_signal
 from asc_mrkd.errors import ConfigError, InterruptedRun
 
 SHORT = ("method=ce", "train.epochs=2", "train.evaluate_every=0")
