@@ -61,7 +61,7 @@ require_stages() {
 # script has besides those of all scripts. The array `reading` collects those that say how own recordings are read.
 # shellcheck disable=SC2034  # the scripts read these variables
 parse_options() {
-    local known="--data --seeds --out --stage --stop-stage $1" name value arguments
+    local known="--data --seeds --out --stage --stop-stage $1" flags="--list --dry-run --help" name value arguments
     shift
     arguments=("$@")
     data="" conf="" method="" seeds="" out="" evaluation="" label="" clips="" jobs=1
@@ -78,11 +78,11 @@ parse_options() {
             --dry-run) dry_run=true ;;
             -*)
                 # shellcheck disable=SC2086  # a word per option
-                [[ " $known " == *" $name "* ]] || fail "unknown option $name" "$(similar_options "$name" $known)"
+                [[ " $known " == *" $name "* ]] || fail "unknown option $name" "$(similar_options "$name" $known $flags)"
                 if [ "$name" != "$1" ]; then
                     value=${1#*=}
                 else
-                    [ $# -ge 2 ] || fail "option $name needs a value"
+                    [[ $# -ge 2 && $2 != --* ]] || fail "option $name needs a value"
                     value=$2
                     shift
                 fi
@@ -103,6 +103,7 @@ parse_options() {
                     *) reading+=("$name" "$value") ;;
                 esac
                 ;;
+            method=[a-z]* | method.name=*) fail "$1 would hold for every method of the recipe" "--method ${1#*=}" ;;
             *=*) overrides+=("$1") ;;
             *) fail "'$1' is neither an option nor a setting" "options start with --, settings are written key=value" ;;
         esac

@@ -23,6 +23,7 @@ from asc_mrkd.models import build_model
 CONFS = sorted((RECIPES / "dcase18" / "conf").glob("*.yaml"))
 VERBS = ["make-scenes", "check-data", "extract-features", "train", "evaluate", "check-budget", "submit make"]
 VERBS += ["submit check", "report"]
+FLAGS = "--list --dry-run --help"
 
 
 def verbs(lines: list[str]) -> list[str]:
@@ -73,7 +74,8 @@ def test_stages_are_chosen(tmp_path, options, chosen):
     [
         (["--stgae", "2"], "did you mean --seeds, --stage, --stop-stage?"),
         (["--sedes=0"], "did you mean --seeds, --stage, --stop-stage?"),
-        (["--x"], "known: --data --seeds --out --stage --stop-stage --conf --method --evaluation --label"),
+        (["--dryrun"], "did you mean --data, --dry-run?"),
+        (["--x"], f"known: --data --seeds --out --stage --stop-stage --conf --method --evaluation --label {FLAGS}"),
         (["--method", "mrdk"], "did you mean 'mrkd'?"),
         (["train.epohcs=1"], "did you mean 'train.epochs'?"),
     ],
@@ -132,6 +134,9 @@ def test_official_data_and_evaluation_set(tmp_path):
         (["--method", "mrdk"], "there is no method 'mrdk'"),
         (["--conf", "papr"], f"there is no {RECIPES / 'dcase18' / 'conf' / 'papr.yaml'}"),
         (["--seeds"], "option --seeds needs a value"),
+        (["--data", "--seeds", "0"], "option --data needs a value"),
+        (["method=pskd"], "method=pskd would hold for every method of the recipe"),
+        (["method.name=pskd"], "method.name=pskd would hold for every method of the recipe"),
         (["--stage", "two"], "take a number"),
         (["train"], "'train' is neither an option nor a setting"),
     ],
