@@ -58,7 +58,7 @@ def require_trained_within(
     for seed in seeds:
         folder = RunFolder(run).seed_folder(seed)
         verdicts[seed] = check_budget(folder, rule, precision)
-        hint = shell_command("asc-mrkd", "fit-budget", folder, "--rule", rule.name)
+        hint = shell_command("asc-mrkd", "fit-budget", folder, "--rule", rule.name, "--out", "exp/small")
         verdicts[seed].require_within(str(folder), hint)
     return verdicts
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from asc_mrkd.budget import Rule
+from asc_mrkd.compression.steps import SEPARATOR
 from asc_mrkd.files import format_bytes
 from asc_mrkd.report.columns import percent
 from asc_mrkd.report.tables import TextTable
@@ -33,7 +34,7 @@ def candidate_cells(candidate: "Candidate") -> tuple[str, ...]:
     """Return the cells of one network in the table."""
     memory = candidate.budget.memory
     return (
-        candidate.steps or "as trained",
+        candidate.steps.replace(SEPARATOR, f"{SEPARATOR}\n") or "as trained",  # a step per line fits 80 columns
         percent(candidate.metrics.macro_accuracy),
         f"{candidate.metrics.log_loss:.3f}",
         format_bytes(candidate.budget.bytes, kilo=1024),

@@ -70,7 +70,7 @@ def make_submission(
             be used, and why; what the task asks for besides the package.
 
     Raises:
-        ConfigError: unknown task, precision, budget or `unreadable`, or unreadable `meta`.
+        ConfigError: unknown task, precision, budget or `unreadable`, or a `meta` that cannot be used.
         RunError: no finished seed.
         SubmissionError: label, runs or classes do not fit the task.
         BudgetError: a system takes more than the task or `budget` allows.

@@ -5,6 +5,7 @@ from typing import Any
 
 from asc_mrkd.config import Experiment
 from asc_mrkd.engine.data.augment import describe_augmentation
+from asc_mrkd.errors import ConfigError
 from asc_mrkd.methods import method_title
 from asc_mrkd.models import MODELS
 from asc_mrkd.submission.check_meta import MAX_ABBREVIATION, PLACEHOLDER
@@ -81,13 +82,21 @@ def without_scores(results: Mapping[str, Any]) -> dict[str, Any]:
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Return `base` with the values of `changes` in their places, block by block.
 
+    Raises:
+        ConfigError: a value in `changes` would take the place of a whole block.
+
     >>> merge({"system": {"source_code": None, "description": 1}}, {"system": {"source_code": "here"}})
     {'system': {'source_code': 'here', 'description': 1}}
     """
     merged = dict(base)
     for key, value in changes.items():
         old = base.get(key)
-        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        if isinstance(old, dict) and not isinstance(value, dict):
+            raise ConfigError(
+                f"'{key}' of the meta file is a block of keys, not {value!r}",
+                f"write keys below '{key}' in --meta, or leave it out",
+            )
+        merged[key] = merge(old, value) if isinstance(old, dict) else value
     return merged
 
 

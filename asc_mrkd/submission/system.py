@@ -128,7 +128,7 @@ def require_within_rules(
         # The folders are counted, not the loaded networks, which compute in float32 however they are stored.
         verdict = sum_verdicts([check_budget(folder, rule, precision) for folder in networks])
         if rules:
-            hint = shell_command("asc-mrkd", "fit-budget", run, "--rule", rule)
+            hint = shell_command("asc-mrkd", "fit-budget", run, "--rule", rule, "--out", "exp/small")
             verdict.require_within(str(run), "submit one seed instead of all" if len(networks) > 1 else hint)
         verdicts.append(verdict)
     return verdicts[0]

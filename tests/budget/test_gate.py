@@ -69,7 +69,7 @@ def test_an_experiment_that_prunes_is_counted_when_it_is_trained(conf, tmp_path,
     code, _, err = run_cli(*command)
     assert code == 1
     assert "seed0 is over the limit" in err
-    assert "fit-budget" in err
+    assert f"--rule {RULE} --out " in err, "without --out it only measures"
 
 
 @pytest.mark.parametrize(

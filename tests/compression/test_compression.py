@@ -204,6 +204,11 @@ def test_fit_budget_keeps_the_first_that_fits(trained, tmp_path):
     assert json.loads((tmp_path / "fitted/seed0/compression.json").read_text())["steps"] == ["float16"]
 
 
+def test_every_step_has_a_line_of_its_own_in_the_table(compressor):
+    cells = candidate_cells(compressor.measure("prune:amount=0.5,scope=layer+float16"))
+    assert cells[0].split("\n") == ["prune:amount=0.5,scope=layer+", "float16"]
+
+
 def test_compress_returns_both_measurements(trained, tmp_path):
     progress = RecordedProgress()
     result = compress(trained, "float16", tmp_path / "half", progress=progress)

@@ -117,7 +117,9 @@ def test_ensemble_over_the_limit_is_refused(tmp_path):
     assert caught.value.hint == "submit one seed instead of all"
     with pytest.raises(BudgetError, match=r"970,368 bytes.*, 458,368 bytes .* too much") as caught:
         make_submission(run, *arguments)
-    assert caught.value.hint == f"asc-mrkd fit-budget {run} --rule {TASK}"
+    assert caught.value.hint == f"asc-mrkd fit-budget {run} --rule {TASK} --out exp/small", (
+        "without --out it writes nothing"
+    )
     assert caught.value.exit_code == 1
     assert not (tmp_path / "out").exists()
     make_submission(run, *arguments, ensemble=True, precision="int8")
@@ -181,6 +183,15 @@ def test_unknown_block_of_the_authors_file(tmp_path):
             meta=tmp_path / "authors.yaml",
         )
     assert caught.value.hint == "did you mean 'submission'?"
+
+
+@pytest.mark.parametrize(("text", "block"), [("system:\n", "system"), ("system: {complexity: 5}\n", "complexity")])
+def test_an_empty_block_of_the_authors_file_removes_nothing(tmp_path, text, block):
+    (tmp_path / "authors.yaml").write_text(text)
+    run = write_run(tmp_path / "run")
+    with pytest.raises(ConfigError, match=f"'{block}' of the meta file is a block"):
+        make_submission(run, TASK, LABEL, tmp_path / "out", precision="float16", meta=tmp_path / "authors.yaml")
+    assert not (tmp_path / "out").exists()
 
 
 class CountingPredictor:
