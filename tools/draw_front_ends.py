@@ -17,7 +17,7 @@ from asc_mrkd.audio.read import match_channels, resample
 from asc_mrkd.datasets.synthetic.scenes import render_clip
 from asc_mrkd.datasets.synthetic.signals import RATE
 from asc_mrkd.features import Frontend, FrontendSpec, load_spec
-from asc_mrkd.files import resource_folder
+from asc_mrkd.folders import resource_folder
 
 CLIP = "tram-helsinki-3-3-a.wav"
 TICKS = (300, 1000, 3000, 10_000)

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from asc_mrkd.features import FrontendSpec, load_spec
-from asc_mrkd.files import resource_folder
+from asc_mrkd.folders import resource_folder
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from helpers.librosa_reference import librosa_features

@@ -26,7 +26,8 @@ from asc_mrkd import config, methods
 from asc_mrkd.config import RUNTIME_KEYS, Experiment
 from asc_mrkd.errors import AscMrkdError, ConfigError, suggest
 from asc_mrkd.evaluation import RunSummary, evaluate
-from asc_mrkd.files import resource_folder, write_text
+from asc_mrkd.files import write_text
+from asc_mrkd.folders import resource_folder
 from asc_mrkd.report.columns import report_columns
 
 START = "<!-- made by tools/render_results.py -->"

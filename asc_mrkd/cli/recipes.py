@@ -10,7 +10,8 @@ import typer
 
 from asc_mrkd.cli.terminal import say
 from asc_mrkd.errors import ConfigError, require_known, shell_command
-from asc_mrkd.files import atomic_writer, resource_folder
+from asc_mrkd.files import atomic_writer
+from asc_mrkd.folders import resource_folder
 from asc_mrkd.locks import exclusive_lock
 
 INDENT = "    "

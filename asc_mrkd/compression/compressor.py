@@ -23,7 +23,8 @@ from asc_mrkd.engine.inference import predict
 from asc_mrkd.engine.run_card import write_run_card
 from asc_mrkd.errors import ConfigError, DataError, RunError, list_of
 from asc_mrkd.evaluation import Metrics, clip_scores, overall_metrics
-from asc_mrkd.files import replace_folder, require_replaceable, staging_next_to, write_checksum
+from asc_mrkd.files import write_checksum
+from asc_mrkd.folders import replace_folder, require_replaceable, staging_next_to
 from asc_mrkd.progress import Progress, count_nothing, no_progress
 from asc_mrkd.runs import RunFolder, SeedFolder, find_model, read_predictions, write_predictions
 

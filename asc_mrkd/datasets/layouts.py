@@ -20,7 +20,7 @@ from asc_mrkd.datasets.own import has_sound, is_class_folders, read_class_folder
 from asc_mrkd.datasets.recordings import Dataset, Reading
 from asc_mrkd.datasets.tables import LIST_FOLDERS, TABLE_SUFFIXES, is_table, lists_clips, read_table
 from asc_mrkd.errors import DataError
-from asc_mrkd.files import visible_folders
+from asc_mrkd.folders import visible_folders
 
 
 @dataclass(frozen=True)

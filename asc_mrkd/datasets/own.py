@@ -17,7 +17,7 @@ from asc_mrkd.datasets.findings import Finding
 from asc_mrkd.datasets.recordings import NONE, Dataset, Reading, list_other_files, printable, require_plain_names
 from asc_mrkd.datasets.splits import SPLIT_NAMES, classes_of_one_unit, divided_units, split_clips
 from asc_mrkd.errors import SHOWN, DataError
-from asc_mrkd.files import find_files, visible_files, visible_folders
+from asc_mrkd.folders import find_files, visible_files, visible_folders
 
 SPLIT_LISTS = {"testing_list.txt": "test", "validation_list.txt": "valid"}
 """Lists of files next to the folders of the classes, and the splits of these files; all others are for training.

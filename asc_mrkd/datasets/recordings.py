@@ -10,7 +10,7 @@ import pandas as pd
 from asc_mrkd.audio.containers import SOUND_SUFFIXES
 from asc_mrkd.datasets.findings import Finding
 from asc_mrkd.errors import ConfigError, DataError
-from asc_mrkd.files import find_files
+from asc_mrkd.folders import find_files
 
 NONE = "none"
 """Word that ignores a column."""

@@ -18,7 +18,7 @@ from asc_mrkd.deploy.inputs import Caution, Preparation, Prepared, Source, cut_i
 from asc_mrkd.deploy.streaming import Decision, Stream, require_decisions
 from asc_mrkd.deploy.time_line import TimeLine, divide
 from asc_mrkd.errors import AudioError, ConfigError, DataError, ModelError, require_bool, suggest
-from asc_mrkd.files import find_files
+from asc_mrkd.folders import find_files
 from asc_mrkd.machine import available_cores
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.workers import local_pool, map_in_order

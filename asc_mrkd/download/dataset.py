@@ -25,7 +25,8 @@ from asc_mrkd.download.staging import (
 from asc_mrkd.download.transfer import Stopped, download_archive, find_mismatch, part_of
 from asc_mrkd.download.unpack import Allowance
 from asc_mrkd.errors import DISK_FULL, AscMrkdError, ConfigError, DataError, DownloadError, InterruptedRun, require_bool
-from asc_mrkd.files import format_bytes, is_empty
+from asc_mrkd.files import format_bytes
+from asc_mrkd.folders import is_empty
 from asc_mrkd.progress import Progress, no_progress
 
 JOBS = 3

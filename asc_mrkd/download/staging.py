@@ -11,7 +11,8 @@ from asc_mrkd.download.catalogue import Archive, DataSet
 from asc_mrkd.download.transfer import part_of
 from asc_mrkd.download.unpack import Allowance, unpack
 from asc_mrkd.errors import DataError, shell_command
-from asc_mrkd.files import file_md5, remove_files_of_systems, sync_folder
+from asc_mrkd.files import file_md5, sync_folder
+from asc_mrkd.folders import remove_files_of_systems
 from asc_mrkd.locks import LOCK, exclusive_lock
 
 GROWTH = 4

@@ -9,7 +9,7 @@ from asc_mrkd.datasets.synthetic import make_scenes
 from asc_mrkd.engine.training import train
 from asc_mrkd.exports.exporter import export, require_ready
 from asc_mrkd.exports.page import offer_clips, served_page
-from asc_mrkd.files import resource_folder
+from asc_mrkd.folders import resource_folder
 from asc_mrkd.methods import load_experiment
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.runs import RunFolder

@@ -46,7 +46,8 @@ from asc_mrkd.exports.parity import ParityInputs, make_inputs, write_parity
 from asc_mrkd.exports.parity_check import run_tflite
 from asc_mrkd.exports.tflite import import_tflite, measure_arena, save_tflite
 from asc_mrkd.features.filterbank import FrontendArrays, compute_arrays, librosa_filterbank
-from asc_mrkd.files import replace_folder, require_replaceable, staging_next_to, write_text
+from asc_mrkd.files import write_text
+from asc_mrkd.folders import replace_folder, require_replaceable, staging_next_to
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.report.tables import TextTable
 from asc_mrkd.runs import SeedFolder, find_model

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from asc_mrkd.errors import ConfigError, suggest
-from asc_mrkd.files import resource_folder
+from asc_mrkd.folders import resource_folder
 from asc_mrkd.schema import NUMBER, Count, Few, NotNegative, Positive, Schema, parse, read_yaml
 
 DEFAULT_SPEC = "pmel256"

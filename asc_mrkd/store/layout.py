@@ -20,7 +20,8 @@ import yaml
 
 from asc_mrkd.errors import DISK_FULL, SHOWN, StoreError, first_line, no_room, shell_command
 from asc_mrkd.features.spec import FrontendSpec
-from asc_mrkd.files import atomic_writer, file_sha256, sync_folder, visible_paths, write_text
+from asc_mrkd.files import atomic_writer, file_sha256, sync_folder, write_text
+from asc_mrkd.folders import visible_paths
 from asc_mrkd.locks import exclusive_lock
 from asc_mrkd.notebook import shown_by
 from asc_mrkd.schema import differing_key, parse, read_yaml

@@ -12,7 +12,7 @@ from asc_mrkd.deploy.frontend_graph import FEATURES, add_frontend
 from asc_mrkd.deploy.onnx_session import INPUT, OUTPUT
 from asc_mrkd.features import Frontend, FrontendSpec, load_spec
 from asc_mrkd.features.filterbank import DB_PER_NEPER, compute_arrays, librosa_filterbank
-from asc_mrkd.files import resource_folder
+from asc_mrkd.folders import resource_folder
 
 NAMES = sorted(path.stem for path in resource_folder("features").glob("*.yaml"))
 

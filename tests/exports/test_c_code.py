@@ -27,7 +27,7 @@ from asc_mrkd.exports.c_code import compiled, write_frontend, write_network
 from asc_mrkd.exports.c_code.compiled import DRIVER
 from asc_mrkd.features import Frontend, FrontendSpec, load_spec
 from asc_mrkd.features.filterbank import DB_PER_NEPER, compute_arrays, librosa_filterbank
-from asc_mrkd.files import resource_folder
+from asc_mrkd.folders import resource_folder
 from asc_mrkd.models import build_model
 
 GCC = shutil.which("gcc") or ""

@@ -10,7 +10,7 @@ import torch
 
 from asc_mrkd.features import Frontend, load_spec
 from asc_mrkd.features.filterbank import torchaudio_problem
-from asc_mrkd.files import resource_folder
+from asc_mrkd.folders import resource_folder
 
 TOOL = Path(__file__).parents[2] / "tools" / "make_golden.py"
 NAMES = sorted(path.stem for path in resource_folder("features").glob("*.yaml"))

@@ -7,7 +7,7 @@ import yaml
 
 from asc_mrkd.errors import ConfigError
 from asc_mrkd.features import FrontendSpec, load_spec
-from asc_mrkd.files import resource_folder
+from asc_mrkd.folders import resource_folder
 from asc_mrkd.schema import parse
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from asc_mrkd.datasets.images.image_set import SPLITS, ImageSplit, file_state, make_table
 from asc_mrkd.errors import DataError, first_line
-from asc_mrkd.files import find_files, visible_folders, visible_paths
+from asc_mrkd.folders import find_files, visible_folders, visible_paths
 from asc_mrkd.machine import available_cores
 from asc_mrkd.workers import local_pool, map_in_order
 

@@ -29,7 +29,8 @@ from asc_mrkd.datasets.synthetic.pictures import CLASSES, render_image
 from asc_mrkd.datasets.synthetic.scenes import FRAMES, SCENES, render_clip
 from asc_mrkd.datasets.synthetic.signals import RATE
 from asc_mrkd.errors import ConfigError, DataError, suggest
-from asc_mrkd.files import atomic_writer, format_bytes, is_empty, write_text
+from asc_mrkd.files import atomic_writer, format_bytes, write_text
+from asc_mrkd.folders import is_empty
 from asc_mrkd.machine import available_cores
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.rng import generator
