@@ -3,6 +3,7 @@
 import difflib
 import errno
 import os
+import reprlib
 import shlex
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -12,6 +13,9 @@ SHOWN = 12
 
 LONGEST = 1000
 """Longest message, in characters: what it repeats of a file may be anything."""
+
+LONGEST_SHOWN = 160
+"""Longest value in a message, in characters."""
 
 DISK_FULL = {
     errno.ENOSPC: ("the disk is full", "make room (df -h)"),
@@ -129,6 +133,23 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
+def shorten(text: str) -> str:
+    """Return a text as messages show it: its first LONGEST_SHOWN characters."""
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+
+
+def shown(value: Any) -> str:
+    """Return a value as messages show it: of a large one the beginning, however deep it is.
+
+    >>> shown([1, "a"]), len(shown("9" * 10_000)) < 200
+    ("[1, 'a']", True)
+    """
+    short = reprlib.Repr()
+    short.maxstring = LONGEST_SHOWN
+    short.maxother = LONGEST_SHOWN
+    return shorten(short.repr(value))
+
+
 def shell_command(*words: object) -> str:
     """Write a command that can be pasted into a shell, for a message or a hint; words with blanks are quoted.
 
@@ -150,7 +171,7 @@ def require_known(name: str, known: Collection[str], noun: str) -> None:
         ConfigError: the name is unknown; the hint suggests one.
     """
     if name not in known:
-        raise ConfigError(f"there is no {noun} '{name}'", suggest(name, known))
+        raise ConfigError(f"there is no {noun} '{shorten(name)}'", suggest(name, known))
 
 
 def require_bool(value: object, name: str) -> None:

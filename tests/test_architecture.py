@@ -17,7 +17,7 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if "_shipped" not in path.
 FLOORS = (
     {"errors", "lazy"},
     {"locks"},
-    {"files"},
+    {"files", "texts"},
     {
         "asc_mrkd",
         "device",

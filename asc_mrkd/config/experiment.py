@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from asc_mrkd.config.domain import DOMAINS, IMAGES, SCENES, Domain
-from asc_mrkd.errors import ConfigError, list_of
+from asc_mrkd.errors import ConfigError, list_of, shown
 from asc_mrkd.files import write_text
 from asc_mrkd.own_code import code_digest, parse_own
 from asc_mrkd.schema import (
@@ -34,9 +34,8 @@ from asc_mrkd.schema import (
     apply_override,
     flatten,
     parse,
-    read_yaml,
-    shown,
 )
+from asc_mrkd.texts import read_yaml
 
 LONGEST_CHAIN = 16
 """Largest number of experiment files that build on one another."""

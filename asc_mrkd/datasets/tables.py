@@ -16,9 +16,8 @@ from asc_mrkd.datasets.clip_lists import name_on_disk, read_list_text, refuse_ro
 from asc_mrkd.datasets.own import finish_own
 from asc_mrkd.datasets.recordings import NONE, Dataset, Reading, require_plain_names
 from asc_mrkd.datasets.splits import SPLIT_NAMES
-from asc_mrkd.errors import SHOWN, DataError, MissingExtraError, first_line, suggest
+from asc_mrkd.errors import SHOWN, DataError, MissingExtraError, first_line, shorten, suggest
 from asc_mrkd.folders import find_files, visible_folders
-from asc_mrkd.schema import shorten
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 """Suffixes of tables, in lower case."""

@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 
 from asc_mrkd.errors import ConfigError, suggest
 from asc_mrkd.folders import resource_folder
-from asc_mrkd.schema import NUMBER, Count, Few, NotNegative, Positive, Schema, parse, read_yaml
+from asc_mrkd.schema import NUMBER, Count, Few, NotNegative, Positive, Schema, parse
+from asc_mrkd.texts import read_yaml
 
 DEFAULT_SPEC = "pmel256"
 """Front end that extraction takes if none is named: that of the paper."""

@@ -16,11 +16,11 @@ from pydantic import create_model
 
 from asc_mrkd import config
 from asc_mrkd.config import Experiment, MethodConfig
-from asc_mrkd.errors import ConfigError, first_line, suggest
+from asc_mrkd.errors import ConfigError, first_line, require_known, shorten, suggest
 from asc_mrkd.mrkd import PRESETS, VARIANTS
 from asc_mrkd.mrkd.presets import Variant
 from asc_mrkd.own_code import OwnCode, load_own, parse_own
-from asc_mrkd.schema import Schema, parse, shorten
+from asc_mrkd.schema import Schema, parse
 
 if TYPE_CHECKING:
     from torch import nn
@@ -176,8 +176,7 @@ def method_entry(name: str) -> MethodEntry:
     code = parse_own(name)
     if code is not None:
         return MethodEntry(code.name, name, passes=lambda options: (1, 1))
-    if name not in METHODS:
-        raise ConfigError(f"there is no method '{shorten(name)}'", suggest(name, METHODS))
+    require_known(name, METHODS, "method")
     return METHODS[name]
 
 

@@ -36,9 +36,10 @@ from asc_mrkd.report.plots import (
 from asc_mrkd.report.records import shown_groups
 from asc_mrkd.report.tables import TextTable, breakdown_table, confused_pairs_table, seed_table, worst_shown
 from asc_mrkd.runs import RunFolder
-from asc_mrkd.schema import flatten, read_json
+from asc_mrkd.schema import flatten
 from asc_mrkd.store.layout import FeatureStore, open_store
 from asc_mrkd.store.selection import known_test_clips
+from asc_mrkd.texts import read_json
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from asc_mrkd.report.plots import PALETTE, Picture, png, verbatim
 from asc_mrkd.report.records import headline_record
 from asc_mrkd.report.tables import TextTable
 from asc_mrkd.runs import RunFolder
-from asc_mrkd.schema import parse_yaml
+from asc_mrkd.texts import parse_yaml
 
 if TYPE_CHECKING:
     from asc_mrkd.engine.sweeps import Sweep

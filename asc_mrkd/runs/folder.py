@@ -13,10 +13,11 @@ from typing import Any
 
 from asc_mrkd import __version__
 from asc_mrkd.config import RUNTIME_KEYS, Experiment, decisive_settings, load_experiment, save_experiment
-from asc_mrkd.errors import SHOWN, DamagedFileError, RunError, shell_command
+from asc_mrkd.errors import SHOWN, DamagedFileError, RunError, shell_command, shown
 from asc_mrkd.files import checksum_file, write_text
 from asc_mrkd.locks import LOCK, exclusive_lock
-from asc_mrkd.schema import differing_key, read_json, shown
+from asc_mrkd.schema import differing_key
+from asc_mrkd.texts import read_json
 
 SEED = "seed"
 """Start of the name of a seed folder; the seed follows in decimal digits."""

@@ -24,8 +24,9 @@ from asc_mrkd.files import atomic_writer, file_sha256, sync_folder, write_text
 from asc_mrkd.folders import visible_paths
 from asc_mrkd.locks import exclusive_lock
 from asc_mrkd.notebook import shown_by
-from asc_mrkd.schema import differing_key, parse, read_yaml
+from asc_mrkd.schema import differing_key, parse
 from asc_mrkd.store.statistics import RunningStatistics, row_moments
+from asc_mrkd.texts import read_yaml
 
 FEATURES = "features.npy"
 CLIPS = "clips.csv"

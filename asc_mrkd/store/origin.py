@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from asc_mrkd.errors import StoreError
-from asc_mrkd.schema import read_yaml
+from asc_mrkd.texts import read_yaml
 
 ORIGIN = "origin.yaml"
 """File of a store that says where its clips come from and what was done with them, for people and reports."""

@@ -13,7 +13,7 @@ from asc_mrkd.errors import ConfigError, StoreError
 from asc_mrkd.files import write_if_different
 from asc_mrkd.locks import exclusive_lock
 from asc_mrkd.progress import Progress, no_progress
-from asc_mrkd.schema import Count, Schema, differing_key, parse, read_yaml
+from asc_mrkd.schema import Count, Schema, differing_key, parse
 from asc_mrkd.store.layout import (
     FEATURES,
     OK,
@@ -33,6 +33,7 @@ from asc_mrkd.store.replacement import create_continue_or_replace
 from asc_mrkd.store.sources import State, read_sources, write_sources
 from asc_mrkd.store.statistics import RunningStatistics
 from asc_mrkd.store.worker import RowFile, RowResult
+from asc_mrkd.texts import read_yaml
 
 
 class Shard(Schema):

@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 
 from asc_mrkd.budget import PRECISIONS, RULES, exact_size
-from asc_mrkd.schema import compose_yaml
 from asc_mrkd.submission.tasks import DEVELOPMENT, SIZE_UNITS, Problem, Severity, Task
+from asc_mrkd.texts import compose_yaml
 
 SCORES = ("accuracy", "logloss")
 """Macro accuracy of a set of clips in percent, and the log loss of all its clips in nats."""

@@ -14,10 +14,10 @@ from asc_mrkd.errors import ConfigError, DataError, SubmissionError, require_boo
 from asc_mrkd.files import atomic_writer, write_text
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.runs import Predictions
-from asc_mrkd.schema import read_yaml
 from asc_mrkd.submission.meta import build_meta, merge
 from asc_mrkd.submission.system import System, load_system
 from asc_mrkd.submission.tasks import META, Task, find_task
+from asc_mrkd.texts import read_yaml
 
 Run = str | os.PathLike[str]
 

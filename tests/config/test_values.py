@@ -9,10 +9,11 @@ from helpers.cli import run_cli
 
 from asc_mrkd.cli.options import parse_seeds
 from asc_mrkd.config import AugmentConfig, Experiment
-from asc_mrkd.errors import AscMrkdError, ConfigError, ModelError
+from asc_mrkd.errors import AscMrkdError, ConfigError, ModelError, shown
 from asc_mrkd.methods import METHODS, load_experiment
 from asc_mrkd.models import build_model
-from asc_mrkd.schema import Schema, parse_json, parse_yaml, read_json, read_text, shown
+from asc_mrkd.schema import Schema
+from asc_mrkd.texts import parse_json, parse_yaml, read_json, read_text
 
 
 def refusal(conf, *overrides) -> ConfigError:

@@ -26,7 +26,7 @@ from asc_mrkd.datasets.images.image_set import (
 from asc_mrkd.errors import DataError
 from asc_mrkd.files import atomic_writer, write_text
 from asc_mrkd.locks import exclusive_lock
-from asc_mrkd.schema import read_json
+from asc_mrkd.texts import read_json
 
 FOLDER = "asc-mrkd-cache"
 DESCRIPTION = "cache.json"
