@@ -120,28 +120,44 @@ def _require_no_page(stream: RawIOBase, position: int, size: int) -> None:
 
 
 def _open_stream(stream: RawIOBase, pages: list[_Page]) -> RawIOBase:
-    """Return the file of one stream."""
-    codecs = {page.serial: read_at(stream, page.payload, 8) for page in pages if page.starts_stream}
-    sounds = [serial for serial, head in codecs.items() if head.startswith(_CODECS)]
-    if not sounds:
-        for head in codecs.values():
-            for start, title in _OTHER_CODECS.items():
-                if head.startswith(start):
-                    raise RefusalError("other_kind", f"{title} in Ogg")
-        raise RefusalError("damaged", "its codec is unknown")
-    if len(sounds) > 1:
-        raise RefusalError("damaged", f"{len(sounds)} sounds are mixed in it")
-    own = [page for page in pages if page.serial == sounds[0]]
+    """Return the file of the sound in pages of one or more streams that are mixed.
+
+    Raises:
+        RefusalError: a page is missing, or there is not one sound.
+    """
+    heads = {page.serial: read_at(stream, page.payload, 8) for page in pages if page.starts_stream}
+    sound = _find_sound(heads)
+    own = [page for page in pages if page.serial == sound]
     for before, page in pairwise(own):
         if page.number != (before.number + 1) % 2**32:
             raise RefusalError("damaged", f"Ogg pages are missing after page {before.number}")
-    if codecs[sounds[0]].startswith(_FLAC):
-        parts = [(own[0].payload + _FLAC_HEAD_BYTES, own[0].end), *((page.payload, page.end) for page in own[1:])]
+    first = own[0]
+    last = own[-1]
+    if heads[sound].startswith(_FLAC):
+        parts = [(first.payload + _FLAC_HEAD_BYTES, first.end), *((page.payload, page.end) for page in own[1:])]
         return Section(stream, parts)
     segments: list[Segment] = [(page.position, page.end) for page in own]
-    if not own[-1].flags & _END:
-        segments[-1] = _with_end_mark(read_at(stream, own[-1].position, own[-1].end - own[-1].position))
+    if not last.flags & _END:
+        segments[-1] = _with_end_mark(read_at(stream, last.position, last.end - last.position))
     return Section(stream, segments)
+
+
+def _find_sound(heads: dict[int, bytes]) -> int:
+    """Return the number of the stream that is sound, from the first bytes of each.
+
+    Raises:
+        RefusalError: there is none whose codec is read, or more than one.
+    """
+    sounds = [serial for serial, head in heads.items() if head.startswith(_CODECS)]
+    if len(sounds) > 1:
+        raise RefusalError("damaged", f"{len(sounds)} sounds are mixed in it")
+    if sounds:
+        return sounds[0]
+    for head in heads.values():
+        for start, title in _OTHER_CODECS.items():
+            if head.startswith(start):
+                raise RefusalError("other_kind", f"{title} in Ogg")
+    raise RefusalError("damaged", "its codec is unknown")
 
 
 def _with_end_mark(page: bytes) -> bytes:

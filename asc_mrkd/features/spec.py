@@ -84,7 +84,7 @@ class FrontendSpec(Schema):
         return values
 
     @model_validator(mode="after")
-    def _require_consistency(self) -> "FrontendSpec":
+    def _require_possible_sizes(self) -> "FrontendSpec":
         if max(self.samples, math.prod(self.shape), self.n_fft * self.n_mels) > LARGEST_CLIP:
             raise ValueError(
                 f"clip_seconds, n_fft or n_mels is too large: a clip takes more than {LARGEST_CLIP:,} values"
@@ -101,6 +101,10 @@ class FrontendSpec(Schema):
             raise ValueError(f"hop_length {self.hop_length} is longer than a clip of {self.samples} samples")
         if self.pad_or_trim >= self.clip_seconds:
             raise ValueError(f"pad_or_trim {self.pad_or_trim:g} is not shorter than a clip of {self.clip_seconds:g} s")
+        return self
+
+    @model_validator(mode="after")
+    def _require_options_of_scale(self) -> "FrontendSpec":
         if self.scale == "perceptual_db":
             if self.power != 2 or self.top_db is None or self.log_offset is not None:
                 raise ValueError("scale perceptual_db takes power 2 and top_db, and no log_offset")

@@ -204,19 +204,9 @@ def _open_all(folders: Sequence[Path]) -> list[FeatureStore]:
         if shard in shards:
             raise StoreError(f"{shards[shard].folder} and {folder} are both shard {shard}", "give each shard once")
         shards[shard] = open_store(folder)
-    (first, store), *others = shards.items()
-    for shard, other in others:
-        if shard.count != first.count:
-            raise StoreError(
-                f"{store.folder} is shard {first}, {other.folder} is {shard}", "give the shards of one set"
-            )
-        if shard.list_digest != first.list_digest:
-            raise StoreError(
-                f"{other.folder} and {store.folder} are shards of different lists of clips",
-                "extract all shards from the same data with the same options",
-            )
-        if difference := differing_key(other.spec, store.spec):
-            raise StoreError(f"{other.folder} was made with another spec than {store.folder}: {difference}")
+    first = next(iter(shards))
+    for shard in shards:
+        _require_same_set(first, shards[first], shard, shards[shard])
     complete = [first.model_copy(update={"number": number}) for number in range(1, first.count + 1)]
     missing = [str(shard) for shard in complete if shard not in shards]
     if missing:
@@ -224,6 +214,19 @@ def _open_all(folders: Sequence[Path]) -> list[FeatureStore]:
             f"shards are missing: {', '.join(missing)}", f"extract-features --shard {missing[0]} makes one"
         )
     return [shards[shard] for shard in complete]
+
+
+def _require_same_set(first: Shard, store: FeatureStore, shard: Shard, other: FeatureStore) -> None:
+    """Refuse a shard that is not of the same list, the same front end and the same number of parts as the first one."""
+    if shard.count != first.count:
+        raise StoreError(f"{store.folder} is shard {first}, {other.folder} is {shard}", "give the shards of one set")
+    if shard.list_digest != first.list_digest:
+        raise StoreError(
+            f"{other.folder} and {store.folder} are shards of different lists of clips",
+            "extract all shards from the same data with the same options",
+        )
+    if difference := differing_key(other.spec, store.spec):
+        raise StoreError(f"{other.folder} was made with another spec than {store.folder}: {difference}")
 
 
 def _read_shard(folder: Path) -> Shard:
