@@ -145,13 +145,19 @@ def extract(
     )
     if part:
         mark_shard(store.folder, part, dataset.clips)
-    elif (store.folder / SHARD).exists():  # before it was extracted as a whole
-        (store.folder / SHARD).unlink()
+    else:  # it may have been one before it was extracted as a whole
+        _remove_if_there(store.folder / SHARD)
     if prepared.sentences:
         write_origin(store.folder, data, prepared, reading or Reading())
     else:  # of own recordings that have become an official set
-        (store.folder / ORIGIN).unlink(missing_ok=True)
+        _remove_if_there(store.folder / ORIGIN)
     return store
+
+
+def _remove_if_there(path: Path) -> None:
+    """Remove a file if there is one; a disk that may only be read refuses to remove even a file that is missing."""
+    if path.exists():
+        path.unlink()
 
 
 def extract_clips(

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from helpers.files import refusing
 from helpers.progress import RecordedProgress
 from helpers.store import differing_files, write_spec
 
@@ -204,6 +205,12 @@ def test_a_store_that_may_only_be_read_is_opened(made, recordings, spec):
     made.folder.chmod(0o500)
     assert extract_clips(recordings.clips, recordings.root, spec, made.folder).is_finished
     made.folder.chmod(0o700)
+
+
+def test_a_store_on_a_disk_that_only_reads_is_opened_by_the_function_of_the_verb(made, recordings, monkeypatch):
+    """Such a disk refuses to remove even what is not there."""
+    monkeypatch.setattr(os, "unlink", refusing(errno.EROFS))
+    assert extract(recordings.root, made.folder, made.folder / "spec.yaml", workers=1).digest == made.digest
 
 
 def test_the_function_of_the_verb_reads_the_folder(made, recordings, tmp_path):
