@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from asc_mrkd.config import Experiment, StoreConfig
-from asc_mrkd.device import choose_device, use_threads
+from asc_mrkd.device import choose_device, unseeded, use_threads
 from asc_mrkd.engine.checks import require_fitting
 from asc_mrkd.engine.data.samples import open_data
 from asc_mrkd.engine.trainer import Trainer
@@ -159,14 +159,14 @@ def expected_seconds(experiment: Experiment, seeds: Sequence[int]) -> float:
         experiment = experiment.model_copy(update={"data": data})
     source = open_data(experiment.data)
     require_fitting(experiment, source)
-    samples = source.load(choose_device(experiment.train.device)).train
-    trainer = Trainer(experiment, seeds[0], samples, len(source.classes))
+    device = choose_device(experiment.train.device)
+    trainer = Trainer(experiment, seeds[0], source.load(device).train, len(source.classes))
     times: list[float] = []
 
     def note_time(amount: int = 1, note: str | None = None) -> None:
         times.append(time.perf_counter())
 
-    with use_threads(experiment.train.threads):
+    with use_threads(experiment.train.threads), unseeded(device):
         trainer.train_epoch(note_time, lambda: len(times) >= MEASURED_STEPS)
     per_step = (times[-1] - times[0]) / max(len(times) - 1, 1)
     return per_step * trainer.total_steps * trainings

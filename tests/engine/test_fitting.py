@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from helpers.cli import run_cli
 from helpers.data import SPEC, make_store
 
@@ -68,6 +69,14 @@ def test_the_expected_time_counts_steps_seeds_and_folds(store, monkeypatch):
     assert expected_seconds(experiment, [0, 1]) == 2 * one
     with pytest.raises(ModelError, match="does not take inputs"):
         expected_seconds(fit_experiment(store, ["model.options.in_channels=1"]), [0])
+
+
+def test_steps_that_are_only_timed_leave_the_generators_of_torch_alone(store):
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    expected_seconds(fit_experiment(store, ["train.threads=1", "model.options.width=4"]), [0])
+    assert torch.equal(torch.rand(1), expected)
 
 
 @pytest.mark.slow
