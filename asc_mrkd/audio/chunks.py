@@ -7,7 +7,7 @@ sound. Such files are refused.
 
 import math
 import struct
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from io import RawIOBase
 
 from asc_mrkd.audio.pcm import FLOATS, PROBED_BYTES, READ_TAGS, PcmLayout, find_width, parse_format
@@ -119,17 +119,21 @@ class Sound:
     """Number of samples per channel in a compressed block, the last of which may be filled up, or 0."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Chunks:
-    """The chunks of a file up to the sound."""
+    """A file, and its chunks up to the sound."""
 
+    stream: RawIOBase
+    size: int
+    """Size of the file (bytes)."""
+    family: _Family
     sound: int
     """Position of the chunk with the sound (bytes)."""
     start: int
     """Position of the first sample in it (bytes)."""
     claimed: int
     """Size of that chunk by its header (bytes), without header."""
-    contents: dict[bytes, bytes] = field(default_factory=dict)
+    contents: dict[bytes, bytes]
     """Content of the smaller chunks before, by the first four bytes of their name."""
 
 
@@ -151,24 +155,21 @@ def find_sound(stream: RawIOBase, size: int) -> Sound | None:
     magic = read_at(stream, 0, 4)
     if magic in _AU_BYTE_ORDER:
         return _find_au_sound(stream, size, _AU_BYTE_ORDER[magic])
-    family = _FAMILIES[magic]
-    chunks = _walk_to_sound(stream, size, family)
-    if family.is_wave:
-        return _find_wave_sound(stream, size, family, chunks)
-    end = _find_end(stream, size, family, chunks)
-    if chunks.claimed == end - chunks.start + family.lead:
-        return Sound(stream=stream)
-    return Sound(stream=_with_true_sizes(stream, size, family, chunks, end))
+    chunks = _walk_to_sound(stream, size, _FAMILIES[magic])
+    if chunks.family.is_wave:
+        return _find_wave_sound(chunks)
+    return Sound(stream=_with_true_sizes(chunks, _find_end(chunks)))
 
 
-def _find_wave_sound(stream: RawIOBase, size: int, family: _Family, chunks: _Chunks) -> Sound:
+def _find_wave_sound(chunks: _Chunks) -> Sound:
     """Return the samples of a WAV or W64 file, or any other sound behind a plain header for libsndfile."""
     if b"fmt " not in chunks.contents:
         raise RefusalError("damaged", "it has no fmt chunk before its sound")
-    byte_order = family.size_format[0]
+    stream = chunks.stream
+    byte_order = chunks.family.size_format[0]
     wave = parse_format(chunks.contents[b"fmt "], byte_order)
     start = chunks.start
-    end = _find_end(stream, size, family, chunks, wave.block_bytes)
+    end = _find_end(chunks, wave.block_bytes)
     if wave.tag not in READ_TAGS:
         raise RefusalError("other_kind", f"WAV with the encoding 0x{wave.tag:04x}")
     if wave.is_linear and end > start:
@@ -212,17 +213,26 @@ def _plain_header(chunks: _Chunks, byte_order: str, size: int) -> bytes:
     return magic + struct.pack(byte_order + "I", len(body) + size) + body
 
 
-def _with_true_sizes(stream: RawIOBase, size: int, family: _Family, chunks: _Chunks, end: int) -> Section:
-    """Return an AIFF or CAF file whose header says where its sound ends, for libsndfile."""
+def _with_true_sizes(chunks: _Chunks, end: int) -> RawIOBase:
+    """Return an AIFF or CAF file whose header says where its sound ends, for libsndfile; one that does stays as it is.
+
+    Args:
+        chunks: the file.
+        end: position behind the sound (bytes).
+    """
+    family = chunks.family
+    claimed = end - chunks.start + family.lead
+    if chunks.claimed == claimed:
+        return chunks.stream
     sound_size = chunks.sound + family.name_bytes
     rest: list[Segment] = [
-        struct.pack(family.size_format, end - chunks.start + family.lead),
-        (chunks.sound + family.header_bytes, size),
+        struct.pack(family.size_format, claimed),
+        (chunks.sound + family.header_bytes, chunks.size),
     ]
     if family.total is None:
-        return Section(stream, [(0, sound_size), *rest])
-    total = struct.pack(family.size_format, size - 8)
-    return Section(stream, [(0, family.total), total, (family.total + len(total), sound_size), *rest])
+        return Section(chunks.stream, [(0, sound_size), *rest])
+    total = struct.pack(family.size_format, chunks.size - 8)
+    return Section(chunks.stream, [(0, family.total), total, (family.total + len(total), sound_size), *rest])
 
 
 def _walk_to_sound(stream: RawIOBase, size: int, family: _Family) -> _Chunks:
@@ -239,7 +249,7 @@ def _walk_to_sound(stream: RawIOBase, size: int, family: _Family) -> _Chunks:
             ds64 = contents.get(b"ds64", b"")
             if claimed == 2**32 - 1 and len(ds64) >= _DS64_BYTES:
                 claimed = struct.unpack_from("<Q", ds64, 8)[0]
-            return _Chunks(position, content + family.lead, claimed, contents)
+            return _Chunks(stream, size, family, position, content + family.lead, claimed, contents)
         if content + claimed > size:
             break
         contents.setdefault(name[:4], read_at(stream, content, min(claimed, _CHUNK_BYTES_KEPT)))
@@ -272,24 +282,25 @@ def _next_chunk(stream: RawIOBase, end: int, family: _Family) -> int:
     return aligned
 
 
-def _find_end(stream: RawIOBase, size: int, family: _Family, chunks: _Chunks, block: int = 1) -> int:
+def _find_end(chunks: _Chunks, block: int = 1) -> int:
     """Return the position behind the sound (bytes); `block` is the number of bytes of which it is a multiple.
 
     Raises:
         RefusalError: the file is cut, or holds more sound than its header says.
     """
     start = chunks.start
-    claimed = chunks.claimed - family.lead
+    size = chunks.size
+    claimed = chunks.claimed - chunks.family.lead
     available = size - start
-    if _is_placeholder(stream, family, chunks, claimed, block) and claimed > available:
+    if _is_placeholder(chunks, block) and claimed > available:
         return size
-    is_whole = _claimed_total(stream, family, chunks) == size - 8
+    is_whole = _claimed_total(chunks) == size - 8
     if is_whole and available < claimed <= available + start:
         return size  # a writer that counts the header as sound
     if claimed > available:
         raise RefusalError("truncated", f"{max(0, available):,} of {claimed:,} bytes of sound")
     end = start + max(0, claimed)
-    fault = _find_leftover(stream, end, size, family)
+    fault = _find_leftover(chunks.stream, end, size, chunks.family)
     if claimed <= 0 and fault == _NO_CHUNK and available > 0:
         return size  # a writer that died before it wrote the size
     if fault:
@@ -301,25 +312,28 @@ def _find_end(stream: RawIOBase, size: int, family: _Family, chunks: _Chunks, bl
     return end
 
 
-def _is_placeholder(stream: RawIOBase, family: _Family, chunks: _Chunks, claimed: int, block: int) -> bool:
+def _is_placeholder(chunks: _Chunks, block: int) -> bool:
     """Return whether a size is one that writers leave who cannot go back, by itself or with the size of the file."""
+    claimed = chunks.claimed - chunks.family.lead
     sizes = {value - value % max(1, block) for value in PLACEHOLDERS} | set(PLACEHOLDERS)
     if chunks.claimed in sizes or claimed in sizes:
         return True
-    total = _claimed_total(stream, family, chunks)
+    total = _claimed_total(chunks)
     if b"ds64" in chunks.contents:
         return total in (0, 2**64 - 1)
     return claimed >= MANY_BYTES and total is not None and (total == 0 or total >= MANY_BYTES)
 
 
-def _claimed_total(stream: RawIOBase, family: _Family, chunks: _Chunks) -> int | None:
+def _claimed_total(chunks: _Chunks) -> int | None:
     """Return the size of the whole file by its header (bytes), or None if there is no such field."""
+    family = chunks.family
     if family.total is None:
         return None
     ds64 = chunks.contents.get(b"ds64", b"")
     if len(ds64) >= _DS64_BYTES:
         return struct.unpack_from("<Q", ds64)[0]
-    return struct.unpack(family.size_format, read_at(stream, family.total, struct.calcsize(family.size_format)))[0]
+    size = read_at(chunks.stream, family.total, struct.calcsize(family.size_format))
+    return struct.unpack(family.size_format, size)[0]
 
 
 def _find_leftover(stream: RawIOBase, position: int, size: int, family: _Family) -> str:
