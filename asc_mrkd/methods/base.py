@@ -197,6 +197,28 @@ def label_losses(model: nn.Module, x: Any, labels: Labels) -> Losses:
     return Losses(ce, logits, {"ce": ce.detach()})
 
 
+def cross_entropies(
+    logits: Sequence[Tensor], labels: Labels, others: Sequence[str]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the cross-entropy of each of several classifiers, and the same as parts of a loss, by name.
+
+    Args:
+        logits: logits of the student, then of the other classifiers, (batch, class) each.
+        labels: class indices (batch,) or `MixedLabels`.
+        others: names of the other classifiers.
+
+    Returns:
+        (classifier,); and the parts `ce` of the student and `ce_NAME` of the others, without gradients.
+
+    >>> ce, parts = cross_entropies([torch.eye(3), torch.eye(3)], torch.arange(3), ["peer1"])
+    >>> list(parts)
+    ['ce', 'ce_peer1']
+    """
+    ce = torch.stack([cross_entropy(z, labels) for z in logits])
+    names = ("ce", *(f"ce_{name}" for name in others))
+    return ce, dict(zip(names, ce.detach(), strict=True))
+
+
 def distillation(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
     """Return tau^2 KL(teacher || student) of two classifiers at the temperature tau; the teacher gets no gradient.
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from asc_mrkd.errors import ConfigError
-from asc_mrkd.methods.base import Method, distillation
+from asc_mrkd.methods.base import Method, cross_entropies, distillation
 from asc_mrkd.methods.branches import (
     branch_points,
     build_branches,
@@ -20,7 +20,7 @@ from asc_mrkd.methods.branches import (
     size_before_pooling,
     tapped,
 )
-from asc_mrkd.mrkd.losses import Labels, Losses, at_least_float32, cross_entropy
+from asc_mrkd.mrkd.losses import Labels, Losses, at_least_float32
 from asc_mrkd.mrkd.networks import unwrap
 from asc_mrkd.schema import Fraction, NotNegative, Temperature
 
@@ -105,13 +105,11 @@ class Byot(Method):
         """
         with tapped(unwrap(self.model), [self.last]) as maps:
             deepest, early, features = run_branches(self.model, self.points, self.branches, x)
-        ce = torch.stack([cross_entropy(logits, labels) for logits in (deepest, *early)])
+        ce, parts = cross_entropies([deepest, *early], labels, self.points)
         kd = torch.stack([distillation(deepest, logits, self.temperature) for logits in early]).sum()
         feature = torch.stack([squared_difference(mine, maps[self.last].detach()) for mine in features]).sum()
         taught = (1 - self.alpha) * ce[1:].sum() + self.alpha * kd + self.feature_weight * feature
-        names = ("ce", *(f"ce_{name}" for name in self.points))
-        parts = dict(zip(names, ce.detach(), strict=True)) | {"kd": kd.detach(), "feature": feature.detach()}
-        return Losses(ce[0] + taught, deepest, parts)
+        return Losses(ce[0] + taught, deepest, parts | {"kd": kd.detach(), "feature": feature.detach()})
 
 
 def squared_difference(a: Tensor, b: Tensor) -> Tensor:

@@ -6,13 +6,12 @@ Source: Zhang et al., "Deep Mutual Learning" (CVPR 2018).
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-import torch
 from pydantic import Field
 from torch import nn
 
-from asc_mrkd.methods.base import Method, mutual_divergence
+from asc_mrkd.methods.base import Method, cross_entropies, mutual_divergence
 from asc_mrkd.mrkd.logits import logits_of
-from asc_mrkd.mrkd.losses import Labels, Losses, cross_entropy
+from asc_mrkd.mrkd.losses import Labels, Losses
 from asc_mrkd.rng import generator
 from asc_mrkd.schema import NUMBER, NotNegative, Temperature
 
@@ -66,8 +65,6 @@ class Dml(Method):
             labels: class indices (batch,), or `MixedLabels` when `x` is mixed.
         """
         logits = [logits_of(network(x)) for network in (self.model, *self.peers)]
-        ce = torch.stack([cross_entropy(z, labels) for z in logits])
+        ce, parts = cross_entropies(logits, labels, [f"peer{number}" for number in range(1, len(logits))])
         kd = self.temperature**2 * mutual_divergence(logits, self.temperature, self.reduction)
-        names = ("ce", *(f"ce_peer{number}" for number in range(1, len(logits))))
-        parts = dict(zip(names, ce.detach(), strict=True)) | {"kd": kd.detach()}
-        return Losses(ce.sum() + self.weight * kd, logits[0], parts)
+        return Losses(ce.sum() + self.weight * kd, logits[0], parts | {"kd": kd.detach()})

@@ -6,12 +6,11 @@ Source: Luan et al., "MSD: Multi-Self-Distillation Learning via Multi-Classifier
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from asc_mrkd.methods.base import Method, mutual_divergence
+from asc_mrkd.methods.base import Method, cross_entropies, mutual_divergence
 from asc_mrkd.methods.branches import branch_points, build_branches, run_branches
-from asc_mrkd.mrkd.losses import Labels, Losses, cross_entropy
+from asc_mrkd.mrkd.losses import Labels, Losses
 from asc_mrkd.mrkd.networks import unwrap
 from asc_mrkd.schema import Fraction, Temperature
 
@@ -74,8 +73,6 @@ class Msd(Method):
             labels: class indices (batch,), or `MixedLabels` when `x` is mixed.
         """
         deepest, early, _ = run_branches(self.model, self.points, self.branches, x)
-        ce = torch.stack([cross_entropy(logits, labels) for logits in (deepest, *early)])
+        ce, parts = cross_entropies([deepest, *early], labels, self.points)
         kd = self.temperature**2 * mutual_divergence([deepest, *early], self.temperature)
-        names = ("ce", *(f"ce_{name}" for name in self.points))
-        parts = dict(zip(names, ce.detach(), strict=True)) | {"kd": kd.detach()}
-        return Losses((1 - self.alpha) * ce.sum() + self.alpha * kd, deepest, parts)
+        return Losses((1 - self.alpha) * ce.sum() + self.alpha * kd, deepest, parts | {"kd": kd.detach()})
