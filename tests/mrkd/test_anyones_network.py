@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from helpers.methods import make_context
+from helpers.methods import make_context, train_method
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
@@ -200,20 +200,14 @@ def build_method(kind: str, name: str) -> nn.Module:
 
 
 def take_steps(method: nn.Module, steps: range) -> list[float]:
-    optimizer = torch.optim.SGD(method.parameters(), lr=0.1)
-    losses = []
-    for step in steps:
+    """Take these steps and return the loss of each; dropout in a step depends on its number alone."""
+
+    def batch_of(step: int) -> tuple[Tensor, Tensor]:
         torch.manual_seed(step)
-        x, y = batch(step)
-        given = {"index": torch.arange(6), "second_view": x.flip(0)}
-        needs = getattr(method, "needs", ())
-        loss = method(x, y, **{name: given[name] for name in needs}).total
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        method.step()
-        losses.append(loss.item())
-    return losses
+        return batch(step)
+
+    given = {"index": lambda step, x, labels: torch.arange(6), "second_view": lambda step, x, labels: x.flip(0)}
+    return train_method(method, steps, batch_of, **{name: given[name] for name in getattr(method, "needs", ())})
 
 
 def backups_of(method: nn.Module) -> Backups:
