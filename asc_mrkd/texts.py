@@ -69,28 +69,24 @@ def read_text(
         raise error(f"{path} is not text in UTF-8: byte {fault.start + 1} cannot be read", hint) from None
 
 
-def read_yaml(path: str | os.PathLike[str], hint: str = "") -> dict[str, Any]:
+def read_yaml(path: str | os.PathLike[str], hint: str) -> dict[str, Any]:
     """Read a YAML mapping; nothing in the file can execute.
 
     Args:
         path: the file.
-        hint: hint of the error for a file that cannot be read or holds no mapping; "" takes that for experiment files.
+        hint: hint of the error for a file that cannot be read or holds no mapping.
 
     Raises:
         ConfigError: the file cannot be read, or is not YAML as `parse_yaml` takes it.
     """
-    unreadable = hint or "asc-mrkd recipes ls lists the experiment files that come with it"
-    if os.path.isdir(path):
-        inside = sorted(Path(path).glob("*.yaml"))
-        unreadable = f"did you mean {inside[0]}?" if inside else unreadable
-    text = read_text(path, ConfigError, unreadable)
+    inside = sorted(Path(path).glob("*.yaml")) if os.path.isdir(path) else []
+    text = read_text(path, ConfigError, f"did you mean {inside[0]}?" if inside else hint)
     try:
         values = parse_yaml(text)
     except ValueError as error:
         raise ConfigError(f"{path} is not YAML: {error}", "mend that line") from None
     if not isinstance(values, dict):
-        fault = "holds no keys with values" if hint else "holds no sections"
-        raise ConfigError(f"{path} {fault}", hint or "an experiment file starts like `data:` / `  store: exp/store`")
+        raise ConfigError(f"{path} holds no keys with values", hint)
     return values
 
 

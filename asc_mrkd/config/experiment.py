@@ -37,6 +37,12 @@ from asc_mrkd.schema import (
 )
 from asc_mrkd.texts import read_yaml
 
+HINT = (
+    "an experiment file starts like `data:` / `  store: exp/store`; "
+    "asc-mrkd recipes ls lists those that come with the package"
+)
+"""Hint for a file that is not one of an experiment."""
+
 LONGEST_CHAIN = 16
 """Largest number of experiment files that build on one another."""
 
@@ -481,7 +487,7 @@ def _read_with_base(path: Path, opened: tuple[Path, ...]) -> dict[str, Any]:
         raise ConfigError(f"{path} is its own base", "remove one of the `base:` lines")
     if len(opened) > LONGEST_CHAIN:
         raise ConfigError(f"{path} is the base of more than {LONGEST_CHAIN} files", "put them together in one file")
-    values = read_yaml(path)
+    values = read_yaml(path, HINT)
     _find_own_code(values, path.parent)
     base = values.pop("base", None)
     if base is None:

@@ -259,7 +259,7 @@ def open_parts(folder: Path) -> FeatureStore:
     for name in (SPEC, CLIPS, FEATURES):
         if not (folder / name).exists():
             raise StoreError(f"{folder} is not a feature store: {name} is missing", MAKE_ONE)
-    spec = parse(FrontendSpec, read_yaml(folder / SPEC), str(folder / SPEC))
+    spec = parse(FrontendSpec, read_yaml(folder / SPEC, START_OVER), str(folder / SPEC))
     classes = _read_classes(folder / CLASSES)
     clips = _read_table(folder / CLIPS, classes)
     try:

@@ -18,7 +18,8 @@ def read_origin(folder: Path) -> dict[str, Any]:
     """
     if not (folder / ORIGIN).exists():
         return {}
-    values = read_yaml(folder / ORIGIN)
+    hint = "remove it: it is for people only"
+    values = read_yaml(folder / ORIGIN, hint)
     if not isinstance(values.get("done"), list):
-        raise StoreError(f"{folder / ORIGIN} is damaged", "remove it: it is for people only")
+        raise StoreError(f"{folder / ORIGIN} is damaged", hint)
     return values

@@ -35,6 +35,9 @@ from asc_mrkd.store.statistics import RunningStatistics
 from asc_mrkd.store.worker import RowFile, RowResult
 from asc_mrkd.texts import read_yaml
 
+AGAIN = "extract this shard again"
+"""Hint for a shard that is damaged."""
+
 
 class Shard(Schema):
     """One of `count` parts of a list, numbered from 1."""
@@ -234,7 +237,7 @@ def _read_shard(folder: Path) -> Shard:
         raise StoreError(
             f"{folder} is not the store of a shard", "shards are made by extract-features --shard 1/8 and so on"
         )
-    return parse(Shard, read_yaml(folder / SHARD), str(folder / SHARD))
+    return parse(Shard, read_yaml(folder / SHARD, AGAIN), str(folder / SHARD))
 
 
 def _copy_rows(shards: Sequence[FeatureStore], features: Path) -> Iterator[RowResult]:
@@ -247,6 +250,6 @@ def _copy_rows(shards: Sequence[FeatureStore], features: Path) -> Iterator[RowRe
             for row, name, crc32 in zip(good["row"], good["filename"], good["crc32"], strict=True):
                 result = rows.write(first + row, shard.features[row])
                 if result.crc32 != crc32:
-                    raise StoreError(f"{shard.folder}: row {row} ({name}) is damaged", "extract this shard again")
+                    raise StoreError(f"{shard.folder}: row {row} ({name}) is damaged", AGAIN)
                 yield result
             first += len(shard.clips)

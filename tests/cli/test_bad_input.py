@@ -70,7 +70,7 @@ def place(store, trained, tmp_path_factory):
         ("join-stores store --out new", "store is not the store of a shard"),
         ("join-stores missing --out new", "missing is not the store of a shard"),
         ("train missing.yaml --out new", "missing.yaml: No such file"),
-        ("train list.yaml --out new", "list.yaml holds no sections"),
+        ("train list.yaml --out new", "list.yaml holds no keys with values"),
         ("train empty --out new", "empty is not a feature store"),
         ("train broken.yaml --out new", "broken.yaml is not YAML"),
         ("train typo.yaml --out new", "typo.yaml: unknown key 'train.epoch'"),

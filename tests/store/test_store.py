@@ -165,6 +165,13 @@ def test_missing_and_damaged_parts_are_named(made, name):
     assert caught.value.hint
 
 
+def test_the_hint_for_a_damaged_definition_is_about_the_store(made):
+    (made.folder / "spec.yaml").write_text("[1, 2]")
+    with pytest.raises(ConfigError, match=r"spec\.yaml holds no keys with values") as caught:
+        open_store(made.folder)
+    assert caught.value.hint == "remove the store and extract again"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
