@@ -2,6 +2,7 @@
 
 import io
 import math
+import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from asc_mrkd.store.layout import OK, FeatureStore
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Colours that people with any colour vision tell apart (M. Okabe and K. Ito, 2008)."""
 
+LINE_STYLES = ("-", "--", ":", "-.")
+"""Styles of the curves; the next one is taken when all colours are used."""
+
 SCALE_LABELS = {"perceptual_db": "weighted level (dB)", "log": "natural logarithm"}
 """Label of the values of a front end, by its scale."""
 
@@ -34,6 +38,15 @@ MAX_EXAMPLES = 40
 """Largest number of classes with an example image."""
 
 DPI = 144
+
+LEGEND_CHARACTERS = 12
+"""Characters per inch of a legend."""
+
+LEGEND_MARKER = 8
+"""Width of the marker of a label in a legend, in characters."""
+
+LEGEND_LINE = 0.2
+"""Height of a line of a legend (inches)."""
 
 OTHER_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "PingFang SC", "Hiragino Sans", "Microsoft YaHei", "SimHei")
 """Fonts for characters that the first one lacks, such as Chinese ones in names of classes; those installed are used."""
@@ -62,29 +75,48 @@ class Picture(bytes):
 @verbatim
 def learning_curves_png(summaries: Sequence[RunSummary]) -> Picture:
     """Draw losses and accuracies or errors by epoch: mean over the seeds, band of one standard deviation."""
-    figure = Figure(figsize=(9.5, 6.2), layout="constrained")
+    figure = Figure(figsize=(9.5, 6.0), layout="constrained")
     curves = report_columns(summaries[0].domain).curves
     for axes, curve in zip(figure.subplots(2, 2).flat, curves, strict=True):
         for index, summary in enumerate(summaries):
             label = f"{summary.method} ({summary.name})"
-            draw_by_epoch(axes, summary.history, curve.column, curve.value, PALETTE[index % len(PALETTE)], label)
+            draw_by_epoch(axes, summary.history, curve.column, curve.value, index, label)
         style_panel(axes, curve.title)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    add_legend(figure, axes)
     return png(figure)
 
 
+def add_legend(figure: Figure, axes: Axes) -> None:
+    """Add the legend of a panel below the figure, which grows by its height; labels that are too long are wrapped."""
+    handles, labels = axes.get_legend_handles_labels()
+    width = int(LEGEND_CHARACTERS * figure.get_figwidth())
+    wrapped = [textwrap.fill(label, width - LEGEND_MARKER) for label in labels]
+    lines = "\n".join(wrapped).splitlines()
+    columns = max(1, width // (max(map(len, lines)) + LEGEND_MARKER))
+    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * math.ceil(len(lines) / columns))
+    figure.legend(handles, wrapped, loc="outside lower center", ncols=columns, frameon=False)
+
+
 def draw_by_epoch(
-    axes: Axes, history: pd.DataFrame, column: str, value: Callable[[pd.Series], pd.Series], colour: str, label: str
+    axes: Axes, history: pd.DataFrame, column: str, value: Callable[[pd.Series], pd.Series], index: int, label: str
 ) -> None:
-    """Draw a column of the log by epoch: mean over the seeds, band of one standard deviation."""
+    """Draw a column of the log by epoch: mean over the seeds, band of one standard deviation.
+
+    The curves of a panel are counted by `index`, which decides on colour and style.
+    """
     known = history.dropna(subset=column)
     by_epoch = value(known[column]).groupby(known["epoch"])
     mean = by_epoch.mean()
     std = by_epoch.std(ddof=1).fillna(0.0)
+    colour = PALETTE[index % len(PALETTE)]
+    style = LINE_STYLES[index // len(PALETTE) % len(LINE_STYLES)]
     marker = "o" if len(mean) == 1 else None
-    axes.plot(mean.index, mean, color=colour, linewidth=1.8, marker=marker, label=label)
+    axes.plot(mean.index, mean, color=colour, linestyle=style, linewidth=1.8, marker=marker, label=label)
     lowest = 0.0 if by_epoch.min().min() >= 0 else -math.inf  # a loss or a percentage has no band below zero
-    axes.fill_between(mean.index, (mean - std).clip(lower=lowest), mean + std, color=colour, alpha=0.18, linewidth=0)
+    highest = math.inf if value is as_logged else 100.0
+    below = (mean - std).clip(lower=lowest)
+    above = (mean + std).clip(upper=highest)
+    axes.fill_between(mean.index, below, above, color=colour, alpha=0.18, linewidth=0)
 
 
 def style_panel(axes: Axes, title: str) -> None:
@@ -246,7 +278,7 @@ def teachers_figure(summary: RunSummary) -> Figure:
     figure = Figure(figsize=(9.5, 11.0), layout="constrained")
     for axes, panel in zip(figure.subplots(4, 2).flat, PANELS, strict=True):
         for index, (label, column) in enumerate(panel_curves(panel, summary.history.columns.astype(str))):
-            draw_by_epoch(axes, summary.history, column, panel.value, PALETTE[index % len(PALETTE)], label)
+            draw_by_epoch(axes, summary.history, column, panel.value, index, label)
         style_panel(axes, panel.title)
         if axes.lines:
             axes.legend(fontsize=8, frameon=False)

@@ -16,7 +16,7 @@ from asc_mrkd.evaluation import RunSummary, evaluate
 from asc_mrkd.files import atomic_writer
 from asc_mrkd.mrkd import Interval
 from asc_mrkd.report.columns import report_columns
-from asc_mrkd.report.plots import PALETTE, Picture, png, verbatim
+from asc_mrkd.report.plots import PALETTE, Picture, add_legend, png, verbatim
 from asc_mrkd.report.records import headline_record
 from asc_mrkd.report.tables import TextTable
 from asc_mrkd.runs import RunFolder
@@ -33,9 +33,6 @@ MARKERS = "os^Dv"
 
 CHARACTER = 0.014
 """Width of a character of a tick label, as a share of the axis."""
-
-LEGEND_WIDTH = 96
-"""Width of a row of the legend in characters; a marker takes 8 of them."""
 
 INTERVAL_KEY = "method.interval"
 """Key with its own unit: steps, a share of the run, or epochs."""
@@ -128,8 +125,7 @@ def sweep_figure(scored: Sequence[Scored]) -> Figure:
     axes.set_ylabel(f"{summary.domain.headline} on {summary.scored} (%)")
     axes.set_title("Mean and standard deviation over the seeds, last epoch", loc="left", fontsize=11)
     if len(lines) > 1:
-        columns = max(1, LEGEND_WIDTH // (max(map(len, lines)) + 8))
-        figure.legend(loc="outside lower center", ncols=columns, frameon=False)
+        add_legend(figure, axes)
     return figure
 
 

@@ -6,12 +6,15 @@ import io
 import matplotlib.image
 import matplotlib.pyplot
 import numpy as np
+import pandas as pd
 import pytest
 from helpers.runs import write_run
+from matplotlib.figure import Figure
 
 from asc_mrkd.errors import StoreError
 from asc_mrkd.evaluation import evaluate
-from asc_mrkd.report.plots import confusion_matrix_png, learning_curves_png, spectrograms_png
+from asc_mrkd.report.columns import as_percentages
+from asc_mrkd.report.plots import confusion_matrix_png, draw_by_epoch, learning_curves_png, spectrograms_png
 from asc_mrkd.store.layout import open_store
 
 pytestmark = pytest.mark.slow
@@ -38,6 +41,15 @@ def test_learning_curves_have_a_colour_per_run(runs):
     assert share_of(image, "#D55E00") > 0
     assert share_of(decode(learning_curves_png([first])), "#D55E00") == 0
     assert matplotlib.pyplot.get_fignums() == [], "no figure of pyplot is left behind"
+
+
+def test_no_two_curves_look_alike_and_no_band_of_percentages_leaves_100():
+    axes = Figure().subplots()
+    history = pd.DataFrame({"seed": [0, 1], "epoch": 1, "train_accuracy": [0.9, 1.0]})
+    for index in range(12):
+        draw_by_epoch(axes, history, "train_accuracy", as_percentages, index, str(index))
+    assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == 12
+    assert axes.collections[0].get_paths()[0].vertices[:, 1].max() == 100
 
 
 def test_learning_curves_of_a_run_that_was_never_evaluated_on_the_way(tmp_path):

@@ -149,6 +149,23 @@ def test_a_second_key_gives_a_line_a_value_and_a_third_joins_it(summaries):
     assert not sweep_figure([({"method.num_backups": "1"}, summaries[0])]).legends
 
 
+def test_a_legend_of_long_options_lies_within_the_picture_and_leaves_room_for_the_panel(summaries):
+    long_name = "{name: mrkd, num_backups: 2, interval: 25 epochs, ensemble_loss: true, ensemble_layers: 2, alpha: 0.5}"
+    points = [
+        (
+            {"train.epochs": "1", "method": f"{long_name}{number}", "train.optimizer.weight_decay": "0.0001"},
+            summaries[0],
+        )
+        for number in range(20)
+    ]
+    figure = sweep_figure(points)
+    figure.draw_without_rendering()
+    legend = figure.legends[0].get_window_extent()
+    assert legend.x0 >= 0
+    assert legend.x1 <= figure.bbox.width
+    assert figure.axes[0].get_window_extent().height > 300
+
+
 def test_a_failed_point_breaks_the_line_and_keeps_its_place(summaries):
     scored = [
         ({"method.num_backups": c}, one) for c, one in zip("123", [summaries[0], None, summaries[1]], strict=True)
