@@ -37,10 +37,8 @@ def atomic_writer(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO
     'whole'
     """
     path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     with _no_room_explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_place(path)
         descriptor, temporary = _open_temporary(path)
     raw = _CountingFile(descriptor)
     try:
@@ -57,6 +55,20 @@ def atomic_writer(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO
             temporary.unlink()
         raise
     sync_folder(path.parent)
+
+
+def make_place(path: str | os.PathLike[str]) -> None:
+    """Make the folder of a file that is to be written, and refuse the path of a folder.
+
+    Long work whose result goes into one file starts with it.
+
+    Raises:
+        OSError: the folder cannot be made, or the path is one itself.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
 
 
 class _CountingFile(io.FileIO):

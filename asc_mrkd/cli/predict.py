@@ -101,7 +101,10 @@ def predict_files(
     if workers != 1 and every is None and any(source.is_dir() for source in sources):
         start_early()  # while torch is imported here
     from asc_mrkd.deploy import Predictor, describe_suffixes
+    from asc_mrkd.files import make_place
 
+    if embeddings is not None:
+        make_place(embeddings)  # a file that cannot be written is refused before the predictions
     predictor = Predictor(model, device)
     found = predictor.find_files(sources)
     if not model.is_file():

@@ -4,8 +4,8 @@ The spread over seeds describes the training, on a fixed test set. The bootstrap
 how a difference would vary over other samples of the same kind. Clips of one recording location, or of one group of own
 recordings, sound alike and are not independent, so whole locations are drawn (A. C. Davison, D. V. Hinkley, Bootstrap
 Methods and their Application, 1997, section 3.8). Both runs are scored on the same draws, so a sample that is hard for
-both does not widen the interval. With about twenty clusters or fewer a percentile interval is too narrow: a lower bound
-of the uncertainty.
+both does not widen the interval. With few clusters a percentile interval is too narrow: a lower bound of the
+uncertainty.
 """
 
 from dataclasses import dataclass
@@ -22,6 +22,9 @@ SMALL_TEST_SET = 2000
 An accuracy of 50 % over 2,000 samples is good to about two percentage points, and a difference between two runs on
 the same samples to less. Locations count, not clips: 2,518 clips of 100 locations are a small test set.
 """
+
+FEW_CLUSTERS = 20
+"""Number of clusters below which the interval is said to be too narrow."""
 
 DRAWS = 5000
 """Resampled test sets behind an interval."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from asc_mrkd.config import decisive_settings
 from asc_mrkd.config.domain import SCENES, Domain
 from asc_mrkd.errors import SHOWN, RunError, list_of, require_bool, shell_command
-from asc_mrkd.evaluation.bootstrap import SMALL_TEST_SET, Bootstrap, cluster_bootstrap
+from asc_mrkd.evaluation.bootstrap import FEW_CLUSTERS, SMALL_TEST_SET, Bootstrap, cluster_bootstrap
 from asc_mrkd.evaluation.statistics import (
     SIGNIFICANCE,
     ConfidenceInterval,
@@ -202,7 +202,10 @@ def _bootstrap_sentence(row: ComparisonRow, test: MeanTest, bootstrap: Bootstrap
     interval = bootstrap.interval
     is_doubtful = interval.low <= 0 <= interval.high and percentage(test.difference) != 0
     doubt = ", the test set alone may explain it" if is_doubtful else ""
-    return f"Bootstrap over {bootstrap.clusters} {row.resampled}: {_interval(row, interval)}{doubt}."
+    sentence = f"Bootstrap over {bootstrap.clusters} {row.resampled}: {_interval(row, interval)}{doubt}."
+    if bootstrap.clusters < FEW_CLUSTERS:
+        sentence += f" With so few {row.resampled} the interval is too narrow."
+    return sentence
 
 
 def _seeds_text(row: ComparisonRow, baseline: ComparisonRow) -> str:

@@ -1,6 +1,5 @@
 """One self-contained HTML page about one or more runs: no network, no script, no other file."""
 
-import errno
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from asc_mrkd.config.domain import SCENES
 from asc_mrkd.datasets.images import ImageSet, open_images
 from asc_mrkd.errors import DataError, RunError, StoreError, list_of
 from asc_mrkd.evaluation import RunSummary, compare_summaries, conclusions, evaluate
-from asc_mrkd.files import write_text
+from asc_mrkd.files import make_place, write_text
 from asc_mrkd.progress import Progress, no_progress
 from asc_mrkd.report.clips import ClassClips, class_clips, data_address
 from asc_mrkd.report.columns import report_columns
@@ -141,10 +140,7 @@ def write_report(
         for run in runs:
             summaries.append(evaluate(run))
             advance()
-        # A page that cannot be written is refused before the pictures are drawn.
-        Path(out).parent.mkdir(parents=True, exist_ok=True)
-        if Path(out).is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(out))
+        make_place(out)  # a page that cannot be written is refused before the pictures are drawn
         for summary in summaries:
             sections.append(_run_section(summary, data, recordings))
             advance()

@@ -208,3 +208,11 @@ def test_a_predictor_knows_its_device(trained, predictor):
     assert predictor.device == "cpu"
     with pytest.raises(ConfigError, match="device=warp"):
         Predictor(trained, device="warp")
+
+
+def test_a_folder_for_the_embeddings_is_refused_before_the_predictions(trained, tmp_path):
+    sf.write(tmp_path / "a.wav", noise(2.0).T, RATE, subtype="FLOAT")
+    outcome = run_cli("predict", trained, tmp_path / "a.wav", "--embeddings", tmp_path)
+    assert outcome.code == 2
+    assert str(tmp_path) in outcome.err
+    assert outcome.out == ""

@@ -206,3 +206,15 @@ def test_a_compressed_run_is_said_to_be_one(tmp_path, tables):
     assert "Besides the method, the runs differ in compression." in text
     assert run_table([row.summary for row in rows]).notes[1].endswith("small (compressed by prune:amount=0.5, float16)")
     assert [record["compression"] for record in difference_records(rows)] == [[], ["prune:amount=0.5", "float16"]]
+
+
+@pytest.mark.parametrize("count", [19, 20])
+def test_a_bootstrap_over_few_locations_is_said_to_be_too_narrow(tmp_path, tables, count):
+    theirs, ours, _ = tables
+    locations = [f"lyon-{clip % count:02}" for clip in range(60)]
+    summaries = [
+        write_answers(tmp_path / name, table, name, locations=locations)
+        for name, table in (("ce", theirs), ("mrkd", ours))
+    ]
+    (text,) = conclusions(compare_summaries(summaries))
+    assert text.endswith(" With so few locations the interval is too narrow.") == (count < 20)
