@@ -144,18 +144,23 @@ def _cross_validate(
 ) -> None:
     """Train every fold of an experiment, and join their predictions."""
     folds = experiment.data.folds or 0
+    parts = [run.fold_run(fold) for fold in range(1, folds + 1)]
     with ONE_TRAINING, process_group(experiment.train.device), _listening(should_stop) as stop_asked:
         source = open_trainable(experiment, run)
         experiment = with_digests(experiment, source)
         experiment = with_fixed_precision(experiment, run, choose_device(experiment.train.device))
-        in_first_process(lambda: _create(run, experiment))
-        for fold in range(1, folds + 1):
+        has_pending = any(part.pending_seeds(experiment.seeds) for part in parts)
+        is_pending = is_any(has_pending or not run.config_file.exists())  # the same for all processes
+        if is_pending:
+            in_first_process(lambda: _create(run, experiment))
+        for fold, part in enumerate(parts, start=1):
             data = experiment.data.model_copy(update={"fold": fold})
             one = experiment.model_copy(update={"data": data})
             title = f"fold {fold} of {folds}"
-            train_fold(one, run.fold_run(fold), progress=titled(progress, title), should_stop=stop_asked)
+            train_fold(one, part, progress=titled(progress, title), should_stop=stop_asked)
         in_first_process(lambda: join_folds(run, folds, experiment.seeds))
-        in_first_process(lambda: write_run_card(run))
+        if is_any(is_pending or not run.card_file.exists()):
+            in_first_process(lambda: write_run_card(run))
 
 
 def _create(run: RunFolder, experiment: Experiment) -> None:

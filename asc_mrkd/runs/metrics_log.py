@@ -48,10 +48,15 @@ class MetricsLog:
     def _write_file(self) -> None:
         own = [json.dumps({"seed": self.seed, **values}) for values in self.records]
         with exclusive_lock(self.path.parent, RunError, wait=True):
-            lines = _read_lines(self.path) if self.path.exists() else []
-            written = [*(line for line in lines if _is_of_other_seed(line, self.seed)), *own]
-            if written != lines:
-                write_text(self.path, "".join(f"{line}\n" for line in written))
+            others: list[str] = []
+            replaced: list[str] = []
+            for line in _read_lines(self.path) if self.path.exists() else []:
+                if _is_of_other_seed(line, self.seed):
+                    others.append(line)
+                else:
+                    replaced.append(line)
+            if replaced != own:
+                write_text(self.path, "".join(f"{line}\n" for line in [*others, *own]))
 
 
 def _read_lines(path: Path) -> list[str]:

@@ -145,11 +145,11 @@ def extract(
     )
     if part:
         mark_shard(store.folder, part, dataset.clips)
-    else:  # it may have been one before it was extracted as a whole
+    else:  # it may have been the store of a shard before
         _remove_if_there(store.folder / SHARD)
     if prepared.sentences:
         write_origin(store.folder, data, prepared, reading or Reading())
-    else:  # of own recordings that have become an official set
+    else:  # it may have been that of own recordings before
         _remove_if_there(store.folder / ORIGIN)
     return store
 

@@ -118,9 +118,10 @@ def test_it_continues_to_the_same_bits_and_is_left_as_it_is_when_finished(cross_
     assert not RunFolder(out).finished_seeds()
     train_run(conf, out, FOLDS, seeds=(0, 1))
     assert contents(out) == contents(cross_validated)
-    written = (out / "seed0" / "predictions.csv").stat().st_mtime_ns
+    files = [path for path in out.rglob("*") if path.is_file()]
+    written = [path.stat().st_mtime_ns for path in files]
     train_run(conf, out, FOLDS, seeds=(0, 1))
-    assert (out / "seed0" / "predictions.csv").stat().st_mtime_ns == written
+    assert [path.stat().st_mtime_ns for path in files] == written
     (out / "seed0" / "predictions.csv").write_text("damaged")
     train_run(conf, out, FOLDS, seeds=(0, 1))
     assert contents(out) == contents(cross_validated)
