@@ -272,6 +272,7 @@ def test_the_pages_name_every_method_front_end_and_recipe():
         (lambda run: asc_mrkd.fit_experiment(run, "train.epochs=2"), "overrides"),
         (lambda run: asc_mrkd.sweep(run, "train.epochs=2,3", run), "overrides"),
         (lambda run: asc_mrkd.compare(run), "runs"),
+        (lambda run: asc_mrkd.fit_budget(run, steps="float16"), "steps"),
         (lambda run: asc_mrkd.write_report(run, run / "report.html"), "runs"),
     ],
 )

@@ -76,4 +76,7 @@ def _fit(verdict: "Verdict", chip: Chip) -> Fit:
         return Fit(chip, "no", f"it lacks {exact_size(verdict.memory.peak - chip.ram)} of RAM")
     if verdict.memory.not_understood or any(part.multiply_adds is None for part in verdict.uncounted):
         return Fit(chip, "unknown", "a part of the network is not understood")
+    left_out = sum(part.bytes for part in verdict.uncounted)
+    if flash + left_out > chip.flash:
+        return Fit(chip, "unknown", f"{exact_size(left_out)} outside of the parameters may not fit into the flash")
     return Fit(chip, "yes", "")

@@ -152,9 +152,10 @@ def fit_budget(
     """
     out = None if out is None else Path(out)
     rule = find_rule(rule)
-    require_writable(steps or (), out)  # a ladder of ours may end before it comes to int8
+    chosen = list_of(steps or (), "steps")
+    require_writable(chosen, out)  # a ladder of ours may end before it comes to int8
     compressor = Compressor(run, rule, overrides)
-    ladder = list(steps or ladder_for(rule, compressor.file))
+    ladder = chosen or ladder_for(rule, compressor.file)
     candidates = []
     with progress("measuring", len(ladder) * len(compressor.test), compressor.domain.samples) as advance:
         for text in ladder:

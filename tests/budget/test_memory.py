@@ -266,6 +266,24 @@ def test_the_chips_have_sources_and_a_verdict():
     assert json.loads(json.dumps(verdict_record(verdict)))["chips"][0]["chip"]["name"] == CHIPS[0].name
 
 
+class LooksUp(nn.Module):
+    """A network that takes rows out of a large table in a buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("table", torch.rand(1000, 3000))
+
+    def forward(self, x):
+        return self.table[:1] + x.mean()
+
+
+def test_a_table_that_may_not_fit_into_the_flash_is_not_within_it():
+    verdict = check_budget(LooksUp(), input_shape=(1, 3, 3))
+    fits = {fit.chip.name: fit for fit in fits_of(verdict)}
+    assert fits["nRF52840"].fits == "unknown"
+    assert fits["nRF52840"].reason.startswith("12,000,000 bytes")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

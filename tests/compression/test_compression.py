@@ -226,7 +226,7 @@ def test_fit_budget_without_a_folder_only_measures(trained, tmp_path):
     assert [candidate.steps for candidate in fitted.candidates] == ["", "float16"]
     [(title, total, unit, _, advances)] = progress.tasks
     assert (title, unit, sum(advances)) == ("measuring", "clips", total * 2 / len(LADDER))
-    assert not fit_budget(trained, replace(rule, limit=1), steps=["", "float16"]).within
+    assert not fit_budget(trained, replace(rule, limit=1), steps=iter(["", "float16"])).within
 
 
 def test_fit_budget_says_no_and_writes_nothing(trained, tmp_path, monkeypatch):
