@@ -55,7 +55,8 @@ def _build_decomposed(file: ModelFile, factor: int) -> tuple[nn.Module, dict[str
     if "code" in file.architecture or not network_takes(name, "decomposition"):
         raise ModelError(f"{name} has no decomposed form", "the networks that have one: cp_resnet, cp_resnet_damped")
     if options.get("decomposition", 1) != 1:
-        raise ModelError(f"the convolutions are decomposed already, by a factor of {options['decomposition']}")
+        message = f"the convolutions are decomposed already, by a factor of {options['decomposition']}"
+        raise ModelError(message, "leave the step decompose out")
     architecture = {**file.architecture, "options": {**options, "decomposition": factor}}
     return build_model(name, architecture["num_classes"], **architecture["options"]), architecture
 

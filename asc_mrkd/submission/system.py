@@ -58,11 +58,12 @@ def load_system(run: Path, task: Task, precision: str | None, ensemble: bool, bu
     if predictions.classes != task.classes:
         raise SubmissionError(
             f"the classes of {run} are {', '.join(predictions.classes)}; those of {task.title} are "
-            f"{', '.join(task.classes)}"
+            f"{', '.join(task.classes)}",
+            "choose another --task: asc-mrkd submit tasks",
         )
     frontend = load_model(networks[0]).frontend
     if frontend is None:
-        raise SubmissionError(f"{run} was not trained on recordings")
+        raise SubmissionError(f"{run} was not trained on recordings", "choose a run on a feature store")
     experiment = seeds[0].run.experiment
     return System(
         networks=networks,

@@ -241,8 +241,9 @@ def test_bad_labels_are_refused(tmp_path, label):
 
 
 def test_classes_of_another_task(tmp_path):
-    with pytest.raises(SubmissionError, match="those of DCASE 2018 task 1A are airport"):
+    with pytest.raises(SubmissionError, match="those of DCASE 2018 task 1A are airport") as caught:
         make_submission(write_run(tmp_path / "run"), "dcase2018-task1a", "Kim_KETI_task1a_1", tmp_path / "out")
+    assert caught.value.hint == "choose another --task: asc-mrkd submit tasks"
 
 
 def test_unknown_task(tmp_path):
