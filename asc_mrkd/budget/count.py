@@ -16,6 +16,7 @@ from asc_mrkd.budget.tensors import (
     layer_kind,
     layers_with_tensors,
     other_tensors,
+    stored_values,
     without_wrappers,
 )
 from asc_mrkd.errors import ModelError
@@ -96,13 +97,15 @@ def count_layers(
 def count_values(model: nn.Module, forward: Forward | None, precision: str | None = None) -> list[LayerCount]:
     """Count every layer as `count_layers` does, with the multiply-adds and the weights of a watched forward pass."""
     forward = forward or Forward()
+    layers = list(layers_with_tensors(model, forward.weights))
+    stored = stored_values(tensors for _, _, tensors in layers)
     seen: set[int] = set()
     rows = []
-    for name, layer, tensors in layers_with_tensors(model, forward.weights):
+    for name, layer, tensors in layers:
         statistics = _running_statistics(layer)
         if not tensors and not statistics:
             continue
-        new = [tensor for tensor, key in tensors.values() if key not in seen]
+        new = [tensor if key is None else stored[key] for tensor, key in tensors.values() if key not in seen]
         seen.update(key for _, key in tensors.values() if key is not None)
         tally = _tally(new, precision, name)
         dtypes = dict.fromkeys(_stored_type(tensor, precision, name)[0] for tensor in new)

@@ -1,6 +1,6 @@
 """The tensors that a layer of a torch network computes with, wherever it keeps them."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -57,6 +57,23 @@ def layers_with_tensors(
             if part not in tensors and (join(name, part) in weights or _is_packed(tensor)):
                 tensors[part] = LayerTensor(tensor.detach(), id(tensor))
         yield name, layer, tensors
+
+
+def stored_values(layers: Iterable[dict[str, LayerTensor]]) -> dict[int, Tensor]:
+    """Return the values of every parameter by its key; of one that some layers prune, what all of them need together.
+
+    Args:
+        layers: tensors of every layer, see `layers_with_tensors`.
+    """
+    stored: dict[int, Tensor] = {}
+    for tensors in layers:
+        for tensor, key in tensors.values():
+            if key is None:
+                continue
+            known = stored.setdefault(key, tensor)
+            if _storage_of(known) != _storage_of(tensor) and known.shape == tensor.shape:
+                stored[key] = torch.where(known == 0, tensor, known)
+    return stored
 
 
 def join(layer: str, part: str) -> str:

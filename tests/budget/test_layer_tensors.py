@@ -41,6 +41,18 @@ def test_pruned_weight_is_zero_where_it_is_masked():
     assert count_layers(model, (1, 4, 4)) == rows
 
 
+def test_a_shared_weight_counts_what_any_of_its_layers_needs():
+    first, second, third = (nn.Linear(20, 20, bias=False) for _ in range(3))
+    third.weight = second.weight = first.weight
+    keep = torch.zeros(2, 20, 20)
+    keep[0, :8] = 1
+    keep[1, 5:12] = 1
+    for layer, mask in zip((first, second), keep, strict=True):
+        prune.custom_from_mask(layer, "weight", mask)
+    assert [row.non_zero for row in count_layers(nn.Sequential(first, second))] == [12 * 20, 0]
+    assert [row.non_zero for row in count_layers(nn.Sequential(first, second, third))] == [400, 0, 0]
+
+
 def test_a_mask_that_was_changed_after_the_last_forward_pass():
     layer = linear()
     prune.identity(layer, "weight")
