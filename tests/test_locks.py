@@ -115,7 +115,8 @@ def test_f3_6_locks_of_windows(tmp_path, monkeypatch):
 def test_f3_6_files_are_written_without_fcntl(tmp_path):
     program = (
         "import sys; sys.modules['fcntl'] = None\n"
-        "from asc_mrkd.files import exclusive_lock, write_text\n"
+        "from asc_mrkd.files import write_text\n"
+        "from asc_mrkd.locks import exclusive_lock\n"
         "from pathlib import Path\n"
         f"folder = Path({str(tmp_path)!r})\n"
         "with exclusive_lock(folder): write_text(folder / 'a.txt', 'whole')\n"

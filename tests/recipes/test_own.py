@@ -25,7 +25,7 @@ def test_options_of_the_data_reach_the_check_and_the_extraction(tmp_path):
     assert lines[1] == f"extract-features --data my table.csv {said} --out exp/own/recordings/store"
     assert " train.epochs=3 --folds 5 --out " in lines[2]
     wrong = run_recipe("own", "--lable-column=kind", folder=tmp_path)
-    assert (wrong.returncode, wrong.stderr.splitlines()[1]) == (2, "hint: did you mean --label-column?")
+    assert (wrong.returncode, wrong.stderr.splitlines()[1]) == (2, "hint: did you mean --label-column, --list?")
 
 
 @pytest.mark.slow
