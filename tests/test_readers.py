@@ -33,8 +33,8 @@ from asc_mrkd.datasets.images.cache import FOLDER as CACHE
 from asc_mrkd.datasets.layouts import read_dataset
 from asc_mrkd.deploy.description import KEY
 from asc_mrkd.deploy.model_file import _checksum, load_model
-from asc_mrkd.engine.checkpoint import load_checkpoint
 from asc_mrkd.engine.data.samples import open_data
+from asc_mrkd.engine.loop.checkpoint import load_checkpoint
 from asc_mrkd.errors import AscMrkdError
 from asc_mrkd.evaluation import evaluate
 from asc_mrkd.features.spec import load_spec

@@ -27,7 +27,7 @@ import torch
 from benchmark import Bench, Line, append, machine_name, paired_seconds, parser_of, ratio_of, run_epoch, speeds
 from torch import Tensor, nn
 
-from asc_mrkd.engine.trainer import Trainer
+from asc_mrkd.engine.loop.trainer import Trainer
 from asc_mrkd.errors import suggest
 from asc_mrkd.methods import METHODS
 from asc_mrkd.mrkd.networks import state_of

@@ -29,7 +29,7 @@ from bench_methods import counted, tensors_of
 from benchmark import Bench, Line, append, machine_name, paired_seconds, parser_of, ratio_of, run_epoch, speeds
 from torch.profiler import ProfilerActivity, profile
 
-from asc_mrkd.engine.trainer import Trainer
+from asc_mrkd.engine.loop.trainer import Trainer
 
 NETWORK_OPTIONS: dict[str, dict[str, Any]] = {"cp_resnet": {"rho": 5, "width": 32}}
 """Options of networks that differ from their defaults."""

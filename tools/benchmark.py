@@ -14,7 +14,7 @@ import torch
 from asc_mrkd.config import Experiment
 from asc_mrkd.device import choose_device
 from asc_mrkd.engine.data.samples import Samples, make_samples
-from asc_mrkd.engine.trainer import Trainer
+from asc_mrkd.engine.loop.trainer import Trainer
 from asc_mrkd.models import MODELS
 from asc_mrkd.runs.folder import processor_name
 from asc_mrkd.schema import parse

@@ -10,7 +10,7 @@ from asc_mrkd.config import Experiment, StoreConfig
 from asc_mrkd.device import choose_device, unseeded, use_threads
 from asc_mrkd.engine.checks import require_fitting
 from asc_mrkd.engine.data.samples import open_data
-from asc_mrkd.engine.trainer import Trainer
+from asc_mrkd.engine.loop.trainer import Trainer
 from asc_mrkd.errors import StoreError, list_of
 from asc_mrkd.methods import check_experiment
 from asc_mrkd.models import network_takes

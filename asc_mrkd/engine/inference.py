@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from asc_mrkd.engine.data.samples import Samples
-from asc_mrkd.engine.not_finite import LOWER_RATE
+from asc_mrkd.engine.loop.not_finite import LOWER_RATE
 from asc_mrkd.errors import NonFiniteError
 from asc_mrkd.progress import count_nothing
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from asc_mrkd.config import Experiment
 from asc_mrkd.config.grid import Point, grid
 from asc_mrkd.engine.checks import open_trainable
-from asc_mrkd.engine.parallel import launched_processes
-from asc_mrkd.engine.signals import stop_on_signal
+from asc_mrkd.engine.loop.parallel import launched_processes
+from asc_mrkd.engine.loop.signals import stop_on_signal
 from asc_mrkd.engine.training import train
 from asc_mrkd.errors import ConfigError, InterruptedRun, NonFiniteError, RunError
 from asc_mrkd.locks import exclusive_lock

@@ -17,16 +17,16 @@ from asc_mrkd.config import Experiment
 from asc_mrkd.deploy.model_file import ModelFile, load_model, save_model
 from asc_mrkd.device import choose_device, gpu_name, unseeded, use_threads
 from asc_mrkd.dist import rank
-from asc_mrkd.engine.checkpoint import Checkpoints, owner_of
 from asc_mrkd.engine.checks import open_trainable, require_unchanged_files, with_digests, with_fixed_precision
 from asc_mrkd.engine.data.samples import ExperimentData, TrainAndTest
 from asc_mrkd.engine.folds import join_folds
 from asc_mrkd.engine.inference import predict
-from asc_mrkd.engine.parallel import any_rank_stops, in_first_process, is_any, process_group, require_rows
+from asc_mrkd.engine.loop.checkpoint import Checkpoints, owner_of
+from asc_mrkd.engine.loop.parallel import any_rank_stops, in_first_process, is_any, process_group, require_rows
+from asc_mrkd.engine.loop.signals import stop_on_signal
+from asc_mrkd.engine.loop.trainer import Trainer
 from asc_mrkd.engine.run_card import write_run_card
-from asc_mrkd.engine.signals import stop_on_signal
 from asc_mrkd.engine.tracking import Tracker, require_trackers, trackers_opened
-from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.errors import AscMrkdError, InterruptedRun, RunError
 from asc_mrkd.files import write_checksum
 from asc_mrkd.locks import exclusive_lock

@@ -12,8 +12,8 @@ import pytest
 import torch
 from helpers.engine import train_run
 
-from asc_mrkd.engine import checkpoint as checkpoint_module
-from asc_mrkd.engine.checkpoint import Checkpoints, load_checkpoint
+from asc_mrkd.engine.loop import checkpoint as checkpoint_module
+from asc_mrkd.engine.loop.checkpoint import Checkpoints, load_checkpoint
 from asc_mrkd.errors import DamagedFileError, DiskFullError, InterruptedRun, RunError
 from asc_mrkd.runs import SeedFolder
 

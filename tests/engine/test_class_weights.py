@@ -6,8 +6,8 @@ import torch
 from helpers.engine import train_run
 from sklearn.utils.class_weight import compute_class_weight
 
-from asc_mrkd.engine import trainer as trainer_module
-from asc_mrkd.engine.trainer import balanced_weights
+from asc_mrkd.engine.loop import trainer as trainer_module
+from asc_mrkd.engine.loop.trainer import balanced_weights
 from asc_mrkd.mrkd.losses import MixedLabels, cross_entropy, weighted_classes
 from asc_mrkd.runs import read_metrics
 from asc_mrkd.store.layout import open_store

@@ -12,7 +12,7 @@ from helpers.engine import train_run
 from asc_mrkd.deploy.model_file import load_model
 from asc_mrkd.engine.data.samples import open_data
 from asc_mrkd.engine.fitting import describe_fit, fit_experiment
-from asc_mrkd.engine.trainer import Trainer
+from asc_mrkd.engine.loop.trainer import Trainer
 from asc_mrkd.errors import ConfigError, DataError, InterruptedRun, RunError
 from asc_mrkd.methods import load_experiment
 from asc_mrkd.runs import RunFolder, read_predictions

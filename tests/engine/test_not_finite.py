@@ -15,11 +15,11 @@ from helpers.engine import train_run
 
 from asc_mrkd.config import StoreConfig
 from asc_mrkd.deploy.model_file import load_model
-from asc_mrkd.engine import trainer as trainer_module
-from asc_mrkd.engine.checkpoint import load_checkpoint
 from asc_mrkd.engine.data import samples as samples_module
 from asc_mrkd.engine.inference import predict
-from asc_mrkd.engine.trainer import Trainer
+from asc_mrkd.engine.loop import trainer as trainer_module
+from asc_mrkd.engine.loop.checkpoint import load_checkpoint
+from asc_mrkd.engine.loop.trainer import Trainer
 from asc_mrkd.engine.training import train
 from asc_mrkd.errors import InterruptedRun, NonFiniteError
 from asc_mrkd.methods import load_experiment

@@ -17,7 +17,7 @@ from asc_mrkd.deploy.model_file import ModelFile, save_model
 from asc_mrkd.deploy.onnx_file import plain_copy
 from asc_mrkd.engine.checks import open_trainable
 from asc_mrkd.engine.data.samples import open_data
-from asc_mrkd.engine.trainer import Trainer
+from asc_mrkd.engine.loop.trainer import Trainer
 from asc_mrkd.engine.training import train
 from asc_mrkd.errors import ConfigError, ModelError, RunError
 from asc_mrkd.methods import load_experiment

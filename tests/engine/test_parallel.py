@@ -23,10 +23,10 @@ from torch.nn.parallel import DistributedDataParallel
 from asc_mrkd.config import load_experiment
 from asc_mrkd.deploy.model_file import ModelFile, save_model
 from asc_mrkd.dist import all_gather_rows, all_reduce_sum, local_rows, rank
-from asc_mrkd.engine import trainer as trainer_module
 from asc_mrkd.engine.data.samples import open_data
-from asc_mrkd.engine.parallel import STOP_CHECK_EVERY, any_rank_stops, require_rows
-from asc_mrkd.engine.trainer import Trainer
+from asc_mrkd.engine.loop import trainer as trainer_module
+from asc_mrkd.engine.loop.parallel import STOP_CHECK_EVERY, any_rank_stops, require_rows
+from asc_mrkd.engine.loop.trainer import Trainer
 from asc_mrkd.errors import ConfigError
 from asc_mrkd.methods import METHODS
 from asc_mrkd.mrkd import MemoryReplay
@@ -193,7 +193,7 @@ def test_no_row_is_lost_where_a_process_has_more_than_another(found):
 
 
 def test_a_batch_too_small_to_share_is_refused(monkeypatch):
-    monkeypatch.setattr("asc_mrkd.engine.parallel.world_size", lambda: 2)
+    monkeypatch.setattr("asc_mrkd.engine.loop.parallel.world_size", lambda: 2)
     require_rows(50, 10)
     with pytest.raises(ConfigError, match="2 processes cannot share a batch of 1"):
         require_rows(51, 10)
@@ -252,8 +252,8 @@ def test_torchrun_trains_and_continues_to_the_same_bits(image_conf, tmp_path):
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_a_stop_is_told_to_all_processes_and_stays(monkeypatch, device):
-    monkeypatch.setattr("asc_mrkd.engine.parallel.is_parallel", lambda: True)
-    monkeypatch.setattr("asc_mrkd.engine.parallel.is_any", lambda value: value)
+    monkeypatch.setattr("asc_mrkd.engine.loop.parallel.is_parallel", lambda: True)
+    monkeypatch.setattr("asc_mrkd.engine.loop.parallel.is_any", lambda value: value)
     signals = iter([False] * 3 + [True] + [False] * 200)
     ask = any_rank_stops(lambda: next(signals), torch.device(device))
     answers = [ask() for _ in range(250)]

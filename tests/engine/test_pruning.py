@@ -10,7 +10,7 @@ import torch
 from helpers.engine import train_run
 
 from asc_mrkd.engine.data.samples import open_data
-from asc_mrkd.engine.trainer import Trainer
+from asc_mrkd.engine.loop.trainer import Trainer
 from asc_mrkd.errors import ConfigError, InterruptedRun
 from asc_mrkd.methods import load_experiment
 from asc_mrkd.models.pruning import set_masks

@@ -3,7 +3,7 @@
 import pytest
 
 from asc_mrkd.config import ScheduleConfig
-from asc_mrkd.engine.trainer import lr_factor
+from asc_mrkd.engine.loop.trainer import lr_factor
 
 
 def test_linear_decay_per_step():

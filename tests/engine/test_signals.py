@@ -14,8 +14,8 @@ from helpers.cli import command_line, run_cli
 from helpers.engine import train_run
 
 from asc_mrkd.device import choose_device
-from asc_mrkd.engine import parallel
-from asc_mrkd.engine.signals import stop_on_signal
+from asc_mrkd.engine.loop import parallel
+from asc_mrkd.engine.loop.signals import stop_on_signal
 from asc_mrkd.errors import ConfigError, InterruptedRun
 
 SHORT = ("method=ce", "train.epochs=2", "train.evaluate_every=0")

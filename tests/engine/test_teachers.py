@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from asc_mrkd.engine.data.samples import open_data
-from asc_mrkd.engine.trainer import Trainer
+from asc_mrkd.engine.loop.trainer import Trainer
 from asc_mrkd.errors import ConfigError
 from asc_mrkd.methods import load_experiment
 from asc_mrkd.mrkd.teachers import constant_weights

@@ -13,8 +13,8 @@ from helpers.engine import train_run
 from asc_mrkd.deploy.model_file import load_model, save_model
 from asc_mrkd.engine.data.samples import open_data
 from asc_mrkd.engine.inference import predict
+from asc_mrkd.engine.loop.trainer import Trainer
 from asc_mrkd.engine.teachers import NetworkTeacher, stored_logits
-from asc_mrkd.engine.trainer import Trainer
 from asc_mrkd.engine.training import train
 from asc_mrkd.errors import ConfigError, DataError, InterruptedRun, RunError
 from asc_mrkd.methods import load_experiment

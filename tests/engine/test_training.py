@@ -19,10 +19,10 @@ from helpers.engine import train_run
 from helpers.warm import warm_command_line
 
 from asc_mrkd.deploy.model_file import load_model
-from asc_mrkd.engine import trainer as trainer_module
 from asc_mrkd.engine.checks import require_fitting
 from asc_mrkd.engine.data.samples import open_data
-from asc_mrkd.engine.trainer import Trainer
+from asc_mrkd.engine.loop import trainer as trainer_module
+from asc_mrkd.engine.loop.trainer import Trainer
 from asc_mrkd.errors import ConfigError, DamagedFileError, DataError, InterruptedRun, NonFiniteError, RunError
 from asc_mrkd.methods import load_experiment
 from asc_mrkd.methods.ce import CrossEntropy

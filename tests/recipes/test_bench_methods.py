@@ -24,7 +24,7 @@ def test_counted_passes_are_the_declared_ones(tmp_path, monkeypatch, capsys):
     # What is counted does not depend on the size.
     monkeypatch.setattr(benchmark.Bench, "batch", 4)
     # In bfloat16 a new teacher is folded, which runs it twice: once in an interval, which is one step here.
-    monkeypatch.setattr("asc_mrkd.engine.trainer.has_fast_bfloat16", lambda device: False)
+    monkeypatch.setattr("asc_mrkd.engine.loop.trainer.has_fast_bfloat16", lambda device: False)
     monkeypatch.setattr(bench_methods, "Bench", partial(benchmark.Bench, options=SMALL))
     csv = tmp_path / "benchmarks.csv"
     bench_methods.main(["--steps", "1", "--rounds", "1", "--device", "cpu", "--csv", str(csv)])

@@ -17,7 +17,7 @@ def test_counted_passes_are_the_declared_ones(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(benchmark.Bench, "batch", 4)  # what is counted does not depend on it
     # In bfloat16 a new backup is folded, which runs it twice: once in an interval, which is one step here.
-    monkeypatch.setattr("asc_mrkd.engine.trainer.has_fast_bfloat16", lambda device: False)
+    monkeypatch.setattr("asc_mrkd.engine.loop.trainer.has_fast_bfloat16", lambda device: False)
     monkeypatch.setattr(bench_teachers, "NETWORK_OPTIONS", {"resnet20": {"depth": 8, "width": 8}})
     monkeypatch.setattr(bench_teachers, "BACKUPS", (1, 2))
     csv = tmp_path / "benchmarks.csv"

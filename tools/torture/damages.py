@@ -11,8 +11,8 @@ import yaml
 
 from asc_mrkd.config import load_experiment
 from asc_mrkd.deploy.model_file import load_model
-from asc_mrkd.engine.checkpoint import load_checkpoint
 from asc_mrkd.engine.data.samples import open_data
+from asc_mrkd.engine.loop.checkpoint import load_checkpoint
 from asc_mrkd.errors import AscMrkdError
 from asc_mrkd.runs import RunFolder, read_predictions
 from torture.material import Material, train_command

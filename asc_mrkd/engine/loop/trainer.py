@@ -19,8 +19,8 @@ from asc_mrkd.engine.data.batches import Batch, training_batch
 from asc_mrkd.engine.data.keys import BatchKey, Epoch
 from asc_mrkd.engine.data.responses import with_responses
 from asc_mrkd.engine.data.samples import Samples
-from asc_mrkd.engine.not_finite import LOWER_RATE, are_finite, faulty_samples, find_culprit
-from asc_mrkd.engine.parallel import average_statistics, is_any, running_statistics, share_of_loss, wrap_ddp
+from asc_mrkd.engine.loop.not_finite import LOWER_RATE, are_finite, faulty_samples, find_culprit
+from asc_mrkd.engine.loop.parallel import average_statistics, is_any, running_statistics, share_of_loss, wrap_ddp
 from asc_mrkd.engine.teachers import load_teacher
 from asc_mrkd.errors import NonFiniteError
 from asc_mrkd.methods import Method, TrainingContext, build_method
