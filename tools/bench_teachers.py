@@ -85,7 +85,7 @@ def measure(bench: Bench, trainer: Trainer, ce: Trainer, rounds: int) -> Cost:
     with counted(type(trainer.student)) as rows:
         run_epoch(trainer)
     samples = bench.steps * bench.batch
-    passes = f"{rows['forward'] / samples:g}f+{rows['backward'] / samples:g}b"
+    passes = f"{rows['forward'] / samples:.3g}f+{rows['backward'] / samples:.3g}b"
     line = Line(lambda: run_epoch(ce), lambda: run_epoch(trainer), bench.steps, "steps/s")
     seconds = paired_seconds(line, rounds)
     return Cost(passes, speeds(line, seconds), ratio_of(seconds), peak_bytes(trainer))
@@ -117,7 +117,7 @@ def allocated_bytes(trainer: Trainer) -> int:
 def print_cost(title: str, backups: str, cost: Cost, ce_peak: int) -> None:
     ratio, low, high = cost.ratio
     time = f"{ratio:.2f} ({low:.2f} to {high:.2f})"
-    print(f"{title:12} {backups:>7} {cost.passes:7} {time:22} {cost.peak / ce_peak:6.3f}", flush=True)
+    print(f"{title:12} {backups:>7} {cost.passes:8} {time:22} {cost.peak / ce_peak:6.3f}", flush=True)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -130,7 +130,7 @@ def main(arguments: list[str] | None = None) -> None:
         train["channels_last"] = True
     bench = Bench(options.network, options.device, options.steps, NETWORK_OPTIONS.get(options.network, {}))
     print(f"{options.network}, batches of {bench.batch}, on {machine_name(bench.device)}")
-    print(f"{'teachers':12} {'backups':>7} {'passes':7} {'time over CE':22} {'peak':>6}")
+    print(f"{'teachers':12} {'backups':>7} {'passes':8} {'time over CE':22} {'peak':>6}")
     baselines = {augmented: bench.trainer(augmented=augmented, **train) for augmented in (True, False)}
     ce_peaks = {}
     for augmented, trainer in baselines.items():
